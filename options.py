@@ -1,0 +1,150 @@
+"""Command-line options that several scripts share, each declared once."""
+import argparse
+import math
+import sys
+
+from cifar10.models import MODELS
+from dataloader import DATASETS
+from evaluation import LOSSES
+from mpi4pytorch import launched
+from net_plotter import DIRECTION_TYPES, IGNORES, NORMS, Axis
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses bad input with one sentence on standard error and exit status 2; of several ranks the first alone speaks.
+
+    Options are written out whole: an abbreviation that works today would break when an option is added.
+    """
+
+    def __init__(self, description: str | None):
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+
+    def error(self, message: str) -> None:
+        rank, _ = launched()
+        if rank == 0:
+            print(f"{self.prog}: error: {message}", file=sys.stderr, flush=True)
+        raise SystemExit(2)
+
+
+def axis(text: str) -> Axis:
+    """`min:max:number` of an axis, e.g. -1:1:51, as numbers."""
+    parts = text.split(":")
+    try:
+        low, high, number = float(parts[0]), float(parts[1]), int(parts[2])
+    except (ValueError, IndexError):
+        number = 0
+    if len(parts) != 3 or number < 1 or not math.isfinite(low) or not math.isfinite(high):
+        raise argparse.ArgumentTypeError(f"{text!r} is not min:max:number with at least one point, such as -1:1:51")
+    if low == high and number > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} puts {number} points at one place; give two different ends")
+    return low, high, number
+
+
+def optional_axis(text: str) -> Axis | None:
+    """As `axis`; the published program's default, None, is a surface of one dimension."""
+    return None if text == "None" else axis(text)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def not_negative(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def gpus_per_rank(text: str) -> int:
+    """1: the published program's DataParallel within a rank is slower than a rank for each GPU."""
+    if positive(text) > 1:
+        raise argparse.ArgumentTypeError(f"a rank uses one GPU, not {text}; start one rank a GPU instead, with mpirun -n {text}")
+    return 1
+
+
+def channel_values(text: str) -> tuple[float, ...]:
+    """One number, or one a channel, separated by commas."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, or numbers with commas, such as 0.5,0.5,0.5") from None
+
+
+def choice_or_empty(choices: tuple[str, ...]) -> list[str]:
+    """Choices of a flag whose empty value, the published default, means none of them."""
+    return [*choices, ""]
+
+
+def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar10/data") -> None:
+    """Which images, and how they are prepared."""
+    group = parser.add_argument_group("data")
+    group.add_argument("--dataset", default="cifar10", choices=DATASETS, help="cifar10 (downloaded when absent), digits (needs no "
+                       "download) or folder (your own images) (default: cifar10)")
+    group.add_argument("--datapath", default=datapath_default, metavar="DIR", help="cifar10: where it lies or goes; folder: DIR with "
+                       f"train/<class>/* and test/<class>/* (default: {datapath_default})")
+    group.add_argument("--raw_data", action="store_true", help="no normalisation: pixels in [0, 1]")
+    group.add_argument("--mean", type=channel_values, metavar="M,M,M", help="subtract this instead of the data set's own mean")
+    group.add_argument("--std", type=channel_values, metavar="S,S,S", help="divide by this instead of the data set's own deviation")
+    group.add_argument("--threads", type=positive, default=2, help="threads that decode images (default: 2)")
+    group.add_argument("--trainloader", default="", metavar="FILE.npz", help="training data from the arrays images (N, C, H, W) and "
+                       "labels (N,) of this file instead")
+    group.add_argument("--testloader", default="", metavar="FILE.npz", help="test data likewise")
+
+
+def add_subset(parser: argparse.ArgumentParser) -> None:
+    """How much of the data a surface is measured on."""
+    group = parser.add_argument_group("part of the data")
+    group.add_argument("--data_split", type=positive, default=1, metavar="N", help="cut the training images at random into N parts and use one (default: 1)")
+    group.add_argument("--split_idx", type=not_negative, default=0, metavar="K", help="which of the N parts, from 0 (default: 0)")
+    group.add_argument("--test_set", action="store_true", help="measure test_loss and test_acc too, on the whole test set")
+    group.add_argument("--train_labels", default="", metavar="FILE.npy", help="labels in place of the training set's own, as training with "
+                       "--label_corrupt_prob keeps them")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Which net, with which weights, and which loss."""
+    group = parser.add_argument_group("net")
+    group.add_argument("--model", default="resnet56", choices=MODELS, metavar="NAME", help=f"one of {', '.join(MODELS)} (default: resnet56)")
+    group.add_argument("--model_folder", default="", metavar="DIR", help="folder in which the model files are looked for where they are not found as given")
+    group.add_argument("--model_file", default="", metavar="FILE", help="checkpoint: the centre of the surface")
+    group.add_argument("--model_file2", default="", metavar="FILE", help="checkpoint that the x direction points to, instead of a random one")
+    group.add_argument("--model_file3", default="", metavar="FILE", help="checkpoint that the y direction points to, likewise")
+    group.add_argument("--loss_name", "-l", default="crossentropy", choices=LOSSES, help="(default: crossentropy)")
+
+
+def add_directions(parser: argparse.ArgumentParser) -> None:
+    """Along which directions, how far, and into which file."""
+    group = parser.add_argument_group("directions and grid")
+    group.add_argument("--dir_file", default="", metavar="FILE", help="use the directions of this file")
+    group.add_argument("--dir_type", default="weights", choices=DIRECTION_TYPES, help="what moves: weights, or states with the BN "
+                       "statistics, as an interpolation between two nets needs (default: weights)")
+    group.add_argument("--x", type=axis, default=(-1.0, 1.0, 51), metavar="MIN:MAX:N", help="alpha; write --x=-1:1:51 (default: -1:1:51)")
+    group.add_argument("--y", type=optional_axis, metavar="MIN:MAX:N", help="beta; without it the surface is a curve")
+    for name in ("x", "y"):
+        group.add_argument(f"--{name}norm", default="", choices=choice_or_empty(NORMS), metavar="NORM", help=f"how the {name} direction is normalised: {', '.join(NORMS)} "
+                           "(default: not)")
+    for name in ("x", "y"):
+        group.add_argument(f"--{name}ignore", default="", choices=choice_or_empty(IGNORES), metavar="WHAT", help=f"biasbn: biases and BN do not move along {name}")
+    group.add_argument("--same_dir", action="store_true", help="the y direction is the x direction")
+    group.add_argument("--idx", type=not_negative, default=0, help="number of the random directions: another number, other directions (default: 0)")
+    group.add_argument("--surf_file", default="", metavar="FILE", help="surface file to make or go on with (default: named after the rest)")
+
+
+def add_hardware(parser: argparse.ArgumentParser) -> None:
+    """On what it runs."""
+    group = parser.add_argument_group("hardware")
+    group.add_argument("--mpi", "-m", action="store_true", help="share the points out over the ranks of mpirun (noticed under mpirun anyhow)")
+    group.add_argument("--cuda", "-c", action="store_true", help="compute on the GPU, one a rank")
+    group.add_argument("--ngpu", type=gpus_per_rank, default=1, help="GPUs a rank: 1; for more GPUs start more ranks (default: 1)")
+    group.add_argument("--batch_size", type=positive, default=128, help="images in a forward pass (default: 128)")
+
+
+def add_plot_levels(parser: argparse.ArgumentParser) -> None:
+    """Levels of contour plots."""
+    parser.add_argument("--vmax", type=float, default=10, help="highest contour (default: 10)")
+    parser.add_argument("--vmin", type=float, default=0.1, help="lowest contour (default: 0.1)")
+    parser.add_argument("--vlevel", type=float, default=0.5, help="step between contours (default: 0.5)")
