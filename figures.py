@@ -1,0 +1,148 @@
+"""What every figure shares: its style, how it is saved, and how it says what is missing.
+
+A reader meets these figures in a paper, beside other people's: type is readable at column width and embedded in the file. A
+figure is made without pyplot unless it is to be shown, so drawing works on a machine without a display and leaves nothing open.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import matplotlib
+import numpy as np
+from matplotlib.backends import BackendFilter, backend_registry
+from matplotlib.figure import Figure
+
+FORMATS = ("pdf", "png", "svg")
+
+STYLE = {
+    "font.size": 13,
+    "axes.titlesize": 13,
+    "axes.labelsize": 14,
+    "xtick.labelsize": 12,
+    "ytick.labelsize": 12,
+    "legend.fontsize": 12,
+    "lines.linewidth": 1.8,
+    "axes.linewidth": 0.9,
+    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3 fonts
+    "svg.hashsalt": "figure",  # the same figure is the same file
+    "savefig.dpi": 200,
+}
+FOOTNOTE_SIZE = 10
+# matplotlib overflows near the end of float64's range. A float32 net's loss ends at 1e38: beyond this is as good as infinite.
+LARGEST = 1e200
+
+LABELS = {
+    "train_loss": "train loss",
+    "train_acc": "train accuracy (%)",
+    "test_loss": "test loss",
+    "test_acc": "test accuracy (%)",
+    "min_eig": "smallest Hessian eigenvalue",
+    "max_eig": "largest Hessian eigenvalue",
+}
+
+styled = matplotlib.rc_context(STYLE)
+"""Decorator of a function that draws: the style holds inside it, and the caller's own settings are untouched."""
+
+
+def label(name: str) -> str:
+    """What people call the quantity `name` of a surface file."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def finite(values) -> np.ndarray:
+    """`values` as float64 with NaN wherever a value is NaN or infinite, so that nothing is drawn there."""
+    values = np.asarray(values, dtype=np.float64)
+    return np.where(np.abs(values) < LARGEST, values, np.nan)
+
+
+def has_display() -> bool:
+    """Whether matplotlib can open a window here."""
+    if matplotlib.get_backend().lower() not in backend_registry.list_builtin(BackendFilter.INTERACTIVE):
+        return False
+    from matplotlib import pyplot
+
+    try:
+        pyplot.switch_backend(matplotlib.get_backend())
+    except ImportError:  # a backend was asked for by name, and there is no display for it
+        return False
+    return True
+
+
+def new_figure(*, show: bool = False, size: tuple[float, float] = (6.4, 4.8)) -> Figure:
+    """An empty figure of `size` inches; with `show`, and where there is a display, one that `show()` will open."""
+    if show and has_display():
+        from matplotlib import pyplot
+
+        return pyplot.figure(figsize=size, layout="constrained")
+    return Figure(figsize=size, layout="constrained")
+
+
+def show() -> None:
+    """Open every figure made with `show=True` and wait until its window is closed; without a display, say so."""
+    if not has_display():
+        print("There is no display here: the figures were only saved.")
+        return
+    from matplotlib import pyplot
+
+    pyplot.show()
+    pyplot.close("all")
+
+
+def save(fig: Figure, stem: str | os.PathLike, formats: Iterable[str] = ("pdf",)) -> list[str]:
+    """Write `fig` as `<stem>.<format>` for each of `formats`, print each path, and return the paths.
+
+    The file appears whole or not at all: it is written under another name in the same folder and then renamed.
+    """
+    paths = []
+    for name in dict.fromkeys(formats):
+        if name not in FORMATS:
+            raise ValueError(f"format {name!r} is none of {', '.join(FORMATS)}")
+        path = f"{os.fspath(stem)}.{name}"
+        part = os.path.join(os.path.dirname(path), f".figure_{os.getpid()}.{name}.part")
+        undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(name)
+        try:
+            with matplotlib.rc_context(STYLE):
+                fig.savefig(part, format=name, metadata=undated, bbox_inches="tight", pad_inches=0.08)
+            os.replace(part, path)
+        except OSError as error:  # name the file that was wanted, not the one that is renamed
+            raise OSError(error.errno, error.strerror, path) from error
+        finally:
+            if os.path.exists(part):
+                os.remove(part)
+        print(f"saved {path}")
+        paths.append(path)
+    return paths
+
+
+def describe_missing(surface, name: str) -> str | None:
+    """What a figure of `name` cannot show: points not computed yet and, apart from them, results that are NaN or infinite."""
+    measured = surface.measured(name)
+    total, waiting = measured.size, int(np.count_nonzero(~measured))
+    lost = int(np.count_nonzero(measured & np.isnan(finite(surface.get(name)))))
+    parts = []
+    if waiting:
+        parts.append(f"{waiting} of {total} points ({_percent(waiting, total)} %) not computed yet")
+    if lost:
+        parts.append(f"{lost} {'point' if lost == 1 else 'points'} NaN or infinite")
+    return "; ".join(parts) or None
+
+
+def _percent(part: int, total: int) -> str:
+    """A whole number, except that some is never shown as none, nor some as all."""
+    share = 100 * part / total
+    if 0 < share < 1:
+        return "<1"
+    return ">99" if 99 < share < 100 else f"{share:.0f}"
+
+
+def footnote(fig: Figure, text: str | None) -> None:
+    """Put `text`, if there is any, in small type under the axes."""
+    if text:
+        fig.supxlabel(text, x=0.99, ha="right", fontsize=FOOTNOTE_SIZE, color="0.35")
+
+
+def add_format_option(parser) -> None:
+    """Declare `--format` on an argparse parser; `args.format` is a list."""
+    parser.add_argument("--format", nargs="+", choices=FORMATS, default=["pdf"], help="formats of the figures (default: pdf)")

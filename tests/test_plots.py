@@ -1,0 +1,473 @@
+"""The figures: their file names, what is drawn where, and what a reader is told of what is missing."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import figures
+import h5_util
+import plot_1D
+import plot_2D
+from errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def inside(tmp_path, monkeypatch):
+    """Each test works in a folder of its own, where no display and no warning is wanted."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+
+
+def surface(path="s.h5", nx=9, ny=None, *, names=("train_loss", "train_acc"), measured=None, values=None, dir_file="d.h5"):
+    """A bowl with its minimum at the origin, wider in x than in y; `values` replaces it."""
+    x = np.linspace(-1, 1, nx) if nx > 1 else np.zeros(1)
+    y = None if ny is None else (np.linspace(-0.5, 1, ny) if ny > 1 else np.zeros(1))
+    bowl = 0.2 + 8 * x**2 if y is None else 0.2 + 8 * x[None] ** 2 + 3 * y[:, None] ** 2
+    loss = bowl if values is None else np.broadcast_to(values, bowl.shape)
+    made = {name: 100 * np.exp(-bowl) if name.endswith("acc") else loss for name in names}
+    h5_util.write_surface_file(path, x=x, y=y, quantities=made, measured=measured, dir_file=dir_file)
+    return path
+
+
+def trajectory(path="d.h5_proj_cos.h5", scale=0.9):
+    with h5py.File(path, "w") as file:
+        file["proj_xcoord"] = scale * np.array([1.0, 0.5, 0.2, 0.0])
+        file["proj_ycoord"] = scale * np.array([1.0, 0.2, 0.1, 0.0])
+    return path
+
+
+def pca(path="d.h5"):
+    with h5py.File(path, "w") as file:
+        file["xdirection/0"] = np.ones(3, np.float32)
+        file["explained_variance_ratio_"] = np.array([0.803, 0.1234])
+    return path
+
+
+def made():
+    """The files in the test's folder, less the inputs."""
+    return sorted(name for name in os.listdir() if not name.endswith(".h5"))
+
+
+@contextlib.contextmanager
+def caught(monkeypatch):
+    """The figures by their stems, instead of files, so that a test can look at what is in them, and quickly."""
+    figures_by_stem = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(figures, "save", lambda fig, stem, formats: figures_by_stem.update({stem: fig}) or [])
+        yield figures_by_stem
+
+
+def texts(fig):
+    return " ".join(text.get_text() for text in fig.texts) + " " + (fig.get_supxlabel() or "")
+
+
+# File names ---------------------------------------------------------------------------------------------------------------
+
+
+def test_1d_file_names():
+    plot_1D.main(["--surf_file", surface()])
+    assert made() == ["s.h5_1d_loss_acc.pdf", "s.h5_1d_train_err.pdf", "s.h5_1d_train_loss.pdf"]
+
+
+def test_1d_file_names_with_log():
+    plot_1D.main(["-f", surface(), "--log"])
+    assert made() == ["s.h5_1d_loss_acc_log.pdf", "s.h5_1d_train_err.pdf", "s.h5_1d_train_loss_log.pdf"]
+
+
+def test_2d_file_names_lie_beside_the_surface():
+    os.mkdir("results")
+    plot_2D.main(["--surf_file", surface("results/s.h5", 7, 5)])
+    expected = [f"s.h5_train_loss_{kind}.pdf" for kind in ("2dcontour", "2dcontourf", "2dheat", "3dsurface")]
+    assert sorted(os.listdir("results")) == ["s.h5", *expected]
+    assert not made()[1:]
+
+
+def test_formats():
+    plot_2D.main(["-f", surface(nx=4, ny=4), "--format", "png", "svg", "png"])
+    assert len(made()) == 8
+    assert {Path(name).suffix for name in made()} == {".png", ".svg"}
+    assert Path("s.h5_train_loss_2dheat.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_repeats():
+    for index in range(2, 5):
+        surface(f"run_{index}.h5", names=("train_loss", "train_acc", "test_loss", "test_acc"))
+    plot_1D.main(["--prefix", "run", "--idx_min", "2", "--idx_max", "4"])
+    assert made() == ["run_1d_loss_err_repeat.pdf"]
+
+
+def test_trajectory_alone_and_on_a_surface():
+    plot_2D.main(["--proj_file", trajectory(), "--dir_file", pca()])
+    assert made() == ["d.h5_proj_cos.h5.pdf"]
+    plot_2D.main(["--proj_file", "d.h5_proj_cos.h5", "--dir_file", "d.h5", "--surf_file", surface(nx=9, ny=7)])
+    assert made() == ["d.h5_proj_cos.h5.pdf", "d.h5_proj_cos.h5_train_loss_2dcontour_proj.pdf"]
+
+
+def test_from_the_command_line():
+    surface("line.h5")
+    surface("plane.h5", 7, 5)
+    for command in (["plot_1D.py", "-f", "line.h5"], ["plot_2D.py", "-f", "plane.h5", "--show"]):
+        done = run(*command)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "saved" in done.stdout
+    assert "no display" in done.stdout
+
+
+def run(script, *args):
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")}
+    command = [sys.executable, ROOT / script, *args]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+
+
+# What cannot be drawn -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("main", "argv", "says"),
+    [
+        (plot_1D.main, [], "give one of --surf_file and --prefix"),
+        (plot_1D.main, ["-f", "nowhere.h5"], "nowhere.h5"),
+        (plot_1D.main, ["-f", "text.h5"], "text.h5"),
+        (plot_1D.main, ["-f", "plane.h5"], "plane.h5 is 2-D; use plot_2D.py"),
+        (plot_1D.main, ["-f", "curved.h5"], "no loss or accuracy to draw; it has min_eig"),
+        (plot_1D.main, ["-f", "empty.h5"], "11 of 11 points (100 %) not computed yet"),
+        (plot_1D.main, ["-f", "zero.h5", "--log"], "leave --log out"),
+        (plot_1D.main, ["-f", "line.h5", "--xmin", "1", "--xmax", "0"], "xmin 1 is greater than xmax 0"),
+        (plot_1D.main, ["--prefix", "run", "--idx_max", "3"], "run_2.h5"),
+        (plot_1D.main, ["--prefix", "run", "--idx_min", "3", "--idx_max", "1"], "--idx_max 1"),
+        (plot_1D.main, ["-f", "line.h5", "--format", "gif"], "gif"),
+        (plot_2D.main, [], "give --surf_file, --proj_file, or both"),
+        (plot_2D.main, ["-f", "nowhere.h5"], "nowhere.h5"),
+        (plot_2D.main, ["-f", "line.h5"], "line.h5 is 1-D; use plot_1D.py"),
+        (plot_2D.main, ["-f", "plane.h5", "--surf_name", "test_loss"], "it has train_acc, train_loss"),
+        (plot_2D.main, ["-f", "nan.h5"], "12 points NaN or infinite"),
+        (plot_2D.main, ["-f", "plane.h5", "--vmin", "3", "--vmax", "2"], "vmin 3 is not less than vmax 2"),
+        (plot_2D.main, ["-f", "plane.h5", "--vlevel", "0"], "vlevel 0 is not positive"),
+        (plot_2D.main, ["-f", "plane.h5", "--vlevel", "1e-9"], "more than 1000 levels"),
+        (plot_2D.main, ["-f", "plane.h5", "--zlim", "-1"], "zlim -1 is below every value"),
+        (plot_2D.main, ["--proj_file", "plane.h5"], "not a projection file"),
+        (plot_2D.main, ["--proj_file", "d.h5_proj_cos.h5", "-f", "row.h5"], "needs at least 2x2 points"),
+        (plot_2D.main, ["--proj_file", "d.h5_proj_cos.h5", "--dir_file", "nowhere.h5"], "nowhere.h5"),
+    ],
+)
+def test_one_sentence_and_status_2(main, argv, says, capsys):
+    surface("line.h5", 11)
+    surface("run_1.h5", 11)
+    surface("plane.h5", 7, 5)
+    surface("row.h5", 7, 1)
+    surface("nan.h5", 4, 3, values=np.nan)
+    surface("zero.h5", 11, values=0.0)
+    surface("curved.h5", 11, names=("min_eig",))
+    surface("empty.h5", 11, names=("train_loss",), values=-1)
+    Path("text.h5").write_text("not HDF5")
+    trajectory()
+    with pytest.raises(SystemExit) as stopped:
+        main(argv)
+    assert stopped.value.code == 2
+    sentence = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "error: " in sentence
+    assert says in sentence
+
+
+def test_an_error_leaves_no_traceback():
+    done = run("plot_2D.py", "-f", surface("line.h5"))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == "plot_2D.py: error: line.h5 is 1-D; use plot_1D.py"
+
+
+def test_a_folder_that_cannot_be_written_names_the_figure():
+    long = "x" * 240 + ".h5"
+    surface("s.h5")
+    os.rename("s.h5", long)
+    with pytest.raises(OSError, match="too long") as error:
+        plot_1D.plot_1d(long)
+    assert error.value.filename == f"{long}_1d_loss_acc.pdf"
+    assert made() == []
+
+
+# What is drawn where ------------------------------------------------------------------------------------------------------
+
+
+def test_axes_are_not_swapped(monkeypatch):
+    """One bright point at x = 0.5, y = 0 of a 7 x 3 grid."""
+    x, y = np.linspace(-1, 0.5, 7), np.linspace(0, 1, 3)
+    values = np.ones((3, 7))
+    values[0, 6] = 9
+    h5_util.write_surface_file("s.h5", x=x, y=y, quantities={"train_loss": values})
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d("s.h5")
+    axes = drawn["s.h5_train_loss_2dheat"].axes[0]
+    mesh = axes.collections[0]
+    row, column = np.unravel_index(np.argmax(mesh.get_array()), (3, 7))
+    corners = mesh.get_coordinates()[row : row + 2, column : column + 2].reshape(4, 2)
+    assert np.allclose(corners.mean(axis=0), (0.5, 0))
+    assert axes.get_xlim() == pytest.approx((-1.125, 0.625))
+    assert "x direction" in axes.get_xlabel()
+    assert "y direction" in axes.get_ylabel()
+    for kind in ("2dcontour", "2dcontourf"):
+        lines = drawn[f"s.h5_train_loss_{kind}"].axes[0].collections[0]
+        above = [path.vertices for path, level in zip(lines.get_paths(), lines.levels, strict=False) if level > 5 and len(path)]
+        assert above
+        for vertices in above:
+            vertices = vertices[vertices.any(axis=1)]  # closing vertices are (0, 0)
+            assert vertices[:, 0].min() > 0.2
+            assert vertices[:, 1].max() < 0.6
+
+
+def test_contours_lie_where_the_surface_has_their_value(monkeypatch):
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d(surface(nx=81, ny=61))
+    lines = drawn["s.h5_train_loss_2dcontour"].axes[0].collections[0]
+    assert np.array_equal(lines.levels, np.arange(0.1, 10, 0.5))
+    for path, level in zip(lines.get_paths(), lines.levels, strict=True):
+        if len(path):
+            x, y = path.vertices.T
+            assert np.allclose(0.2 + 8 * x**2 + 3 * y**2, level, atol=0.02)
+
+
+def test_both_contours_have_the_same_levels(monkeypatch):
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d(surface(nx=9, ny=7), vmin=1, vmax=8, vlevel=0.25)
+    lines, filled = (drawn[f"s.h5_train_loss_{kind}"].axes[0].collections[0] for kind in ("2dcontour", "2dcontourf"))
+    assert np.array_equal(lines.levels, np.arange(1, 8, 0.25))
+    assert np.array_equal(lines.levels, filled.levels)
+    assert filled.extend == "both"
+
+
+@pytest.mark.parametrize(("name", "factor"), [("train_acc", 1), ("train_loss", 1e-6), ("train_loss", 1e30)])
+def test_levels_fit_the_data_when_the_asked_ones_do_not(name, factor, capsys, recwarn):
+    surface(nx=9, ny=7, values=factor * np.linspace(1, 2, 9))
+    plot_2D.plot_2d("s.h5", name=name)
+    assert capsys.readouterr().out.count("do not suit") == 1
+    assert len(made()) == 4
+    assert not recwarn.list
+    data = h5_util.read_surface("s.h5")
+    scale = plot_2D.choose_scale(data, name)
+    assert np.count_nonzero((scale.levels > data.get(name).min()) & (scale.levels < data.get(name).max())) >= 3
+    assert not plot_2D.choose_scale(data, name, vmin=0, vmax=100, vlevel=10).fitted or name == "train_loss"
+
+
+def test_levels_of_a_huge_range_are_spread_over_it():
+    surface(nx=9, ny=7, values=np.geomspace(50, 1e30, 9))
+    levels = plot_2D.choose_scale(h5_util.read_surface("s.h5"), "train_loss").levels
+    assert levels[0] < 1e6
+    assert np.allclose(np.diff(np.log(levels), n=2), 0, atol=1e-6)
+
+
+def test_1d_lines(monkeypatch):
+    names = ("train_loss", "train_acc", "test_loss", "test_acc")
+    with caught(monkeypatch) as drawn:
+        plot_1D.plot_1d(surface(nx=21, names=names), loss_max=4)
+    x = np.linspace(-1, 1, 21)
+    left, right = drawn["s.h5_1d_loss_acc"].axes
+    train, test = (line for line in left.lines if len(line.get_xdata()) == 21)
+    assert np.allclose(train.get_ydata(), 0.2 + 8 * x**2)
+    assert (train.get_linestyle(), test.get_linestyle()) == ("-", "--")
+    assert left.get_ylim() == (0, 4)
+    assert left.get_xlim() == (-1, 1)
+    assert train.get_color() != right.lines[0].get_color()
+    error = drawn["s.h5_1d_train_err"].axes[0].lines[0]
+    assert np.allclose(error.get_ydata(), 100 - 100 * np.exp(-(0.2 + 8 * x**2)))
+
+
+def test_1d_range_and_log(monkeypatch):
+    values = np.linspace(-1, 1, 9)
+    with caught(monkeypatch) as drawn:
+        plot_1D.main(["-f", surface(values=values), "--log", "--xmin", "-0.5", "--xmax", "0.75"])
+    axes = drawn["s.h5_1d_train_loss_log"].axes[0]
+    assert axes.get_yscale() == "log"
+    assert axes.get_xlim() == (-0.5, 0.75)
+    assert np.array_equal(np.isnan(axes.lines[0].get_ydata()), values <= 0)
+
+
+def test_a_wide_1d_file_is_not_cut_at_1(monkeypatch):
+    h5_util.write_surface_file("s.h5", x=np.linspace(-0.5, 1.5, 5), quantities={"train_loss": np.ones(5)})
+    with caught(monkeypatch) as drawn:
+        plot_1D.main(["-f", "s.h5"])
+    assert all(fig.axes[0].get_xlim() == (-0.5, 1.5) for fig in drawn.values())
+    assert sorted(drawn) == ["s.h5_1d_loss_acc", "s.h5_1d_train_loss"]
+
+
+def test_zlim_cuts_the_3d_surface(monkeypatch):
+    surface(nx=9, ny=7)
+    with caught(monkeypatch) as drawn:
+        plot_2D.main(["-f", "s.h5", "--zlim", "5"])
+    fig = drawn["s.h5_train_loss_3dsurface"]
+    assert fig.axes[0].get_zlim() == (0, 5)
+    assert "cut off at 5" in texts(fig)
+
+
+def test_a_3d_surface_keeps_every_point(monkeypatch):
+    """matplotlib thins grids of more than 50 points unless told otherwise."""
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d(surface(nx=61, ny=3))
+    fig = drawn["s.h5_train_loss_3dsurface"]
+    fig.draw_without_rendering()
+    assert len(fig.axes[0].collections[0].get_paths()) == 60 * 2
+
+
+def test_trajectory_names_its_axes(monkeypatch):
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_trajectory(trajectory(), dir_file=pca())
+    axes = drawn["d.h5_proj_cos.h5"].axes[0]
+    assert "PCA 1: 80.3 %" in axes.get_xlabel()
+    assert "PCA 2: 12.3 %" in axes.get_ylabel()
+    assert np.allclose(axes.lines[0].get_xydata()[0], (0.9, 0.9))
+
+
+def test_a_trajectory_that_leaves_the_grid_stays_in_sight(monkeypatch, capsys):
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_contour_trajectory(surface(nx=9, ny=7, dir_file="other.h5"), proj_file=trajectory(scale=3))
+    axes = drawn["d.h5_proj_cos.h5_train_loss_2dcontour_proj"].axes[0]
+    assert axes.get_xlim()[1] > 3
+    assert axes.get_ylim()[1] > 3
+    out = capsys.readouterr().out
+    assert "2 of 4 checkpoints lie outside the surface's grid" in out
+    assert "made along the directions 'other.h5'" in out
+
+
+# What is missing ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_partly_computed_file_says_so(monkeypatch, capsys):
+    measured = np.zeros((5, 8), bool)
+    measured[:3] = True
+    values = np.where(measured, 0.2 + np.linspace(0, 8, 8), -1)
+    values[0, 0], values[1, 4] = np.nan, np.inf
+    surface(nx=8, ny=5, names=("train_loss",), values=values, measured=measured)
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d("s.h5")
+    says = "16 of 40 points (40 %) not computed yet; 2 points NaN or infinite"
+    assert says in capsys.readouterr().out
+    assert len(drawn) == 4
+    assert all(says in texts(fig) for fig in drawn.values())
+    mask = np.ma.getmaskarray(drawn["s.h5_train_loss_2dheat"].axes[0].collections[0].get_array())
+    assert np.array_equal(mask.reshape(5, 8), ~(measured & np.isfinite(values)))
+    lines = drawn["s.h5_train_loss_2dcontour"].axes[0].collections[0]
+    assert max(path.vertices[:, 1].max() for path in lines.get_paths() if len(path)) <= 0.25  # row 2 of 5
+
+
+def test_results_of_minus_one_and_zero_are_drawn(monkeypatch):
+    values = np.array([-1.0, 0.0, 1.0, 2.0, 3.0])
+    surface(nx=5, names=("train_loss",), values=values, measured=np.ones(5, bool))
+    with caught(monkeypatch) as drawn:
+        plot_1D.plot_1d("s.h5")
+    assert np.array_equal(drawn["s.h5_1d_train_loss"].axes[0].lines[0].get_ydata(), values)
+
+
+def test_a_gap_in_a_line_and_a_point_alone(monkeypatch, capsys):
+    values = np.array([1.0, 2.0, np.nan, 3.0, np.inf, 2.0, 2.0, -1.0, -1.0])
+    surface(names=("train_loss",), values=values)
+    with caught(monkeypatch) as drawn:
+        plot_1D.plot_1d("s.h5")
+    fig = drawn["s.h5_1d_train_loss"]
+    assert np.array_equal(np.isnan(fig.axes[0].lines[0].get_ydata()), [False, False, True, False, True, False, False, True, True])
+    assert fig.axes[0].lines[0].get_markevery() == [3]
+    assert "2 of 9 points (22 %) not computed yet; 2 points NaN or infinite" in texts(fig)
+    assert capsys.readouterr().out.count("not computed yet") == 1
+
+
+def test_a_coarse_grid_shows_before_the_fine_one():
+    """Every second row and column measured: contours of that grid, not an empty figure."""
+    measured = np.zeros((7, 9), bool)
+    measured[::2, ::2] = True
+    surface(nx=9, ny=7, names=("train_loss",), measured=measured, values=np.where(measured, 2.0, -1))
+    data = h5_util.read_surface("s.h5")
+    x, y, values = plot_2D._known_part(data, "train_loss")
+    assert np.array_equal(x, data.x[::2])
+    assert np.array_equal(y, data.y[::2])
+    assert np.array_equal(values, np.full((4, 5), 2.0))
+
+
+def test_percentages_never_round_to_all_or_none():
+    measured = np.ones(1000, bool)
+    measured[0] = False
+    surface(nx=1000, names=("train_loss",), values=np.where(measured, 2.0, -1), measured=measured)
+    data = h5_util.read_surface("s.h5")
+    assert figures.describe_missing(data, "train_loss") == "1 of 1000 points (<1 %) not computed yet"
+
+
+# Odd grids ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ny", "values"), [(2, None), (3, 0.0), (2, -5.0), (3, 1e30), (3, np.linspace(-1e30, 1e30, 7))])
+def test_odd_values_end_in_a_figure_without_a_warning(ny, values, recwarn):
+    plot_2D.plot_2d(surface(nx=7, ny=ny, values=values), formats=("png",))
+    assert len(made()) == 4
+    assert not recwarn.list
+
+
+def test_values_that_matplotlib_overflows_on_count_as_infinite():
+    with pytest.raises(InputError, match="NaN or infinite"):
+        plot_2D.plot_2d(surface(nx=7, ny=3, values=1e300))
+
+
+@pytest.mark.parametrize(("nx", "ny"), [(1, 1), (7, 1), (1, 7)])
+def test_a_grid_without_cells_gets_its_heat_map(nx, ny, capsys, recwarn):
+    plot_2D.main(["-f", surface(nx=nx, ny=ny)])
+    assert made() == ["s.h5_train_loss_2dheat.pdf"]
+    assert f"needs at least 2x2 points, and this grid is {nx}x{ny}" in capsys.readouterr().out
+    assert not recwarn.list
+
+
+def test_one_point_of_a_line(recwarn):
+    plot_1D.main(["-f", surface(nx=1)])
+    assert len(made()) == 3
+    assert not recwarn.list
+
+
+def test_a_constant_surface_says_its_value(monkeypatch):
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d(surface(nx=5, ny=4, values=2.3))
+    assert "train loss is 2.3 everywhere" in texts(drawn["s.h5_train_loss_2dcontour"])
+
+
+def test_edges():
+    assert np.allclose(plot_2D.edges([0, 1, 3]), [-0.5, 0.5, 2, 4])
+    assert np.allclose(plot_2D.edges([2]), [1.5, 2.5])
+
+
+# Saving -------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_figure_is_whole_or_absent(monkeypatch):
+    fig = figures.new_figure()
+    Path("a.pdf").write_text("the figure before")
+
+    def interrupted(path, **_):
+        Path(path).write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fig, "savefig", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        figures.save(fig, "a")
+    assert made() == ["a.pdf"]
+    assert Path("a.pdf").read_text() == "the figure before"
+
+
+def test_fonts_are_embedded_and_the_same_figure_is_the_same_file():
+    surface()
+    contents = []
+    for _ in range(2):
+        plot_1D.plot_1d("s.h5", formats=("pdf", "svg"))
+        contents.append([Path(name).read_bytes() for name in made()])
+    assert contents[0] == contents[1]
+    assert b"/FontFile2" in contents[0][0]
+    assert b"/Type3" not in contents[0][0]
+
+
+def test_the_callers_style_is_untouched():
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plot_1D.plot_1d(surface())
+    assert dict(matplotlib.rcParams) == before
