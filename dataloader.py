@@ -1,7 +1,8 @@
 """Images and labels, decoded once and held in memory.
 
 Three data sets by name: `cifar10` (torchvision, downloaded when absent), `digits` (scikit-learn's, no download) and `folder`
-(any images, `DIR/train/<class>/*` and `DIR/test/<class>/*`); or tensors from an `.npz` file.
+(any images, `DIR/train/<class>/*` and `DIR/test/<class>/*`); or tensors from an `.npz` file. torchvision and scikit-learn are
+imported where they are used: each takes a second on every rank, and a run needs one of them at most.
 """
 import pickle
 import zipfile
@@ -9,15 +10,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
-from torchvision.datasets import CIFAR10, ImageFolder
 from tqdm import tqdm
 
 from errors import InputError
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
 
 DATASETS = ("cifar10", "digits", "folder")
 PARTS = ("train", "test")
@@ -126,22 +129,20 @@ def _per_channel(flag: str, values: tuple[float, ...], channels: int) -> tuple[f
     return tuple(values) * (channels if len(values) == 1 else 1)
 
 
-def _cifar10(part: str, datapath: str) -> CIFAR10:
+def _cifar10(part: str, datapath: str) -> "CIFAR10":
+    """torchvision's data set, downloaded unless it is there."""
+    from torchvision.datasets import CIFAR10
+    train = part == "train"
     try:
-        return CIFAR10(root=datapath, train=part == "train", download=not _has_cifar10(datapath))
+        try:
+            return CIFAR10(root=datapath, train=train, download=False)
+        except RuntimeError:  # not there, or not whole
+            return CIFAR10(root=datapath, train=train, download=True)
     except (OSError, RuntimeError) as error:
-        raise InputError(f"CIFAR-10 is not in {datapath!r} and cannot be downloaded there ({_one_line(error)}); "
-                         "put the folder cifar-10-batches-py there") from error
+        raise InputError(f"CIFAR-10 is not in {datapath!r} and cannot be downloaded ({_one_line(error)}); put the folder "
+                         "cifar-10-batches-py there") from error
     except (pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
         raise InputError(f"the CIFAR-10 files in {datapath!r} cannot be read ({_one_line(error)}); remove them to download anew") from error
-
-
-def _has_cifar10(datapath: str) -> bool:
-    try:
-        CIFAR10(root=datapath, train=True, download=False)
-    except (OSError, RuntimeError):
-        return False
-    return True
 
 
 def _cifar10_arrays(datapath: str, part: str, choose: Callable[[int], np.ndarray]) -> tuple[Tensor, Tensor]:
@@ -151,6 +152,7 @@ def _cifar10_arrays(datapath: str, part: str, choose: Callable[[int], np.ndarray
 
 
 def _digits_arrays(part: str, choose: Callable[[int], np.ndarray]) -> tuple[Tensor, Tensor]:
+    from sklearn.datasets import load_digits
     digits = load_digits()
     rows = slice(None, DIGITS_TRAIN) if part == "train" else slice(DIGITS_TRAIN, None)
     images, labels = digits.images[rows], digits.target[rows]
@@ -165,6 +167,7 @@ def _folder_arrays(datapath: str, part: str, choose: Callable[[int], np.ndarray]
     root = Path(datapath) / part
     if not root.is_dir():
         raise InputError(f"{str(root)!r} is not a folder; --dataset folder expects images in DIR/train/<class>/ and DIR/test/<class>/")
+    from torchvision.datasets import ImageFolder
     try:
         folder = ImageFolder(str(root))
     except FileNotFoundError as error:

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -106,11 +107,13 @@ def connect(mpi: bool = False) -> Serial:
     if not mpi and launcher_size == 1:
         return Serial()
     try:
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what mpi4py suspects of the launcher is found out for certain below
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise InputError(f"MPI cannot be used ({' '.join(str(error).split())}); install mpi4py and an MPI library, or run without --mpi "
                          "and without mpirun") from error
-    library = MPI.Get_library_version().split("\n")[0].split(",")[0].strip("\0 ")
+    library = " ".join(MPI.Get_library_version().split("\n")[0].split(",")[0].strip("\0").split())
     if MPI.COMM_WORLD.size == 1 and launcher_size > 1:
         raise InputError(f"the launcher started {launcher_size} processes, but in mpi4py's MPI library ({library}) each of them is rank 0 of 1: "
                          "launcher and library do not belong together; start with that library's own mpirun, or install mpi4py for the "
