@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 nets=demo/trained_nets
 figures=demo/figures
 with=$nets/resnet20_sgd_lr=0.1_bs=64_wd=0.0005_mom=0.9_save_epoch=10_noaug/model_10.t7
-without=$nets/resnet20_noshort_sgd_lr=0.1_bs=64_wd=0.0005_mom=0.9_save_epoch=10_noaug/model_10.t7
+without=$nets/resnet20_noshort_sgd_lr=0.02_bs=64_wd=0.0005_mom=0.9_save_epoch=20_noaug/model_20.t7
 large=$nets/resnet20_sgd_lr=0.1_bs=512_wd=0.0005_mom=0.9_save_epoch=40_noaug/model_40.t7
 mkdir -p "$figures"
 
