@@ -1,29 +1,11 @@
 """Command-line options that several scripts share, each declared once."""
 import argparse
 import math
-import sys
 
 from cifar10.models import MODELS
 from dataloader import DATASETS
 from evaluation import LOSSES
-from mpi4pytorch import launched
 from net_plotter import DIRECTION_TYPES, IGNORES, NORMS, Axis
-
-
-class Parser(argparse.ArgumentParser):
-    """Refuses bad input with one sentence on standard error and exit status 2; of several ranks the first alone speaks.
-
-    Options are written out whole: an abbreviation that works today would break when an option is added.
-    """
-
-    def __init__(self, description: str | None):
-        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-
-    def error(self, message: str) -> None:
-        rank, _ = launched()
-        if rank == 0:
-            print(f"{self.prog}: error: {message}", file=sys.stderr, flush=True)
-        raise SystemExit(2)
 
 
 def axis(text: str) -> Axis:

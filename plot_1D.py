@@ -10,14 +10,13 @@ The first two write, beside the surface file, `<surf>_1d_loss_acc[_log].pdf`, `<
 
 from __future__ import annotations
 
-import argparse
 import os
 
 import numpy as np
 
-import errors
 import figures
 import h5_util
+from command_line import Parser, sentence
 from errors import InputError
 
 LOSS_COLOUR, ACCURACY_COLOUR = "tab:blue", "tab:red"
@@ -37,15 +36,15 @@ def main(argv=None) -> None:
         "show": args.show,
         "formats": args.format,
     }
-    with errors.sentence(parser):
+    with sentence(parser):
         if args.prefix:
             plot_repeats(args.prefix, idx_min=args.idx_min, idx_max=args.idx_max, **options)
         else:
             plot_1d(args.surf_file, **options)
 
 
-def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Draw loss, accuracy and error along one direction.")
+def argument_parser() -> Parser:
+    parser = Parser("Draw loss, accuracy and error along one direction.")
     parser.add_argument("--surf_file", "-f", default="", help="surface file with one coordinate")
     parser.add_argument("--log", action="store_true", help="logarithmic scale for the loss")
     parser.add_argument("--xmin", type=float, help="left end of the axis (default: the file's whole range, not -1)")

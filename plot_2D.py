@@ -11,7 +11,6 @@ the third `<proj>.pdf`, and the last also `<proj>_<name>_2dcontour_proj.pdf`, be
 
 from __future__ import annotations
 
-import argparse
 import os
 import warnings
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator
 
-import errors
 import figures
 import h5_util
+from command_line import Parser, sentence
 from errors import InputError
 
 VMIN, VMAX, VLEVEL = 0.1, 10.0, 0.5  # the published defaults, levels of a loss
@@ -42,7 +41,7 @@ def main(argv=None) -> None:
         parser.error("give --surf_file, --proj_file, or both")
     output = {"show": args.show, "formats": args.format}
     levels = {"name": args.surf_name, "vmin": args.vmin, "vmax": args.vmax, "vlevel": args.vlevel}
-    with errors.sentence(parser):
+    with sentence(parser):
         if not args.proj_file:
             plot_2d(args.surf_file, zlim=args.zlim, **levels, **output)
             return
@@ -51,8 +50,8 @@ def main(argv=None) -> None:
             plot_contour_trajectory(args.surf_file, dir_file=args.dir_file, proj_file=args.proj_file, **levels, **output)
 
 
-def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Draw a 2-D surface, a trajectory, or the trajectory on the surface.")
+def argument_parser() -> Parser:
+    parser = Parser("Draw a 2-D surface, a trajectory, or the trajectory on the surface.")
     parser.add_argument("--surf_file", "-f", default="", help="surface file with two coordinates")
     parser.add_argument("--dir_file", default="", help="PCA direction file: the axes then say the variance that they explain")
     parser.add_argument("--proj_file", default="", help="projection file of a trajectory")

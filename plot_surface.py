@@ -21,8 +21,9 @@ import mpi4pytorch
 import net_plotter
 import options
 import scheduler
+from command_line import Parser, sentence
 from dataloader import ImageSet
-from errors import InputError, sentence
+from errors import InputError
 from evaluation import Evaluator, check_images
 from figures import add_format_option
 from mpi4pytorch import Serial, together
@@ -33,8 +34,8 @@ from plot_2D import plot_2d, plot_contour_trajectory
 SEED = 123  # the published program's; --idx N draws from SEED + N
 
 
-def build_parser() -> options.Parser:
-    parser = options.Parser(__doc__)
+def build_parser() -> Parser:
+    parser = Parser(__doc__)
     options.add_hardware(parser)
     options.add_data(parser)
     options.add_subset(parser)

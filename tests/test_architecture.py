@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers import REPO
 
-GROUND = {"errors", "h5_util", "mpi4pytorch", "model_loader", "dataloader", "cifar10", "options"}
+GROUND = {"errors", "command_line", "h5_util", "mpi4pytorch", "model_loader", "dataloader", "cifar10", "options"}
 MIDDLE = {"evaluation", "net_plotter", "scheduler", "figures"}
 PLOTS = {"plot_1D", "plot_2D"}
 SCRIPTS = {"plot_surface", "cifar10.main"}
@@ -15,15 +15,16 @@ MAY_IMPORT = {
     "cifar10.models": set(),
     "h5_util": {"errors"},
     "mpi4pytorch": {"errors"},
+    "command_line": {"errors", "mpi4pytorch"},
     "model_loader": {"errors", "cifar10"},
     "dataloader": {"errors"},
-    "options": {"cifar10", "dataloader", "evaluation", "mpi4pytorch", "net_plotter"},  # for the choices that each offers
+    "options": {"cifar10", "dataloader", "evaluation", "net_plotter"},  # for the choices that each offers
     "scheduler": {"mpi4pytorch"},
     "evaluation": {"errors", "dataloader"},
     "net_plotter": {"errors", "h5_util"},
     "figures": {"errors", "h5_util"},
-    "plot_1D": {"errors", "figures", "h5_util", "options"},
-    "plot_2D": {"errors", "figures", "h5_util", "options"},
+    "plot_1D": {"errors", "command_line", "figures", "h5_util"},
+    "plot_2D": {"errors", "command_line", "figures", "h5_util"},
     "cifar10.training": {"dataloader", "evaluation", "errors"},
     "cifar10.main": GROUND | MIDDLE,
     "plot_surface": GROUND | MIDDLE | PLOTS,
