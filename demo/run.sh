@@ -12,7 +12,7 @@ large=$nets/resnet20_sgd_lr=0.1_bs=512_wd=0.0005_mom=0.9_save_epoch=40_noaug/mod
 mkdir -p "$figures"
 
 surface() { mpirun -n 2 python plot_surface.py --mpi --dataset digits --data_split 4 --plot --format pdf png "$@"; }
-plane=(--x=-1:1:17 --y=-1:1:17 --dir_type weights --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn)
+plane=(--x=-0.6:0.6:17 --y=-0.6:0.6:17 --dir_type weights --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn)
 
 echo "1/3 ResNet-20 with shortcuts"
 surface --model resnet20 --model_file "$with" "${plane[@]}" --surf_file "$figures/resnet20.h5"
