@@ -24,7 +24,7 @@ import scheduler
 from command_line import Parser, sentence
 from dataloader import ImageSet
 from errors import InputError
-from evaluation import Evaluator, check_images
+from evaluation import Evaluator, check_images, quantities, set_precision
 from figures import add_format_option
 from mpi4pytorch import Serial, together
 from net_plotter import Recipe
@@ -73,15 +73,16 @@ def main(argv: list[str] | None = None) -> None:
                            labels_file=args.train_labels, data_split=args.data_split, split_idx=args.split_idx, raw_data=args.raw_data,
                            mean=args.mean, std=args.std, threads=args.threads)
         together(ranks, lambda: [check_images(net, data, args.model) for data in sets.values()])
-        evaluator = Evaluator(net, {part: data.to(device) for part, data in sets.items()}, loss_name=args.loss_name, batch_size=args.batch_size)
+        together(ranks, lambda: set_precision(args.precision, device))
 
+        names = quantities(sets)
         dir_file = args.dir_file or net_plotter.direction_file_name(
             file, args.dir_type, model_file2=file2, model_file3=file3, two_d=two_d, xignore=args.xignore, xnorm=args.xnorm,
             yignore=args.yignore, ynorm=args.ynorm, same_dir=args.same_dir, idx=args.idx)
         surf_file = args.surf_file or net_plotter.surface_file_name(
             dir_file, args.x, args.y, raw_data=args.raw_data, data_split=args.data_split, split_idx=args.split_idx)
         surface = together(ranks, lambda: h5_util.open_surface(
-            surf_file, x=np.linspace(*args.x), y=np.linspace(*args.y) if two_d else None, dir_file=dir_file, names=evaluator.quantities))
+            surf_file, x=np.linspace(*args.x), y=np.linspace(*args.y) if two_d else None, dir_file=dir_file, names=names))
 
         def make_directions() -> None:
             if args.dir_file or os.path.exists(dir_file):
@@ -101,10 +102,16 @@ def main(argv: list[str] | None = None) -> None:
     if (file2 or file3) and args.dir_type == "weights" and any(name.endswith("running_mean") for name in net.state_dict()):
         say("warning: --dir_type weights leaves the BN statistics at those of --model_file, so the loss at the other net is not its own; "
             "use --dir_type states to interpolate")
-    points, total = surface.missing(evaluator.quantities), math.prod(surface.shape)
-    say(f"{len(points)} of {total} points to measure on {ranks.size} rank{'s' if ranks.size > 1 else ''}, {device.type}")
+    points, total = scheduler.ordered(surface.missing(names), surface.shape, args.order), math.prod(surface.shape)
+    say(f"{len(points)} of {total} points to measure on {ranks.size} rank{'s' if ranks.size > 1 else ''}")
+    if points:
+        net.to(device)
+        evaluator = Evaluator(net, {part: data.to(device) for part, data in sets.items()}, loss_name=args.loss_name, batch_size=args.batch_size,
+                              precision=args.precision)
+        evaluator.batch_size = ranks.gather_all(evaluator.batch_size)[0]  # one for all, so that a value does not depend on the rank
+        threads = f", {torch.get_num_threads()} threads a rank" if device.type == "cpu" else ""
+        say(f"{device.type}{threads}, {args.precision or 'default'} precision, {evaluator.describe()}")
 
-    net.to(device)
     with net_plotter.moving(net, directions, args.dir_type) as move:
         def measure(point: int) -> dict[str, float]:
             move(surface.point(point))
@@ -112,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
 
         try:
             with scheduler.interruptible(ranks):
-                scheduler.run(points.tolist(), measure, record=surface.set, save=surface.save, ranks=ranks, total=total)
+                scheduler.run(points, measure, record=surface.set, save=surface.save, ranks=ranks, total=total, schedule=args.schedule)
         except scheduler.Interrupted as signal:
             say(f"stopped by {signal}: what was measured is in {surf_file}; start the same command again to go on")
             ranks.abort(signal.status)

@@ -6,7 +6,7 @@ import pytest
 from tests.helpers import REPO
 
 GROUND = {"errors", "command_line", "h5_util", "mpi4pytorch", "model_loader", "dataloader", "cifar10", "options"}
-MIDDLE = {"evaluation", "net_plotter", "scheduler", "figures"}
+MIDDLE = {"evaluation", "fused_net", "net_plotter", "scheduler", "figures"}
 PLOTS = {"plot_1D", "plot_2D"}
 SCRIPTS = {"plot_surface", "cifar10.main"}
 
@@ -18,9 +18,10 @@ MAY_IMPORT = {
     "command_line": {"errors", "mpi4pytorch"},
     "model_loader": {"errors", "cifar10"},
     "dataloader": {"errors"},
-    "options": {"cifar10", "dataloader", "evaluation", "net_plotter"},  # for the choices that each offers
+    "options": {"cifar10", "dataloader", "evaluation", "net_plotter", "scheduler"},  # for the choices that each offers
     "scheduler": {"mpi4pytorch"},
-    "evaluation": {"errors", "dataloader"},
+    "fused_net": set(),
+    "evaluation": {"errors", "dataloader", "fused_net"},
     "net_plotter": {"errors", "h5_util"},
     "figures": {"errors", "h5_util"},
     "plot_1D": {"errors", "command_line", "figures", "h5_util"},

@@ -56,7 +56,7 @@ def test_golden_case_through_the_modules(name, digits):
 
     x, y = np.linspace(*args.x), np.linspace(*args.y) if args.y else None
     surface = h5_util.Surface("unused", x=x, y=y)
-    evaluator = Evaluator(net, {"train": digits}, loss_name=args.loss_name, batch_size=args.batch_size)
+    evaluator = Evaluator(net, {"train": digits}, loss_name=args.loss_name)
     measured = []
     with net_plotter.moving(net, directions, args.dir_type) as move:
         for point in range(np.prod(surface.shape)):

@@ -1,0 +1,128 @@
+"""A fused net is the same function as the net, at every point that the net is moved to, and leaves the net as it was."""
+import pytest
+import torch
+from torch import nn
+
+import dataloader
+import model_loader
+import net_plotter
+from evaluation import Evaluator, evaluate
+from fused_net import FusedNet
+from tests.helpers import LARGE_BATCH, SMALL_BATCH
+
+
+def with_statistics(net: nn.Module) -> nn.Module:
+    """Batch norms as after a training: none of their tensors is at its default."""
+    for module in net.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            nn.init.normal_(module.running_mean, std=0.3)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            if module.affine:
+                nn.init.normal_(module.weight, 1, 0.2)
+                nn.init.normal_(module.bias, std=0.2)
+    return net.eval()
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize(("model", "folded"), [("resnet20", 21), ("resnet20_noshort", 19), ("vgg9", 8), ("densenet_cifar", 58), ("resnet50_noshort", 49)])
+def test_every_kind_of_net(model, folded, channels_last):
+    torch.manual_seed(0)
+    net = with_statistics(model_loader.build(model))
+    images = torch.randn(3, 3, 32, 32)
+    fused = FusedNet(net, images[:2], channels_last=channels_last)
+    assert fused.folded == folded
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(images), net(images), rtol=1e-4, atol=1e-5)
+    axes = [net_plotter.random_direction(net, "states", norm="filter")]
+    with net_plotter.moving(net, axes, "states") as move, torch.inference_mode():
+        for alpha in (0.3, -0.2):
+            move((alpha,))
+            fused.refresh()
+            torch.testing.assert_close(fused(images), net(images), rtol=1e-3, atol=1e-4)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+class TwoHeads(nn.Module):
+    """Batch norms that must not fold: a convolution that something else reads too, one used twice, one without statistics."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+        self.twice, self.norm_twice = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+        self.last, self.batch_only = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)
+        self.good, self.plain = nn.Conv2d(4, 5, 1, bias=False), nn.BatchNorm2d(5, affine=False)
+
+    def forward(self, images):
+        read_twice = self.conv(images)
+        maps = self.norm(read_twice) + read_twice
+        maps = self.norm_twice(self.twice(self.norm_twice(self.twice(maps))))
+        return self.plain(self.good(self.batch_only(self.last(maps)))).mean((2, 3))
+
+
+class DependsOnData(nn.Module):
+    """torch.fx cannot trace a branch on values."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 3))
+
+    def forward(self, images):
+        return self.layers(images if images.mean() > 0 else -images)
+
+
+class DependsOnNumber(nn.Module):
+    """A trace that is another function: it sees one path of what depends on how often the net was run."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.runs = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), 0
+
+    def forward(self, images):
+        self.runs += 1
+        maps = self.norm(self.conv(images))
+        return (-maps if self.runs == 1 else maps).mean((2, 3))
+
+
+@pytest.mark.parametrize(("kind", "folded"), [(TwoHeads, 1), (DependsOnData, 0), (DependsOnNumber, 0)])
+def test_nets_that_fold_in_part_or_not_at_all(kind, folded):
+    torch.manual_seed(0)
+    net, images = with_statistics(kind()), torch.randn(6, 3, 4, 4)
+    fused = FusedNet(net, images[:2])
+    assert fused.folded == folded
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(images), net(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return dataloader.load("digits", "train", datapath="", data_split=16)
+
+
+@pytest.mark.parametrize("loss_name", ["crossentropy", "mse"])
+def test_evaluator_equals_the_plain_evaluation(digits, loss_name):
+    net = model_loader.load("resnet20", str(SMALL_BATCH))
+    axes = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")]
+    evaluator = Evaluator(net, {"train": digits, "test": digits}, loss_name=loss_name)
+    with net_plotter.moving(net, axes, "weights") as move:
+        for alpha in (0.0, 0.4, -0.7):
+            move((alpha,))
+            loss, acc = evaluate(net, digits, loss_name=loss_name)
+            expected = {"train_loss": loss, "train_acc": acc, "test_loss": loss, "test_acc": acc}
+            assert evaluator.measure() == pytest.approx(expected, rel=1e-5)
+
+
+def test_bf16_is_within_a_percent_near_the_minimum():
+    test_set = dataloader.load("digits", "test", datapath="")  # its loss is not as near to 0 as the training set's
+    net = model_loader.load("resnet20", str(LARGE_BATCH))
+    values = Evaluator(net, {"test": test_set}, precision="bf16").measure()
+    loss, acc = evaluate(net, test_set)
+    assert values["test_loss"] == pytest.approx(loss, rel=0.01)
+    assert values["test_loss"] != pytest.approx(loss, rel=1e-6)  # it did compute in bf16
+    assert values["test_acc"] == pytest.approx(acc, abs=1)
+
+
+def test_batch_size_does_not_change_the_values(digits):
+    net = model_loader.load("resnet20", str(SMALL_BATCH))
+    values = [Evaluator(net, {"train": digits}, batch_size=size).measure() for size in (1, 7, 89, 1000)]
+    assert all(value == pytest.approx(values[0], rel=1e-5) for value in values)
