@@ -56,7 +56,8 @@ class FusedNet:
             shift = -norm.running_mean if layer.bias is None else layer.bias - norm.running_mean
             fused.weight.copy_(layer.weight * scale.view(-1, *[1] * (layer.weight.dim() - 1)))
             fused.bias.copy_(torch.addcmul(norm.bias, shift, scale) if norm.affine else shift * scale)
-        torch._foreach_copy_(self._targets, self._sources)
+        if self._targets:
+            torch._foreach_copy_(self._targets, self._sources)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits, float32, of normalised images."""
