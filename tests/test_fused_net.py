@@ -15,8 +15,9 @@ def with_statistics(net: nn.Module) -> nn.Module:
     """Batch norms as after a training: none of their tensors is at its default."""
     for module in net.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            nn.init.normal_(module.running_mean, std=0.3)
-            nn.init.uniform_(module.running_var, 0.5, 2)
+            if module.track_running_stats:
+                nn.init.normal_(module.running_mean, std=0.3)
+                nn.init.uniform_(module.running_var, 0.5, 2)
             if module.affine:
                 nn.init.normal_(module.weight, 1, 0.2)
                 nn.init.normal_(module.bias, std=0.2)
