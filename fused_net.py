@@ -69,7 +69,7 @@ class FusedNet:
         self._copy = fused.eval().requires_grad_(False)
         self._pairs = [(layer, norm, fused.get_submodule(name)) for layer, norm, name in pairs]
         computed = {id(tensor) for _, _, layer in self._pairs for tensor in layer.parameters()}
-        own, ours = (dict([*module.named_parameters(), *module.named_buffers()]) for module in (net, fused))
+        own, ours = (_named_tensors(module) for module in (net, fused))
         shared = [name for name, tensor in ours.items() if name in own and tensor.is_floating_point() and id(tensor) not in computed]
         self._sources, self._targets = [own[name].detach() for name in shared], [ours[name] for name in shared]
         return True
@@ -80,6 +80,11 @@ class FusedNet:
             expected, found = net(trial), self._copy(trial)
         tolerance = AGREEMENT * expected.abs().max()
         return found.shape == expected.shape and bool((found - expected).abs().max() <= tolerance)
+
+
+def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers; one that has several names, as tied weights have, under each of them."""
+    return dict([*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)])
 
 
 def _fold(net: nn.Module) -> tuple[nn.Module | None, list[tuple[nn.Module, nn.Module, str]]]:

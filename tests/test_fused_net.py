@@ -127,3 +127,26 @@ def test_batch_size_does_not_change_the_values(digits):
     net = model_loader.load("resnet20", str(SMALL_BATCH))
     values = [Evaluator(net, {"train": digits}, batch_size=size).measure() for size in (1, 7, 89, 1000)]
     assert all(value == pytest.approx(values[0], rel=1e-5) for value in values)
+
+
+class TiedHeads(nn.Module):
+    """The second layer is called first and has the first's weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(48, 48), nn.Linear(48, 48)
+        self.b.weight = self.a.weight
+
+    def forward(self, x):
+        return self.a(self.b(x.flatten(1)))
+
+
+def test_tied_weights_follow_the_net():
+    torch.manual_seed(0)
+    net, images = TiedHeads().eval(), torch.randn(6, 3, 4, 4)
+    fused = FusedNet(net, images[:2])
+    with torch.no_grad():
+        net.a.weight.add_(1)
+    fused.refresh()
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(images), net(images), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,66 @@
+"""The images that a surface is measured on, decoded once a node: its ranks share one copy, in a temporary file that each maps into memory.
+
+The file has no name any more as soon as all ranks have mapped it, so that it goes when they do. The operating system keeps it in
+memory where there is room and reads it from the disk where there is not, so the images may be larger than the memory.
+"""
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+import dataloader
+from dataloader import ImageSet
+from errors import InputError
+from mpi4pytorch import Serial, together
+
+
+def load_parts(ranks: Serial, dataset: str, datapath: str, *, test_set: bool, npz_files: dict[str, str], labels_file: str, data_split: int,
+               split_idx: int, **preparation) -> dict[str, ImageSet]:
+    """The images to measure on, by part: a share of the training set, and the whole test set if asked for."""
+    if not npz_files["train"]:
+        together(ranks, lambda: dataloader.download(dataset, datapath), only=True)
+    subset = {"train": {"labels_file": labels_file, "data_split": data_split, "split_idx": split_idx}, "test": {}}
+    return {part: load_once_a_node(ranks, lambda allocate, part=part: dataloader.load(
+        dataset, part, datapath=datapath, npz_file=npz_files[part], show_progress=ranks.rank == 0, allocate=allocate, **subset[part], **preparation))
+        for part in (("train", "test") if test_set else ("train",))}
+
+
+def load_once_a_node(ranks: Serial, load: Callable[[dataloader.Allocate], ImageSet]) -> ImageSet:
+    """What `load(allocate)` makes, on every rank, though only one rank of each node runs it; the others map its images.
+
+    Raises on all ranks what `load` raises on one of them, and `InputError` where the temporary folder has no room.
+    """
+    with ExitStack() as until_all_have_mapped:
+        path = until_all_have_mapped.enter_context(tempfile.NamedTemporaryFile(prefix="loss_landscape_")).name if ranks.local_rank == 0 else ""
+
+        def load_into_file() -> ImageSet | None:
+            return load(partial(_allocate, path)) if ranks.local_rank == 0 else None
+
+        loaded = together(ranks, load_into_file)
+        mine = (path, loaded.images.dtype, loaded.images.shape, loaded.images.stride(), replace(loaded, images=torch.empty(0))) if loaded else None
+        path, dtype, shape, stride, rest = ranks.gather_node(mine)[0]
+        images = together(ranks, lambda: _map(path, shape, dtype).as_strided(shape, stride))
+    return replace(rest, images=images)
+
+
+def _allocate(path: str, shape: tuple[int, ...], *, dtype: torch.dtype) -> Tensor:
+    """A tensor in this file, for which room is reserved: a mapped file that cannot grow ends the program when it is written."""
+    size = torch.Size(shape).numel() * dtype.itemsize
+    try:
+        with open(path, "r+b") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+    except OSError as error:
+        raise InputError(f"no room for {size / 2**20:.0f} MiB of images in {os.path.dirname(path)!r} ({error.strerror}); set TMPDIR to a folder with room") from error
+    return _map(path, shape, dtype)
+
+
+def _map(path: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    return torch.from_file(path, shared=True, size=torch.Size(shape).numel(), dtype=dtype).view(shape)
