@@ -83,7 +83,7 @@ class Mpi(Serial):
 
     def poll(self) -> tuple[int, Any] | None:
         status = self._mpi.Status()
-        message = self._world.improbe(status=status)
+        message = self._world.improbe(status=status) or self._world.improbe(status=status)  # MPICH's first look only fetches
         return None if message is None else (status.Get_source(), message.recv())
 
     def abort(self, status: int) -> None:
@@ -107,17 +107,22 @@ def connect(mpi: bool = False) -> Serial:
     if not mpi and launcher_size == 1:
         return Serial()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what mpi4py suspects of the launcher is found out for certain below
-            from mpi4py import MPI
+        import mpi4py
+        mpi4py.rc.initialize, mpi4py.rc.finalize = False, True  # not before it is known that launcher and library belong together
+        from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise InputError(f"MPI cannot be used ({' '.join(str(error).split())}); install mpi4py and an MPI library, or run without --mpi "
                          "and without mpirun") from error
     library = " ".join(MPI.Get_library_version().split("\n")[0].split(",")[0].strip("\0").split())
+    advice = "launcher and library do not belong together; start with that library's own mpirun, or install mpi4py for the launcher's library"
+    if "OMPI_COMM_WORLD_SIZE" in os.environ and "Open MPI" not in library:  # MPICH would end the program at its start
+        raise InputError(f"Open MPI's launcher started this, and mpi4py's MPI library is {library}: {advice}")
+    if not MPI.Is_initialized():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what mpi4py suspects of the launcher is found out for certain just below
+            MPI.Init_thread(MPI.THREAD_MULTIPLE)
     if MPI.COMM_WORLD.size == 1 and launcher_size > 1:
-        raise InputError(f"the launcher started {launcher_size} processes, but in mpi4py's MPI library ({library}) each of them is rank 0 of 1: "
-                         "launcher and library do not belong together; start with that library's own mpirun, or install mpi4py for the "
-                         "launcher's library")
+        raise InputError(f"the launcher started {launcher_size} processes, but in mpi4py's MPI library ({library}) each of them is rank 0 of 1: {advice}")
     if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
         raise InputError(f"the MPI library ({library}) does not allow calls from a second thread; use one built with thread support")
     ranks = Mpi(MPI)

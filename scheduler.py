@@ -1,8 +1,9 @@
-"""Who measures which point: points are handed out one by one to the ranks that are free, rank 0 among them.
+"""Who measures which point: points are handed out one by one as ranks become free, rank 0 among them.
 
 Rank 0's main thread measures like every other rank. A second thread of rank 0, the clerk, hands out points and records
-results, so that results reach the file although rank 0 is busy, and no rank waits for another. All waiting is by sleeping:
-a core that an MPI library spins on is a core taken from the nets.
+results, so that results reach the file although rank 0 is busy, and no rank waits for another. A rank holds the point after the one
+that it measures, so that it goes on at once when it has answered, except near the end, when that point may be done sooner by another.
+All waiting is by sleeping: a core that an MPI library spins on is a core taken from the nets.
 """
 import queue
 import signal
@@ -23,7 +24,8 @@ from mpi4pytorch import Serial
 POLL_SECONDS = 0.001  # how long a message between ranks may lie unread
 SAVE_SECONDS = 1.0  # how long a result may lie unsaved, unless saving itself is slow
 SAVE_SHARE = 0.05  # of the time may go into saving
-GRACE_SECONDS = 10  # for rank 0 to save after a signal
+GRACE_SECONDS = 10  # for rank 0 to save and to end the job after a signal
+SILENT_SECONDS, SILENT_TIMES = 60.0, 20.0  # a point that takes longer, and so many times longer than others do, is reported
 
 SCHEDULES = ("dynamic", "static")
 ORDERS = ("coarse", "row")
@@ -34,9 +36,10 @@ Values = dict[str, float]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a rank says of its point: the values measured, or the traceback of the exception that ended its work."""
+    """What a rank says of its point: the values measured and the seconds that took, or the traceback of the exception that ended its work."""
 
     values: Values | None
+    seconds: float = 0.0
     trace: str = ""
 
 
@@ -74,38 +77,39 @@ def run(points: Sequence[int], measure: Callable[[int], Values], *, record: Call
     free gets the next point, or `static`, where each has an even share from the start.
 
     Returns, on every rank, when nothing is left to measure. Raises `AllRanksFailed` on rank 0 if every rank has retired, and
-    what `record` or `save` raise.
+    what `record` or `save` raise; an `OSError` of `save` (a full disk) only if it is there at the end too.
     """
     if ranks.rank > 0:
-        _work(measure, _mailbox_of_rank_0(ranks))
+        _work_for_rank_0(measure, ranks)
         return
     clerk = _Clerk(points, record, save, ranks, total, schedule)
     try:
-        _work(measure, clerk.exchange)
+        clerk.work(measure)
         clerk.finish()
     except BaseException:
         clerk.stop()
         raise
 
 
-def _work(measure: Callable[[int], Values], exchange: Callable[[Answer | None], int | None]) -> None:
-    """Measure the points that `exchange` gives for our last answer until it gives none, or until `measure` raises."""
-    answer = None
-    while (point := exchange(answer)) is not None:
+def _work(measure: Callable[[int], Values], tell: Callable[[Answer | None], None], ask: Callable[[], int | None]) -> None:
+    """Tell the clerk that we are there, then measure the points that it gives until it gives none, or until `measure` raises."""
+    tell(None)
+    while (point := ask()) is not None:
+        begin = time.monotonic()
         try:
-            answer = Answer(measure(point))
+            values = measure(point)
         except Exception:
-            exchange(Answer(None, traceback.format_exc()))
+            tell(Answer(None, trace=traceback.format_exc()))
             return
+        tell(Answer(values, time.monotonic() - begin))
 
 
-def _mailbox_of_rank_0(ranks: Serial) -> Callable[[Answer | None], int | None]:
-    def exchange(answer: Answer | None) -> int | None:
-        ranks.send(answer, 0)
+def _work_for_rank_0(measure: Callable[[int], Values], ranks: Serial) -> None:
+    def ask() -> int | None:
         while (message := ranks.poll()) is None:
             time.sleep(POLL_SECONDS)
         return message[1]
-    return exchange
+    _work(measure, lambda answer: ranks.send(answer, 0), ask)
 
 
 class _Clerk:
@@ -118,24 +122,28 @@ class _Clerk:
         self._for_all = deque(points if schedule == "dynamic" else ())  # points that any rank may take
         self._shares = [deque(points[rank::ranks.size] if schedule == "static" else ()) for rank in range(ranks.size)]
         self._left = len(points)
-        self._out: dict[int, tuple[int, float]] = {}  # rank -> the point that it measures, and since when
-        self._free: deque[int] = deque()  # ranks that wait for a point
+        self._held: list[deque[int]] = [deque() for _ in range(ranks.size)]  # points that are out, by rank; the first is being measured
+        self._rates = [0.0] * ranks.size  # points a second, by each rank's last point
+        self._rate = 0.0  # their sum
+        self._idle: set[int] = set()  # ranks that wait for a point
+        self._since = [0.0] * ranks.size  # when each rank began with its point
+        self._silent: set[int] = set()  # ranks that have been reported as such
+        self._next_look = 0.0
         self._working = set(range(ranks.size))  # ranks that have not retired
         self._own_answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self._own_points: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._unsaved = self._estimated = False
+        self._unsaved = self._save_failed = self._estimated = False
         self._next_save = 0.0
         self._thread = threading.Thread(target=self._serve, name="clerk", daemon=True)
         self._bar = tqdm(total=total, initial=total - len(points), unit="point", smoothing=0.1,
                          mininterval=0.5 if sys.stderr.isatty() else 10)
         self._thread.start()
 
-    def exchange(self, answer: Answer | None) -> int | None:
-        """What rank 0's measuring thread calls, as other ranks send a message and wait for the reply."""
-        self._own_answers.put(answer)
-        return self._own_points.get()
+    def work(self, measure: Callable[[int], Values]) -> None:
+        """Rank 0's own measuring, in the thread that calls."""
+        _work(measure, self._own_answers.put, self._own_points.get)
 
     def finish(self) -> None:
         """Wait for the other ranks' last points; raise what went wrong in the thread."""
@@ -155,11 +163,14 @@ class _Clerk:
                     return
                 for rank, answer in self._arrived():
                     self._take(rank, answer)
-                self._hand_out()
+                    self._hand_out(rank)
+                if self._for_all and self._idle:  # a rank that retired left its points
+                    for rank in sorted(self._idle):
+                        self._hand_out(rank)
                 self._save_when_due()
+                self._report_silent_ranks()
                 if not self._working:
                     return
-            self._save_now()
         except BaseException as error:  # raised again by `finish` in the main thread
             self._error = error
         finally:
@@ -173,25 +184,30 @@ class _Clerk:
             yield message
 
     def _take(self, rank: int, answer: Answer | None) -> None:
-        point, since = self._out.pop(rank, (None, 0.0))
         if answer is None:
-            self._free.append(rank)
+            self._idle.add(rank)
         elif answer.values is None:
-            self._retire(rank, point, answer.trace)
+            self._retire(rank, answer.trace)
         else:
-            self._free.append(rank)
-            self._record(point, answer.values)
+            self._record(self._held[rank].popleft(), answer.values)
             self._unsaved = True
             self._left -= 1
-            self._show(answer.values, time.monotonic() - since)
+            self._set_rate(rank, 1 / max(answer.seconds, 1e-6))
+            self._since[rank] = time.monotonic()
+            self._silent.discard(rank)
+            if not self._held[rank]:
+                self._idle.add(rank)
+            self._show(answer.values, answer.seconds)
 
-    def _retire(self, rank: int, point: int, trace: str) -> None:
+    def _retire(self, rank: int, trace: str) -> None:
+        point = self._held[rank][0]
         self._working.discard(rank)
-        self._for_all.extendleft([point, *reversed(self._shares[rank])])
+        self._set_rate(rank, 0.0)
+        self._for_all.extendleft(reversed([*self._held[rank], *self._shares[rank]]))
+        self._held[rank].clear()
         self._shares[rank].clear()
         fate = "the point goes to another rank" if self._working else "no rank is left"
         tqdm.write(f"rank {rank} failed at point {point} and measures no more; {fate}:\n{trace}", file=sys.stderr)
-        self._reply(rank, None)
 
     def _show(self, values: Values, seconds: float) -> None:
         if not self._estimated and self._left:
@@ -201,15 +217,23 @@ class _Clerk:
         self._bar.set_postfix_str(" ".join(f"{name} {value:.4g}" for name, value in values.items()), refresh=False)
         self._bar.update()
 
-    def _hand_out(self) -> None:
-        for _ in range(len(self._free)):
-            rank = self._free.popleft()
-            points = self._shares[rank] or self._for_all
-            if points:
-                self._out[rank] = points.popleft(), time.monotonic()
-                self._reply(rank, self._out[rank][0])
-            else:
-                self._free.append(rank)
+    def _hand_out(self, rank: int) -> None:
+        """Give the rank a point if it has none, and one to go on with."""
+        while rank in self._working and (points := self._shares[rank] or self._for_all) and (rank in self._idle or self._may_hold_another(rank)):
+            point = points.popleft()
+            if rank in self._idle:
+                self._idle.remove(rank)
+                self._since[rank] = time.monotonic()
+            self._held[rank].append(point)
+            self._reply(rank, point)
+
+    def _may_hold_another(self, rank: int) -> bool:
+        """Whether the rank, at its last speed, will have measured two points before all ranks together have measured all."""
+        return len(self._held[rank]) == 1 and 2 * self._rate < self._left * self._rates[rank]
+
+    def _set_rate(self, rank: int, rate: float) -> None:
+        self._rate += rate - self._rates[rank]
+        self._rates[rank] = rate
 
     def _reply(self, rank: int, point: int | None) -> None:
         if rank == 0:
@@ -217,20 +241,43 @@ class _Clerk:
         else:
             self._ranks.send(point, rank)
 
-    def _save_when_due(self) -> None:
-        if self._unsaved and time.monotonic() >= self._next_save:
-            self._save_now()
+    def _report_silent_ranks(self) -> None:
+        """Say which ranks have been at one point for far longer than the others take."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + 1
+        known = sorted(1 / rate for rate in self._rates if rate)
+        if not known:
+            return
+        usual = known[len(known) // 2]
+        for rank in self._working - self._idle - self._silent:
+            if self._held[rank] and now - self._since[rank] > max(SILENT_SECONDS, SILENT_TIMES * usual):
+                self._silent.add(rank)
+                tqdm.write(f"warning: rank {rank} has been at point {self._held[rank][0]} for {now - self._since[rank]:.0f} s, where others take "
+                           f"{usual:.2g} s; if it hangs, stop the run (Ctrl-C) and start the same command again", file=sys.stderr)
 
-    def _save_now(self) -> None:
+    def _save_when_due(self) -> None:
+        if not self._unsaved or time.monotonic() < self._next_save:
+            return
         begin = time.monotonic()
-        if self._unsaved:
-            self._unsaved = False
+        try:
             self._save()
+            self._unsaved = False
+        except OSError as error:  # a full disk may have room again before the end, when it is tried for the last time
+            if not self._save_failed:
+                tqdm.write(f"warning: the results cannot be saved ({error.strerror or error}); measuring goes on, and saving is tried again", file=sys.stderr)
+            self._save_failed = True
+        else:
+            if self._save_failed:
+                tqdm.write("the results are saved again", file=sys.stderr)
+            self._save_failed = False
         self._next_save = time.monotonic() + max(SAVE_SECONDS, (time.monotonic() - begin) / SAVE_SHARE)
 
     def _end(self) -> None:
         try:
-            self._save_now()
+            if self._unsaved:
+                self._save()
             if self._error is None and not self._working:
                 self._error = AllRanksFailed(f"every rank failed; {self._left} points are not measured")
         except BaseException as error:
@@ -240,14 +287,12 @@ class _Clerk:
             self._send_home()
 
     def _send_home(self) -> None:
-        """Tell every rank that has not retired, as soon as it asks, that there is nothing more to measure."""
-        for rank in self._free:
+        """Tell every rank that has not retired that there is nothing more to measure, after the first word of each."""
+        late = self._working - self._idle if self._error is None else set()
+        while late and not self._stop.is_set():
+            late -= {rank for rank, _ in self._arrived()}
+        for rank in self._working:
             self._reply(rank, None)
-        asking = self._working - set(self._free)
-        while asking and not self._stop.is_set():
-            for rank, _ in self._arrived():
-                asking.discard(rank)
-                self._reply(rank, None)
 
 
 class Interrupted(BaseException):
@@ -259,14 +304,12 @@ class Interrupted(BaseException):
 
 
 @contextmanager
-def interruptible(ranks: Serial) -> Iterator[None]:
-    """Within the block, Ctrl-C and SIGTERM raise `Interrupted` in rank 0's main thread, so that what is measured is saved.
+def interruptible() -> Iterator[None]:
+    """Within the block, Ctrl-C and SIGTERM raise `Interrupted` in the main thread, so that rank 0 saves what is measured.
 
-    A launcher passes the signal to all ranks: the others give rank 0 time to save and to end the job before they end themselves.
+    A launcher passes the signal to all ranks; each then calls `end_job`.
     """
     def stop(number: int, _: Any) -> None:
-        if ranks.rank > 0:
-            time.sleep(GRACE_SECONDS)
         raise Interrupted(number)
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -274,3 +317,10 @@ def interruptible(ranks: Serial) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def end_job(ranks: Serial, interrupted: Interrupted) -> None:
+    """End all ranks with the signal's exit status; ranks but the first give that one time to do it."""
+    if ranks.rank > 0:
+        time.sleep(GRACE_SECONDS)
+    ranks.abort(interrupted.status)

@@ -29,7 +29,8 @@ def main() -> None:
     begin = time.perf_counter()
     try:
         scheduler.run(range(job["points"]), measure, record=lambda point, values: recorded.append((point, values)),
-                      save=lambda: saves.append(len(recorded)), ranks=ranks, total=job["points"])
+                      save=lambda: saves.append(len(recorded)), ranks=ranks, total=job["points"],
+                      schedule=job.get("schedule", "dynamic"))
     finally:
         if ranks.rank == 0:
             print(json.dumps({"recorded": recorded, "saves": saves, "seconds": time.perf_counter() - begin}), flush=True)
