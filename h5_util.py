@@ -3,20 +3,26 @@
 A file is written whole under another name and then renamed over the old one, so that whatever ends the program the file on
 disk opens, and a reader may look at any moment. That also makes HDF5's own locks needless, which fail on some network disks.
 """
+import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
 from errors import InputError
+from provenance import require_same
+
+T = TypeVar("T")
 
 NOT_MEASURED = {"min_eig": 1.0}  # the published program's mark of a point not computed yet; -1 for every other quantity
 DIRECTION_GROUPS = ("xdirection", "ydirection")
-RESERVED = ("dir_file", "xcoordinates", "ycoordinates", "measured")
+RESERVED = ("dir_file", "xcoordinates", "ycoordinates", "measured", "made_with", "runs")
+MOST_COMPRESSION = 1032  # of deflate, the filter that HDF5 files commonly have: a dataset that claims to be larger is a lie
 
 
 @contextmanager
@@ -24,29 +30,50 @@ def _reading(path: str, kind: str) -> Iterator[h5py.File]:
     if not os.path.isfile(path):
         raise InputError(f"there is no {kind} file {path!r}")
     try:
-        file = h5py.File(path, "r", locking=False)
-    except OSError as error:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except InputError:
+        raise
+    except PermissionError as error:
+        raise InputError(f"{path!r} cannot be read: permission denied") from error
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:  # whichever of HDF5's own checks a damaged file meets
         raise InputError(f"{path!r} is not an HDF5 file, or is damaged; give a {kind} file") from error
-    with file:
-        yield file
 
 
 @contextmanager
 def _replacing(path: str) -> Iterator[h5py.File]:
-    """A new HDF5 file that takes the place of `path` when the block ends well, and leaves no trace when it does not."""
-    folder = os.path.dirname(path) or "."
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".h5.part")
-    os.close(handle)
+    """A new HDF5 file that takes the place of `path` when the block ends well, and leaves no trace when it does not.
+
+    It is made in memory and then written as bytes: where the disk is full, HDF5's own writing can crash the program.
+    """
+    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+        yield file
+        file.flush()
+        content = file.id.get_file_image()
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=".", suffix=".h5.part")
     try:
-        with h5py.File(temporary, "w", locking=False) as file:
-            yield file
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        with open(handle, "wb") as new:
+            new.write(content)
+            new.flush()
+            os.fsync(handle)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
+        _flush_folder(os.path.dirname(path) or ".")
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno:
+            raise OSError(error.errno, error.strerror, path) from error  # which file, rather than which call
         raise
+
+
+def _flush_folder(folder: str) -> None:
+    """Make a renaming last through a loss of power, where the system lets folders be flushed."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _umask() -> int:
@@ -55,11 +82,40 @@ def _umask() -> int:
     return mask
 
 
+def _array(path: str, data: object) -> np.ndarray:
+    """The numbers of a dataset. Raises `InputError` if it holds none, or says to be larger than its file can hold."""
+    if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "fiub" or data.shape is None:
+        raise InputError(f"{path!r} is damaged: {getattr(data, 'name', 'a dataset')!r} is not an array of numbers")
+    if data.nbytes > MOST_COMPRESSION * os.path.getsize(path):
+        raise InputError(f"{path!r} is damaged: {data.name!r} says to hold {data.shape} numbers, more than fit into the file")
+    return data[()]
+
+
+def _text(file: h5py.File, name: str) -> str:
+    """A text of the file; empty if there is none of that name."""
+    value = file[name][()] if isinstance(file.get(name), h5py.Dataset) else b""
+    return value.decode(errors="replace") if isinstance(value, bytes) else ""
+
+
+def _json(path: str, file: h5py.File, name: str, default: T) -> T:
+    """A value that is kept as JSON text, or the default if it is not there."""
+    if name not in file:
+        return default
+    try:
+        value = json.loads(_text(file, name))
+    except ValueError as error:
+        raise InputError(f"{path!r} is damaged: {name!r} is not JSON") from error
+    if type(value) is not type(default):
+        raise InputError(f"{path!r} is damaged: {name!r} is a {type(value).__name__}")
+    return value
+
+
 # Directions ---------------------------------------------------------------------------------------------------------------
 
-def write_directions(path: str, directions: list[list[np.ndarray]]) -> None:
-    """Write one direction (x) or two (x, y), each a list of float32 arrays, one per tensor of the net."""
+def write_directions(path: str, directions: list[list[np.ndarray]], *, made_with: dict[str, str] | None = None) -> None:
+    """Write one direction (x) or two (x, y), each a list of float32 arrays, one per tensor of the net, and what they were made with."""
     with _replacing(path) as file:
+        file["made_with"] = json.dumps(made_with or {})
         for group, direction in zip(DIRECTION_GROUPS, directions, strict=False):
             for i, values in enumerate(direction):
                 file.create_dataset(f"{group}/{i}", data=np.asarray(values, np.float32))
@@ -73,11 +129,23 @@ def read_directions(path: str) -> list[list[np.ndarray]]:
         return [_direction(path, file[group]) for group in DIRECTION_GROUPS if group in file]
 
 
+def names(path: str, kind: str) -> set[str]:
+    """What lies at the top of an HDF5 file of ours."""
+    with _reading(path, kind) as file:
+        return set(file)
+
+
+def read_made_with(path: str, kind: str) -> dict[str, str]:
+    """What a direction or surface file was made with; empty for a file of the published program."""
+    with _reading(path, kind) as file:
+        return _json(path, file, "made_with", {})
+
+
 def _direction(path: str, group: h5py.Group) -> list[np.ndarray]:
     names = [str(i) for i in range(len(group))] if isinstance(group, h5py.Group) else []
     if not names or any(not isinstance(group.get(name), h5py.Dataset) for name in names):
         raise InputError(f"{path!r} is not a direction file: {group.name} does not hold the datasets 0, 1, 2, …")
-    return [np.asarray(group[name], np.float32) for name in names]
+    return [np.asarray(_array(path, group[name]), np.float32) for name in names]
 
 
 # Surfaces -----------------------------------------------------------------------------------------------------------------
@@ -87,11 +155,16 @@ class Surface:
 
     A value is measured if the file's boolean `measured` says so of its point, or if it differs from the mark that the
     published program gives to points not computed yet: NaN, infinity, 0 and negative values are results.
+
+    `made_with` are the facts that must be the same when a run goes on with the file (`provenance.require_same`), `runs` what is known
+    of each run that wrote it, in order; both are empty for a file of the published program.
     """
 
     def __init__(self, path: str, *, x: np.ndarray, y: np.ndarray | None, dir_file: str = "",
-                 quantities: dict[str, np.ndarray] | None = None, measured: np.ndarray | None = None):
+                 quantities: dict[str, np.ndarray] | None = None, measured: np.ndarray | None = None,
+                 made_with: dict[str, str] | None = None, runs: list[dict[str, Any]] | None = None):
         self.path, self.dir_file = path, dir_file
+        self.made_with, self.runs = dict(made_with or {}), list(runs or [])
         self.x, self.y = np.asarray(x, float), None if y is None else np.asarray(y, float)
         self.shape = (len(self.x),) if y is None else (len(self.y), len(self.x))
         self._values: dict[str, np.ndarray] = {}
@@ -144,6 +217,7 @@ class Surface:
                     for name in set(old) - set(self._values) - set(RESERVED):
                         old.copy(old[name], file, name)
             file["dir_file"] = self.dir_file
+            file["made_with"], file["runs"] = json.dumps(self.made_with), json.dumps(self.runs)
             file["xcoordinates"] = self.x
             if self.y is not None:
                 file["ycoordinates"] = self.y
@@ -163,24 +237,24 @@ def read_surface(path: str) -> Surface:
     with _reading(path, "surface") as file:
         if not isinstance(file.get("xcoordinates"), h5py.Dataset):
             raise InputError(f"{path!r} is not a surface file: it has no 'xcoordinates'")
-        x = np.asarray(file["xcoordinates"], float)
-        y = np.asarray(file["ycoordinates"], float) if "ycoordinates" in file else None
+        x = np.asarray(_array(path, file["xcoordinates"]), float)
+        y = np.asarray(_array(path, file["ycoordinates"]), float) if "ycoordinates" in file else None
         size = x.size * (1 if y is None else y.size)
         shape = (x.size,) if y is None else (y.size, x.size)
         if x.ndim != 1 or (y is not None and y.ndim != 1) or size == 0:
             raise InputError(f"{path!r} is not a surface file: its coordinates are not lists of numbers")
         # The published program allocated (nx, ny) and filled it in (ny, nx) order: of right size, it reads right in that order.
-        quantities = {name: np.asarray(data, float) for name, data in file.items()
+        quantities = {name: np.asarray(_array(path, data), float) for name, data in file.items()
                       if name not in RESERVED and isinstance(data, h5py.Dataset) and data.dtype.kind in "fiu"
                       and data.shape in (shape, shape[::-1])}
         measured = None
         if "measured" in file:
-            measured = np.asarray(file["measured"], bool)
+            measured = np.asarray(_array(path, file["measured"]), bool)
             if measured.shape != shape:
                 raise InputError(f"{path!r} is damaged: 'measured' has shape {measured.shape} where the grid has {shape}")
-        dir_file = file["dir_file"][()] if "dir_file" in file else b""
-    dir_file = dir_file.decode() if isinstance(dir_file, bytes) else str(dir_file)
-    return Surface(path, x=x, y=y, dir_file=dir_file, quantities=quantities, measured=measured)
+        dir_file = _text(file, "dir_file")
+        made_with, runs = _json(path, file, "made_with", {}), _json(path, file, "runs", [])
+    return Surface(path, x=x, y=y, dir_file=dir_file, quantities=quantities, measured=measured, made_with=made_with, runs=runs)
 
 
 def write_surface_file(path: str, *, x: np.ndarray, y: np.ndarray | None = None, quantities: dict[str, np.ndarray],
@@ -189,21 +263,25 @@ def write_surface_file(path: str, *, x: np.ndarray, y: np.ndarray | None = None,
     Surface(path, x=x, y=y, dir_file=dir_file, quantities=quantities, measured=measured).save()
 
 
-def open_surface(path: str, *, x: np.ndarray, y: np.ndarray | None, dir_file: str, names: list[str]) -> Surface:
-    """The surface file to go on with, or a new one, with room for the named quantities; nothing is written yet.
+def open_surface(path: str, *, x: np.ndarray, y: np.ndarray | None, dir_file: str, names: list[str], made_with: dict[str, str] | None = None,
+                 anew: bool = False) -> Surface:
+    """The surface file to go on with, or a new one (`anew`: in any case), with room for the named quantities; nothing is written yet.
 
-    Raises `InputError` if the file has another grid or was made along another direction file.
+    Raises `InputError` if the file has another grid or was made with something else.
     """
-    if os.path.exists(path):
+    advice = "give another --surf_file, or --overwrite to begin anew (the old file is kept aside)"
+    if os.path.exists(path) and not anew:
         surface = read_surface(path)
         for axis, asked, found in (("x", x, surface.x), ("y", y, surface.y)):
             if (asked is None) != (found is None) or (asked is not None and not np.array_equal(asked, found)):
-                raise InputError(f"{path!r} has another grid: its {axis} is {_range(found)}, asked is {_range(asked)}; "
-                                 "give another --surf_file, or the same --x and --y")
-        if os.path.basename(surface.dir_file) != os.path.basename(dir_file):
-            raise InputError(f"{path!r} was made along the directions {surface.dir_file!r}, not {dir_file!r}; give another --surf_file")
+                raise InputError(f"{path!r} has another grid: its {axis} is {_range(found)}, asked is {_range(asked)}; {advice}")
+        if surface.made_with:
+            require_same(path, surface.made_with, made_with or {}, advice)
+        elif os.path.basename(surface.dir_file) != os.path.basename(dir_file):
+            raise InputError(f"{path!r} was made along the directions {surface.dir_file!r}, not {dir_file!r}; {advice}")
     else:
         surface = Surface(path, x=x, y=y, dir_file=dir_file)
+    surface.made_with = {**surface.made_with, **(made_with or {})}
     for name in names:
         surface.add(name)
     return surface
@@ -222,7 +300,7 @@ def read_projection(path: str) -> tuple[np.ndarray, np.ndarray]:
     with _reading(path, "projection") as file:
         if "proj_xcoord" not in file or "proj_ycoord" not in file:
             raise InputError(f"{path!r} is not a projection file: it has no 'proj_xcoord' and 'proj_ycoord'")
-        x, y = np.asarray(file["proj_xcoord"], float), np.asarray(file["proj_ycoord"], float)
+        x, y = (np.asarray(_array(path, file[name]), float) for name in ("proj_xcoord", "proj_ycoord"))
     if x.ndim != 1 or x.shape != y.shape or x.size == 0:
         raise InputError(f"{path!r} is damaged: {x.shape} x coordinates and {y.shape} y coordinates")
     return x, y
@@ -232,4 +310,9 @@ def read_explained_variance(path: str) -> np.ndarray | None:
     """The share of the variance that each PCA direction of a direction file explains, or None if it was not made by PCA."""
     with _reading(path, "direction") as file:
         name = "explained_variance_ratio_"
-        return np.asarray(file[name], float) if name in file else None
+        return np.asarray(_array(path, file[name]), float) if name in file else None
+
+
+if __name__ == "__main__":
+    from file_report import main
+    main()

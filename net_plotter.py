@@ -7,13 +7,16 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 import h5_util
 from errors import InputError
+from provenance import Facts, require_same
 
 DIRECTION_TYPES = ("weights", "states")
 NORMS = ("filter", "layer", "weight", "dfilter", "dlayer")
@@ -87,12 +90,33 @@ class Recipe:
         return random_direction(net, dir_type, norm=self.norm, ignore=self.ignore)
 
 
-def make_direction_file(path: str, net: nn.Module, dir_type: str, recipes: list[Recipe], *, same_dir: bool = False) -> None:
-    """Make a direction for each recipe (x, then y) and write them; with `same_dir` the x direction serves as y too."""
+def make_directions(net: nn.Module, dir_type: str, recipes: list[Recipe], *, same_dir: bool = False) -> list[Direction]:
+    """A direction for each recipe (x, then y); with `same_dir` the x direction serves as y too."""
     directions = [recipe.make(net, dir_type) for recipe in recipes]
-    if same_dir:
-        directions.append(directions[0])
-    h5_util.write_directions(path, [[tensor.numpy() for tensor in direction] for direction in directions])
+    return [*directions, directions[0]] if same_dir else directions
+
+
+def find_or_make_directions(path: str, net: nn.Module, dir_type: str, recipes: list[Recipe], *, same_dir: bool, made_with: Facts,
+                            overwrite: bool) -> tuple[list[Direction], bool]:
+    """The directions of a file, if it was made with the same; new ones if there is no file. And whether they are new, and to be written.
+
+    Raises `InputError`, naming what differs, if the file was made with something else, or does not fit the net; with `overwrite` new ones
+    are made then.
+    """
+    if os.path.exists(path):
+        try:
+            require_same(path, h5_util.read_made_with(path, "direction"), made_with, "give --overwrite to make new directions (the old file is kept aside), "
+                         "or use these with --dir_file")
+            return read_direction_file(path, net, dir_type, dimensions=len(recipes) + same_dir), False
+        except InputError:
+            if not overwrite:
+                raise
+    return make_directions(net, dir_type, recipes, same_dir=same_dir), True
+
+
+def arrays(directions: list[Direction]) -> list[list[np.ndarray]]:
+    """Directions as files and fingerprints take them."""
+    return [[tensor.numpy() for tensor in direction] for direction in directions]
 
 
 def read_direction_file(path: str, net: nn.Module, dir_type: str, *, dimensions: int) -> list[Direction]:
@@ -122,6 +146,27 @@ def cosine(a: Direction, b: Direction) -> float:
     return dot / (aa * bb) ** 0.5 if aa > 0 and bb > 0 else float("nan")
 
 
+def first_negative_variance(net: nn.Module, directions: list[Direction], points: np.ndarray) -> tuple[str, np.ndarray] | None:
+    """The first batch norm whose variance becomes negative, so that the loss is NaN, and the points at which it does.
+
+    Args:
+        directions: of type `states`.
+        points: (n, number of directions) coordinates.
+
+    Returns:
+        the layer's name and its points (m, number of directions), nearest to the centre first; None if there is no such layer.
+    """
+    index = {name: i for i, name in enumerate(net.state_dict())}
+    for name, layer in net.named_modules():
+        if not isinstance(layer, _BatchNorm) or layer.running_var is None:
+            continue
+        steps = np.stack([direction[index[f"{name}.running_var"]].double().numpy() for direction in directions])
+        variances = layer.running_var.double().cpu().numpy() + layer.eps + points @ steps
+        if (bad := (variances < 0).any(axis=1)).any():
+            return name, points[bad][np.argsort(np.linalg.norm(points[bad], axis=1))]
+    return None
+
+
 @contextmanager
 def moving(net: nn.Module, directions: list[Direction], dir_type: str) -> Iterator[Callable[[tuple[float, ...]], None]]:
     """Within the block, `move((alpha, beta))` puts the net at theta* + alpha x + beta y (1-D: `move((alpha,))`).
@@ -129,23 +174,22 @@ def moving(net: nn.Module, directions: list[Direction], dir_type: str) -> Iterat
     Every move starts from a snapshot of theta*, never from where the net was, and the net ends as it began. Whole numbers
     (BN's `num_batches_tracked`, which evaluation does not use) stay as they are.
     """
-    tensors = list(moving_tensors(net, dir_type).values())
+    moved = [tensor.is_floating_point() for tensor in moving_tensors(net, dir_type).values()]
+    tensors = list(compress(moving_tensors(net, dir_type).values(), moved))
     start = [tensor.clone() for tensor in tensors]
-    axes = [[d.to(t.device, t.dtype) for d, t in zip(direction, tensors, strict=True)] for direction in directions]
+    axes = [[d.to(t.device, t.dtype) for d, t in zip(compress(direction, moved), tensors, strict=True)] for direction in directions]
 
     @torch.no_grad()
     def move(coordinates: tuple[float, ...]) -> None:
-        for i, (tensor, centre) in enumerate(zip(tensors, start, strict=True)):
-            if tensor.is_floating_point():
-                step = sum(c * axis[i] for c, axis in zip(coordinates, axes, strict=True))
-                torch.add(centre, step, out=tensor)
+        torch._foreach_copy_(tensors, start)
+        for coordinate, axis in zip(coordinates, axes, strict=True):
+            torch._foreach_add_(tensors, axis, alpha=coordinate)
 
     try:
         yield move
     finally:
         with torch.no_grad():
-            for tensor, centre in zip(tensors, start, strict=True):
-                tensor.copy_(centre)
+            torch._foreach_copy_(tensors, start)
 
 
 def direction_file_name(model_file: str, dir_type: str, *, model_file2: str = "", model_file3: str = "", two_d: bool = False,

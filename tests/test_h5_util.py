@@ -132,3 +132,17 @@ def test_directions_of_more_than_ten_tensors_keep_their_order(path):
     h5_util.write_directions(path, [direction])
     (stored,) = h5_util.read_directions(path)
     assert all(np.array_equal(a, b) and a.shape == b.shape for a, b in zip(stored, direction, strict=True))
+
+
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch):
+    path = str(tmp_path / "s.h5")
+    h5_util.write_surface_file(path, x=np.arange(3.0), quantities={"train_loss": np.arange(3.0)})
+    old = (tmp_path / "s.h5").read_bytes()
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(h5_util.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device: .*s.h5"):
+        h5_util.write_surface_file(path, x=np.arange(3.0), quantities={"train_loss": np.ones(3)})
+    assert (tmp_path / "s.h5").read_bytes() == old
+    assert [file.name for file in tmp_path.iterdir()] == ["s.h5"]

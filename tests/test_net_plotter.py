@@ -1,9 +1,12 @@
 """Directions are those of the paper, file names those of the published program, and a net that was moved comes back."""
 import itertools
+import os
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 import h5_util
@@ -103,10 +106,15 @@ def test_cosine():
     assert np.isnan(net_plotter.cosine(a, [torch.zeros(2), torch.zeros(1)]))
 
 
+def write_new(path: str, net: nn.Module, *recipes: net_plotter.Recipe, dir_type: str = "weights", same_dir: bool = False) -> None:
+    directions = net_plotter.make_directions(net, dir_type, list(recipes), same_dir=same_dir)
+    h5_util.write_directions(path, net_plotter.arrays(directions))
+
+
 def test_direction_file_keeps_what_was_made_and_refuses_another_net(net, tmp_path):
     path = str(tmp_path / "direction.h5")
     torch.manual_seed(3)
-    net_plotter.make_direction_file(path, net, "states", [net_plotter.Recipe(norm="filter")] * 2)
+    write_new(path, net, *[net_plotter.Recipe(norm="filter")] * 2, dir_type="states")
     torch.manual_seed(3)
     expected = [net_plotter.random_direction(net, "states", norm="filter") for _ in "xy"]
     stored = net_plotter.read_direction_file(path, net, "states", dimensions=2)
@@ -119,10 +127,10 @@ def test_direction_file_keeps_what_was_made_and_refuses_another_net(net, tmp_pat
 
 def test_same_direction_twice_and_too_few(net, tmp_path):
     path = str(tmp_path / "direction.h5")
-    net_plotter.make_direction_file(path, net, "weights", [net_plotter.Recipe()], same_dir=True)
+    write_new(path, net, net_plotter.Recipe(), same_dir=True)
     x, y = h5_util.read_directions(path)
     assert all(np.array_equal(a, b) for a, b in zip(x, y, strict=True))
-    net_plotter.make_direction_file(path, net, "weights", [net_plotter.Recipe()])
+    write_new(path, net, net_plotter.Recipe())
     with pytest.raises(InputError, match="one direction"):
         net_plotter.read_direction_file(path, net, "weights", dimensions=2)
 
@@ -153,3 +161,71 @@ def test_direction_file_names(flags, expected):
 ])
 def test_surface_file_names(flags, expected):
     assert net_plotter.surface_file_name("d.h5", **flags) == expected
+
+
+def test_directions_of_another_origin_are_refused_or_made_anew(net, tmp_path):
+    path, recipe = str(tmp_path / "direction.h5"), [net_plotter.Recipe()]
+
+    def find(made_with, overwrite=False):
+        return net_plotter.find_or_make_directions(path, net, "weights", recipe, same_dir=False, made_with=made_with, overwrite=overwrite)
+
+    first, new = find({"model_file": "aa"})
+    assert new
+    h5_util.write_directions(path, net_plotter.arrays(first), made_with={"model_file": "aa"})
+    again, new = find({"model_file": "aa"})
+    assert not new
+    assert all(torch.equal(a, b) for a, b in zip(first[0], again[0], strict=True))
+    with pytest.raises(InputError, match=r"another model_file \(there aa, here bb\).*--overwrite"):
+        find({"model_file": "bb"})
+    assert find({"model_file": "bb"}, overwrite=True)[1]
+    assert not find({"model_file": "aa"}, overwrite=True)[1]
+    h5_util.write_directions(path, net_plotter.arrays(first))  # as a file of the published program: nothing known
+    assert not find({"model_file": "bb"})[1]
+
+
+@pytest.mark.parametrize(("variances", "points", "expected"), [
+    ([1.0, 1.0], [[0.0], [1.0], [2.0]], None),
+    ([-3.0, 0.5], [[0.0], [0.5], [-1.0], [1.0], [2.0]], [[0.5], [1.0], [2.0]]),  # 1 - 3 a < 0 beyond 1/3
+])
+def test_first_negative_variance(variances, points, expected):
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2))  # running variances are 1
+    direction = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in net.state_dict().values()]
+    direction[list(net.state_dict()).index("1.running_var")] = torch.tensor(variances)
+    found = net_plotter.first_negative_variance(net, [direction], np.array(points))
+    assert (found is None) == (expected is None)
+    if expected:
+        assert found[0] == "1"
+        np.testing.assert_array_equal(found[1], expected)
+
+
+FOLDERS = st.sampled_from(["", "nets", "nets/a", "nets/b/c", "/data/nets/a"])
+CHECKPOINTS = st.builds(lambda folder, name: f"{folder}/{name}" if folder else name, FOLDERS, st.sampled_from(["model_1.t7", "model_300.t7"]))
+OPTIONS = st.fixed_dictionaries({"model_file2": st.just("") | CHECKPOINTS, "model_file3": st.just("") | CHECKPOINTS, "xignore": st.sampled_from(["", "biasbn"]),
+                                 "xnorm": st.sampled_from(["", *net_plotter.NORMS]), "yignore": st.sampled_from(["", "biasbn"]),
+                                 "ynorm": st.sampled_from(["", *net_plotter.NORMS]), "same_dir": st.booleans(), "idx": st.integers(0, 12)})
+
+
+@given(CHECKPOINTS, st.sampled_from(net_plotter.DIRECTION_TYPES), OPTIONS)
+def test_a_direction_file_lies_in_a_folder_that_is_there(model_file, dir_type, options):
+    """Beside the checkpoint, or beside its folder, as the published program names directions between nets of two folders."""
+    name = net_plotter.direction_file_name(model_file, dir_type, two_d=True, **options)
+    folder = os.path.dirname(model_file)
+    assert os.path.dirname(name) in (folder, os.path.dirname(folder))
+    assert name.endswith(".h5")
+
+
+@given(CHECKPOINTS, OPTIONS, OPTIONS)
+def test_what_makes_other_random_directions_gives_another_name(model_file, a, b):
+    a, b = ({**options, "model_file2": "", "model_file3": ""} for options in (a, b))
+    names = [net_plotter.direction_file_name(model_file, "weights", two_d=True, **options) for options in (a, b)]
+    assert (names[0] == names[1]) == (a == b)
+
+
+AXES = st.tuples(st.floats(-9, 0).map(lambda low: low + 0.0), st.floats(0.5, 9), st.integers(1, 99))
+
+
+@given(AXES, AXES, st.none() | AXES, st.none() | AXES, st.integers(1, 20), st.integers(1, 20), st.booleans(), st.booleans())
+def test_another_grid_or_part_of_the_data_gives_another_name(x1, x2, y1, y2, split1, split2, raw1, raw2):
+    a, b = (x1, y1, split1, raw1), (x2, y2, split2, raw2)
+    names = [net_plotter.surface_file_name("d.h5", x, y, raw_data=raw, data_split=split) for x, y, split, raw in (a, b)]
+    assert (names[0] == names[1]) == (a == b)
