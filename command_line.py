@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from errors import InputError
 from mpi4pytorch import launched
 
+FIGURE_FORMATS = ("pdf", "png", "svg")
+
 
 class Parser(argparse.ArgumentParser):
     """Refuses bad input with one sentence on standard error and exit status 2; of several ranks the first alone speaks.
@@ -33,3 +35,8 @@ def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def add_format_option(parser: argparse.ArgumentParser) -> None:
+    """`--format` of every script that draws figures; here rather than with the figures, as drawing takes a while to import."""
+    parser.add_argument("--format", nargs="+", choices=FIGURE_FORMATS, default=["pdf"], help="formats of the figures (default: pdf)")

@@ -7,14 +7,17 @@ figure is made without pyplot unless it is to be shown, so drawing works on a ma
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import matplotlib
 import numpy as np
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
 
-FORMATS = ("pdf", "png", "svg")
+from command_line import FIGURE_FORMATS
 
 STYLE = {
     "font.size": 13,
@@ -41,6 +44,10 @@ LABELS = {
     "min_eig": "smallest Hessian eigenvalue",
     "max_eig": "largest Hessian eigenvalue",
 }
+
+TEXT_PLACE = {"pdf": "Subject", "png": "Description", "svg": "Description"}  # of a format's metadata, for how the figure was made
+UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+_drawing: ContextVar[str] = ContextVar("_drawing", default="")
 
 styled = matplotlib.rc_context(STYLE)
 """Decorator of a function that draws: the style holds inside it, and the caller's own settings are untouched."""
@@ -90,21 +97,33 @@ def show() -> None:
     pyplot.close("all")
 
 
-def save(fig: Figure, stem: str | os.PathLike, formats: Iterable[str] = ("pdf",)) -> list[str]:
+@contextmanager
+def drawn_by(program: str, arguments: Iterable[str]) -> Iterator[None]:
+    """What is saved inside this block says in its metadata that this command line drew it."""
+    token = _drawing.set(shlex.join(["python", os.path.basename(program), *arguments]))
+    try:
+        yield
+    finally:
+        _drawing.reset(token)
+
+
+def save(fig: Figure, stem: str | os.PathLike, formats: Iterable[str] = ("pdf",), *, made_by: Iterable[str] = ()) -> list[str]:
     """Write `fig` as `<stem>.<format>` for each of `formats`, print each path, and return the paths.
 
+    Its metadata hold its name and the commands that made it: those that measured what it shows (`made_by`), then the one that draws.
     The file appears whole or not at all: it is written under another name in the same folder and then renamed.
     """
     paths = []
     for name in dict.fromkeys(formats):
-        if name not in FORMATS:
-            raise ValueError(f"format {name!r} is none of {', '.join(FORMATS)}")
+        if name not in FIGURE_FORMATS:
+            raise ValueError(f"format {name!r} is none of {', '.join(FIGURE_FORMATS)}")
         path = f"{os.fspath(stem)}.{name}"
         part = os.path.join(os.path.dirname(path), f".figure_{os.getpid()}.{name}.part")
-        undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(name)
+        about = {"Title": os.path.basename(stem), TEXT_PLACE[name]: "\n".join(dict.fromkeys(filter(None, [*made_by, _drawing.get()])))}
+        metadata = {place: _printable(text) for place, text in about.items() if text} | UNDATED.get(name, {})
         try:
             with matplotlib.rc_context(STYLE):
-                fig.savefig(part, format=name, metadata=undated, bbox_inches="tight", pad_inches=0.08)
+                fig.savefig(part, format=name, metadata=metadata, bbox_inches="tight", pad_inches=0.08)
             os.replace(part, path)
         except OSError as error:  # name the file that was wanted, not the one that is renamed
             raise OSError(error.errno, error.strerror, path) from error
@@ -114,6 +133,17 @@ def save(fig: Figure, stem: str | os.PathLike, formats: Iterable[str] = ("pdf",)
         print(f"saved {path}")
         paths.append(path)
     return paths
+
+
+def commands(*surfaces) -> list[str]:
+    """The command of the last run that measured each surface, as far as the files know it."""
+    last_runs = [surface.runs[-1] for surface in surfaces if surface.runs]
+    return [str(run["command"]) for run in last_runs if isinstance(run, dict) and "command" in run]
+
+
+def _printable(text: str) -> str:
+    """XML and PDF cannot hold every character that a file name or a file of somebody else's may have."""
+    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
 
 
 def describe_missing(surface, name: str) -> str | None:
@@ -141,8 +171,3 @@ def footnote(fig: Figure, text: str | None) -> None:
     """Put `text`, if there is any, in small type under the axes."""
     if text:
         fig.supxlabel(text, x=0.99, ha="right", fontsize=FOOTNOTE_SIZE, color="0.35")
-
-
-def add_format_option(parser) -> None:
-    """Declare `--format` on an argparse parser; `args.format` is a list."""
-    parser.add_argument("--format", nargs="+", choices=FORMATS, default=["pdf"], help="formats of the figures (default: pdf)")

@@ -11,12 +11,13 @@ The first two write, beside the surface file, `<surf>_1d_loss_acc[_log].pdf`, `<
 from __future__ import annotations
 
 import os
+import sys
 
 import numpy as np
 
 import figures
 import h5_util
-from command_line import Parser, sentence
+from command_line import Parser, add_format_option, sentence
 from errors import InputError
 
 LOSS_COLOUR, ACCURACY_COLOUR = "tab:blue", "tab:red"
@@ -36,7 +37,7 @@ def main(argv=None) -> None:
         "show": args.show,
         "formats": args.format,
     }
-    with sentence(parser):
+    with sentence(parser), figures.drawn_by(__file__, sys.argv[1:] if argv is None else argv):
         if args.prefix:
             plot_repeats(args.prefix, idx_min=args.idx_min, idx_max=args.idx_max, **options)
         else:
@@ -54,7 +55,7 @@ def argument_parser() -> Parser:
     parser.add_argument("--prefix", default="", help="draw the repeats <prefix>_<idx>.h5 in one figure")
     parser.add_argument("--idx_min", type=int, default=1, help="first repeat (default: %(default)s)")
     parser.add_argument("--idx_max", type=int, default=10, help="last repeat, included (default: %(default)s)")
-    figures.add_format_option(parser)
+    add_format_option(parser)
     return parser
 
 
@@ -136,7 +137,7 @@ def _plot_loss_acc(surface, *, xmin, xmax, loss_max, log, show, formats):
             side.yaxis.set_visible(False)
     _finish(fig, axes, [surface], ("loss", "acc"), xmin=xmin, xmax=xmax)
     _legend(fig, lines)
-    return figures.save(fig, f"{surface.path}_1d_loss_acc{'_log' if log else ''}", formats)
+    return figures.save(fig, f"{surface.path}_1d_loss_acc{'_log' if log else ''}", formats, made_by=figures.commands(surface))
 
 
 @figures.styled
@@ -147,7 +148,7 @@ def _plot_loss(surface, *, xmin, xmax, loss_max, log, show, formats):
     _loss_axis(axes, lines, loss_max=loss_max, log=log, path=None, colour="black")
     _finish(fig, axes, [surface], ("loss",), xmin=xmin, xmax=xmax)
     _legend(fig, lines)
-    return figures.save(fig, f"{surface.path}_1d_train_loss{'_log' if log else ''}", formats)
+    return figures.save(fig, f"{surface.path}_1d_train_loss{'_log' if log else ''}", formats, made_by=figures.commands(surface))
 
 
 @figures.styled
@@ -158,7 +159,7 @@ def _plot_err(surface, *, xmin, xmax, show, formats):
     _percent_axis(axes, "error (%)", colour="black")
     _finish(fig, axes, [surface], ("acc",), xmin=xmin, xmax=xmax)
     _legend(fig, lines)
-    return figures.save(fig, f"{surface.path}_1d_train_err", formats)
+    return figures.save(fig, f"{surface.path}_1d_train_err", formats, made_by=figures.commands(surface))
 
 
 @figures.styled
@@ -185,7 +186,7 @@ def _plot_repeats(surfaces, prefix, *, xmin, xmax, loss_max, log, show, formats)
     _finish(fig, axes, surfaces, ("loss", "acc"), xmin=xmin, xmax=xmax)
     axes.set_title(f"{len(surfaces)} repeats" + (" and their mean" if same_grid and len(surfaces) > 1 else ""))
     _legend(fig, legend)
-    return figures.save(fig, f"{prefix}_1d_loss_err_repeat", formats)
+    return figures.save(fig, f"{prefix}_1d_loss_err_repeat", formats, made_by=figures.commands(*surfaces))
 
 
 def _names(surface, quantity: str) -> list[str]:

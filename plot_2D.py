@@ -12,6 +12,7 @@ the third `<proj>.pdf`, and the last also `<proj>_<name>_2dcontour_proj.pdf`, be
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator
 
 import figures
 import h5_util
-from command_line import Parser, sentence
+from command_line import Parser, add_format_option, sentence
 from errors import InputError
 
 VMIN, VMAX, VLEVEL = 0.1, 10.0, 0.5  # the published defaults, levels of a loss
@@ -41,7 +42,7 @@ def main(argv=None) -> None:
         parser.error("give --surf_file, --proj_file, or both")
     output = {"show": args.show, "formats": args.format}
     levels = {"name": args.surf_name, "vmin": args.vmin, "vmax": args.vmax, "vlevel": args.vlevel}
-    with sentence(parser):
+    with sentence(parser), figures.drawn_by(__file__, sys.argv[1:] if argv is None else argv):
         if not args.proj_file:
             plot_2d(args.surf_file, zlim=args.zlim, **levels, **output)
             return
@@ -61,7 +62,7 @@ def argument_parser() -> Parser:
     parser.add_argument("--vlevel", type=float, default=VLEVEL, help="step between contour levels (default: %(default)s)")
     parser.add_argument("--zlim", type=float, help="cut the 3-D surface off at this height, e.g. 10 (default: no cut)")
     parser.add_argument("--show", action="store_true", help="open the figures in windows as well")
-    figures.add_format_option(parser)
+    add_format_option(parser)
     return parser
 
 
@@ -84,7 +85,8 @@ def plot_2d(
     paths = []
     for suffix, draw in figures_of.items():
         options = {"zlim": zlim} if draw is _surface3d else {}
-        paths += figures.save(draw(surface, name, scale, show=show, **options), f"{stem}_{suffix}", formats)
+        fig = draw(surface, name, scale, show=show, **options)
+        paths += figures.save(fig, f"{stem}_{suffix}", formats, made_by=figures.commands(surface))
     if show:
         figures.show()
     return paths
@@ -118,7 +120,7 @@ def plot_contour_trajectory(
         print(f"{proj_file}: {np.count_nonzero(outside)} of {outside.size} checkpoints lie outside the surface's grid.")
     fig = _contour(surface, name, scale, show=show, mark_centre=False)  # the last checkpoint is there
     _draw_trajectory(fig, x, y, shares)
-    paths = figures.save(fig, f"{proj_file}_{name}_2dcontour_proj", formats)
+    paths = figures.save(fig, f"{proj_file}_{name}_2dcontour_proj", formats, made_by=figures.commands(surface))
     if show:
         figures.show()
     return paths

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 import figures
 import h5_util
@@ -61,7 +63,7 @@ def caught(monkeypatch):
     """The figures by their stems, instead of files, so that a test can look at what is in them, and quickly."""
     figures_by_stem = {}
     with monkeypatch.context() as patch:
-        patch.setattr(figures, "save", lambda fig, stem, formats: figures_by_stem.update({stem: fig}) or [])
+        patch.setattr(figures, "save", lambda fig, stem, formats, **_: figures_by_stem.update({stem: fig}) or [])
         yield figures_by_stem
 
 
@@ -463,6 +465,87 @@ def test_fonts_are_embedded_and_the_same_figure_is_the_same_file():
     assert contents[0] == contents[1]
     assert b"/FontFile2" in contents[0][0]
     assert b"/Type3" not in contents[0][0]
+
+
+MEASURED_BY, MEASURED_BEFORE = "python plot_surface.py --model_file 'é my.t7'", "python plot_surface.py --overwrite"
+
+
+def run_surface(path="s.h5", nx=5, ny=None, *, last=MEASURED_BY):
+    """A surface whose file knows its runs."""
+    made_surface = h5_util.read_surface(surface(path, nx, ny))
+    made_surface.runs = [{"command": MEASURED_BEFORE}, {"command": last}]
+    made_surface.save()
+    return path
+
+
+def description(path):
+    """Title and the commands in a figure's metadata."""
+    if path.endswith(".png"):
+        text = Image.open(path).text
+        return text["Title"], text.get("Description", "").splitlines()
+    if path.endswith(".svg"):
+        text_of = ElementTree.parse(path).findtext  # the first of its name: matplotlib's own title follows the figure's
+        return text_of(".//{*}title"), (text_of(".//{*}description") or "").splitlines()
+    raw = Path(path).read_bytes()
+    return pdf_text(raw, b"Title"), pdf_text(raw, b"Subject").splitlines()
+
+
+def pdf_text(raw, key):
+    """A text of a PDF's information: in brackets, with escapes and a mark if it is UTF-16."""
+    if b"/" + key + b" (" not in raw:
+        return ""
+    rest = raw.split(b"/" + key + b" (", 1)[1]
+    text, position = b"", 0
+    while rest[position : position + 1] != b")":
+        if rest[position : position + 1] == b"\\":
+            position += 1
+            text += {b"n": b"\n", b"r": b"\r"}.get(rest[position : position + 1], rest[position : position + 1])
+        else:
+            text += rest[position : position + 1]
+        position += 1
+    return text.decode("utf-16") if text.startswith(b"\xfe\xff") else text.decode("latin-1")
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "png", "svg"])
+def test_a_figure_tells_the_commands_that_made_it(suffix):
+    for drawing, stem, argv in (
+        (plot_1D, f"{run_surface('line.h5')}_1d_train_loss", ["-f", "line.h5", "--loss_max", "7", "--format", suffix]),
+        (plot_2D, f"{run_surface('plane.h5', 5, 4)}_train_loss_2dheat", ["-f", "plane.h5", "--format", suffix]),
+        (plot_2D, trajectory(), ["--proj_file", "d.h5_proj_cos.h5", "--format", suffix]),
+    ):
+        drawing.main(argv)
+        own = " ".join(["python", f"{drawing.__name__}.py", *argv])
+        assert description(f"{stem}.{suffix}") == (stem, [own] if "proj" in stem else [MEASURED_BY, own])
+
+
+def test_repeats_tell_each_command_once():
+    for index in (1, 2, 3):
+        run_surface(f"run_{index}.h5", last=f"python plot_surface.py --idx {min(index, 2)}")
+    plot_1D.main(["--prefix", "run", "--idx_max", "3", "--format", "png"])
+    commands = ["python plot_surface.py --idx 1", "python plot_surface.py --idx 2", "python plot_1D.py --prefix run --idx_max 3 --format png"]
+    assert description("run_1d_loss_err_repeat.png")[1] == commands
+
+
+def test_a_figure_drawn_from_python_tells_no_command_line_but_the_surfaces():
+    plot_1D.main(["-f", run_surface(), "--format", "png"])
+    plot_1D.plot_1d("s.h5", formats=("png",))
+    assert description("s.h5_1d_loss_acc.png")[1] == [MEASURED_BY]
+    plot_1D.plot_1d(surface(), formats=("pdf", "png", "svg"))
+    assert {tuple(description(name)[1]) for name in made()} == {()}
+
+
+def test_commands_of_any_characters_do_not_break_a_figure():
+    run_surface(last="python \x00\x1b\udcff(\\) <&>")
+    plot_1D.plot_1d("s.h5", formats=("pdf", "png", "svg"))
+    assert {description(f"s.h5_1d_loss_acc.{suffix}")[1][0] for suffix in ("pdf", "png", "svg")} == {"python ???(\\) <&>"}
+
+
+def test_the_same_command_draws_the_same_bytes():
+    contents = []
+    for _ in range(2):
+        plot_1D.main(["-f", run_surface(), "--format", "pdf", "png", "svg"])
+        contents.append([Path(name).read_bytes() for name in made()])
+    assert contents[0] == contents[1]
 
 
 def test_the_callers_style_is_untouched():
