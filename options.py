@@ -42,6 +42,17 @@ def not_negative(text: str) -> int:
     return int(text)
 
 
+def gibibytes(text: str) -> int:
+    """A number of GiB, as bytes."""
+    try:
+        size = float(text)
+    except ValueError:
+        size = -1
+    if not 0 <= size < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GiB, such as 20 or 0.5")
+    return int(size * 2**30)
+
+
 def gpus_per_rank(text: str) -> int:
     """1: the published program's DataParallel within a rank is slower than a rank for each GPU."""
     if positive(text) > 1:
@@ -96,6 +107,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--model_file", default="", metavar="FILE", help="checkpoint: the centre of the surface")
     group.add_argument("--model_file2", default="", metavar="FILE", help="checkpoint that the x direction points to, instead of a random one")
     group.add_argument("--model_file3", default="", metavar="FILE", help="checkpoint that the y direction points to, likewise")
+    group.add_argument("--unsafe_pickle", action="store_true", help="read checkpoints as pickles that may run any code: only for files that you trust")
     group.add_argument("--loss_name", "-l", default="crossentropy", choices=LOSSES, help="(default: crossentropy)")
 
 
@@ -117,6 +129,8 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--order", default="coarse", choices=ORDERS, help="coarse: a coarse lattice first, then finer, so that plots soon show the whole "
                        "(default); row: row by row")
     group.add_argument("--surf_file", default="", metavar="FILE", help="surface file to make or go on with (default: named after the rest)")
+    group.add_argument("--overwrite", action="store_true", help="begin anew where the surface file is there; the old one is kept as FILE.old")
+    group.add_argument("--wait", action="store_true", help="wait for another run that writes the surface file, rather than stop")
 
 
 def add_hardware(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +140,8 @@ def add_hardware(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cuda", "-c", action="store_true", help="compute on the GPU, one a rank")
     group.add_argument("--ngpu", type=gpus_per_rank, default=1, help="GPUs a rank: 1; for more GPUs start more ranks (default: 1)")
     group.add_argument("--batch_size", type=positive, help="images in a forward pass (default: the fastest, found by a short probe)")
+    group.add_argument("--data_memory", type=gibibytes, metavar="GIB", help="images that take more than this are not kept on the GPU but copied there "
+                       "batch by batch (default: half of its free memory)")
     group.add_argument("--schedule", default="dynamic", choices=SCHEDULES, help="dynamic: each point to the next free rank (default); static: an even "
                        "share to each rank beforehand")
     group.add_argument("--precision", default="", choices=choice_or_empty(PRECISIONS), metavar="P", help="fp32, tf32 (CUDA) or bf16, which is fastest and "
