@@ -1,0 +1,379 @@
+"""How many points of a surface are measured a second, against the published way of measuring them.
+
+    python bench/evaluate.py --out bench/results/evaluate.json
+    python bench/evaluate.py --cuda --out bench/results/evaluate_cuda.json
+    python bench/evaluate.py --models resnet20 --images 128 --repeats 2      a short trial
+
+A point is: move the net to theta* + a d + b e, then its mean loss and accuracy on all images. Every way moves the same net by
+`net_plotter.moving`, measures the same random images of CIFAR-10's size, and must find the same loss; the ways take turns.
+
+The published way reads each image anew for every point through a DataLoader with two worker processes (Pillow image, to tensor,
+normalise), runs the net as it is in batches of 128, and waits for loss and hits after each. Its workers share the cores with the
+threads of the forward pass, of which there is one a core unless OMP_NUM_THREADS says otherwise. They are started once and kept: that
+program starts them at every point, which weighs more with the few images here than with 50,000 and is a row of its own.
+
+Nets have random weights, and batch norm statistics of some of the images, so that numbers inside are as large as in a trained net.
+"""
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision import transforms
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import model_loader
+import net_plotter
+from bench import report
+from cifar10.models import MODELS
+from command_line import Parser, sentence
+from dataloader import CIFAR10_MEAN, CIFAR10_STD, ImageSet
+from errors import InputError
+from evaluation import CapturedSums, Evaluator, sample_losses, set_precision
+from fused_net import FusedNet
+from options import positive
+
+IMAGES = {"vgg9": 512, "resnet20": 2048, "resnet56": 1024, "densenet121": 128}  # a point takes some seconds on one core
+OTHER_IMAGES = 256
+CUDA_IMAGES = 50_000
+PUBLISHED_BATCH, PUBLISHED_WORKERS = 128, 2
+POINT = (0.1, -0.2)
+TOLERANCE = 1e-5  # relative difference of loss, in float32
+PEAK_REPEATS = 8
+PUBLISHED, OURS = "published way", "ours"
+DTYPES = {"": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to measure the loss of the net where it is now."""
+
+    measure: Callable[[], float]
+    batch_size: int
+    precision: str = ""
+
+
+class PillowImages(Dataset):
+    """What torchvision's CIFAR10 does for each image, on pixels (N, 32, 32, 3) that need no download."""
+
+    def __init__(self, pixels: np.ndarray, labels: list[int]):
+        self._pixels, self._labels = pixels, labels
+        self._transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(CIFAR10_MEAN, CIFAR10_STD)])
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self._transform(Image.fromarray(self._pixels[index])), self._labels[index]
+
+
+def random_images(count: int) -> tuple[ImageSet, PillowImages]:
+    """The same images twice: as our program holds them, and as the published way reads them."""
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, count)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return ImageSet(images, torch.from_numpy(labels), CIFAR10_MEAN, CIFAR10_STD), PillowImages(pixels, labels.tolist())
+
+
+def random_net(model: str, images: Tensor) -> nn.Module:
+    """A net with random weights and the batch norm statistics of these images, in evaluation mode."""
+    torch.manual_seed(0)
+    net = model_loader.load(model).train()
+    for module in net.modules():
+        if isinstance(module, _BatchNorm):
+            module.momentum = None  # statistics of all batches, of which there is one
+    with torch.no_grad():
+        net(images)
+    return net.eval()
+
+
+def loader_of(dataset: PillowImages, batch_size: int, device: torch.device, *, keep_workers: bool = True) -> DataLoader:
+    return DataLoader(dataset, batch_size=batch_size, shuffle=False, num_workers=PUBLISHED_WORKERS, persistent_workers=keep_workers,
+                      pin_memory=device.type == "cuda")
+
+
+@torch.no_grad()
+def published_loss(net: nn.Module, loader: DataLoader, device: torch.device) -> float:
+    """The published way: the whole loop over the images, waiting for the result of each batch."""
+    criterion = nn.CrossEntropyLoss()
+    net.eval()
+    loss_sum, correct, count = 0.0, 0, 0
+    for images, labels in loader:
+        images, labels = images.to(device), labels.to(device)
+        outputs = net(images)
+        loss_sum += criterion(outputs, labels).item() * len(labels)
+        _, predicted = outputs.max(1)
+        correct += predicted.eq(labels).sum().item()
+        count += len(labels)
+    return loss_sum / count
+
+
+@torch.inference_mode()
+def fused_loss(fused: FusedNet, forward: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> float:
+    """Our evaluation with batches from elsewhere, or another forward pass of the fused net: the result is waited for once."""
+    fused.refresh()
+    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+    correct, count = torch.zeros((), dtype=torch.int64, device=device), 0
+    for images, labels in batches:
+        images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        logits = forward(images)
+        loss_sum += sample_losses("crossentropy", logits, labels).sum(dtype=torch.float64)
+        correct += (logits.argmax(1) == labels).sum()
+        count += len(labels)
+    correct.item()
+    return loss_sum.item() / count
+
+
+def slices(count: int, batch_size: int) -> list[slice]:
+    return [slice(start, start + batch_size) for start in range(0, count, batch_size)]
+
+
+def evaluator_way(net: nn.Module, data: ImageSet, **choices: object) -> Way:
+    evaluator = Evaluator(net, {"train": data}, **choices)
+    evaluator.batch_size = evaluator.batch_size or evaluator.fastest_batch_size()
+    return Way(lambda: evaluator.measure()["train_loss"], evaluator.batch_size, str(choices.get("precision", "")))
+
+
+def compiled_way(net: nn.Module, data: ImageSet, batch_size: int) -> Way | None:
+    """Ours with torch.compile; None, with a sentence, where it does not compile."""
+    fused = FusedNet(net, data.batch(slice(0, 2)), channels_last=True)
+    forward = torch.compile(fused.__call__)
+
+    def measure() -> float:
+        batches = ((data.batch(index), data.labels[index]) for index in slices(len(data), batch_size))
+        return fused_loss(fused, forward, batches, data.images.device)
+
+    try:
+        measure()
+    except Exception as error:  # no compiler, an old one, no permission for its cache: each comes as another exception
+        print(f"left out: torch.compile fails here ({' '.join(str(error).split())[:200]}); it needs a C++ compiler")
+        return None
+    return Way(measure, batch_size)
+
+
+def build_ways(net: nn.Module, data: ImageSet, dataset: PillowImages, *, precisions: list[str], compiled: bool) -> dict[str, Way]:
+    """The published way, ours, and ours with one technique off at a time."""
+    device = data.images.device
+    loader, new_workers = (loader_of(dataset, PUBLISHED_BATCH, device, keep_workers=keep) for keep in (True, False))
+    ways = {PUBLISHED: Way(lambda: published_loss(net, loader, device), PUBLISHED_BATCH),
+            "published way, new workers each point": Way(lambda: published_loss(net, new_workers, device), PUBLISHED_BATCH)}
+    for precision in precisions:
+        ways[ours_in(precision)] = evaluator_way(net, data, precision=precision)
+    ways["ours, not folded"] = evaluator_way(net, data, fuse=False)
+    ways["ours, not channels last"] = evaluator_way(net, data, channels_last=False)
+    if device.type == "cuda":
+        ways["ours, no CUDA graph"] = evaluator_way(net, data, graph=False)
+    ways[f"ours, batches of {PUBLISHED_BATCH}"] = evaluator_way(net, data, batch_size=PUBLISHED_BATCH)
+
+    fused, batch_size = FusedNet(net, data.batch(slice(0, 2)), channels_last=True), ways[OURS].batch_size
+    same_size = loader_of(dataset, batch_size, device)
+    ways["ours, images read anew"] = Way(lambda: fused_loss(fused, fused, same_size, device), batch_size)
+    if compiled and (way := compiled_way(net, data, batch_size)):
+        ways["ours, compiled"] = way
+    return ways
+
+
+def ours_in(precision: str) -> str:
+    return f"{OURS}, {precision}" if precision else OURS
+
+
+def forward_passes(net: nn.Module, data: ImageSet, batch_size: int, dtype: torch.dtype) -> Callable[[], object]:
+    """Our forward passes on all images and nothing else: batches are prepared beforehand, on CUDA in a graph as ours are."""
+    fused = FusedNet(net, data.batch(slice(0, 2)), dtype=dtype, channels_last=True)
+    batches = [data.batch(index).to(dtype, memory_format=torch.channels_last) for index in slices(len(data), batch_size)]
+
+    @torch.inference_mode()
+    def forward() -> tuple[Tensor, ...]:
+        return tuple(fused(batch) for batch in batches)
+
+    return CapturedSums(forward) if data.images.is_cuda else forward
+
+
+def timed(call: Callable[[], object], device: torch.device) -> Callable[[], float]:
+    """As `call`, but returns the seconds until the device is done."""
+    def seconds() -> float:
+        synchronize(device)
+        begin = time.perf_counter()
+        call()
+        synchronize(device)
+        return time.perf_counter() - begin
+
+    return seconds
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+@contextmanager
+def exact_products(device: torch.device) -> Iterator[None]:
+    """CUDA rounds the products of convolutions to TF32 unless told not to; ways can only be compared to 1e-5 without that."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    kept = matmul.allow_tf32, cudnn.allow_tf32
+    set_precision("fp32", device)
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = kept
+
+
+def compare_losses(ways: dict[str, Way]) -> dict[str, float]:
+    """Relative difference of each way's loss to that of the published way."""
+    losses = {name: way.measure() for name, way in ways.items()}
+    return {name: abs(loss - losses[PUBLISHED]) / abs(losses[PUBLISHED]) for name, loss in losses.items()}
+
+
+def refuse_wrong_losses(model: str, ways: dict[str, Way], differences: dict[str, float]) -> None:
+    """End the program if a way in float32 is wrong: how fast it is would mean nothing."""
+    for name, difference in differences.items():
+        if not ways[name].precision and not difference < TOLERANCE:  # so that NaN is refused too
+            raise SystemExit(f"{model}: the loss of {name!r} differs from the {PUBLISHED}'s by {difference:.2g} of it, more than {TOLERANCE:g}; "
+                             "nothing is measured")
+
+
+def benchmark(model: str, *, images: int, repeats: int, device: torch.device, precisions: list[str], compiled: bool) -> dict[str, object]:
+    """Time every way on one net, in turns."""
+    data, dataset = random_images(images)
+    net = random_net(model, data.batch(slice(0, 128)))
+    directions = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn") for _ in range(2)]
+    flops = flops_of(net, data.batch(slice(0, 1)))
+    net, data = net.to(device), data.to(device)
+
+    def ways_now() -> dict[str, Way]:
+        return build_ways(net, data, dataset, precisions=precisions, compiled=compiled)
+
+    with net_plotter.moving(net, directions, "weights") as move:
+        def moved(way: Way) -> Callable[[], float]:
+            return timed(lambda: (move(POINT), way.measure()), device)
+
+        with exact_products(device):
+            ways = ways_now()
+            move(POINT)
+            differences = compare_losses(ways)
+        refuse_wrong_losses(model, ways, differences)
+        if device.type == "cuda":  # captured graphs keep the precision that they were captured with
+            ways.clear()
+            gc.collect()  # evaluators and their graphs refer to each other
+            torch.cuda.empty_cache()
+            ways = ways_now()
+        passes = {f"forward passes, {precision or 'default'}": forward_passes(net, data, ways[ours_in(precision)].batch_size, DTYPES[precision])
+                  for precision in precisions}
+        calls = {name: moved(way) for name, way in ways.items()} | {name: timed(call, device) for name, call in passes.items()}
+        report.interleaved(calls, 1)  # warm up
+        seconds = report.interleaved(calls, repeats)
+
+    return {"images": images, "flops_per_image": flops, "seconds": seconds, "medians": report.medians(seconds),
+            "batch_sizes": {name: way.batch_size for name, way in ways.items()}, "loss_differences": differences}
+
+
+@torch.no_grad()
+def flops_of(net: nn.Module, image: Tensor) -> int:
+    """Floating-point operations of a forward pass, a multiplication and an addition counted as two."""
+    with FlopCounterMode(display=False) as counter:
+        net(image)
+    return counter.get_total_flops()
+
+
+@torch.inference_mode()
+def peak_flops(precision: str, device: torch.device) -> float:
+    """The most that this machine reaches in a product of square matrices or in a large convolution, whichever its libraries do better."""
+    size, batch = (8192, 1024) if device.type == "cuda" else (2048, 16)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, device=device).to(DTYPES[precision])
+
+    a, b = random(size, size), random(size, size)
+    x, w = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (random(batch, 256, 16, 16), random(256, 256, 3, 3)))
+    product, convolution = timed(lambda: a @ b, device), timed(lambda: F.conv2d(x, w, padding=1), device)
+    matmul = torch.backends.cuda.matmul
+    kept, matmul.allow_tf32 = matmul.allow_tf32, torch.backends.cudnn.allow_tf32  # rounded as convolutions are by default
+    try:
+        return max(2 * size**3 / min(product() for _ in range(PEAK_REPEATS)),
+                   2 * x.numel() * w[0].numel() / min(convolution() for _ in range(PEAK_REPEATS)))
+    finally:
+        matmul.allow_tf32 = kept
+
+
+def speed_rows(result: dict) -> list[dict[str, object]]:
+    """How fast each way is, and how far its loss is off."""
+    images, seconds = result["images"], result["medians"]
+    return [{"way": name, "batch": batch, "points/s": 1 / seconds[name], "images/s": images / seconds[name],
+             "x published": seconds[PUBLISHED] / seconds[name], "loss off by": f"{result['loss_differences'][name]:.1e}"}
+            for name, batch in result["batch_sizes"].items()]
+
+
+def efficiency_rows(model: str, result: dict, peaks: dict[str, float]) -> list[dict[str, object]]:
+    """What part of a point of ours is not forward passes, and how near the machine's peak it comes."""
+    rows = []
+    for precision, peak in peaks.items():
+        whole, forward = (result["medians"][name] for name in (ours_in(precision), f"forward passes, {precision or 'default'}"))
+        reached = result["flops_per_image"] * result["images"] / whole
+        rows.append({"model": model, "way": ours_in(precision), "MFLOP/image": result["flops_per_image"] / 1e6,
+                     "not forward %": 100 * (1 - forward / whole), "GFLOP/s": reached / 1e9, "peak GFLOP/s": peak / 1e9,
+                     "% of peak": 100 * reached / peak})
+    return rows
+
+
+def choose_device(cuda: bool) -> torch.device:
+    if cuda and not torch.cuda.is_available():
+        raise InputError("--cuda: PyTorch finds no CUDA device here; run without --cuda")
+    return torch.device("cuda" if cuda else "cpu")
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed by instructions of its own, rather than made up from float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(Path("/proc/cpuinfo").read_text().split()))
+
+
+def build_parser() -> Parser:
+    parser = Parser(__doc__)
+    parser.add_argument("--models", nargs="+", default=list(IMAGES), choices=sorted(MODELS), metavar="MODEL",
+                        help=f"nets (default: {' '.join(IMAGES)})")
+    parser.add_argument("--images", type=positive, help=f"images a point (default: by net, such as {IMAGES['resnet20']} for resnet20; "
+                        f"with --cuda {CUDA_IMAGES})")
+    parser.add_argument("--repeats", type=positive, default=5, help="timed rounds (default: 5)")
+    parser.add_argument("--cuda", action="store_true", help="on the GPU")
+    parser.add_argument("--compile", action="store_true", help="time torch.compile on top of ours as well (CPU; needs a C++ compiler)")
+    parser.add_argument("--out", default="", metavar="FILE.json", help="write every repeat's seconds there")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.compile and args.cuda:
+        parser.error("--compile is for the CPU; leave out --cuda or --compile")
+    with sentence(parser):
+        device = choose_device(args.cuda)
+        precisions = ["", "bf16"] if has_bf16(device) else [""]
+        if "bf16" not in precisions:
+            print("left out: bf16, for which this processor has no instructions")
+        peaks = {precision: peak_flops(precision, device) for precision in precisions}
+        results = {}
+        for model in args.models:
+            images = args.images or (CUDA_IMAGES if args.cuda else IMAGES.get(model, OTHER_IMAGES))
+            results[model] = benchmark(model, images=images, repeats=args.repeats, device=device, precisions=precisions, compiled=args.compile)
+            print(f"\n{model}, {images} images a point\n{report.table(speed_rows(results[model]))}", flush=True)
+        efficiency = [row for model, result in results.items() for row in efficiency_rows(model, result, peaks)]
+        print(f"\n{report.table(efficiency)}")
+        if args.out:
+            report.write(args.out, {"device": device.type, "threads": torch.get_num_threads(), "repeats": args.repeats,
+                                    "peak_flops": {precision or "default": peak for precision, peak in peaks.items()}, "models": results})
+
+
+if __name__ == "__main__":
+    main()
