@@ -5,25 +5,30 @@ import pytest
 
 from tests.helpers import REPO
 
-GROUND = {"errors", "command_line", "h5_util", "mpi4pytorch", "model_loader", "dataloader", "cifar10", "options"}
-MIDDLE = {"evaluation", "fused_net", "net_plotter", "scheduler", "figures"}
+GROUND = {"errors", "command_line", "provenance", "claim", "h5_util", "mpi4pytorch", "model_loader", "dataloader", "cifar10", "options"}
+MIDDLE = {"evaluation", "fused_net", "net_plotter", "scheduler", "rank_watch", "shared_images", "figures"}
 PLOTS = {"plot_1D", "plot_2D"}
-SCRIPTS = {"plot_surface", "cifar10.main"}
+SCRIPTS = {"plot_surface", "cifar10.main", "file_report"}
 
 MAY_IMPORT = {
     "errors": set(),
     "cifar10.models": set(),
-    "h5_util": {"errors"},
+    "provenance": {"errors"},
+    "claim": {"errors"},
+    "h5_util": {"errors", "provenance", "file_report"},  # the last for `python h5_util.py FILE` alone
+    "file_report": {"command_line", "errors", "h5_util", "provenance"},
     "mpi4pytorch": {"errors"},
     "command_line": {"errors", "mpi4pytorch"},
     "model_loader": {"errors", "cifar10"},
     "dataloader": {"errors"},
     "options": {"cifar10", "dataloader", "evaluation", "net_plotter", "scheduler"},  # for the choices that each offers
     "scheduler": {"mpi4pytorch"},
+    "rank_watch": {"mpi4pytorch"},
     "fused_net": set(),
+    "shared_images": {"dataloader", "errors", "mpi4pytorch"},
     "evaluation": {"errors", "dataloader", "fused_net"},
-    "net_plotter": {"errors", "h5_util"},
-    "figures": {"errors", "h5_util"},
+    "net_plotter": {"errors", "h5_util", "provenance"},
+    "figures": {"errors", "h5_util", "command_line"},
     "plot_1D": {"errors", "command_line", "figures", "h5_util"},
     "plot_2D": {"errors", "command_line", "figures", "h5_util"},
     "cifar10.training": {"dataloader", "evaluation", "errors"},
