@@ -5,9 +5,9 @@ disk opens, and a reader may look at any moment. That also makes HDF5's own lock
 """
 import json
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from errors import InputError
 from provenance import require_same
+from whole_file import replacing
 
 T = TypeVar("T")
 
@@ -50,36 +51,8 @@ def _replacing(path: str) -> Iterator[h5py.File]:
         yield file
         file.flush()
         content = file.id.get_file_image()
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=".", suffix=".h5.part")
-    try:
-        with open(handle, "wb") as new:
-            new.write(content)
-            new.flush()
-            os.fsync(handle)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        _flush_folder(os.path.dirname(path) or ".")
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno:
-            raise OSError(error.errno, error.strerror, path) from error  # which file, rather than which call
-        raise
-
-
-def _flush_folder(folder: str) -> None:
-    """Make a renaming last through a loss of power, where the system lets folders be flushed."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with replacing(path, lasting=True) as part:
+        Path(part).write_bytes(content)
 
 
 def _array(path: str, data: object) -> np.ndarray:
@@ -112,10 +85,16 @@ def _json(path: str, file: h5py.File, name: str, default: T) -> T:
 
 # Directions ---------------------------------------------------------------------------------------------------------------
 
-def write_directions(path: str, directions: list[list[np.ndarray]], *, made_with: dict[str, str] | None = None) -> None:
-    """Write one direction (x) or two (x, y), each a list of float32 arrays, one per tensor of the net, and what they were made with."""
+def write_directions(path: str, directions: list[list[np.ndarray]], *, made_with: dict[str, str] | None = None,
+                     variances: dict[str, np.ndarray] | None = None) -> None:
+    """Write one direction (x) or two (x, y), each a list of float32 arrays, one per tensor of the net, and what they were made with.
+
+    `variances` are what PCA tells of its components: `explained_variance_ratio_`, `singular_values_`, `explained_variance_`.
+    """
     with _replacing(path) as file:
         file["made_with"] = json.dumps(made_with or {})
+        for name, values in (variances or {}).items():
+            file[name] = values
         for group, direction in zip(DIRECTION_GROUPS, directions, strict=False):
             for i, values in enumerate(direction):
                 file.create_dataset(f"{group}/{i}", data=np.asarray(values, np.float32))
@@ -304,6 +283,57 @@ def read_projection(path: str) -> tuple[np.ndarray, np.ndarray]:
     if x.ndim != 1 or x.shape != y.shape or x.size == 0:
         raise InputError(f"{path!r} is damaged: {x.shape} x coordinates and {y.shape} y coordinates")
     return x, y
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The path of a training on a plane: one value a checkpoint of x and y, and of what else the file knows, which that of the published program does not.
+
+    epochs: of the checkpoints. distance: from the plane, as a part of that from the last checkpoint; NaN for the last. lr_drops: epochs whose
+    learning rate is below that of the one before. shares (2,): of the variance of the checkpoints, along x and y.
+    """
+
+    path: str
+    x: np.ndarray
+    y: np.ndarray
+    epochs: np.ndarray | None = None
+    distance: np.ndarray | None = None
+    lr_drops: np.ndarray | None = None
+    shares: np.ndarray | None = None
+    made_with: dict[str, str] = field(default_factory=dict)
+
+
+PROJECTED = ("epochs", "distance", "lr_drops", "shares")
+
+
+def write_projection(projection: Projection) -> None:
+    """Write all of it to its `path`, in one step."""
+    with _replacing(projection.path) as file:
+        file["made_with"] = json.dumps(projection.made_with)
+        file["proj_xcoord"], file["proj_ycoord"] = projection.x, projection.y
+        for name in PROJECTED:
+            if (values := getattr(projection, name)) is not None:
+                file[name] = values
+
+
+def read_whole_projection(path: str) -> Projection:
+    """All that a projection file knows. Raises `InputError` if it is none, or does not have a value for each checkpoint."""
+    x, y = read_projection(path)
+    with _reading(path, "projection") as file:
+        more = {name: np.asarray(_array(path, file[name]), float) for name in PROJECTED if name in file}
+        made_with = _json(path, file, "made_with", {})
+    for name, values in more.items():
+        if values.ndim != 1 or name in ("epochs", "distance") and values.shape != x.shape or name == "shares" and values.shape != (2,):
+            raise InputError(f"{path!r} is damaged: {name!r} has shape {values.shape} where there are {x.size} checkpoints")
+    return Projection(path, x, y, **more, made_with=made_with)
+
+
+def require_plane_of(surface: Surface, projection: Projection) -> None:
+    """Raise `InputError` if the files know that the trajectory was not projected on the directions of the surface: coordinates mean nothing there."""
+    if projection.made_with.get("method") == "tsne":
+        raise InputError(f"{projection.path!r} was made by t-SNE, which has no plane and so no contours; give a projection on the directions of {surface.path!r}")
+    asked = {"directions": surface.made_with["directions"]} if "directions" in surface.made_with else {}
+    require_same(projection.path, projection.made_with, asked, f"give a projection on the directions of {surface.path!r}, {surface.dir_file!r}")
 
 
 def read_explained_variance(path: str) -> np.ndarray | None:

@@ -18,7 +18,6 @@ import pickle
 import re
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from cifar10 import training
 from cifar10.models import MODELS
 from command_line import Parser, sentence
 from errors import InputError
+from whole_file import replacing
 
 LOG_LINE = "e: %d loss: %.5f train_err: %.3f test_top1: %.3f test_loss %.5f\n"  # test_top1 is the test error, as published
 LOG_EPOCH = re.compile(r"e: (\d+) ")
@@ -262,8 +262,8 @@ def start_folder(folder: Path, last_epoch: int) -> None:
     log = folder / "log.out"
     lines = log.read_text().splitlines(keepends=True) if log.exists() else []
     epochs = [LOG_EPOCH.match(line) for line in lines]
-    replace_file(log, lambda path: path.write_text(
-        "".join(line for line, match in zip(lines, epochs, strict=True) if match and int(match[1]) <= last_epoch)))
+    with replacing(log) as part:
+        Path(part).write_text("".join(line for line, match in zip(lines, epochs, strict=True) if match and int(match[1]) <= last_epoch))
 
 
 def kept(epoch: int, save_epoch: int) -> bool:
@@ -278,17 +278,8 @@ def save_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.Optimiz
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    replace_file(path, lambda temporary: torch.save(content, temporary))
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write(temporary path)` make the file, then put it in place at once: a kill leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, lasting=True) as part:
+        torch.save(content, part)
 
 
 if __name__ == "__main__":
