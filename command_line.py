@@ -40,3 +40,19 @@ def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
 def add_format_option(parser: argparse.ArgumentParser) -> None:
     """`--format` of every script that draws figures; here rather than with the figures, as drawing takes a while to import."""
     parser.add_argument("--format", nargs="+", choices=FIGURE_FORMATS, default=["pdf"], help="formats of the figures (default: pdf)")
+
+
+def add_figure_options(parser: argparse.ArgumentParser) -> None:
+    """What the plot scripts do with their figures."""
+    parser.add_argument("--show", action="store_true", help="open the figures in windows as well")
+    parser.add_argument("--watch", action="store_true", help="draw again whenever a surface file grows, until it is complete")
+    parser.add_argument("--tensorboard", default="", metavar="LOGDIR", help="add the figures, and 3-D surfaces as meshes, to a TensorBoard log as well")
+    parser.add_argument("--json", default="", metavar="FILE", help="write the numbers that are printed to this file")
+    add_format_option(parser)
+
+
+def add_comparison_options(parser: argparse.ArgumentParser) -> None:
+    """How several surfaces stand side by side."""
+    parser.add_argument("--title", nargs="+", default=[], metavar="TEXT", help="a title for each surface file (default for several: the files' names)")
+    parser.add_argument("--out", default="", metavar="STEM", help="what the figures' names begin with (default: the surface file, or for several the first "
+                        "with _compared)")

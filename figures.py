@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -18,6 +19,11 @@ from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
 
 from command_line import FIGURE_FORMATS
+from errors import InputError
+from whole_file import replacing
+
+if TYPE_CHECKING:
+    from tensorboard_log import Log
 
 STYLE = {
     "font.size": 13,
@@ -48,6 +54,7 @@ LABELS = {
 TEXT_PLACE = {"pdf": "Subject", "png": "Description", "svg": "Description"}  # of a format's metadata, for how the figure was made
 UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 _drawing: ContextVar[str] = ContextVar("_drawing", default="")
+_log: ContextVar[Log | None] = ContextVar("_log", default=None)
 
 styled = matplotlib.rc_context(STYLE)
 """Decorator of a function that draws: the style holds inside it, and the caller's own settings are untouched."""
@@ -107,6 +114,40 @@ def drawn_by(program: str, arguments: Iterable[str]) -> Iterator[None]:
         _drawing.reset(token)
 
 
+@contextmanager
+def sent_to_tensorboard(logdir: str) -> Iterator[None]:
+    """Inside this block, every figure that is saved and every mesh that is sent also goes to a TensorBoard log, unless `logdir` is empty."""
+    if not logdir:
+        yield
+        return
+    from tensorboard_log import Log  # takes seconds to import
+
+    with Log(logdir) as log:
+        token = _log.set(log)
+        try:
+            yield
+        finally:
+            _log.reset(token)
+
+
+def send_mesh(title: str, surface, name: str) -> None:
+    """Send a 2-D surface to the TensorBoard log, if there is one."""
+    if log := _log.get():
+        log.add_mesh(f"{title}/{name}", surface, name)
+
+
+def titles_and_stem(files: Sequence[str], titles: Sequence[str], stem: str) -> tuple[list[str], str]:
+    """The titles and the beginning of the names of figures that show these surface files side by side.
+
+    Raises `InputError` if there are titles, but not one for each file.
+    """
+    if titles and len(titles) != len(files):
+        raise InputError(f"--title has {len(titles)} texts for {len(files)} surface files; give one for each")
+    if len(files) == 1:
+        return list(titles) or [""], stem or files[0]
+    return list(titles) or [os.path.basename(file) for file in files], stem or f"{files[0]}_compared"
+
+
 def save(fig: Figure, stem: str | os.PathLike, formats: Iterable[str] = ("pdf",), *, made_by: Iterable[str] = ()) -> list[str]:
     """Write `fig` as `<stem>.<format>` for each of `formats`, print each path, and return the paths.
 
@@ -118,20 +159,14 @@ def save(fig: Figure, stem: str | os.PathLike, formats: Iterable[str] = ("pdf",)
         if name not in FIGURE_FORMATS:
             raise ValueError(f"format {name!r} is none of {', '.join(FIGURE_FORMATS)}")
         path = f"{os.fspath(stem)}.{name}"
-        part = os.path.join(os.path.dirname(path), f".figure_{os.getpid()}.{name}.part")
         about = {"Title": os.path.basename(stem), TEXT_PLACE[name]: "\n".join(dict.fromkeys(filter(None, [*made_by, _drawing.get()])))}
         metadata = {place: _printable(text) for place, text in about.items() if text} | UNDATED.get(name, {})
-        try:
-            with matplotlib.rc_context(STYLE):
-                fig.savefig(part, format=name, metadata=metadata, bbox_inches="tight", pad_inches=0.08)
-            os.replace(part, path)
-        except OSError as error:  # name the file that was wanted, not the one that is renamed
-            raise OSError(error.errno, error.strerror, path) from error
-        finally:
-            if os.path.exists(part):
-                os.remove(part)
+        with matplotlib.rc_context(STYLE), replacing(path) as part:
+            fig.savefig(part, format=name, metadata=metadata, bbox_inches="tight", pad_inches=0.08)
         print(f"saved {path}")
         paths.append(path)
+    if log := _log.get():
+        log.add_figure(os.path.basename(stem), fig)
     return paths
 
 

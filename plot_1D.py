@@ -1,27 +1,35 @@
-"""Draw loss, accuracy and error along one direction.
+"""Draw loss, accuracy and error along one direction, of one surface file or of several.
 
     python plot_1D.py --surf_file path_to_surf_file
     python plot_1D.py --surf_file path_to_surf_file --log --xmin -0.5 --xmax 0.5 --format pdf png
+    python plot_1D.py --surf_file small.h5 large.h5 --title "batch 128" "batch 8192" --out batch_sizes
+    python plot_1D.py --surf_file growing_surf_file --watch
     python plot_1D.py --prefix path_to_surf_files --idx_min 1 --idx_max 10
 
-The first two write, beside the surface file, `<surf>_1d_loss_acc[_log].pdf`, `<surf>_1d_train_loss[_log].pdf` and
-`<surf>_1d_train_err.pdf`; the last draws the repeats `<prefix>_1.h5` to `<prefix>_10.h5` in `<prefix>_1d_loss_err_repeat.pdf`.
+A surface gets `<surf>_1d_loss_acc[_log].pdf`, `<surf>_1d_train_loss[_log].pdf` and `<surf>_1d_train_err.pdf` beside its file, several surfaces
+these side by side on one scale as `<out>_1d_…`. The last command draws the repeats `<prefix>_1.h5` to `<prefix>_10.h5` in
+`<prefix>_1d_loss_err_repeat.pdf`. What the figures show is also told in numbers (docs/metrics.md).
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
 import figures
 import h5_util
-from command_line import Parser, add_format_option, sentence
+import surface_metrics
+import watching
+from command_line import Parser, add_comparison_options, add_figure_options, sentence
 from errors import InputError
 
 LOSS_COLOUR, ACCURACY_COLOUR = "tab:blue", "tab:red"
 LINES = {"train": "-", "test": "--"}
+MARK_SIZE = 10  # of what is written above a minimiser
+SPREAD = 0.18  # opacity of the band of one standard deviation around a mean
 
 
 def main(argv=None) -> None:
@@ -36,75 +44,85 @@ def main(argv=None) -> None:
         "log": args.log,
         "show": args.show,
         "formats": args.format,
+        "json_file": args.json,
     }
-    with sentence(parser), figures.drawn_by(__file__, sys.argv[1:] if argv is None else argv):
+
+    def draw() -> None:
         if args.prefix:
             plot_repeats(args.prefix, idx_min=args.idx_min, idx_max=args.idx_max, **options)
         else:
-            plot_1d(args.surf_file, **options)
+            plot_1d(*args.surf_file, titles=args.title, out=args.out, **options)
+
+    with sentence(parser), figures.drawn_by(__file__, sys.argv[1:] if argv is None else argv), figures.sent_to_tensorboard(args.tensorboard):
+        watching.draw(draw, args.surf_file or repeat_files(args.prefix, args.idx_min, args.idx_max), watch=args.watch)
 
 
 def argument_parser() -> Parser:
-    parser = Parser("Draw loss, accuracy and error along one direction.")
-    parser.add_argument("--surf_file", "-f", default="", help="surface file with one coordinate")
+    parser = Parser(__doc__)
+    parser.add_argument("--surf_file", "-f", nargs="+", default=[], metavar="FILE", help="surface file with one coordinate; several are drawn side by side")
     parser.add_argument("--log", action="store_true", help="logarithmic scale for the loss")
     parser.add_argument("--xmin", type=float, help="left end of the axis (default: the file's whole range, not -1)")
     parser.add_argument("--xmax", type=float, help="right end of the axis (default: the file's whole range, not 1)")
     parser.add_argument("--loss_max", type=float, default=5, help="top of the loss axis, unless --log (default: %(default)s)")
-    parser.add_argument("--show", action="store_true", help="open the figures in windows as well")
     parser.add_argument("--prefix", default="", help="draw the repeats <prefix>_<idx>.h5 in one figure")
     parser.add_argument("--idx_min", type=int, default=1, help="first repeat (default: %(default)s)")
     parser.add_argument("--idx_max", type=int, default=10, help="last repeat, included (default: %(default)s)")
-    add_format_option(parser)
+    add_comparison_options(parser)
+    add_figure_options(parser)
     return parser
 
 
-def plot_1d(surf_file, *, xmin=None, xmax=None, loss_max=5, log=False, show=False, formats=("pdf",)) -> list[str]:
-    """Draw every 1-D figure that the file's quantities allow; return the paths written.
+def plot_1d(*surf_files: str, titles: Sequence[str] = (), out: str = "", xmin=None, xmax=None, loss_max=5, log=False, json_file="", show=False,
+            formats=("pdf",)) -> list[str]:
+    """Draw every 1-D figure that the files' quantities allow, several files side by side; return the paths written.
 
-    Raises InputError for a 2-D file, and for one with neither a loss nor an accuracy.
+    Numbers that describe the curves are printed, and written to `json_file`. Raises InputError for a 2-D file, and for one with neither a
+    loss nor an accuracy.
     """
-    surface = read_line(surf_file)
-    _say_missing(surface)
-    options = {"xmin": xmin, "xmax": xmax, "show": show, "formats": formats}
-    paths = _plot_loss_acc(surface, loss_max=loss_max, log=log, **options)
-    if _names(surface, "loss"):
-        paths += _plot_loss(surface, loss_max=loss_max, log=log, **options)
-    if _names(surface, "acc"):
-        paths += _plot_err(surface, **options)
+    surfaces = [read_line(path) for path in surf_files]
+    titles, stem = figures.titles_and_stem(surf_files, titles, out)
+    _say_missing(surfaces)
+    scale = {"loss_max": loss_max, "log": log}
+    kinds = {f"1d_loss_acc{'_log' if log else ''}": (("loss", "acc"), scale), f"1d_train_loss{'_log' if log else ''}": (("loss",), scale),
+             "1d_train_err": (("err",), {})}
+    has = {"loss": any(_names(surface, "loss") for surface in surfaces), "err": any(_names(surface, "acc") for surface in surfaces)}
+    paths = []
+    for suffix, (shown, options) in kinds.items():
+        if len(shown) > 1 or has[shown[0]]:
+            fig = _side_by_side(surfaces, titles, shown, xmin=xmin, xmax=xmax, show=show, **options)
+            paths += figures.save(fig, f"{stem}_{suffix}", formats, made_by=figures.commands(*surfaces))
+    names = [name for name in ("train_loss", "test_loss") if any(name in surface.names for surface in surfaces)]
+    surface_metrics.tell(surfaces, titles, names, json_file=json_file)
     if show:
         figures.show()
     return paths
 
 
-def plot_loss_acc(surf_file, *, xmin=None, xmax=None, loss_max=5, log=False, show=False, formats=("pdf",)) -> list[str]:
-    """Loss on the left axis and accuracy on the right one, training solid and test dashed: `<surf>_1d_loss_acc[_log]`."""
-    surface = read_line(surf_file)
-    _say_missing(surface)
-    paths = _plot_loss_acc(surface, xmin=xmin, xmax=xmax, loss_max=loss_max, log=log, show=show, formats=formats)
-    if show:
-        figures.show()
-    return paths
-
-
-def plot_repeats(prefix, *, idx_min=1, idx_max=10, xmin=None, xmax=None, loss_max=5, log=False, show=False, formats=("pdf",)):
-    """Loss and error of `<prefix>_{idx_min}.h5` to `<prefix>_{idx_max}.h5`, thin, and their mean, thick, where the grids agree.
+def plot_repeats(prefix, *, idx_min=1, idx_max=10, xmin=None, xmax=None, loss_max=5, log=False, json_file="", show=False, formats=("pdf",)):
+    """Loss and error of `<prefix>_{idx_min}.h5` to `<prefix>_{idx_max}.h5`, thin, and where the grids agree their mean, thick, with a band of one
+    standard deviation.
 
     Writes `<prefix>_1d_loss_err_repeat` and returns its paths. Raises InputError naming the first file that is missing.
     """
-    if idx_max < idx_min:
-        raise InputError(f"--idx_max {idx_max} is less than --idx_min {idx_min}")
-    files = [f"{prefix}_{index}.h5" for index in range(idx_min, idx_max + 1)]
+    files = repeat_files(prefix, idx_min, idx_max)
     for path in files:
         if not os.path.exists(path):
             raise InputError(f"{path} does not exist; --idx_min {idx_min} --idx_max {idx_max} need it")
     surfaces = [read_line(path) for path in files]
-    for surface in surfaces:
-        _say_missing(surface)
-    paths = _plot_repeats(surfaces, prefix, xmin=xmin, xmax=xmax, loss_max=loss_max, log=log, show=show, formats=formats)
+    _say_missing(surfaces)
+    fig = _repeats(surfaces, prefix, xmin=xmin, xmax=xmax, loss_max=loss_max, log=log, show=show)
+    paths = figures.save(fig, f"{prefix}_1d_loss_err_repeat", formats, made_by=figures.commands(*surfaces))
+    names = [name for name in ("train_loss", "test_loss") if any(name in surface.names for surface in surfaces)]
+    surface_metrics.tell(surfaces, [""] * len(surfaces), names, json_file=json_file)
     if show:
         figures.show()
     return paths
+
+
+def repeat_files(prefix: str, idx_min: int, idx_max: int) -> list[str]:
+    if idx_max < idx_min:
+        raise InputError(f"--idx_max {idx_max} is less than --idx_min {idx_min}")
+    return [f"{prefix}_{index}.h5" for index in range(idx_min, idx_max + 1)]
 
 
 def read_line(surf_file):
@@ -121,49 +139,47 @@ def read_line(surf_file):
 
 
 @figures.styled
-def _plot_loss_acc(surface, *, xmin, xmax, loss_max, log, show, formats):
-    fig = figures.new_figure(show=show)
-    axes = fig.add_subplot()
-    lines = []
-    for name in _names(surface, "loss"):
-        lines += _line(axes, surface, name, colour=LOSS_COLOUR, log=log)
-    _loss_axis(axes, lines, loss_max=loss_max, log=log, path=surface.path)
-    right = axes.twinx()
-    for name in _names(surface, "acc"):
-        lines += _line(right, surface, name, colour=ACCURACY_COLOUR)
-    _percent_axis(right, "accuracy (%)")
-    for side, quantity in ((axes, "loss"), (right, "acc")):
-        if not _names(surface, quantity):
-            side.yaxis.set_visible(False)
-    _finish(fig, axes, [surface], ("loss", "acc"), xmin=xmin, xmax=xmax)
+def _side_by_side(surfaces, titles, shown: tuple[str, ...], *, xmin, xmax, show, loss_max=None, log=False):
+    """A panel for each surface, with the quantities `shown` ("loss", "acc", "err") against the axes on its left and right, on one scale."""
+    fig = figures.new_figure(show=show, size=(1.4 + 5 * len(surfaces), 4.8))
+    all_axes = fig.subplots(1, len(surfaces), squeeze=False, sharey=True)[0]
+    lines, losses = [], []
+    for axes, surface, title in zip(all_axes, surfaces, titles, strict=True):
+        sides = [axes, *(axes.twinx() for _ in shown[1:])]
+        for side, quantity in zip(sides, shown, strict=True):
+            names = _names(surface, "acc" if quantity == "err" else quantity)
+            lines += [line for name in names for line in _line(side, surface, name, colour=LOSS_COLOUR if quantity == "loss" else ACCURACY_COLOUR,
+                                                               log=log and quantity == "loss", error=quantity == "err")]
+            if quantity == "loss":
+                losses += [line for line in lines if line.axes is side]
+            else:
+                _percent_axis(side, {"acc": "accuracy (%)", "err": "error (%)"}[quantity], colour=ACCURACY_COLOUR if len(shown) > 1 else "black")
+            if not names:
+                side.yaxis.set_visible(False)
+        axes.set_title(title, pad=20)  # above the marks
+        _finish(axes, [surface], xmin=xmin, xmax=xmax)
+    if "loss" in shown:
+        both = len(shown) > 1
+        for axes in all_axes:
+            _loss_axis(axes, losses, loss_max=loss_max, log=log, path=surfaces[0].path if both and axes is all_axes[0] else None,
+                       colour=LOSS_COLOUR if both else "black")
+    for axes in fig.axes:
+        axes.label_outer(remove_inner_ticks=False) if axes in all_axes else _hide_inner_right(axes, all_axes[-1])
+    quantities = tuple("acc" if quantity == "err" else quantity for quantity in shown)
+    _footnote(fig, surfaces, titles, quantities)
     _legend(fig, lines)
-    return figures.save(fig, f"{surface.path}_1d_loss_acc{'_log' if log else ''}", formats, made_by=figures.commands(surface))
+    return fig
+
+
+def _hide_inner_right(axes, last) -> None:
+    """The right axis of a panel is told by the last panel alone."""
+    if axes.get_position().x1 < last.get_position().x1:
+        axes.set_ylabel("")
+        axes.tick_params(labelright=False)
 
 
 @figures.styled
-def _plot_loss(surface, *, xmin, xmax, loss_max, log, show, formats):
-    fig = figures.new_figure(show=show)
-    axes = fig.add_subplot()
-    lines = [line for name in _names(surface, "loss") for line in _line(axes, surface, name, colour=LOSS_COLOUR, log=log)]
-    _loss_axis(axes, lines, loss_max=loss_max, log=log, path=None, colour="black")
-    _finish(fig, axes, [surface], ("loss",), xmin=xmin, xmax=xmax)
-    _legend(fig, lines)
-    return figures.save(fig, f"{surface.path}_1d_train_loss{'_log' if log else ''}", formats, made_by=figures.commands(surface))
-
-
-@figures.styled
-def _plot_err(surface, *, xmin, xmax, show, formats):
-    fig = figures.new_figure(show=show)
-    axes = fig.add_subplot()
-    lines = [line for name in _names(surface, "acc") for line in _line(axes, surface, name, colour=ACCURACY_COLOUR, error=True)]
-    _percent_axis(axes, "error (%)", colour="black")
-    _finish(fig, axes, [surface], ("acc",), xmin=xmin, xmax=xmax)
-    _legend(fig, lines)
-    return figures.save(fig, f"{surface.path}_1d_train_err", formats, made_by=figures.commands(surface))
-
-
-@figures.styled
-def _plot_repeats(surfaces, prefix, *, xmin, xmax, loss_max, log, show, formats):
+def _repeats(surfaces, prefix, *, xmin, xmax, loss_max, log, show):
     fig = figures.new_figure(show=show)
     axes = fig.add_subplot()
     right = axes.twinx()
@@ -178,15 +194,19 @@ def _plot_repeats(surfaces, prefix, *, xmin, xmax, loss_max, log, show, formats)
             if having and same_grid:
                 values = np.stack([_drawn(surface, name, log=style["log"], error=style["error"]) for surface in having])
                 # A mean over fewer repeats than its neighbours' would jump where nothing changes: only where all are there.
-                lines = [*lines, *_draw(side, surfaces[0].x, values.mean(axis=0), name, width=2.4, **style)]
+                mean, spread = values.mean(axis=0), values.std(axis=0)
+                lines = [*lines, *_draw(side, surfaces[0].x, mean, name, width=2.4, **style)]
+                low = np.where(mean > spread, mean - spread, np.nan) if style["log"] else mean - spread
+                side.fill_between(surfaces[0].x, low, mean + spread, color=colour, alpha=SPREAD, linewidth=0)
             losses += lines if side is axes else []
             legend += lines[-1:]
     _loss_axis(axes, losses, loss_max=loss_max, log=log, path=prefix)
     _percent_axis(right, "error (%)")
-    _finish(fig, axes, surfaces, ("loss", "acc"), xmin=xmin, xmax=xmax)
-    axes.set_title(f"{len(surfaces)} repeats" + (" and their mean" if same_grid and len(surfaces) > 1 else ""))
+    _finish(axes, surfaces, xmin=xmin, xmax=xmax)
+    _footnote(fig, surfaces, [""] * len(surfaces), ("loss", "acc"))
+    axes.set_title(f"{len(surfaces)} repeats" + (", their mean and standard deviation" if same_grid and len(surfaces) > 1 else ""), pad=20)
     _legend(fig, legend)
-    return figures.save(fig, f"{prefix}_1d_loss_err_repeat", formats, made_by=figures.commands(*surfaces))
+    return fig
 
 
 def _names(surface, quantity: str) -> list[str]:
@@ -254,8 +274,8 @@ def _percent_axis(axes, text, *, colour=ACCURACY_COLOUR) -> None:
     axes.set_ylim(-2, 102)  # a line at 0 or 100 is not hidden by the frame
 
 
-def _finish(fig, axes, surfaces, quantities, *, xmin, xmax) -> None:
-    """The x axis, the mark of the minimiser, and the footnote about what is missing."""
+def _finish(axes, surfaces, *, xmin, xmax) -> None:
+    """The x axis, and the marks of the minimisers: at 0, and of an interpolation at 1 too."""
     low = min(surface.x.min() for surface in surfaces) if xmin is None else xmin
     high = max(surface.x.max() for surface in surfaces) if xmax is None else xmax
     if low > high:
@@ -264,17 +284,29 @@ def _finish(fig, axes, surfaces, quantities, *, xmin, xmax) -> None:
         low, high = low - 0.5, high + 0.5
     axes.set_xlim(low, high)
     axes.set_xlabel(r"$\alpha$")
-    if low < 0 < high:
-        axes.axvline(0, color="0.8", linewidth=1, zorder=0)
+    marks = {0.0: "minimiser"}
+    if all(map(surface_metrics.interpolates, surfaces)):
+        marks = {0.0: "first minimiser", 1.0: "second minimiser"}
+    for place, text in marks.items():
+        if low < place < high:
+            axes.axvline(place, color="0.75", linewidth=1, zorder=0)
+            axes.annotate(text, (place, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points", ha="center", va="bottom",
+                          fontsize=MARK_SIZE, color="0.45")
     axes.grid(True, axis="y", color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
-    texts = dict.fromkeys(text for surface in surfaces for text in _missing(surface, quantities))
-    figures.footnote(fig, "\n".join(list(texts)[:3] + (["and more missing in other repeats"] if len(texts) > 3 else [])))
+
+
+def _footnote(fig, surfaces, titles, quantities) -> None:
+    """What is missing, in the three first sentences that differ."""
+    texts = dict.fromkeys(f"{title}: {text}" if title else text
+                          for surface, title in zip(surfaces, titles, strict=True) for text in _missing(surface, quantities))
+    figures.footnote(fig, "\n".join(list(texts)[:3] + (["and more missing in other files"] if len(texts) > 3 else [])))
 
 
 def _legend(fig, lines) -> None:
-    """Above the axes, where it hides no part of a curve."""
-    fig.legend(handles=lines, loc="outside upper center", ncols=2, frameon=False)
+    """Above the axes, where it hides no part of a curve; panels share its entries."""
+    by_label = {line.get_label(): line for line in lines}
+    fig.legend(handles=list(by_label.values()), loc="outside upper center", ncols=2 if len(fig.axes) <= 2 else 4, frameon=False)
 
 
 def _missing(surface, quantities=("loss", "acc")) -> list[str]:
@@ -288,9 +320,10 @@ def _missing(surface, quantities=("loss", "acc")) -> list[str]:
     return [text if len(names) == len(drawn) else f"{', '.join(names)}: {text}" for text, names in names_of.items()]
 
 
-def _say_missing(surface) -> None:
-    for text in _missing(surface):
-        print(f"{surface.path}: {text}.")
+def _say_missing(surfaces) -> None:
+    for surface in surfaces:
+        for text in _missing(surface):
+            print(f"{surface.path}: {text}.")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ from PIL import Image
 
 import figures
 import h5_util
+import panels
 import plot_1D
 import plot_2D
+from contour_levels import choose_scale
 from errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -152,6 +154,7 @@ def run(script, *args):
         (plot_2D.main, ["-f", "plane.h5", "--surf_name", "test_loss"], "it has train_acc, train_loss"),
         (plot_2D.main, ["-f", "nan.h5"], "12 points NaN or infinite"),
         (plot_2D.main, ["-f", "plane.h5", "--vmin", "3", "--vmax", "2"], "vmin 3 is not less than vmax 2"),
+        (plot_2D.main, ["--proj_file", "d.h5_proj_cos.h5", "-f", "plane.h5", "plane.h5"], "drawn on one surface, not on 2"),
         (plot_2D.main, ["-f", "plane.h5", "--vlevel", "0"], "vlevel 0 is not positive"),
         (plot_2D.main, ["-f", "plane.h5", "--vlevel", "1e-9"], "more than 1000 levels"),
         (plot_2D.main, ["-f", "plane.h5", "--zlim", "-1"], "zlim -1 is below every value"),
@@ -227,7 +230,7 @@ def test_axes_are_not_swapped(monkeypatch):
 
 def test_contours_lie_where_the_surface_has_their_value(monkeypatch):
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d(surface(nx=81, ny=61))
+        plot_2D.plot_2d(surface(nx=81, ny=61), vmin=0.1, vmax=10, vlevel=0.5)
     lines = drawn["s.h5_train_loss_2dcontour"].axes[0].collections[0]
     assert np.array_equal(lines.levels, np.arange(0.1, 10, 0.5))
     for path, level in zip(lines.get_paths(), lines.levels, strict=True):
@@ -248,21 +251,133 @@ def test_both_contours_have_the_same_levels(monkeypatch):
 @pytest.mark.parametrize(("name", "factor"), [("train_acc", 1), ("train_loss", 1e-6), ("train_loss", 1e30)])
 def test_levels_fit_the_data_when_the_asked_ones_do_not(name, factor, capsys, recwarn):
     surface(nx=9, ny=7, values=factor * np.linspace(1, 2, 9))
-    plot_2D.plot_2d("s.h5", name=name)
-    assert capsys.readouterr().out.count("do not suit") == 1
+    plot_2D.plot_2d("s.h5", name=name, vlevel=0.5)
+    assert (capsys.readouterr().out.count("do not suit") == 1) == (name == "train_loss")
     assert len(made()) == 4
     assert not recwarn.list
-    data = h5_util.read_surface("s.h5")
-    scale = plot_2D.choose_scale(data, name)
-    assert np.count_nonzero((scale.levels > data.get(name).min()) & (scale.levels < data.get(name).max())) >= 3
-    assert not plot_2D.choose_scale(data, name, vmin=0, vmax=100, vlevel=10).fitted or name == "train_loss"
+    values = h5_util.read_surface("s.h5").get(name)
+    scale = choose_scale([values], is_loss=name == "train_loss")
+    assert np.count_nonzero((scale.levels > values.min()) & (scale.levels < values.max())) >= 3
+    assert not scale.refitted
+    assert choose_scale([values], vmin=0, vmax=100, vlevel=10).refitted == (name == "train_loss")
+
+
+def test_the_published_levels_when_one_of_them_is_asked_for():
+    for asked in ({"vmin": 0.1}, {"vmax": 10}, {"vlevel": 0.5}, {"vmin": 0.1, "vmax": 10, "vlevel": 0.5}):
+        assert np.array_equal(choose_scale([np.linspace(0, 30, 50)], **asked).levels, np.arange(0.1, 10, 0.5))
+
+
+def test_one_scale_for_several_surfaces():
+    low, high = np.linspace(0.5, 1, 9), np.linspace(2, 40, 9)
+    scale = choose_scale([low, high, np.array([np.nan])])
+    assert scale.heights == (0.5, 40)
+    assert scale.levels[0] < 5 and scale.levels[-1] > 30
+    assert not scale.log
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-3, 1e30), (0.01, 2000), (1, 150), (2, 2.2), (1e-30, 1e-28)])
+def test_log_levels_are_round_and_of_nearly_equal_ratios(low, high):
+    scale = choose_scale([np.array([low, high, -1.0, np.nan])], log=True)
+    assert scale.log and scale.heights == (low, high)
+    assert len(scale.levels) <= 20 and (len(scale.levels) >= 5 or high / low < 2)
+    assert all(float(f"{level:.2g}") == pytest.approx(level, rel=1e-12) for level in scale.levels)
+    ratios = np.diff(np.log(scale.levels))
+    assert ratios.max() < 2.3 * ratios.min()
+
+
+def test_log_levels_need_a_positive_value():
+    with pytest.raises(InputError, match="leave --log out"):
+        choose_scale([np.array([-1.0, 0.0])], log=True)
+    with pytest.raises(InputError, match="vmin 0 has no place among log levels"):
+        choose_scale([np.array([1.0, 2.0])], vmin=0, log=True)
 
 
 def test_levels_of_a_huge_range_are_spread_over_it():
     surface(nx=9, ny=7, values=np.geomspace(50, 1e30, 9))
-    levels = plot_2D.choose_scale(h5_util.read_surface("s.h5"), "train_loss").levels
+    levels = choose_scale([h5_util.read_surface("s.h5").get("train_loss")]).levels
     assert levels[0] < 1e6
     assert np.allclose(np.diff(np.log(levels), n=2), 0, atol=1e-6)
+
+
+def overlapping_labels(fig):
+    fig.draw_without_rendering()
+    boxes = [text.get_window_extent() for axes in fig.axes for text in axes.texts]
+    marks = [line.get_window_extent() for axes in fig.axes for line in axes.lines]
+    return len(boxes), sum(box.overlaps(other) for i, box in enumerate(boxes) for other in [*boxes[:i], *marks])
+
+
+def test_contour_labels_do_not_collide(monkeypatch):
+    """Lines that crowd around a narrow valley: there is no room for the label of each."""
+    x = np.linspace(-1, 1, 61)
+    values = 0.01 + 2000 * (x[None] ** 2 + 0.02 * x[:, None] ** 2) ** 1.5
+    h5_util.write_surface_file("s.h5", x=x, y=x, quantities={"train_loss": values})
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d("s.h5")
+    labels, collisions = overlapping_labels(drawn["s.h5_train_loss_2dcontour"])
+    assert labels >= 3
+    assert collisions == 0
+
+
+def test_labels_of_large_levels_are_powers():
+    assert [panels._level(value) for value in (0.3, 3000, 1e4, 3e4, 1e-5, -2e6, 0)] == [
+        "0.3", "3000", "$10^{4}$", r"$3\times10^{4}$", "$10^{-5}$", r"$-2\times10^{6}$", "0"]
+
+
+# Several surfaces side by side -----------------------------------------------------------------------------------------------
+
+
+def test_several_surfaces_on_one_scale(monkeypatch):
+    surface("a.h5", 9, 7)
+    surface("b.h5", 5, 5, values=40.0 + np.arange(5))
+    with caught(monkeypatch) as drawn:
+        plot_2D.main(["-f", "a.h5", "b.h5", "--title", "flat", "sharp", "--out", "both"])
+    assert sorted(drawn) == [f"both_train_loss_{kind}" for kind in ("2dcontour", "2dcontourf", "2dheat", "3dsurface")]
+    for fig in drawn.values():
+        assert [axes.get_title() for axes in fig.axes] == ["flat", "sharp", ""]
+    norms = [axes.collections[0].norm for axes in drawn["both_train_loss_2dheat"].axes[:2]]
+    assert norms[0].vmin == norms[1].vmin == 0.2 and norms[0].vmax == norms[1].vmax == 44
+    heights = [axes.get_zlim() for axes in drawn["both_train_loss_3dsurface"].axes[:2]]
+    assert heights[0] == heights[1]
+
+
+def test_several_curves_on_one_scale(monkeypatch):
+    surface("a.h5", 9)
+    surface("b.h5", 21, values=100.0)
+    with caught(monkeypatch) as drawn:
+        plot_1D.main(["-f", "a.h5", "b.h5", "--loss_max", "50"])
+    assert sorted(drawn) == [f"a.h5_compared_1d_{kind}" for kind in ("loss_acc", "train_err", "train_loss")]
+    for fig in drawn.values():
+        panes = [axes for axes in fig.axes if axes.get_title()]
+        assert [axes.get_title() for axes in panes] == ["a.h5", "b.h5"]
+        assert panes[0].get_ylim() == panes[1].get_ylim()
+    assert len(drawn["a.h5_compared_1d_train_err"].axes) == 2
+
+
+@pytest.mark.parametrize("main", [plot_1D.main, plot_2D.main])
+def test_a_title_for_each_file_or_none(main, capsys):
+    with pytest.raises(SystemExit):
+        main(["-f", surface(ny=None if main is plot_1D.main else 5), "s.h5", "--title", "one"])
+    assert "--title has 1 texts for 2 surface files; give one for each" in capsys.readouterr().err
+
+
+def test_minimisers_are_marked(monkeypatch):
+    for low, high, marks in ((-0.5, 1.5, ["first minimiser", "second minimiser"]), (-1, 1, ["minimiser"])):
+        h5_util.write_surface_file("s.h5", x=np.linspace(low, high, 9), quantities={"train_loss": np.ones(9)})
+        with caught(monkeypatch) as drawn:
+            plot_1D.plot_1d("s.h5")
+        assert [text.get_text() for text in drawn["s.h5_1d_train_loss"].axes[0].texts] == marks
+
+
+def test_repeats_have_their_mean_and_spread(monkeypatch):
+    for index, factor in enumerate((1, 2, 6), start=1):
+        surface(f"run_{index}.h5", names=("train_loss",), values=factor * np.arange(1.0, 10))
+    with caught(monkeypatch) as drawn:
+        plot_1D.plot_repeats("run", idx_max=3, loss_max=99)
+    axes = drawn["run_1d_loss_err_repeat"].axes[0]
+    assert any(np.array_equal(line.get_ydata(), 3 * np.arange(1.0, 10)) for line in axes.lines)
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx(9 * (3 + np.std([1, 2, 6])))
+    assert band.min() == pytest.approx(3 - np.std([1, 2, 6]))
 
 
 def test_1d_lines(monkeypatch):
@@ -384,7 +499,7 @@ def test_a_coarse_grid_shows_before_the_fine_one():
     measured[::2, ::2] = True
     surface(nx=9, ny=7, names=("train_loss",), measured=measured, values=np.where(measured, 2.0, -1))
     data = h5_util.read_surface("s.h5")
-    x, y, values = plot_2D._known_part(data, "train_loss")
+    x, y, values = panels.known_part(data, "train_loss")
     assert np.array_equal(x, data.x[::2])
     assert np.array_equal(y, data.y[::2])
     assert np.array_equal(values, np.full((4, 5), 2.0))
@@ -434,8 +549,8 @@ def test_a_constant_surface_says_its_value(monkeypatch):
 
 
 def test_edges():
-    assert np.allclose(plot_2D.edges([0, 1, 3]), [-0.5, 0.5, 2, 4])
-    assert np.allclose(plot_2D.edges([2]), [1.5, 2.5])
+    assert np.allclose(panels.edges([0, 1, 3]), [-0.5, 0.5, 2, 4])
+    assert np.allclose(panels.edges([2]), [1.5, 2.5])
 
 
 # Saving -------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,196 @@
+"""One surface in one axes of a figure: contour lines, filled contours, a heat map, a 3-D surface, and a trajectory on them.
+
+Each `draw_…` puts quantity `name` of a surface into `axes` and returns what a colour bar takes its colours from, or None where a constant
+has none. The same scale in several axes makes surfaces comparable.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.contour import ContourSet
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+import figures
+from contour_levels import Scale
+from errors import InputError
+
+COLOURS = "viridis"  # even steps for every eye, colour-blind ones too
+LINE_COLOURS = ListedColormap(colormaps[COLOURS](np.linspace(0, 0.88, 256)))  # its yellow end cannot be seen in a line on white
+MISSING_COLOUR = "0.85"
+SMALL_GRID = 10_000  # cells beyond which a 3-D surface goes into a PDF as an image, which opens in reasonable time
+LABEL_SIZE = 9
+SMALLEST_LABELLED = 2  # times its label's length
+
+
+def values_to_draw(surface, name: str) -> np.ndarray:
+    """The values as they are drawn: NaN, and so a hole, where there is nothing to draw."""
+    return figures.finite(surface.get(name))
+
+
+def draw_contour(axes: Axes, surface, name: str, scale: Scale, *, mark_centre: bool = True) -> ScalarMappable | None:
+    x, y, values = known_part(surface, name)
+    drawn = None
+    if scale.levels.size:
+        _quietly(axes.contour, x, y, values, levels=scale.levels, cmap=LINE_COLOURS, norm=scale.norm, linewidths=1.3)
+        drawn = ScalarMappable(scale.norm, LINE_COLOURS)  # that of the lines themselves makes a ladder of hairlines of a colour bar
+    _finish_plane(axes, surface, mark_centre=mark_centre)
+    return drawn
+
+
+def draw_filled_contour(axes: Axes, surface, name: str, scale: Scale) -> ScalarMappable | None:
+    x, y, values = known_part(surface, name)
+    drawn = None
+    if scale.levels.size >= 2:
+        drawn = _quietly(axes.contourf, x, y, values, levels=scale.levels, cmap=COLOURS, norm=scale.norm, extend="both")
+        drawn.set_edgecolor("face")  # viewers show white seams between the regions of a PDF otherwise
+    elif np.isfinite(values).any():
+        low = np.nanmin(values)
+        step = max(abs(low), 1.0)
+        _quietly(axes.contourf, x, y, values, levels=[low - step, np.nanmax(values) + step], cmap=COLOURS)
+    _finish_plane(axes, surface)
+    return drawn
+
+
+def draw_heat(axes: Axes, surface, name: str, scale: Scale) -> ScalarMappable:
+    values = np.ma.masked_invalid(values_to_draw(surface, name))
+    cells = axes.pcolormesh(edges(surface.x), edges(surface.y), values, cmap=COLOURS, norm=scale.norm, rasterized=True)
+    axes.set_facecolor(MISSING_COLOUR)
+    _finish_plane(axes, surface, heat=True)
+    return cells
+
+
+def draw_surface_3d(axes: Axes, surface, name: str, scale: Scale, *, zlim: float | None = None) -> ScalarMappable:
+    """Height and colour are the value, or its logarithm where the scale has equal ratios and no `zlim` cuts the surface off."""
+    x, y, values = known_part(surface, name)
+    low, high = scale.heights
+    if zlim is not None:
+        if not zlim > low:
+            raise InputError(f"zlim {zlim:g} is below every value of {name} (the least is {low:.3g})")
+        values, high = np.minimum(values, zlim), min(zlim, high)
+    log = scale.log and zlim is None
+    if log:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values, (low, high) = np.where(values > 0, np.log10(values), np.nan), np.log10(scale.heights)
+        axes.zaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.zaxis.set_major_formatter(FuncFormatter(lambda power, _: f"$10^{{{power:g}}}$"))
+    norm = Normalize(low, high)
+    # Without the counts, matplotlib thins the grid to 50 rows and columns without a word.
+    axes.plot_surface(*np.meshgrid(x, y), values, cmap=COLOURS, norm=norm, rcount=values.shape[0], ccount=values.shape[1], linewidth=0,
+                      antialiased=values.size <= SMALL_GRID, rasterized=values.size > SMALL_GRID)
+    if zlim is not None:
+        axes.set_zlim(min(0, low), zlim)
+    elif high > low:
+        axes.set_zlim(low, high)
+    axes.set_xlabel(r"$\alpha$ (x direction)", labelpad=8)
+    axes.set_ylabel(r"$\beta$ (y direction)", labelpad=8)
+    axes.tick_params(labelsize=10)
+    axes.locator_params(axis="x", nbins=6)
+    axes.locator_params(axis="y", nbins=6)
+    return ScalarMappable(scale.norm if log else norm, COLOURS)
+
+
+def draw_trajectory(axes: Axes, x: np.ndarray, y: np.ndarray, shares: np.ndarray | None) -> None:
+    """Draw a trajectory, and name the directions with the shares of the variance that they explain, if these are known."""
+    axes.plot(x, y, "-", color="tab:red", linewidth=1.6, marker=".", markersize=6, zorder=5, label="trajectory")
+    axes.plot(x[:1], y[:1], "s", color="tab:red", markersize=7, markeredgecolor="white", zorder=6, label="first checkpoint")
+    axes.plot(x[-1:], y[-1:], "*", color="tab:red", markersize=14, markeredgecolor="white", zorder=6, label="last checkpoint")
+    axes.autoscale(True)
+    texts = ["x direction", "y direction"]
+    if shares is not None and shares.size >= 2:
+        texts = [f"PCA {i}: {100 * share:.1f} % of the variance" for i, share in enumerate(shares[:2], start=1)]
+    axes.set_xlabel(rf"$\alpha$ ({texts[0]})")
+    axes.set_ylabel(rf"$\beta$ ({texts[1]})")
+
+
+def known_part(surface, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x, y and values, without rows and columns that are empty: a run that began with a coarse grid shows that grid."""
+    values = values_to_draw(surface, name)
+    rows, columns = np.isfinite(values).any(axis=1), np.isfinite(values).any(axis=0)
+    if min(np.count_nonzero(rows), np.count_nonzero(columns)) < 2:
+        return surface.x, surface.y, values
+    return surface.x[columns], surface.y[rows], values[np.ix_(rows, columns)]
+
+
+def edges(centres) -> np.ndarray:
+    """The borders, one more than `centres`, of the cells around grid points.
+
+    >>> edges([0.0, 1.0, 3.0]).tolist()
+    [-0.5, 0.5, 2.0, 4.0]
+    """
+    centres = np.asarray(centres, dtype=np.float64)
+    if centres.size == 1:
+        return centres + [-0.5, 0.5]
+    middle = (centres[:-1] + centres[1:]) / 2
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+
+
+def set_aspect(axes: Axes, width: float, height: float, *, adjustable: str) -> None:
+    """Equal lengths on both axes, unless that would leave a sliver of a figure."""
+    if width > 0 and height > 0 and max(width / height, height / width) <= 4:
+        axes.set_aspect("equal", adjustable=adjustable)
+
+
+def _finish_plane(axes: Axes, surface, *, heat: bool = False, mark_centre: bool = True) -> None:
+    """Labels, limits, aspect and the mark of the minimiser."""
+    axes.set_xlabel(r"$\alpha$ (x direction)")
+    axes.set_ylabel(r"$\beta$ (y direction)")
+    x, y = (edges(surface.x), edges(surface.y)) if heat else (surface.x, surface.y)
+    axes.set_xlim(x.min(), x.max())
+    axes.set_ylim(y.min(), y.max())
+    set_aspect(axes, np.ptp(x), np.ptp(y), adjustable="box")
+    axes.locator_params(nbins=6)
+    if mark_centre and x.min() <= 0 <= x.max() and y.min() <= 0 <= y.max():
+        axes.plot(0, 0, "+", color="white", markersize=12, markeredgewidth=4, zorder=4, clip_on=False)
+        axes.plot(0, 0, "+", color="black", markersize=11, markeredgewidth=1.8, zorder=4, clip_on=False)
+
+
+def label_contours(fig: Figure) -> None:
+    """Write its level on each contour line of a finished figure where there is room: no label overlaps another, the centre's mark or the frame."""
+    fig.draw_without_rendering()  # the layout decides how large the axes are, and so where labels meet
+    for axes in fig.axes:
+        for lines in (drawn for drawn in axes.collections if isinstance(drawn, ContourSet) and not drawn.filled):
+            style = {"fontsize": LABEL_SIZE, "fmt": _level, "colors": "0.15"}
+            pieces = [axes.transData.transform(piece) for path in lines.get_paths() for piece in path.to_polygons(closed_only=False)]
+            tried = axes.clabel(lines, inline=False, **style)
+            places = _places_with_room(axes, tried, pieces)
+            for text in tried:
+                text.remove()
+            axes.clabel(lines, manual=places, inline=True, inline_spacing=3, **style)
+
+
+def _places_with_room(axes: Axes, texts: list[Text], pieces: list[np.ndarray]) -> list[tuple[float, float]]:
+    """Where labels may stay, of contours whose pieces are given in pixels: one that is hardly larger than its label would vanish behind it."""
+    taken = [line.get_window_extent() for line in axes.lines]
+    places = []
+    for text in texts:
+        box, middle = text.get_window_extent().padded(2), axes.transData.transform(text.get_position())
+        contour = min(pieces, key=lambda piece, middle=middle: np.hypot(*(piece - middle).T).min())
+        large = np.ptp(contour, axis=0).max() > SMALLEST_LABELLED * max(box.width, box.height)
+        inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
+        if large and inside and not any(box.overlaps(other) for other in taken):
+            taken.append(box)
+            places.append(text.get_position())
+    return places
+
+
+def _level(value: float) -> str:
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.4g}"
+    factor, power = f"{value:.2e}".split("e")
+    factor = "" if float(factor) == 1 else rf"{float(factor):g}\times"
+    return rf"${factor}10^{{{int(power)}}}$"
+
+
+def _quietly(draw, x, y, values, **options):
+    """Contours of a surface full of holes may have no line at all: the footnote tells of the holes, a warning adds nothing."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No contour levels were found")
+        return draw(x, y, np.ma.masked_invalid(values), **options)
