@@ -26,7 +26,7 @@ from errors import InputError
 
 FINE = 600  # points along an axis of a picture, at least
 HUGE_RANGE = 1000.0  # from the least to the greatest value, offset included, from which a picture shows logarithms
-MOST_TICKS = 8
+FEWEST_TICKS, MOST_TICKS = 4, 8
 
 
 def main(argv=None) -> None:
@@ -144,13 +144,21 @@ def _ticks(low: float, high: float, *, log: bool) -> list[tuple[float, str]]:
     if rendering.is_flat(low, high):
         value = np.exp(low) - polydata.LOG_OFFSET if log else low
         return [(low, f"{value:.3g}")]
-    values = MaxNLocator(nbins=6).tick_values(*(np.exp([low, high]) - polydata.LOG_OFFSET if log else [low, high]))
-    if log:
-        decades = 10.0 ** np.arange(-1, np.ceil(high / np.log(10)) + 1)
-        decades = decades[(np.log(decades + polydata.LOG_OFFSET) >= low) & (np.log(decades + polydata.LOG_OFFSET) <= high)]
-        values = decades[:: -(-len(decades) // MOST_TICKS)] if len(decades) >= 3 else values[values > -polydata.LOG_OFFSET]
+    values = _round_values(low, high) if log else MaxNLocator(nbins=6).tick_values(low, high)
     heights = np.log(values + polydata.LOG_OFFSET) if log else values
     return [(float(height), f"{value:.6g}") for height, value in zip(heights, values, strict=True) if low <= height <= high]
+
+
+def _round_values(low: float, high: float) -> np.ndarray:
+    """Values whose logarithms lie between `low` and `high`: powers of ten, with numbers between them where these are few."""
+    decades = 10.0 ** np.arange(-1, np.ceil(high / np.log(10)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
+        values = np.outer(decades, steps).ravel()
+        heights = np.log(values + polydata.LOG_OFFSET)
+        values = values[(heights >= low) & (heights <= high)]
+        if len(values) >= FEWEST_TICKS:
+            break
+    return values[:: -(-len(values) // MOST_TICKS) or 1]
 
 
 if __name__ == "__main__":

@@ -218,7 +218,7 @@ def tell(surfaces: Sequence, titles: Sequence[str], names: Sequence[str], *, jso
     for name, metrics in found.items():
         rows = {row: [_rows(one).get(row, "") for one in metrics.values()] for one in metrics.values() for row in _rows(one)}
         if rows:
-            _print_table(name, list(metrics), rows)
+            _print_table(name, list(metrics) if len(surfaces) > 1 else [titles[0]], rows)
     if json_file:
         whole = {name: {title: asdict(one) for title, one in metrics.items()} for name, metrics in found.items()}
         definitions = {"sharpness_radius": SHARPNESS_RADIUS, "rise_factor": RISE_FACTOR, "rise_floor": RISE_FLOOR}
