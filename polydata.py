@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from errors import InputError
+from surface_views import places
 from whole_file import replacing
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def sheet(surface: Surface, name: str, *, zmax: float = 0.0, log: bool = False, 
     if surface.y is None:
         raise InputError(f"{surface.path} is 1-D; use plot_1D.py")
     measured = surface.measured(name)
-    columns, rows = _places(surface.x, measured.any(axis=0)), _places(surface.y, measured.any(axis=1))
+    columns, rows = places(surface.x, measured.any(axis=0)), places(surface.y, measured.any(axis=1))
     values = {other: _finite(surface.get(other)[np.ix_(rows, columns)]) for other in surface.names}
     height = _log(values[name]) if log else values[name]
     shown = Sheet(surface.x[columns], surface.y[rows], height, values)
@@ -139,12 +140,6 @@ def write(surface: vtkPolyData, path: str, *, made_by: Iterable[str] = ()) -> No
         Path(part).write_bytes(writer.GetOutputString().encode())
 
 
-def _places(coordinates: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Indices of the wanted coordinates in ascending order, each coordinate once."""
-    candidates = np.flatnonzero(wanted & np.isfinite(coordinates))
-    return candidates[np.unique(coordinates[candidates], return_index=True)[1]]
-
-
 def _finite(values: np.ndarray) -> np.ndarray:
     return np.where(np.abs(values) < LARGEST, values, np.nan)
 
@@ -182,9 +177,9 @@ def _cubic(x: np.ndarray, y: np.ndarray, values: np.ndarray, new_x: np.ndarray, 
     return resampled
 
 
-def _shares(places: np.ndarray, new_places: np.ndarray) -> np.ndarray:
+def _shares(old_places: np.ndarray, new_places: np.ndarray) -> np.ndarray:
     """Of shape (new, old): how linear interpolation weighs the old places, not zero where a new place depends on an old one."""
-    return np.stack([np.interp(new_places, places, unit) for unit in np.eye(places.size)], axis=-1)
+    return np.stack([np.interp(new_places, old_places, unit) for unit in np.eye(old_places.size)], axis=-1)
 
 
 def _without_holes(values: np.ndarray) -> np.ndarray:
