@@ -6,12 +6,15 @@ from cifar10.models import MODELS
 from dataloader import DATASETS
 from evaluation import LOSSES, PRECISIONS
 from net_plotter import DIRECTION_TYPES, IGNORES, NORMS, Axis
+from range_probe import RISE, Auto
 from scheduler import ORDERS, SCHEDULES
 
 
-def axis(text: str) -> Axis:
-    """`min:max:number` of an axis, e.g. -1:1:51, as numbers."""
+def axis(text: str) -> Axis | Auto:
+    """`min:max:number` of an axis, e.g. -1:1:51, as numbers; or `auto`, or `auto:number`."""
     parts = text.split(":")
+    if parts[0] == "auto":
+        return _auto(text, parts[1:])
     try:
         low, high, number = float(parts[0]), float(parts[1]), int(parts[2])
     except (ValueError, IndexError):
@@ -23,9 +26,28 @@ def axis(text: str) -> Axis:
     return low, high, number
 
 
-def optional_axis(text: str) -> Axis | None:
+def _auto(text: str, numbers: list[str]) -> Auto:
+    if not numbers:
+        return Auto()
+    if len(numbers) > 1 or not numbers[0].isdigit() or int(numbers[0]) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not auto, or auto:number with at least two points, such as auto:25")
+    return Auto(int(numbers[0]))
+
+
+def optional_axis(text: str) -> Axis | Auto | None:
     """As `axis`; the published program's default, None, is a surface of one dimension."""
     return None if text == "None" else axis(text)
+
+
+def factor(text: str) -> float:
+    """A finite number above 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 1, such as 10")
+    return value
 
 
 def positive(text: str) -> int:
@@ -117,8 +139,11 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dir_file", default="", metavar="FILE", help="use the directions of this file")
     group.add_argument("--dir_type", default="weights", choices=DIRECTION_TYPES, help="what moves: weights, or states with the BN "
                        "statistics, as an interpolation between two nets needs (default: weights)")
-    group.add_argument("--x", type=axis, default=(-1.0, 1.0, 51), metavar="MIN:MAX:N", help="alpha; write --x=-1:1:51 (default: -1:1:51)")
-    group.add_argument("--y", type=optional_axis, metavar="MIN:MAX:N", help="beta; without it the surface is a curve")
+    group.add_argument("--x", type=axis, default=(-1.0, 1.0, 51), metavar="MIN:MAX:N", help="alpha; write --x=-1:1:51 (default: -1:1:51). auto or "
+                       "auto:N: as far as the loss rises clearly, found by a short probe; between two nets -0.5:1.5")
+    group.add_argument("--y", type=optional_axis, metavar="MIN:MAX:N", help="beta, likewise; without it the surface is a curve")
+    group.add_argument("--rise", type=factor, default=RISE, metavar="FACTOR", help="for auto: how many times the loss at the centre, or the floor of "
+                       f"range_probe.py if that is greater, is a clear rise (default: {RISE:g})")
     for name in ("x", "y"):
         group.add_argument(f"--{name}norm", default="", choices=choice_or_empty(NORMS), metavar="NORM", help=f"how the {name} direction is normalised: {', '.join(NORMS)} "
                            "(default: not)")
@@ -150,6 +175,6 @@ def add_hardware(parser: argparse.ArgumentParser) -> None:
 
 def add_plot_levels(parser: argparse.ArgumentParser) -> None:
     """Levels of contour plots."""
-    parser.add_argument("--vmax", type=float, default=10, help="highest contour (default: 10)")
-    parser.add_argument("--vmin", type=float, default=0.1, help="lowest contour (default: 0.1)")
-    parser.add_argument("--vlevel", type=float, default=0.5, help="step between contours (default: 0.5)")
+    parser.add_argument("--vmax", type=float, help="contours end before this (default: fitted to the data, or 10 with --vmin or --vlevel)")
+    parser.add_argument("--vmin", type=float, help="lowest contour (likewise, 0.1)")
+    parser.add_argument("--vlevel", type=float, help="step between contours (likewise, 0.5)")

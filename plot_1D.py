@@ -252,7 +252,7 @@ def _loss_axis(axes, lines, *, loss_max, log, path, colour=LOSS_COLOUR) -> None:
     `path` names the file in the line printed then; None prints nothing.
     """
     axes.set_ylabel("loss", color=colour)
-    axes.tick_params(axis="y", labelcolor=colour)
+    axes.tick_params(axis="y", which="both", labelcolor=colour)
     values = np.concatenate([line.get_ydata() for line in lines] or [[]])
     values = values[np.isfinite(values)]
     if log:
@@ -270,7 +270,7 @@ def _loss_axis(axes, lines, *, loss_max, log, path, colour=LOSS_COLOUR) -> None:
 
 def _percent_axis(axes, text, *, colour=ACCURACY_COLOUR) -> None:
     axes.set_ylabel(text, color=colour)
-    axes.tick_params(axis="y", labelcolor=colour)
+    axes.tick_params(axis="y", which="both", labelcolor=colour)
     axes.set_ylim(-2, 102)  # a line at 0 or 100 is not hidden by the frame
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import dataloader
+import devices
 import model_loader
 import net_plotter
-import plot_surface
 from errors import InputError
 from evaluation import Evaluator, _batches, evaluate, set_precision
 from mpi4pytorch import Serial
@@ -90,20 +90,20 @@ class NodeOf(Serial):
 def test_ranks_that_share_a_gpu_are_counted_and_warned(monkeypatch, capsys, uuids, sharers, warned):
     for rank, uuid in enumerate(uuids):
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, uuid=uuid: SimpleNamespace(uuid=uuid))
-        assert plot_surface.ranks_on_this_gpu(NodeOf(rank, uuids), torch.device("cuda", 0)) == sharers[rank]
+        assert devices.sharers(NodeOf(rank, uuids), torch.device("cuda", 0)) == sharers[rank]
     assert ("share" in capsys.readouterr().out) == warned
 
 
-@pytest.mark.parametrize(("gpus", "devices"), [(4, [0, 1, 2, 3, 0]), (1, [0, 0]), (3, [0, 1, 2])])
-def test_ranks_take_gpus_in_turn(monkeypatch, gpus, devices):
+@pytest.mark.parametrize(("gpus", "numbers"), [(4, [0, 1, 2, 3, 0]), (1, [0, 0]), (3, [0, 1, 2])])
+def test_ranks_take_gpus_in_turn(monkeypatch, gpus, numbers):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
-    taken = [plot_surface.choose_device(True, NodeOf(rank, ["gpu"] * len(devices))).index for rank in range(len(devices))]
-    assert taken == devices
+    taken = [devices.choose(True, NodeOf(rank, ["gpu"] * len(numbers))).index for rank in range(len(numbers))]
+    assert taken == numbers
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_no_gpu_is_said():
     with pytest.raises(InputError, match="no CUDA device"):
-        plot_surface.choose_device(True, Serial())
+        devices.choose(True, Serial())

@@ -1,0 +1,40 @@
+"""Where a rank computes: one GPU by its number on the node, or its share of the cores."""
+import os
+import platform
+
+import torch
+
+import mpi4pytorch
+from errors import InputError
+from mpi4pytorch import Serial
+
+
+def choose(cuda: bool, ranks: Serial) -> torch.device:
+    """This rank's device; on a CPU it also sets the number of threads. Raises `InputError` where there is no GPU."""
+    if not cuda:
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(mpi4pytorch.divide_cores(ranks))
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise InputError("--cuda: PyTorch finds no CUDA device here; run without --cuda, or install a PyTorch with CUDA and a driver for it")
+    device = torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
+
+
+def sharers(ranks: Serial, device: torch.device) -> int:
+    """How many ranks of this node compute on this rank's GPU; warns if it is not the only one. 1 on a CPU.
+
+    GPUs are told apart by their UUID: where a launcher shows each rank one GPU only, that is number 0 for every rank.
+    """
+    if device.type == "cpu":
+        return 1
+    gpus = ranks.gather_node(str(torch.cuda.get_device_properties(device).uuid))
+    if ranks.local_rank == 0 and len(set(gpus)) < len(gpus):
+        print(f"warning: {len(gpus)} ranks share {len(set(gpus))} GPU{'s' if len(set(gpus)) > 1 else ''} on node {platform.node()}; one rank a GPU is fastest")
+    return gpus.count(gpus[ranks.local_rank])
+
+
+def name(device: torch.device) -> str:
+    """What a run's record says of it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads a rank"
