@@ -25,6 +25,7 @@ import figures
 import h5_util
 import panels
 import surface_metrics
+import trajectory_figures
 import watching
 from command_line import Parser, add_comparison_options, add_figure_options, sentence
 from contour_levels import VLEVEL, VMAX, VMIN, Scale, choose_scale
@@ -104,8 +105,7 @@ def plot_2d(*surf_files: str, name: str = "train_loss", titles: Sequence[str] = 
 
 def plot_trajectory(proj_file, *, dir_file="", show=False, formats=("pdf",)) -> list[str]:
     """Draw a projected trajectory alone, as `<proj_file>`; `dir_file` tells the variance that each axis explains."""
-    x, y = h5_util.read_projection(proj_file)
-    paths = figures.save(_trajectory(x, y, explained(dir_file), show=show), proj_file, formats)
+    paths = trajectory_figures.draw(proj_file, dir_file=dir_file, show=show, formats=formats)
     if show:
         figures.show()
     return paths
@@ -113,22 +113,27 @@ def plot_trajectory(proj_file, *, dir_file="", show=False, formats=("pdf",)) -> 
 
 def plot_contour_trajectory(surf_file, *, name="train_loss", dir_file="", proj_file, vmin=None, vmax=None, vlevel=None, log=False, show=False,
                             formats=("pdf",)) -> list[str]:
-    """Draw the contours of a surface under a trajectory, as `<proj_file>_<name>_2dcontour_proj`; return the paths written."""
+    """Draw the contours of a surface under a trajectory, as `<proj_file>_<name>_2dcontour_proj`; return the paths written.
+
+    Raises `InputError` if the trajectory is known to have been projected on other directions.
+    """
     surface = read_grid(surf_file, name)
     if not has_cells(surface):
         raise InputError(f"{surf_file}: {too_thin(surface)}")
-    x, y = h5_util.read_projection(proj_file)
-    shares = explained(dir_file)
+    projection = h5_util.read_whole_projection(proj_file)
+    h5_util.require_plane_of(surface, projection)
+    shares = h5_util.read_explained_variance(dir_file) if dir_file else None
     scale = _scale([surface], name, vmin=vmin, vmax=vmax, vlevel=vlevel, log=log)
     _say([surface], name, scale)
-    # Coordinates mean nothing along other directions. Files are moved and renamed, so this can only be said, not refused.
-    if not os.path.basename(proj_file).startswith(os.path.basename(surface.dir_file)):
+    # Coordinates mean nothing along other directions. Files of the published program know of no directions, so this can only be said.
+    if "directions" not in projection.made_with and not os.path.basename(proj_file).startswith(os.path.basename(surface.dir_file)):
         print(f"{surf_file} was made along the directions {surface.dir_file!r}; check that {proj_file} was projected on them.")
+    x, y = projection.x, projection.y
     outside = (x < surface.x.min()) | (x > surface.x.max()) | (y < surface.y.min()) | (y > surface.y.max())
     if outside.any():
         print(f"{proj_file}: {np.count_nonzero(outside)} of {outside.size} checkpoints lie outside the surface's grid.")
     fig = _side_by_side([surface], [""], name, scale, panels.draw_contour, show=show, mark_centre=False)  # the last checkpoint is there
-    _add_trajectory(fig, x, y, shares)
+    trajectory_figures.add(fig, projection, shares)
     paths = figures.save(fig, f"{proj_file}_{name}_2dcontour_proj", formats, made_by=figures.commands(surface))
     if show:
         figures.show()
@@ -152,11 +157,6 @@ def has_cells(surface) -> bool:
 
 def too_thin(surface) -> str:
     return f"a contour or a 3-D surface needs at least 2x2 points, and this grid is {len(surface.x)}x{len(surface.y)} (x by y)"
-
-
-def explained(dir_file) -> np.ndarray | None:
-    """The share of the variance that each direction of `dir_file` explains, if a file is given and knows it."""
-    return h5_util.read_explained_variance(dir_file) if dir_file else None
 
 
 def _scale(surfaces, name: str, **levels) -> Scale:
@@ -191,25 +191,6 @@ def _extend(surfaces, name: str, scale: Scale) -> str:
     values = np.concatenate([panels.values_to_draw(surface, name).ravel() for surface in surfaces])
     below, above = (values < scale.norm.vmin).any(), (values > scale.norm.vmax).any()
     return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[bool(below), bool(above)]
-
-
-@figures.styled
-def _trajectory(x, y, shares, *, show) -> Figure:
-    fig = figures.new_figure(show=show)
-    axes = fig.add_subplot()
-    panels.set_aspect(axes, np.ptp(x), np.ptp(y), adjustable="datalim")
-    axes.grid(True, color="0.92", linewidth=0.8)
-    axes.set_axisbelow(True)
-    _add_trajectory(fig, x, y, shares)
-    return fig
-
-
-@figures.styled
-def _add_trajectory(fig: Figure, x, y, shares) -> None:
-    """Draw the trajectory in the figure's first axes, with a legend above them."""
-    panels.draw_trajectory(fig.axes[0], x, y, shares)
-    handles, labels = fig.axes[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, columnspacing=1, handletextpad=0.4)
 
 
 def _say(surfaces, name: str, scale: Scale) -> None:

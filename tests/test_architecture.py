@@ -7,8 +7,8 @@ from tests.helpers import REPO
 
 GROUND = {"errors", "whole_file", "devices", "command_line", "provenance", "claim", "h5_util", "mpi4pytorch", "model_loader", "dataloader", "cifar10", "options"}
 MIDDLE = {"evaluation", "fused_net", "net_plotter", "range_probe", "scheduler", "rank_watch", "shared_images", "study", "check_report", "figures", "contour_levels", "panels",
-          "surface_metrics", "watching", "tensorboard_log", "polydata", "rendering", "surface_views", "interactive"}
-PLOTS = {"plot_1D", "plot_2D", "plot_html", "h52vtp"}
+          "surface_metrics", "watching", "tensorboard_log", "trajectory_figures", "projection", "trajectory", "polydata", "rendering", "surface_views", "interactive"}
+PLOTS = {"plot_trajectory", "plot_1D", "plot_2D", "plot_html", "h52vtp"}
 SCRIPTS = {"plot_surface", "cifar10.main", "file_report", "script.experiments"}
 
 MAY_IMPORT = {
@@ -45,7 +45,12 @@ MAY_IMPORT = {
     "surface_views": {"errors", "contour_levels", "figures", "h5_util"},
     "interactive": {"errors", "contour_levels", "figures", "h5_util", "surface_views"},
     "plot_1D": {"errors", "command_line", "figures", "h5_util", "surface_metrics", "watching"},
-    "plot_2D": {"errors", "command_line", "contour_levels", "figures", "h5_util", "panels", "surface_metrics", "watching"},
+    "plot_2D": {"errors", "command_line", "contour_levels", "figures", "h5_util", "panels", "surface_metrics", "trajectory_figures", "watching"},
+    "projection": {"errors"},
+    "trajectory": {"errors", "model_loader", "net_plotter", "provenance"},
+    "trajectory_figures": {"errors", "contour_levels", "figures", "h5_util", "panels", "whole_file"},
+    "plot_trajectory": {"cifar10", "command_line", "dataloader", "figures", "h5_util", "model_loader", "net_plotter", "options", "projection", "provenance",
+                        "trajectory", "trajectory_figures"},
     "plot_html": {"errors", "command_line", "figures", "h5_util", "interactive", "surface_views", "watching", "whole_file"},
     "h52vtp": {"errors", "command_line", "figures", "h5_util", "polydata", "rendering"},
     "cifar10.training": {"dataloader", "evaluation", "errors"},

@@ -1,0 +1,184 @@
+"""Project the checkpoints of a training on a plane, by default that of their principal components, and draw their path.
+
+    python plot_trajectory.py --model resnet20 --model_folder FOLDER --max_epoch 30 --save_epoch 1 --ignore biasbn
+    python plot_trajectory.py --model vgg9 --model_folder FOLDER --dir_type states --start_epoch 0 --max_epoch 300 --save_epoch 10
+    python plot_trajectory.py --model resnet20 --model_folder FOLDER --max_epoch 30 --ignore biasbn --plane random
+    python plot_trajectory.py --model resnet20 --model_folder FOLDER --max_epoch 30 --method tsne
+    python plot_trajectory.py --model resnet20 --model_folder FOLDER --max_epoch 30 --ignore biasbn --animate SURF_FILE
+
+The directions go to `FOLDER/PCA_<dir_type>[_ignore=biasbn]_save_epoch=<n>/directions.h5`, the projection beside them as
+`<directions>_proj_cos.h5`, the figure to `<projection>.pdf`. Contours under the path: plot_surface.py with `--dir_file <directions>`, the
+same `--dir_type`, and `--proj_file <projection> --plot`; with that surface, `--animate` makes a film of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import nn
+
+import figures
+import h5_util
+import model_loader
+import net_plotter
+import options
+import projection
+import trajectory
+import trajectory_figures
+from cifar10.models import MODELS
+from command_line import Parser, add_format_option, sentence
+from dataloader import DATASETS
+from h5_util import Projection
+from net_plotter import Recipe
+from provenance import Facts, fingerprint_of_arrays, keep_aside, require_same
+from trajectory import Trajectory
+
+SEED = 123  # of the random plane: that of plot_surface.py
+PLANES = ("pca", "random")
+METHODS = (*projection.METHODS, "tsne")
+OBLIQUE = 0.1  # a cosine beyond which contours, drawn at right angles, do not fit lengths along the directions
+
+
+def argument_parser() -> Parser:
+    parser = Parser(__doc__)
+    group = parser.add_argument_group("checkpoints")
+    group.add_argument("--dataset", default="cifar10", choices=DATASETS, help="of the published command lines; no images are needed")
+    group.add_argument("--model", default="resnet56", choices=MODELS, metavar="NAME", help=f"one of {', '.join(MODELS)} (default: resnet56)")
+    group.add_argument("--model_folder", required=True, metavar="DIR", help="folder with the checkpoints of a training")
+    group.add_argument("--prefix", default="model_", help="what a checkpoint's name has before the epoch (default: model_)")
+    group.add_argument("--suffix", default=".t7", help="and after it (default: .t7)")
+    group.add_argument("--start_epoch", type=options.not_negative, default=0, help="first epoch (default: 0, before training)")
+    group.add_argument("--max_epoch", type=options.not_negative, default=300, help="last epoch, which is the origin (default: 300)")
+    group.add_argument("--save_epoch", type=options.positive, default=1, help="epochs from one checkpoint to the next (default: 1)")
+    group.add_argument("--unsafe_pickle", action="store_true", help="read checkpoints as pickles that may run any code: only for files that you trust")
+    group = parser.add_argument_group("plane")
+    group.add_argument("--dir_type", default="weights", choices=net_plotter.DIRECTION_TYPES, help="what moves: weights, or states with the BN statistics "
+                       "(default: weights)")
+    group.add_argument("--ignore", default="", choices=options.choice_or_empty(net_plotter.IGNORES), metavar="WHAT", help="biasbn: the directions leave biases "
+                       "and BN out")
+    group.add_argument("--plane", default="pca", choices=PLANES, help="pca: the first two principal components (default); random: two random filter-normalised "
+                       "directions, scaled to length 1, which capture hardly any of the motion")
+    group.add_argument("--dir_file", default="", metavar="FILE", help="project on the directions of this file instead")
+    group.add_argument("--method", default="cos", choices=METHODS, help="cos: lengths along each direction (default); lstsq: the nearest point of the plane in "
+                       "multiples of both directions, for those that are not at right angles or not of length 1; tsne: no plane, but an embedding by t-SNE")
+    group.add_argument("--overwrite", action="store_true", help="make new directions where their file was made with something else; the old one is kept as FILE.old")
+    group = parser.add_argument_group("figures")
+    group.add_argument("--animate", default="", metavar="SURF_FILE", help="and make a film of the training over the contours of this surface along the same "
+                       "directions: a GIF, and an MP4 where ffmpeg is installed")
+    group.add_argument("--surf_name", default="train_loss", help="the quantity whose contours these are (default: %(default)s)")
+    group.add_argument("--show", action="store_true", help="open the figure in a window as well")
+    add_format_option(group)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argument_parser()
+    args = parser.parse_args(argv)
+    if args.method == "tsne" and (args.dir_file or args.animate or args.plane != "pca"):
+        parser.error("--method tsne has no plane, and so no directions and no contours; leave --dir_file, --plane and --animate out")
+    if args.dir_file and args.plane != "pca":
+        parser.error(f"--dir_file {args.dir_file} and --plane {args.plane} are two planes; give one of them")
+    with sentence(parser), figures.drawn_by(__file__, sys.argv[1:] if argv is None else argv):
+        files = trajectory.find_files(args.model_folder, prefix=args.prefix, suffix=args.suffix, start=args.start_epoch, end=args.max_epoch, step=args.save_epoch)
+        torch.manual_seed(SEED)
+        net = model_loader.build(args.model)
+        training = trajectory.read(list(files.values()), net, args.dir_type, unsafe_pickle=args.unsafe_pickle)
+        print(f"{len(files)} checkpoints, epochs {args.start_epoch} to {args.max_epoch}, of {args.model}: {sum(t.numel() for t in training.tensors.values())} "
+              f"values each; the last is the origin")
+
+        facts = {"model": args.model, "dir_type": args.dir_type, "ignore": args.ignore or "nothing", "checkpoints": training.fingerprint}
+        name = f"{args.dir_type}{f'_ignore={args.ignore}' if args.ignore else ''}_save_epoch={args.save_epoch}"
+        dir_file = args.dir_file
+        if args.method == "tsne":
+            found = embed(training, os.path.join(args.model_folder, f"tsne_{name}.h5"), ignore=args.ignore, facts=facts)
+        else:
+            if not dir_file:
+                dir_file = os.path.join(args.model_folder, f"{'PCA' if args.plane == 'pca' else args.plane}_{name}", "directions.h5")
+                find_or_make_directions(dir_file, training, net, facts, dir_type=args.dir_type, ignore=args.ignore, plane=args.plane, overwrite=args.overwrite)
+            found = project(training, dir_file, net, dir_type=args.dir_type, method=args.method, facts=facts)
+        found = replace(found, epochs=np.array(list(files)), lr_drops=np.array(trajectory.learning_rate_drops(args.model_folder), int))
+        if args.method != "tsne":
+            print_distances(found)
+        h5_util.write_projection(found)
+        print(f"projection: {found.path}")
+        trajectory_figures.draw(found.path, dir_file=dir_file, show=args.show, formats=args.format)
+        if args.animate:
+            stem = f"{found.path}_{args.surf_name}_animation"
+            trajectory_figures.animate(args.animate, found.path, [f"{stem}.{form}" for form in trajectory_figures.film_formats()],
+                                       name=args.surf_name, dir_file=dir_file)
+        if args.show:
+            figures.show()
+
+
+def find_or_make_directions(dir_file: str, training: Trajectory, net: nn.Module, facts: Facts, *, dir_type: str, ignore: str, plane: str,
+                            overwrite: bool) -> None:
+    """Make the direction file, unless it is there and was made with the same, or by the published program. `net` has the last checkpoint's weights.
+
+    Raises `InputError`, naming what differs, if it was made with something else; with `overwrite` a new one is made then.
+    """
+    facts = {**facts, "plane": "principal components" if plane == "pca" else f"random of seed {SEED}, norm filter, length 1"}
+    if os.path.exists(dir_file):
+        if not overwrite:
+            require_same(dir_file, h5_util.read_made_with(dir_file, "direction"), facts, "give --overwrite to make new directions (the old file is kept aside), "
+                         "or use these with --dir_file")
+            print(f"{dir_file} is there and is used")
+            return
+        print(f"the old directions are kept as {keep_aside(dir_file)}")
+    if plane == "pca":
+        found = projection.principal(projection.centred_gram(training.pieces(ignore=ignore, title="inner products")))
+        vectors = projection.components(training.pieces(ignore=ignore, title="components"), found.combination)
+        directions = [training.direction(vector, ignore=ignore) for vector in vectors]
+        variances = {f"{name}_": getattr(found, name) for name in ("explained_variance_ratio", "singular_values", "explained_variance")}
+    else:
+        recipes = [Recipe(norm="filter", ignore=ignore)] * 2
+        drawn = [training.vector(direction) for direction in net_plotter.make_directions(net, dir_type, recipes)]
+        directions = [training.direction(vector / np.linalg.norm(vector)) for vector in drawn]
+        variances = {}
+    os.makedirs(os.path.dirname(dir_file), exist_ok=True)
+    h5_util.write_directions(dir_file, directions, made_with=facts, variances=variances)
+
+
+def project(training: Trajectory, dir_file: str, net: nn.Module, *, dir_type: str, method: str, facts: Facts) -> Projection:
+    """The checkpoints on the plane of a direction file that fits the net."""
+    vectors, fingerprint = read_plane(training, dir_file, net, dir_type=dir_type, method=method)
+    seen = projection.project(training.pieces(title="projection"), vectors, method=method)
+    return Projection(f"{dir_file}_proj_{method}.h5", seen.x, seen.y, distance=seen.distance, shares=seen.shares,
+                      made_with={**facts, "method": method, "directions": fingerprint})
+
+
+def embed(training: Trajectory, path: str, *, ignore: str, facts: Facts) -> Projection:
+    """The checkpoints embedded by t-SNE."""
+    x, y = projection.embed(projection.centred_gram(training.pieces(ignore=ignore, title="distances")))
+    return Projection(path, x, y, made_with={**facts, "method": "tsne"})
+
+
+def read_plane(training: Trajectory, dir_file: str, net: nn.Module, *, dir_type: str, method: str) -> tuple[np.ndarray, str]:
+    """The directions of a file as vectors (2, columns) and the fingerprint that surfaces along them know them by; prints what a reader must know of them."""
+    directions = net_plotter.read_direction_file(dir_file, net, dir_type, dimensions=2)
+    vectors = np.stack([training.vector(direction) for direction in directions])
+    cosine = net_plotter.cosine(*directions)
+    print(f"directions: {dir_file}\ncosine between x and y: {cosine:.6f}")
+    shares = h5_util.read_explained_variance(dir_file)
+    if shares is not None:
+        print(f"explained variance: {', '.join(f'{100 * share:.2f} %' for share in shares.flat)}; together {100 * shares.sum():.2f} %")
+    lengths = np.linalg.norm(vectors, axis=1)
+    if method == "cos" and (abs(cosine) > OBLIQUE or not np.allclose(lengths, 1, rtol=1e-3)):
+        print(f"the directions have lengths {lengths[0]:.4g} and {lengths[1]:.4g}; contours along directions that are not of length 1 and at right angles "
+              "fit --method lstsq, not cos")
+    return vectors, fingerprint_of_arrays(chain(*net_plotter.arrays(directions)))
+
+
+def print_distances(found: Projection) -> None:
+    """Print where each checkpoint is, and how much of its distance from the last one the plane does not show."""
+    print(f"of the variance of all that moves: along x {100 * found.shares[0]:.3g} %, along y {100 * found.shares[1]:.3g} %\n epoch          x          y   off the plane")
+    for epoch, x, y, distance in zip(found.epochs, found.x, found.y, found.distance, strict=True):
+        print(f"{epoch:6d} {x:10.4g} {y:10.4g}   {'origin' if np.isnan(distance) else f'{100 * distance:11.1f} %'}")
+
+
+if __name__ == "__main__":
+    main()

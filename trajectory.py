@@ -1,0 +1,183 @@
+"""The checkpoints of a training, as the rows theta_i - theta_last of a matrix that is never in memory whole.
+
+300 checkpoints of 25 million weights are 30 GB. Each file is read and checked once, whole. After that it is mapped, and a pass over the
+matrix goes from left to right in blocks of as many columns (weights) as memory allows, so that each number is read once a pass however many
+blocks there are. A file that cannot be mapped (before PyTorch 1.6, or a pickle of more than tensors) is read whole for each block.
+"""
+import glob
+import os
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import model_loader
+import net_plotter
+from errors import InputError
+from provenance import fingerprint_of_arrays, fingerprint_of_file
+
+MEMORY = 3 * 2**28  # bytes of a block: with PyTorch, a net of 25 million weights and two directions below 2 GiB
+PIECE = 4096  # columns that are float64 at a time
+FEWEST = 3  # checkpoints: two lie on a line
+LEARNING_RATE = "lr"  # what cifar10/main.py calls it in its TensorBoard log
+
+
+def find_files(folder: str, *, prefix: str, suffix: str, start: int, end: int, step: int) -> dict[int, str]:
+    """The checkpoint files `<folder>/<prefix><epoch><suffix>` by epoch: from `start` every `step`, and `end`, which is always the last.
+
+    Raises:
+        InputError: naming the folder, or the first file, that is not there; for fewer than three epochs.
+    """
+    if not os.path.isdir(folder):
+        raise InputError(f"there is no folder {folder!r}; give the --model_folder with the checkpoints of a training")
+    epochs = [*range(start, end, step), end]
+    if len(epochs) < FEWEST or start > end:
+        raise InputError(f"epochs {start} to {end} in steps of {step} are fewer than {FEWEST} checkpoints, and a plane needs that many; "
+                         "give other --start_epoch, --max_epoch and --save_epoch")
+    files = {epoch: os.path.join(folder, f"{prefix}{epoch}{suffix}") for epoch in epochs}
+    for epoch, file in files.items():
+        if not os.path.isfile(file):
+            raise InputError(f"{file}: epoch {epoch} is missing{_what_there_is(folder, prefix, suffix)}; "
+                             "give other --start_epoch, --max_epoch and --save_epoch")
+    return files
+
+
+def _what_there_is(folder: str, prefix: str, suffix: str) -> str:
+    name = re.compile(re.escape(prefix) + r"(\d+)" + re.escape(suffix))
+    epochs = sorted(int(found[1]) for found in map(name.fullmatch, os.listdir(folder)) if found)
+    if not epochs:
+        return f", and {folder} has no file {prefix}<epoch>{suffix}"
+    return f" among the {len(epochs)} that {folder} has, {epochs[0]} to {epochs[-1]}"
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Checkpoints that have been read once and fit one net.
+
+    files: in order; the last is the origin. tensors: those that a direction has, in its order, by name. mapped: the files that can be. states: size and
+    time of each file when it was checked. fingerprint: of all files.
+    """
+
+    files: list[str]
+    tensors: dict[str, Tensor]
+    mapped: frozenset[str]
+    states: dict[str, tuple[int, int]]
+    fingerprint: str
+    unsafe_pickle: bool
+
+    def names(self, ignore: str = "") -> list[str]:
+        """The tensors that count: BN's counters of batches, whole numbers, never move; with `biasbn` nor do tensors of at most one dimension."""
+        return [name for name, tensor in self.tensors.items() if tensor.is_floating_point() and not (ignore == "biasbn" and tensor.dim() <= 1)]
+
+    def pieces(self, *, ignore: str = "", memory: int = MEMORY, title: str = "") -> Iterator[np.ndarray]:
+        """A pass over the matrix: float64 arrays of all rows and some columns, from left to right, in blocks of `memory` bytes; shows its progress."""
+        sizes = {name: self.tensors[name].numel() for name in self.names(ignore)}
+        width = max(1, memory // (4 * len(self.files)))
+        cuts = list(cut(sizes, width))
+        with tqdm(total=len(cuts) * len(self.files), desc=title, unit="file", disable=None, leave=False) as progress:
+            for slices in cuts:
+                block = np.empty((len(self.files), sum(stop - start for _, start, stop in slices)), np.float32)
+                for row, file in zip(block, self.files, strict=True):
+                    state = self._read(file)
+                    np.concatenate([state[name].reshape(-1)[start:stop].float().numpy() for name, start, stop in slices], out=row)
+                    progress.update()
+                for start in range(0, block.shape[1], PIECE):
+                    piece = block[:, start:start + PIECE].astype(np.float64)
+                    yield piece - piece[-1]
+
+    def vector(self, direction: net_plotter.Direction) -> np.ndarray:
+        """A direction's numbers (columns,), float32, in the order of the columns of `pieces()`."""
+        by_name = dict(zip(self.tensors, direction, strict=True))
+        return np.concatenate([by_name[name].numpy().ravel() for name in self.names()])
+
+    def direction(self, vector: np.ndarray, *, ignore: str = "") -> list[np.ndarray]:
+        """The other way, from the columns of `pieces(ignore=ignore)`: arrays of the tensors' shapes, zero where nothing counts."""
+        counted, arrays, start = set(self.names(ignore)), [], 0
+        for name, tensor in self.tensors.items():
+            if name in counted:
+                arrays.append(vector[start:start + tensor.numel()].reshape(tensor.shape))
+                start += tensor.numel()
+            else:
+                arrays.append(np.zeros(tensor.shape, np.float32))
+        return arrays
+
+    def _read(self, file: str) -> Mapping[str, Tensor]:
+        if _state(file) != self.states[file]:
+            raise InputError(f"{file}: was changed while it was read; wait until the training has ended")
+        return _map(file) if file in self.mapped else model_loader.read_checkpoint(file, unsafe_pickle=self.unsafe_pickle).state
+
+
+def read(files: list[str], net: nn.Module, dir_type: str, *, unsafe_pickle: bool = False) -> Trajectory:
+    """Read and check every checkpoint; the net ends with the weights of the last.
+
+    Raises:
+        InputError: naming the first file, and in it the tensor, that does not fit the net or is not finite.
+    """
+    mapped, states, prints = set(), {}, []
+    for file in tqdm(files, desc="checkpoints checked", unit="file", disable=None, leave=False):
+        state = model_loader.read_checkpoint(file, unsafe_pickle=unsafe_pickle).state
+        model_loader.load_state(net, state, what=file)
+        for name, tensor in net_plotter.moving_tensors(net, dir_type).items():
+            if not torch.isfinite(tensor).all():
+                raise InputError(f"{file}: tensor {name!r} holds NaN or infinity; end before it with --max_epoch")
+        states[file] = _state(file)
+        prints.append(fingerprint_of_file(file))
+        if _map(file).keys() == state.keys():
+            mapped.add(file)
+    fingerprint = fingerprint_of_arrays([np.frombuffer("".join(prints).encode(), np.uint8)])
+    return Trajectory(files, net_plotter.moving_tensors(net, dir_type), frozenset(mapped), states, fingerprint, unsafe_pickle)
+
+
+def cut(sizes: Mapping[str, int], width: int) -> Iterator[list[tuple[str, int, int]]]:
+    """Cut things of these sizes, laid end to end, into parts of `width`, the last one of what is left.
+
+    >>> list(cut({"a": 3, "b": 2}, 4))
+    [[('a', 0, 3), ('b', 0, 1)], [('b', 1, 2)]]
+    """
+    part, room = [], width
+    for name, size in sizes.items():
+        start = 0
+        while start < size:
+            stop = min(size, start + room)
+            part.append((name, start, stop))
+            room -= stop - start
+            start = stop
+            if room == 0:
+                yield part
+                part, room = [], width
+    if part:
+        yield part
+
+
+def learning_rate_drops(folder: str) -> list[int]:
+    """The epochs whose learning rate is below that of the epoch before, as a TensorBoard log in the folder tells; none without one."""
+    if not glob.glob(os.path.join(glob.escape(folder), "*tfevents*")):
+        return []
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator  # takes seconds to import
+
+    log = EventAccumulator(folder, size_guidance={SCALARS: 0}).Reload()
+    if LEARNING_RATE not in log.Tags()[SCALARS]:
+        return []
+    rates = sorted({event.step: event.value for event in log.Scalars(LEARNING_RATE)}.items())
+    return [epoch for (_, before), (epoch, rate) in zip(rates, rates[1:], strict=False) if rate < before]
+
+
+def _state(file: str) -> tuple[int, int]:
+    found = os.stat(file)
+    return found.st_size, found.st_mtime_ns
+
+
+def _map(file: str) -> Mapping[str, Tensor]:
+    """The tensors of a checkpoint that `model_loader.read_checkpoint` has found good, mapped and not read; none if it cannot be mapped."""
+    try:
+        saved = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, pickle.UnpicklingError):
+        return {}
+    state = saved.get("state_dict", saved)
+    prefix = "module." if all(str(name).startswith("module.") for name in state) else ""
+    return {str(name).removeprefix(prefix): value for name, value in state.items()}
