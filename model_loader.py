@@ -53,6 +53,12 @@ def build(model: str) -> nn.Module:
     return MODELS[model]()
 
 
+def find(folder: str, name: str) -> str:
+    """A model file as given, or in `folder` if it is there only."""
+    inside = os.path.join(folder, name)
+    return inside if folder and name and not os.path.exists(name) and os.path.exists(inside) else name
+
+
 def load(model: str, model_file: str = "", *, unsafe_pickle: bool = False) -> nn.Module:
     """The net on the CPU in evaluation mode, with the weights of `model_file` if one is given.
 

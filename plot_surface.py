@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
 
         seed = SEED + args.idx
         torch.manual_seed(seed)
-        files = {flag: find_model(args.model_folder, name) for flag in ("model_file", "model_file2", "model_file3") if (name := getattr(args, flag))}
+        files = {flag: model_loader.find(args.model_folder, name) for flag in ("model_file", "model_file2", "model_file3") if (name := getattr(args, flag))}
         load_net = partial(model_loader.load, args.model, unsafe_pickle=args.unsafe_pickle)
         net = together(ranks, lambda: load_net(files.get("model_file", "")))
         if "model_file" not in files:
@@ -179,12 +179,6 @@ def require_folder(surf_file: str) -> None:
     folder = os.path.dirname(surf_file) or "."
     if not os.path.isdir(folder):
         raise InputError(f"the folder {folder!r}, where the surface file is to be, is not there; make it, or give another --surf_file")
-
-
-def find_model(folder: str, name: str) -> str:
-    """A model file as given, or in `folder` if it is there only."""
-    inside = os.path.join(folder, name)
-    return inside if folder and not os.path.exists(name) and os.path.exists(inside) else name
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from tests.helpers import REPO
 
 GROUND = {"errors", "whole_file", "devices", "command_line", "provenance", "claim", "h5_util", "mpi4pytorch", "model_loader", "dataloader", "cifar10", "options"}
 MIDDLE = {"evaluation", "fused_net", "net_plotter", "range_probe", "scheduler", "rank_watch", "shared_images", "study", "check_report", "figures", "contour_levels", "panels",
-          "surface_metrics", "watching", "tensorboard_log", "trajectory_figures", "projection", "trajectory", "polydata", "rendering", "surface_views", "interactive"}
+          "surface_metrics", "watching", "tensorboard_log", "trajectory_figures", "projection", "trajectory", "hess_vec_prod", "spectrum", "polydata", "rendering", "surface_views", "interactive"}
 PLOTS = {"plot_trajectory", "plot_1D", "plot_2D", "plot_html", "h52vtp"}
-SCRIPTS = {"plot_surface", "cifar10.main", "file_report", "script.experiments"}
+SCRIPTS = {"plot_surface", "hessian", "cifar10.main", "file_report", "script.experiments"}
 
 MAY_IMPORT = {
     "errors": set(),
@@ -46,6 +46,9 @@ MAY_IMPORT = {
     "interactive": {"errors", "contour_levels", "figures", "h5_util", "surface_views"},
     "plot_1D": {"errors", "command_line", "figures", "h5_util", "surface_metrics", "watching"},
     "plot_2D": {"errors", "command_line", "contour_levels", "figures", "h5_util", "panels", "surface_metrics", "trajectory_figures", "watching"},
+    "hess_vec_prod": {"dataloader", "errors", "evaluation"},
+    "spectrum": {"errors", "hess_vec_prod"},
+    "hessian": {"command_line", "dataloader", "errors", "evaluation", "figures", "hess_vec_prod", "model_loader", "options", "spectrum", "whole_file"},
     "projection": {"errors"},
     "trajectory": {"errors", "model_loader", "net_plotter", "provenance"},
     "trajectory_figures": {"errors", "contour_levels", "figures", "h5_util", "panels", "whole_file"},

@@ -1,0 +1,184 @@
+"""Curvature of the loss at a checkpoint: extreme eigenvalues, trace, and the density of the eigenvalues of the Hessian.
+
+    python hessian.py --model resnet20 --model_file F --dataset digits
+    python hessian.py --model resnet56 --model_file F --cuda --top 10 --data_split 50 --json curvature.json
+    python hessian.py --model resnet20 --model_file F --dataset digits --kind gauss_newton --only eigenvalues trace
+
+All are of the mean loss over the training images chosen, with the net in evaluation mode, and by parameters of more than one dimension
+unless --all_parameters is given. Each number stands beside its residual or standard error. The figure of the density is
+`<model_file>_hessian_density.pdf`.
+"""
+import argparse
+import json
+import math
+import sys
+from dataclasses import asdict, is_dataclass
+
+import numpy as np
+import torch
+
+import dataloader
+import figures
+import model_loader
+import options
+from command_line import Parser, add_format_option, sentence
+from errors import InputError
+from evaluation import check_images, set_precision
+from hess_vec_prod import BATCH_SIZE, KINDS, MOST_PRODUCTS, TOLERANCE, Curvature, Eigen, eigenvalues
+from spectrum import DENSITY_PROBES, MOST_PROBES, STEPS, TRACE_TOLERANCE, Density, Trace, spectral_density, trace
+from whole_file import replacing
+
+QUANTITIES = ("eigenvalues", "trace", "density")
+NAMES = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix", "fisher": "empirical Fisher matrix"}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argument_parser()
+    args = parser.parse_args(argv)
+    if args.model_file2 or args.model_file3 or args.test_set:
+        parser.error("--model_file2, --model_file3 and --test_set are for surfaces; leave them out: the curvature is that of --model_file's training loss")
+    with sentence(parser), figures.drawn_by("hessian.py", sys.argv[1:] if argv is None else argv):
+        if args.cuda and not torch.cuda.is_available():
+            raise InputError("--cuda: PyTorch finds no CUDA device here; run without --cuda, or install a PyTorch with CUDA and a driver for it")
+        device = torch.device("cuda" if args.cuda else "cpu")
+        set_precision("fp32", device)  # TF32 is too coarse for second derivatives
+        torch.manual_seed(args.seed)
+        file = model_loader.find(args.model_folder, args.model_file)
+        net = model_loader.load(args.model, file, unsafe_pickle=args.unsafe_pickle).to(device)
+        data = dataloader.load(args.dataset, "train", datapath=args.datapath, raw_data=args.raw_data, mean=args.mean, std=args.std, threads=args.threads,
+                               npz_file=args.trainloader, labels_file=args.train_labels, data_split=args.data_split, split_idx=args.split_idx)
+        data = data.to(device)
+        check_images(net, data, args.model)
+        matrix = Curvature(net, data, kind=args.kind, loss_name=args.loss_name, batch_size=args.batch_size, all_parameters=args.all_parameters)
+        print(f"{NAMES[args.kind]} at {file or 'random weights'}: mean loss over {len(data)} images, {matrix.dimension} parameters in {len(matrix.names)} tensors")
+        found: dict[str, object] = {}
+        if "eigenvalues" in args.only:
+            smallest, largest = found["eigenvalues"] = eigenvalues(matrix, smallest=args.bottom, largest=args.top, tolerance=args.tolerance,
+                                                                   most_products=args.most_products, seed=args.seed, show_progress=True)
+            print_eigenvalues(smallest, largest, args.tolerance)
+        if "trace" in args.only:
+            found["trace"] = trace(matrix, rank=args.rank, tolerance=args.trace_tolerance, most_probes=args.probes, seed=args.seed, show_progress=True)
+            print_trace(found["trace"], args.trace_tolerance)
+        if "density" in args.only:
+            density = found["density"] = spectral_density(matrix, steps=args.steps, probes=args.density_probes, seed=args.seed, show_progress=True)
+            print(f"density: eigenvalues from {density.nodes.min():.6g} to {density.nodes.max():.6g}; integrated sampling error {density.sampling_error:.2g}, "
+                  f"step error {density.step_error:.2g}{not_converged(density.converged)}")
+            known = [eigen.value for side in found.get("eigenvalues", ()) for eigen in side]
+            plot_density(density, f"{file or args.model}_{args.kind}_density", name=NAMES[args.kind], count=matrix.dimension, known=known, formats=args.format)
+        if args.json:
+            write_json(args.json, {"kind": args.kind, "images": len(data), "parameters": dict(zip(matrix.names, matrix.sizes, strict=True)), **found})
+
+
+def argument_parser() -> Parser:
+    parser = Parser("Curvature of the loss at a checkpoint: extreme eigenvalues, trace and density of the eigenvalues of the Hessian.")
+    group = parser.add_argument_group("curvature")
+    group.add_argument("--kind", choices=KINDS, default="hessian", help="(default: hessian)")
+    group.add_argument("--all_parameters", action="store_true", help="biases and batch norms' weights too (default: parameters of more than one dimension)")
+    group.add_argument("--only", nargs="+", choices=QUANTITIES, default=QUANTITIES, help="what is computed (default: all)")
+    group.add_argument("--top", type=options.positive, default=1, metavar="K", help="this many of the largest eigenvalues (default: 1)")
+    group.add_argument("--bottom", type=options.positive, default=1, metavar="K", help="this many of the smallest eigenvalues (default: 1)")
+    group.add_argument("--tolerance", type=tolerance, default=TOLERANCE, help=f"residual of an eigenvalue, relative to it (default: {TOLERANCE:g})")
+    group.add_argument("--most_products", type=options.positive, default=MOST_PRODUCTS, metavar="N", help="products with the matrix that the eigenvalues may "
+                       f"take (default: {MOST_PRODUCTS})")
+    group.add_argument("--trace_tolerance", type=tolerance, default=TRACE_TOLERANCE, help="standard error of the trace, relative to it (default: "
+                       f"{TRACE_TOLERANCE:g})")
+    group.add_argument("--probes", type=options.positive, default=MOST_PROBES, metavar="N", help="random vectors that the trace may take (default: "
+                       f"{MOST_PROBES})")
+    group.add_argument("--rank", type=options.not_negative, default=0, metavar="R", help="Hutch++ with a sketch of this rank; 0 is Hutchinson (default: 0)")
+    group.add_argument("--steps", type=options.positive, default=STEPS, metavar="N", help=f"Lanczos steps of the density (default: {STEPS})")
+    group.add_argument("--density_probes", type=options.positive, default=DENSITY_PROBES, metavar="N", help="random vectors of the density (default: "
+                       f"{DENSITY_PROBES})")
+    group.add_argument("--seed", type=options.not_negative, default=0, help="of the random vectors (default: 0)")
+    options.add_model(parser)
+    options.add_data(parser)
+    options.add_subset(parser)
+    group = parser.add_argument_group("hardware and output")
+    group.add_argument("--cuda", "-c", action="store_true", help="compute on the GPU")
+    group.add_argument("--batch_size", type=options.positive, default=BATCH_SIZE, help=f"images that are in memory at a time (default: {BATCH_SIZE})")
+    group.add_argument("--json", default="", metavar="FILE", help="write all numbers to this file")
+    add_format_option(group)
+    return parser
+
+
+def tolerance(text: str) -> float:
+    """A number above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and below 1, such as 0.001")
+    return value
+
+
+def not_converged(converged: bool) -> str:
+    return "" if converged else "  NOT CONVERGED"
+
+
+def print_eigenvalues(smallest: list[Eigen], largest: list[Eigen], tolerance: float) -> None:
+    for name, found in (("largest", largest), ("smallest", smallest)):
+        for i, eigen in enumerate(found, 1):
+            print(f"{name + ' eigenvalue' + (f' {i}' if len(found) > 1 else ''):<23} {eigen.value:>12.6g}   residual {eigen.residual:.2g}"
+                  f"{not_converged(eigen.converged)}")
+    if not all(math.isfinite(eigen.value) for eigen in smallest + largest):
+        print("The second derivative is not finite here: the loss may have overflowed.")
+    elif not all(eigen.converged for eigen in smallest + largest):
+        print(f"Residuals are above --tolerance {tolerance:g}; give more --most_products.")
+    else:
+        print(f"|smallest / largest|    {abs(smallest[0].value / largest[0].value) if largest[0].value else math.nan:>12.6g}")
+
+
+def print_trace(found: Trace, tolerance: float) -> None:
+    print(f"trace                   {found.value:>12.6g}   standard error {found.standard_error:.2g} from {found.probes} random vectors"
+          f"{not_converged(found.converged)}")
+    if math.isfinite(found.value) and not found.converged:
+        print(f"The standard error is above --trace_tolerance {tolerance:g}; give more --probes, or --rank for Hutch++.")
+    width = max(map(len, found.layers))
+    for name, (value, error) in found.layers.items():
+        print(f"  {name:<{width}} {value:>12.6g} +- {error:.2g}")
+
+
+@figures.styled
+def plot_density(density: Density, stem: str, *, name: str, count: int, known: list[float], formats: list[str]) -> list[str]:
+    """Draw the density of `count` eigenvalues, logarithmic, with a band of one standard error and marks at those that are `known`.
+
+    Down to a tenth of what one eigenvalue alone has, so that none is lost. Saved as `<stem>.<format>`; returns the paths.
+    """
+    fig = figures.new_figure()
+    axes = fig.add_subplot()
+    axes.set(xlabel="eigenvalue", ylabel="density of eigenvalues", title=name)
+    if np.isfinite(density.density).all():
+        floor = 0.1 / (count * density.width * math.sqrt(2 * math.pi))
+        axes.fill_between(density.grid, np.maximum(density.density - density.standard_error, floor), density.density + density.standard_error,
+                          where=density.density + density.standard_error > floor, color="tab:blue", alpha=0.25, linewidth=0)
+        axes.semilogy(density.grid, np.where(density.density > floor, density.density, np.nan), color="tab:blue")
+        axes.set(ylim=(floor, 3 * density.density.max()), xlim=(density.grid[0], density.grid[-1]))
+        marks = [value for value in known if math.isfinite(value)]
+        if marks:
+            axes.plot(marks, np.full(len(marks), 0.02), "|", color="tab:red", markersize=12, markeredgewidth=1.8, transform=axes.get_xaxis_transform(),
+                      label="outermost eigenvalues" if len(marks) > 1 else "eigenvalue")
+            axes.legend(loc="upper right")
+        note = f"{len(density.nodes)} random vectors, {density.nodes.shape[1]} Lanczos steps, Gaussians of deviation {density.width:.2g}; band: one standard error"
+    else:
+        axes.set(xticks=[], yticks=[])
+        note = "the second derivative is not finite here"
+    figures.footnote(fig, note)
+    return figures.save(fig, stem, formats)
+
+
+def write_json(path: str, results: dict[str, object]) -> None:
+    """All results but the eigenvectors, as JSON; NaN where a number is not finite, as Python's json reads it."""
+    if "eigenvalues" in results:
+        results["eigenvalues"] = dict(zip(("smallest", "largest"), [[_without_vector(eigen) for eigen in side] for side in results["eigenvalues"]], strict=True))
+    plain = {name: asdict(value) if is_dataclass(value) else value for name, value in results.items()}
+    with replacing(path) as part, open(part, "w") as file:
+        json.dump(plain, file, indent=1, default=np.ndarray.tolist)
+    print(f"written: {path}")
+
+
+def _without_vector(eigen: Eigen) -> dict[str, object]:
+    return {"value": eigen.value, "residual": eigen.residual, "converged": eigen.converged}
+
+
+if __name__ == "__main__":
+    main()
