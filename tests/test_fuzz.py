@@ -44,8 +44,8 @@ def small_net() -> nn.Module:
 
 
 def write_projection(path: str) -> None:
-    with h5py.File(path, "w") as file:
-        file["proj_xcoord"], file["proj_ycoord"] = np.arange(5.0), np.arange(5.0) ** 2
+    h5_util.write_projection(h5_util.Projection(path, np.arange(5.0), np.arange(5.0) ** 2, epochs=np.arange(5), distance=np.linspace(0, 1, 5),
+                                                lr_drops=np.array([3]), shares=np.array([0.7, 0.2]), made_with={"directions": "abc"}))
 
 
 def write_pca_directions(path: str) -> None:
@@ -97,7 +97,7 @@ KINDS = {
     "surface": (write_surface, h5_util.read_surface),
     "direction": (write_pca_directions, h5_util.read_directions),
     "explained variance": (write_pca_directions, h5_util.read_explained_variance),
-    "projection": (write_projection, h5_util.read_projection),
+    "projection": (write_projection, h5_util.read_whole_projection),
     "zip checkpoint": (lambda path: write_checkpoint(path, zip_format=True), read_checked_checkpoint),
     "legacy checkpoint": (lambda path: write_checkpoint(path, zip_format=False), read_checkpoint),
     "images": (write_images, read_images),
