@@ -78,8 +78,8 @@ def test_a_grid_that_is_not_square_point_by_point(folder):
             assert surface.get(f"{part}_acc")[i, j] == pytest.approx(acc, abs=100 / len(data) + 1e-9)
 
 
-@pytest.mark.parametrize("ranks", [0, 2])
-def test_stopped_half_way_and_gone_on_with(folder, ranks):
+@pytest.mark.parametrize(("ranks", "number"), [(0, signal.SIGTERM), (2, signal.SIGTERM), (0, signal.SIGINT), (2, signal.SIGINT)])
+def test_stopped_half_way_and_gone_on_with(folder, ranks, number):
     flags = [*DIGITS, "--model_file", CENTRE, "--x=-1:1:9", "--y=-1:1:5", *FILTER]
     job = subprocess.Popen(command("plot_surface.py", *flags, "--surf_file", "stopped.h5", ranks=ranks), cwd=folder, text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -87,9 +87,9 @@ def test_stopped_half_way_and_gone_on_with(folder, ranks):
     while not (folder / "stopped.h5").exists() or not 0 < (~np.isnan(read(folder, "stopped.h5").get("train_loss"))).sum():
         assert time.monotonic() < deadline and job.poll() is None
         time.sleep(0.02)
-    job.send_signal(signal.SIGTERM)
+    job.send_signal(number)
     out, err = job.communicate(timeout=60)
-    assert job.returncode == 143, out + err
+    assert job.returncode == 128 + number, out + err
     assert "start the same command again to go on" in out
     before = read(folder, "stopped.h5")
     left = before.missing(before.names)

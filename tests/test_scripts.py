@@ -168,11 +168,12 @@ def test_interpolations_stopped_and_gone_on_with(folder):
 ])
 def test_bad_input(folder, monkeypatch, capfd, flags, named):
     monkeypatch.chdir(folder)
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as refused:
         experiments.main(flags)
     _, err = capfd.readouterr()
     assert refused.value.code == 2 and named in err and err.count("\n") == 1
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_it_is_not_for_mpirun(monkeypatch, capsys):
