@@ -42,7 +42,7 @@ class Claim:
 
     def __init__(self, path: str):
         self._path = path
-        self._file = os.path.abspath(path) + ".running"
+        self._file = os.path.realpath(path) + ".running"
         self._content: bytes | None = None  # of the claim that is ours, whether or not it is still there
         self._process = 0
         self._released = threading.Event()

@@ -1,5 +1,6 @@
 """How every script reads its command line and refuses what it cannot use: one sentence, exit status 2, no traceback."""
 import argparse
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,17 @@ def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def finite(text: str) -> float:
+    """A number that has a place on an axis."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
+    return value
 
 
 def add_format_option(parser: argparse.ArgumentParser) -> None:

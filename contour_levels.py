@@ -47,10 +47,8 @@ def choose_scale(
     """
     found = np.concatenate([array[np.isfinite(array)] for array in values])
     low, high = found.min(), found.max()
-    asked = (vmin, vmax, vlevel) != (None, None, None)
-    vmin, vmax, vlevel = VMIN if vmin is None else vmin, VMAX if vmax is None else vmax, VLEVEL if vlevel is None else vlevel
-    if asked:
-        _refuse_impossible(vmin, vmax, vlevel, log=log)
+    if asked := (vmin, vmax, vlevel) != (None, None, None):
+        vmin, vmax, vlevel = possible(vmin, vmax, vlevel, log=log)
         levels = _round_ratios(vmin, vmax) if log else np.arange(vmin, vmax, vlevel)
         if np.count_nonzero((levels > low) & (levels < high)) >= 3:
             return Scale(levels, (LogNorm if log else Normalize)(levels[0], levels[-1]), _heights(found, log=log))
@@ -69,15 +67,20 @@ def _heights(found: np.ndarray, *, log: bool) -> tuple[float, float]:
     return float(found.min()), float(found.max())
 
 
-def _refuse_impossible(vmin: float, vmax: float, vlevel: float, *, log: bool) -> None:
+def possible(vmin: float | None, vmax: float | None, vlevel: float | None, *, log: bool = False) -> tuple[float, float, float]:
+    """These levels, with the published numbers for those not given. Raises `InputError` for impossible ones."""
+    if log and vlevel is not None:
+        raise InputError(f"vlevel {vlevel:g} is a step between levels, and log levels have equal ratios; leave out one of --log and --vlevel")
+    vmin, vmax, vlevel = VMIN if vmin is None else vmin, VMAX if vmax is None else vmax, VLEVEL if vlevel is None else vlevel
     if not vmin < vmax:
         raise InputError(f"vmin {vmin:g} is not less than vmax {vmax:g}")
     if log and not vmin > 0:
         raise InputError(f"vmin {vmin:g} has no place among log levels; give one above 0")
     if not vlevel > 0:
         raise InputError(f"vlevel {vlevel:g} is not positive")
-    if (vmax - vmin) / vlevel > MOST_LEVELS:
+    if not log and (vmax - vmin) / vlevel > MOST_LEVELS:
         raise InputError(f"vlevel {vlevel:g} makes more than {MOST_LEVELS} levels from vmin {vmin:g} to vmax {vmax:g}")
+    return vmin, vmax, vlevel
 
 
 def _round_ratios(low: float, high: float) -> np.ndarray:

@@ -17,12 +17,14 @@ import matplotlib
 import numpy as np
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
 
 from command_line import FIGURE_FORMATS
 from errors import InputError
 from whole_file import replacing
 
 if TYPE_CHECKING:
+    from contour_levels import Scale
     from tensorboard_log import Log
 
 STYLE = {
@@ -130,22 +132,32 @@ def sent_to_tensorboard(logdir: str) -> Iterator[None]:
             _log.reset(token)
 
 
-def send_mesh(title: str, surface, name: str) -> None:
+def send_mesh(title: str, surface, name: str, scale: Scale) -> None:
     """Send a 2-D surface to the TensorBoard log, if there is one."""
     if log := _log.get():
-        log.add_mesh(f"{title}/{name}", surface, name)
+        log.add_mesh(f"{title}/{name}", surface, name, scale)
 
 
 def titles_and_stem(files: Sequence[str], titles: Sequence[str], stem: str) -> tuple[list[str], str]:
     """The titles and the beginning of the names of figures that show these surface files side by side.
 
-    Raises `InputError` if there are titles, but not one for each file.
+    Raises `InputError` if there are titles, but not one for each file, two that are equal, or one with mathematics that cannot be read.
     """
     if titles and len(titles) != len(files):
         raise InputError(f"--title has {len(titles)} texts for {len(files)} surface files; give one for each")
+    for title in titles:
+        try:
+            MathTextParser("agg").parse(title)
+        except ValueError as error:
+            raise InputError(f"--title {title!r} has mathematics between its $ that cannot be read; write \\$ for a dollar sign") from error
+    stem = stem or (files[0] if len(files) == 1 else f"{files[0]}_compared")
     if len(files) == 1:
-        return list(titles) or [""], stem or files[0]
-    return list(titles) or [os.path.basename(file) for file in files], stem or f"{files[0]}_compared"
+        return list(titles) or [""], stem
+    own = [os.path.basename(file) for file in files]
+    told = list(titles) or [name.replace("$", r"\$") for name in (own if len(set(own)) == len(own) else files)]
+    if len(set(told)) < len(told):
+        raise InputError(f"two surfaces have the title {next(title for title in told if told.count(title) > 1)!r}; give --title with a text of its own for each")
+    return told, stem
 
 
 def save(fig: Figure, stem: str | os.PathLike, formats: Iterable[str] = ("pdf",), *, made_by: Iterable[str] = ()) -> list[str]:

@@ -3,6 +3,7 @@ import argparse
 import math
 
 from cifar10.models import MODELS
+from command_line import finite
 from dataloader import DATASETS
 from evaluation import LOSSES, PRECISIONS
 from net_plotter import DIRECTION_TYPES, IGNORES, NORMS, Axis
@@ -175,6 +176,6 @@ def add_hardware(parser: argparse.ArgumentParser) -> None:
 
 def add_plot_levels(parser: argparse.ArgumentParser) -> None:
     """Levels of contour plots."""
-    parser.add_argument("--vmax", type=float, help="contours end before this (default: fitted to the data, or 10 with --vmin or --vlevel)")
-    parser.add_argument("--vmin", type=float, help="lowest contour (likewise, 0.1)")
-    parser.add_argument("--vlevel", type=float, help="step between contours (likewise, 0.5)")
+    parser.add_argument("--vmax", type=finite, help="contours end before this (default: fitted to the data, or 10 with --vmin or --vlevel)")
+    parser.add_argument("--vmin", type=finite, help="lowest contour (likewise, 0.1)")
+    parser.add_argument("--vlevel", type=finite, help="step between contours (likewise, 0.5)")

@@ -35,8 +35,14 @@ def values_to_draw(surface, name: str) -> np.ndarray:
     return figures.finite(surface.get(name))
 
 
+def _on_scale(surface, name: str, scale: Scale) -> np.ndarray:
+    """The values as they are drawn, without those that have no logarithm where the scale is one."""
+    values = values_to_draw(surface, name)
+    return np.where(values > 0, values, np.nan) if scale.log else values
+
+
 def draw_contour(axes: Axes, surface, name: str, scale: Scale, *, mark_centre: bool = True) -> ScalarMappable | None:
-    x, y, values = known_part(surface, name)
+    x, y, values = known_part(surface, name, scale)
     drawn = None
     if scale.levels.size:
         _quietly(axes.contour, x, y, values, levels=scale.levels, cmap=LINE_COLOURS, norm=scale.norm, linewidths=1.3)
@@ -46,7 +52,7 @@ def draw_contour(axes: Axes, surface, name: str, scale: Scale, *, mark_centre: b
 
 
 def draw_filled_contour(axes: Axes, surface, name: str, scale: Scale) -> ScalarMappable | None:
-    x, y, values = known_part(surface, name)
+    x, y, values = known_part(surface, name, scale)
     drawn = None
     if scale.levels.size >= 2:
         drawn = _quietly(axes.contourf, x, y, values, levels=scale.levels, cmap=COLOURS, norm=scale.norm, extend="both")
@@ -60,7 +66,7 @@ def draw_filled_contour(axes: Axes, surface, name: str, scale: Scale) -> ScalarM
 
 
 def draw_heat(axes: Axes, surface, name: str, scale: Scale) -> ScalarMappable:
-    values = np.ma.masked_invalid(values_to_draw(surface, name))
+    values = np.ma.masked_invalid(_on_scale(surface, name, scale))
     cells = axes.pcolormesh(edges(surface.x), edges(surface.y), values, cmap=COLOURS, norm=scale.norm, rasterized=True)
     axes.set_facecolor(MISSING_COLOUR)
     _finish_plane(axes, surface, heat=True)
@@ -69,7 +75,7 @@ def draw_heat(axes: Axes, surface, name: str, scale: Scale) -> ScalarMappable:
 
 def draw_surface_3d(axes: Axes, surface, name: str, scale: Scale, *, zlim: float | None = None) -> ScalarMappable:
     """Height and colour are the value, or its logarithm where the scale has equal ratios and no `zlim` cuts the surface off."""
-    x, y, values = known_part(surface, name)
+    x, y, values = known_part(surface, name, scale)
     low, high = scale.heights
     if zlim is not None:
         if not zlim > low:
@@ -77,8 +83,7 @@ def draw_surface_3d(axes: Axes, surface, name: str, scale: Scale, *, zlim: float
         values, high = np.minimum(values, zlim), min(zlim, high)
     log = scale.log and zlim is None
     if log:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values, (low, high) = np.where(values > 0, np.log10(values), np.nan), np.log10(scale.heights)
+        values, (low, high) = np.log10(values), np.log10(scale.heights)
         axes.zaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.zaxis.set_major_formatter(FuncFormatter(lambda power, _: f"$10^{{{power:g}}}$"))
     norm = Normalize(low, high)
@@ -110,9 +115,9 @@ def draw_trajectory(axes: Axes, x: np.ndarray, y: np.ndarray, shares: np.ndarray
     axes.set_ylabel(rf"$\beta$ ({texts[1]})")
 
 
-def known_part(surface, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def known_part(surface, name: str, scale: Scale) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x, y and values, without rows and columns that are empty: a run that began with a coarse grid shows that grid."""
-    values = values_to_draw(surface, name)
+    values = _on_scale(surface, name, scale)
     rows, columns = np.isfinite(values).any(axis=1), np.isfinite(values).any(axis=0)
     if min(np.count_nonzero(rows), np.count_nonzero(columns)) < 2:
         return surface.x, surface.y, values

@@ -23,7 +23,7 @@ import figures
 import h5_util
 import surface_metrics
 import watching
-from command_line import Parser, add_comparison_options, add_figure_options, sentence
+from command_line import Parser, add_comparison_options, add_figure_options, finite, sentence
 from errors import InputError
 
 LOSS_COLOUR, ACCURACY_COLOUR = "tab:blue", "tab:red"
@@ -37,6 +37,8 @@ def main(argv=None) -> None:
     args = parser.parse_args(argv)
     if bool(args.surf_file) == bool(args.prefix):
         parser.error("give one of --surf_file and --prefix")
+    if args.prefix and (args.title or args.out):
+        parser.error("--title and --out are for --surf_file; leave them out with --prefix")
     options = {
         "xmin": args.xmin,
         "xmax": args.xmax,
@@ -61,9 +63,9 @@ def argument_parser() -> Parser:
     parser = Parser(__doc__)
     parser.add_argument("--surf_file", "-f", nargs="+", default=[], metavar="FILE", help="surface file with one coordinate; several are drawn side by side")
     parser.add_argument("--log", action="store_true", help="logarithmic scale for the loss")
-    parser.add_argument("--xmin", type=float, help="left end of the axis (default: the file's whole range, not -1)")
-    parser.add_argument("--xmax", type=float, help="right end of the axis (default: the file's whole range, not 1)")
-    parser.add_argument("--loss_max", type=float, default=5, help="top of the loss axis, unless --log (default: %(default)s)")
+    parser.add_argument("--xmin", type=finite, help="left end of the axis (default: the file's whole range, not -1)")
+    parser.add_argument("--xmax", type=finite, help="right end of the axis (default: the file's whole range, not 1)")
+    parser.add_argument("--loss_max", type=finite, default=5, help="top of the loss axis, unless --log (default: %(default)s)")
     parser.add_argument("--prefix", default="", help="draw the repeats <prefix>_<idx>.h5 in one figure")
     parser.add_argument("--idx_min", type=int, default=1, help="first repeat (default: %(default)s)")
     parser.add_argument("--idx_max", type=int, default=10, help="last repeat, included (default: %(default)s)")

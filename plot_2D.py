@@ -27,7 +27,7 @@ import panels
 import surface_metrics
 import trajectory_figures
 import watching
-from command_line import Parser, add_comparison_options, add_figure_options, sentence
+from command_line import Parser, add_comparison_options, add_figure_options, finite, sentence
 from contour_levels import VLEVEL, VMAX, VMIN, Scale, choose_scale
 from errors import InputError
 
@@ -39,6 +39,8 @@ def main(argv=None) -> None:
         parser.error("give --surf_file, --proj_file, or both")
     if args.proj_file and len(args.surf_file) > 1:
         parser.error(f"--proj_file is drawn on one surface, not on {len(args.surf_file)}; give one --surf_file")
+    if args.proj_file and (args.title or args.out or args.zlim is not None):
+        parser.error("--title, --out and --zlim are for surfaces without a trajectory; leave them out, or --proj_file")
     output = {"show": args.show, "formats": args.format}
     levels = {"name": args.surf_name, "vmin": args.vmin, "vmax": args.vmax, "vlevel": args.vlevel, "log": args.log}
 
@@ -46,7 +48,7 @@ def main(argv=None) -> None:
         if args.proj_file:
             plot_trajectory(args.proj_file, dir_file=args.dir_file, **output)
         if args.proj_file and args.surf_file:
-            plot_contour_trajectory(args.surf_file[0], dir_file=args.dir_file, proj_file=args.proj_file, **levels, **output)
+            plot_contour_trajectory(args.surf_file[0], dir_file=args.dir_file, proj_file=args.proj_file, json_file=args.json, **levels, **output)
         elif args.surf_file:
             plot_2d(*args.surf_file, titles=args.title, out=args.out, zlim=args.zlim, json_file=args.json, **levels, **output)
 
@@ -60,11 +62,11 @@ def argument_parser() -> Parser:
     parser.add_argument("--dir_file", default="", help="PCA direction file: the axes then say the variance that they explain")
     parser.add_argument("--proj_file", default="", help="projection file of a trajectory")
     parser.add_argument("--surf_name", default="train_loss", help="the quantity to draw (default: %(default)s)")
-    parser.add_argument("--vmax", type=float, help=f"contour levels end before this value (default: fitted to the data, or {VMAX:g} with --vmin or --vlevel)")
-    parser.add_argument("--vmin", type=float, help=f"first contour level (likewise, {VMIN:g})")
-    parser.add_argument("--vlevel", type=float, help=f"step between contour levels (likewise, {VLEVEL:g})")
+    parser.add_argument("--vmax", type=finite, help=f"contour levels end before this value (default: fitted to the data, or {VMAX:g} with --vmin or --vlevel)")
+    parser.add_argument("--vmin", type=finite, help=f"first contour level (likewise, {VMIN:g})")
+    parser.add_argument("--vlevel", type=finite, help=f"step between contour levels (likewise, {VLEVEL:g})")
     parser.add_argument("--log", action="store_true", help="levels of equal ratios (default: where a loss ranges over more than two orders of magnitude)")
-    parser.add_argument("--zlim", type=float, help="cut the 3-D surface off at this height, e.g. 10 (default: no cut)")
+    parser.add_argument("--zlim", type=finite, help="cut the 3-D surface off at this height, e.g. 10 (default: no cut)")
     add_comparison_options(parser)
     add_figure_options(parser)
     return parser
@@ -96,7 +98,7 @@ def plot_2d(*surf_files: str, name: str = "train_loss", titles: Sequence[str] = 
         paths += figures.save(fig, f"{stem}_{name}_{suffix}", formats, made_by=figures.commands(*surfaces))
     if kinds.keys() != {"2dheat"}:
         for surface, title in zip(surfaces, titles, strict=True):
-            figures.send_mesh(title or os.path.basename(surface.path), surface, name)
+            figures.send_mesh(title or os.path.basename(surface.path), surface, name, scale)
     surface_metrics.tell(surfaces, titles, [name], json_file=json_file)
     if show:
         figures.show()
@@ -111,8 +113,8 @@ def plot_trajectory(proj_file, *, dir_file="", show=False, formats=("pdf",)) -> 
     return paths
 
 
-def plot_contour_trajectory(surf_file, *, name="train_loss", dir_file="", proj_file, vmin=None, vmax=None, vlevel=None, log=False, show=False,
-                            formats=("pdf",)) -> list[str]:
+def plot_contour_trajectory(surf_file, *, name="train_loss", dir_file="", proj_file, vmin=None, vmax=None, vlevel=None, log=False, json_file="",
+                            show=False, formats=("pdf",)) -> list[str]:
     """Draw the contours of a surface under a trajectory, as `<proj_file>_<name>_2dcontour_proj`; return the paths written.
 
     Raises `InputError` if the trajectory is known to have been projected on other directions.
@@ -120,7 +122,7 @@ def plot_contour_trajectory(surf_file, *, name="train_loss", dir_file="", proj_f
     surface = read_grid(surf_file, name)
     if not has_cells(surface):
         raise InputError(f"{surf_file}: {too_thin(surface)}")
-    projection = h5_util.read_whole_projection(proj_file)
+    projection = trajectory_figures.read_projection(proj_file)
     h5_util.require_plane_of(surface, projection)
     shares = h5_util.read_explained_variance(dir_file) if dir_file else None
     scale = _scale([surface], name, vmin=vmin, vmax=vmax, vlevel=vlevel, log=log)
@@ -135,6 +137,7 @@ def plot_contour_trajectory(surf_file, *, name="train_loss", dir_file="", proj_f
     fig = _side_by_side([surface], [""], name, scale, panels.draw_contour, show=show, mark_centre=False)  # the last checkpoint is there
     trajectory_figures.add(fig, projection, shares)
     paths = figures.save(fig, f"{proj_file}_{name}_2dcontour_proj", formats, made_by=figures.commands(surface))
+    surface_metrics.tell([surface], [""], [name], json_file=json_file)
     if show:
         figures.show()
     return paths
@@ -178,6 +181,8 @@ def _side_by_side(surfaces, titles, name: str, scale: Scale, draw: Callable, *, 
     notes = [f"{figures.label(name)} is {scale.norm.vmin:.4g} everywhere"] if not scale.levels.size and not in_3d else []
     notes += [f"{title}: {text}" if title else text
               for surface, title in zip(surfaces, titles, strict=True) if (text := figures.describe_missing(surface, name))]
+    notes += [f"{f'{title}: ' if title else ''}zero or negative at {without} points, which have no logarithm" for surface, title in zip(surfaces, titles, strict=True)
+              if scale.log and (without := np.count_nonzero(surface.get(name) <= 0))]
     zlim = options.get("zlim")
     notes += [f"cut off at {zlim:g}"] if zlim is not None and any((surface.get(name) > zlim).any() for surface in surfaces) else []
     figures.footnote(fig, "; ".join(notes))

@@ -27,7 +27,7 @@ import range_probe
 import rank_watch
 import scheduler
 from claim import Claim
-from command_line import Parser, add_format_option, sentence
+from command_line import Parser, add_format_option, finite, sentence
 from errors import InputError
 from evaluation import Evaluator, check_images, quantities, set_precision
 from h5_util import Surface
@@ -51,7 +51,7 @@ def build_parser() -> Parser:
     group.add_argument("--plot", action="store_true", help="plot the surface when it is measured")
     group.add_argument("--show", action="store_true", help="and show the plots on the screen")
     group.add_argument("--log", action="store_true", help="logarithmic loss in the 1-D plots")
-    group.add_argument("--loss_max", type=float, default=5, help="highest loss in the 1-D plots (default: 5)")
+    group.add_argument("--loss_max", type=finite, default=5, help="highest loss in the 1-D plots (default: 5)")
     group.add_argument("--proj_file", default="", metavar="FILE", help="draw this projected trajectory over the contours")
     options.add_plot_levels(group)
     add_format_option(group)
@@ -64,6 +64,8 @@ def main(argv: list[str] | None = None) -> None:
     two_d = args.y is not None
     if not two_d and (args.model_file3 or args.same_dir):
         parser.error("--model_file3 and --same_dir are for two dimensions; give --y too")
+    if args.proj_file and not (two_d and args.plot):
+        parser.error(f"--proj_file {args.proj_file} is drawn over the contours of a plane; give --y and --plot too")
     with sentence(parser), ExitStack() as at_the_end:
         ranks = mpi4pytorch.connect(args.mpi)
         say = print if ranks.rank == 0 else (lambda *_: None)
@@ -91,6 +93,8 @@ def main(argv: list[str] | None = None) -> None:
             files.get("model_file", ""), args.dir_type, model_file2=files.get("model_file2", ""), model_file3=files.get("model_file3", ""), two_d=two_d,
             xignore=args.xignore, xnorm=args.xnorm, yignore=args.yignore, ynorm=args.ynorm, same_dir=args.same_dir, idx=args.idx)
         together(ranks, lambda: require_folder(args.surf_file or dir_file))
+        if args.plot and two_d:
+            together(ranks, lambda: check_plot(args.proj_file, args.vmin, args.vmax, args.vlevel), only=True)
         study = Study(net, args.model, seed=seed, files=files, dir_type=args.dir_type, recipes=recipes, dir_file=dir_file, dir_file_given=bool(args.dir_file),
                       same_dir=args.same_dir, sets=sets, settings={
                           "loss_name": args.loss_name, "precision": args.precision or "default", "dataset": "trainloader" if args.trainloader else args.dataset,
@@ -172,6 +176,15 @@ def main(argv: list[str] | None = None) -> None:
             else:
                 from plot_2D import plot_2d
                 plot_2d(surf_file, name="train_loss", **levels, **output)
+
+
+def check_plot(proj_file: str, vmin: float | None, vmax: float | None, vlevel: float | None) -> None:
+    """Raise `InputError` for what the figures of a plane would refuse after hours of measuring."""
+    from contour_levels import possible
+    possible(vmin, vmax, vlevel)
+    if proj_file:
+        from trajectory_figures import read_projection
+        read_projection(proj_file)
 
 
 def require_folder(surf_file: str) -> None:

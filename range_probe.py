@@ -95,7 +95,8 @@ def remembered(axes: dict[str, Axis | Auto], asked: str, *, made_with: Facts, pa
     for path in paths:
         with suppress(InputError, OSError):
             surface = h5_util.read_surface(path)
-            if surface.made_with == made_with and any(run.get("range") == asked for run in surface.runs if isinstance(run, dict)):
+            same = surface.made_with and all(made_with.get(name, value) == value for name, value in surface.made_with.items())
+            if same and any(run.get("range") == asked for run in surface.runs if isinstance(run, dict)):
                 found = {name: coordinates for name, coordinates in (("x", surface.x), ("y", surface.y)) if name in _unknown(axes)}
                 ranges = {name: (float(c[0]), float(c[-1]), axes[name].number) for name, c in found.items()}
                 return {**axes, **ranges}, [f"range of {name}: {low:g}:{high:g}, as in {path}" for name, (low, high, _) in ranges.items()]

@@ -50,8 +50,9 @@ def _join(watch: socket.socket, ranks: Serial) -> None:
             except OSError as error:  # a path too long for a socket, no room, no processes left
                 print(f"warning: if a rank of {platform.node()} dies, it is not named ({error})", file=sys.stderr)
         if address := ranks.gather_node(address)[0]:
-            watch.connect(address)
-            watch.sendall(f"rank {ranks.rank} (process {os.getpid()} on {platform.node()})".encode())
+            with suppress(OSError):  # the watch may have died at its start
+                watch.connect(address)
+                watch.sendall(f"rank {ranks.rank} (process {os.getpid()} on {platform.node()})".encode())
         ranks.gather_node(None)
 
 
@@ -109,7 +110,7 @@ def main() -> None:
             return
     if dead := first_dead(connections):
         print(f"\n{datetime.now():%H:%M:%S.%f}: {' and '.join(dead)} died: killed (where memory ran out, the system does that) or crashed; "
-              "the launcher ends the other ranks", file=sys.stderr, flush=True)
+              "the launcher ends the others, and of several such messages the earliest tells the cause", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

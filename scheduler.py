@@ -307,16 +307,24 @@ class Interrupted(BaseException):
 def interruptible() -> Iterator[None]:
     """Within the block, Ctrl-C and SIGTERM raise `Interrupted` in the main thread, so that rank 0 saves what is measured.
 
-    A launcher passes the signal to all ranks; each then calls `end_job`.
+    A launcher passes the signal to all ranks; each then calls `end_job`. From the first signal on both are ignored, after the block too: a
+    second one would end the saving.
     """
+    interrupted = False
+
     def stop(number: int, _: Any) -> None:
+        nonlocal interrupted
+        interrupted = True
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
         raise Interrupted(number)
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not interrupted:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def end_job(ranks: Serial, interrupted: Interrupted) -> None:

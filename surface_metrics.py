@@ -62,7 +62,7 @@ def measure(surface, name: str) -> Metrics:
     finite = np.abs(values) < HIGHER_THAN_ANY
     places = {word: _place(axes, values, choose(np.where(finite, values, np.nan))) for word, choose in (("lowest", np.nanargmin), ("highest", np.nanargmax))}
     centre = _centre(axes, values)
-    if not name.endswith("loss") or centre is None:
+    if not name.endswith("loss") or centre is None or centre.value >= HIGHER_THAN_ANY:
         return Metrics(centre, **places)
     return Metrics(centre, **places, sharpness=sharpness(axes, values), flatness=flatness(axes, values), negative_curvature=negative_curvature(values),
                    local_minima=local_minima(values), barrier=barrier(axes[0], values) if interpolates(surface) else None)
@@ -138,6 +138,8 @@ def barrier(x: np.ndarray, values: np.ndarray) -> float | None:
     t = np.concatenate([[0.0], x[(x > 0) & (x < 1)], [1.0]])
     heights = f(t[:, None])
     ends = (1 - t) * heights[0] + t * heights[-1]
+    if max(heights[0], heights[-1]) >= HIGHER_THAN_ANY / 2:
+        return None
     above = float(np.max(heights - ends))
     return None if math.isnan(above) else math.inf if above >= HIGHER_THAN_ANY / 2 else above
 
@@ -167,7 +169,12 @@ def _linear(axes: Axes, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray
     """The surface as a function of points (…, axes), linear between grid points; None for a grid of a single row or column."""
     if any(len(axis) < 2 or not (np.diff(axis) > 0).all() for axis in axes):
         return None
-    return RegularGridInterpolator(axes, values)
+    unknown = np.isnan(values)
+    known_values, unknown_share = RegularGridInterpolator(axes, np.where(unknown, 0, values)), RegularGridInterpolator(axes, unknown.astype(float))
+
+    def f(points: np.ndarray) -> np.ndarray:
+        return np.where(unknown_share(points) > 1e-9, np.nan, known_values(points))  # less is rounding: such a point does not depend on it
+    return f
 
 
 def _place(axes: Axes, values: np.ndarray, index: int) -> Place:
@@ -213,7 +220,7 @@ def _neighbourhoods(values: np.ndarray) -> np.ndarray:
 def tell(surfaces: Sequence, titles: Sequence[str], names: Sequence[str], *, json_file: str = "") -> None:
     """Print the metrics of quantities of surfaces, a column each, and write them to a JSON file if one is named."""
     columns = {title or os.path.basename(surface.path): surface for surface, title in zip(surfaces, titles, strict=True)}
-    found = {name: {title: measure(surface, name) for title, surface in columns.items() if name in surface.names and np.isfinite(surface.get(name)).any()}
+    found = {name: {title: measure(surface, name) for title, surface in columns.items() if name in surface.names and (np.abs(surface.get(name)) < HIGHER_THAN_ANY).any()}
              for name in names}
     for name, metrics in found.items():
         rows = {row: [_rows(one).get(row, "") for one in metrics.values()] for one in metrics.values() for row in _rows(one)}

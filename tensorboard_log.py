@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 import panels
-from contour_levels import choose_scale
+from contour_levels import Scale
 
 
 class Log:
@@ -29,9 +29,9 @@ class Log:
         self._writer.add_figure(tag, fig, self._next_step(tag), close=False)
         self._writer.flush()
 
-    def add_mesh(self, tag: str, surface, name: str) -> None:
-        """A 2-D surface as triangles: as wide as high, with the colours, and where they are so the logarithmic heights, of the figures."""
-        vertices, colours, faces = mesh(surface, name)
+    def add_mesh(self, tag: str, surface, name: str, scale: Scale) -> None:
+        """A 2-D surface as triangles: as wide as high, with the colours of the figures of this scale, and logarithmic heights where they have them."""
+        vertices, colours, faces = mesh(surface, name, scale)
         self._writer.add_mesh(tag, torch.from_numpy(vertices)[None], torch.from_numpy(colours)[None], torch.from_numpy(faces)[None],
                               global_step=self._next_step(tag))
         self._writer.flush()
@@ -41,17 +41,15 @@ class Log:
         return self._steps[tag]
 
 
-def mesh(surface, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mesh(surface, name: str, scale: Scale) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices (n, 3) float32 in a cube around 0, their colours (n, 3) uint8, and triangles (m, 3) int32 of vertex numbers.
 
-    Cells with a corner that has no value are left out.
+    The scale's lowest and highest values are at the cube's floor and ceiling. Cells with a corner that has no value are left out.
     """
-    x, y, values = panels.known_part(surface, name)
-    scale = choose_scale([values], is_loss=name.endswith("_loss"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        heights = np.log(values) if scale.log else values
+    x, y, values = panels.known_part(surface, name, scale)
+    heights, low, high = (np.log(part) if scale.log else part for part in (values, *scale.heights))
     known = np.isfinite(heights)
-    unit = _to_unit(np.where(known, heights, np.nanmin(heights[known])))
+    unit = np.clip((np.where(known, heights, low) - low) / (high - low), 0, 1) if high > low else np.zeros_like(heights)
     vertices = np.stack([*np.meshgrid(_to_unit(x), _to_unit(y)), unit], axis=-1).reshape(-1, 3) * 2 - 1
     colours = (255 * colormaps[panels.COLOURS](unit.ravel())[:, :3]).astype(np.uint8)
     number = np.arange(values.size).reshape(values.shape)

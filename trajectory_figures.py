@@ -40,12 +40,13 @@ def draw(proj_file: str, *, dir_file: str = "", show: bool = False, formats: Seq
 
     `dir_file` tells the variance that each axis explains. With `show`, the figure waits for `figures.show()`.
     """
-    projection = _read_projection(proj_file)
+    projection = read_projection(proj_file)
     shares = h5_util.read_explained_variance(dir_file) if dir_file else None
     return figures.save(_figure(projection, shares, show=show), proj_file, formats)
 
 
-def _read_projection(proj_file: str) -> Projection:
+def read_projection(proj_file: str) -> Projection:
+    """A projection of which every checkpoint has a place."""
     projection = h5_util.read_whole_projection(proj_file)
     if lost := int(np.isnan(figures.finite([projection.x, projection.y])).any(axis=0).sum()):
         raise InputError(f"{proj_file}: {lost} of {projection.x.size} checkpoints have no place, NaN or infinite; project the training again")
@@ -165,7 +166,7 @@ def animate(surf_file: str, proj_file: str, out: str | Sequence[str], *, name: s
             raise InputError(f"{path!r} is no film: give a name that ends in {' or '.join(WRITERS)}")
         if ending[1:] not in film_formats():
             raise InputError(f"{path!r} needs ffmpeg, which is not installed; give a name that ends in .gif")
-    surface, projection = h5_util.read_surface(surf_file), _read_projection(proj_file)
+    surface, projection = h5_util.read_surface(surf_file), read_projection(proj_file)
     if surface.y is None or min(np.unique(surface.x).size, np.unique(surface.y).size) < 2:
         raise InputError(f"{surf_file} has no contours: a film needs a surface of two coordinates, with at least 2x2 points")
     values = panels.values_to_draw(surface, name)

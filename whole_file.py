@@ -13,8 +13,8 @@ def replacing(path: str | os.PathLike[str], *, lasting: bool = False) -> Iterato
     With `lasting` the content and then the renaming are flushed to the disk, so that a loss of power leaves the old file or the new one. An `OSError`
     names `path`.
     """
-    path = os.fspath(path)
-    folder = os.path.dirname(path) or "."
+    target = os.path.realpath(path)  # a link stays, and what it points to is replaced
+    folder = os.path.dirname(target)
     part = ""
     try:
         handle, part = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
@@ -23,12 +23,12 @@ def replacing(path: str | os.PathLike[str], *, lasting: bool = False) -> Iterato
         os.chmod(part, 0o666 & ~_umask())
         if lasting:
             _flush(part)
-        os.replace(part, path)
+        os.replace(part, target)
     except BaseException as error:
         if part:
             Path(part).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno:
-            raise OSError(error.errno, error.strerror, path) from error  # which file, rather than which call
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error  # which file, rather than which call
         raise
     if lasting:
         with suppress(OSError):  # not every system lets folders be flushed

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "command_line": {"errors", "mpi4pytorch"},
     "model_loader": {"errors", "cifar10"},
     "dataloader": {"errors"},
-    "options": {"cifar10", "dataloader", "evaluation", "net_plotter", "range_probe", "scheduler"},  # for the choices that each offers
+    "options": {"cifar10", "command_line", "dataloader", "evaluation", "net_plotter", "range_probe", "scheduler"},  # for the choices that each offers
     "scheduler": {"mpi4pytorch"},
     "rank_watch": {"mpi4pytorch"},
     "fused_net": set(),
@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "evaluation": {"errors", "dataloader", "fused_net"},
     "net_plotter": {"errors", "h5_util", "provenance"},
     "range_probe": {"errors", "h5_util", "net_plotter", "provenance"},
-    "figures": {"errors", "command_line", "whole_file", "tensorboard_log"},
+    "figures": {"errors", "command_line", "contour_levels", "whole_file", "tensorboard_log"},
     "contour_levels": {"errors"},
     "panels": {"errors", "contour_levels", "figures"},
     "surface_metrics": {"whole_file"},

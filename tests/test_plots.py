@@ -1,6 +1,7 @@
 """The figures: their file names, what is drawn where, and what a reader is told of what is missing."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -155,6 +156,11 @@ def run(script, *args):
         (plot_2D.main, ["-f", "nan.h5"], "12 points NaN or infinite"),
         (plot_2D.main, ["-f", "plane.h5", "--vmin", "3", "--vmax", "2"], "vmin 3 is not less than vmax 2"),
         (plot_2D.main, ["--proj_file", "d.h5_proj_cos.h5", "-f", "plane.h5", "plane.h5"], "drawn on one surface, not on 2"),
+        (plot_1D.main, ["-f", "line.h5", "--xmin", "nan"], "'nan' is not a finite number"),
+        (plot_1D.main, ["--prefix", "run", "--title", "a"], "--title and --out are for --surf_file"),
+        (plot_2D.main, ["-f", "plane.h5", "--zlim", "inf"], "'inf' is not a finite number"),
+        (plot_2D.main, ["-f", "plane.h5", "--log", "--vlevel", "2"], "leave out one of --log and --vlevel"),
+        (plot_2D.main, ["-f", "plane.h5", "--proj_file", "d.h5_proj_cos.h5", "--zlim", "3"], "--title, --out and --zlim are for surfaces"),
         (plot_2D.main, ["-f", "plane.h5", "--vlevel", "0"], "vlevel 0 is not positive"),
         (plot_2D.main, ["-f", "plane.h5", "--vlevel", "1e-9"], "more than 1000 levels"),
         (plot_2D.main, ["-f", "plane.h5", "--zlim", "-1"], "zlim -1 is below every value"),
@@ -353,6 +359,40 @@ def test_several_curves_on_one_scale(monkeypatch):
     assert len(drawn["a.h5_compared_1d_train_err"].axes) == 2
 
 
+def test_files_of_one_name_are_told_apart(monkeypatch, tmp_path):
+    for folder, factor in (("a", 1.0), ("b", 50.0)):
+        os.mkdir(folder)
+        surface(f"{folder}/s.h5", 5, 5, values=factor * np.arange(1.0, 6))
+    plot_2D.main(["-f", "a/s.h5", "b/s.h5", "--out", "two", "--json", "two.json", "--format", "png"])
+    told = json.loads((tmp_path / "two.json").read_text())["train_loss"]
+    assert {title: metrics["lowest"]["value"] for title, metrics in told.items()} == {"a/s.h5": 1.0, "b/s.h5": 50.0}
+
+
+@pytest.mark.parametrize(("titles", "says"), [(["same", "same"], "two surfaces have the title 'same'"), (["a", r"$\bad$"], "cannot be read")])
+def test_titles_that_cannot_be(titles, says, capsys):
+    surface("a.h5", 5, 5)
+    surface("b.h5", 5, 5)
+    with pytest.raises(SystemExit):
+        plot_2D.main(["-f", "a.h5", "b.h5", "--title", *titles])
+    assert says in capsys.readouterr().err
+
+
+def test_log_levels_between_given_ends_need_no_step(monkeypatch):
+    surface("wide.h5", 9, 7, values=np.geomspace(1e-4, 1e4, 9))
+    with caught(monkeypatch) as drawn:
+        plot_2D.main(["-f", "wide.h5", "--log", "--vmin", "1e-3", "--vmax", "1e3"])
+    levels = drawn["wide.h5_train_loss_2dcontourf"].axes[0].collections[0].levels
+    assert levels[0] == pytest.approx(1e-3) and levels[-1] == pytest.approx(1e3)
+
+
+def test_what_has_no_logarithm_is_a_hole_and_said(monkeypatch, recwarn):
+    surface("s.h5", 9, 7, values=np.linspace(-2.5, 5.5, 9))
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d("s.h5", log=True)
+    assert not recwarn.list
+    assert "zero or negative at 21 points" in texts(drawn["s.h5_train_loss_2dcontour"])
+
+
 @pytest.mark.parametrize("main", [plot_1D.main, plot_2D.main])
 def test_a_title_for_each_file_or_none(main, capsys):
     with pytest.raises(SystemExit):
@@ -499,7 +539,7 @@ def test_a_coarse_grid_shows_before_the_fine_one():
     measured[::2, ::2] = True
     surface(nx=9, ny=7, names=("train_loss",), measured=measured, values=np.where(measured, 2.0, -1))
     data = h5_util.read_surface("s.h5")
-    x, y, values = panels.known_part(data, "train_loss")
+    x, y, values = panels.known_part(data, "train_loss", choose_scale([data.get("train_loss")]))
     assert np.array_equal(x, data.x[::2])
     assert np.array_equal(y, data.y[::2])
     assert np.array_equal(values, np.full((4, 5), 2.0))

@@ -1,6 +1,7 @@
 """Every missing point is measured once and recorded, by any number of ranks, whatever fails on the way."""
 import json
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -92,6 +93,41 @@ def test_an_interruption_saves_what_is_recorded():
     assert caught.value.status == 143
     assert recorded == [0, 1, 2]
     assert saves[-1] == 3
+
+
+def test_a_second_signal_does_not_end_the_saving():
+    """In a process of its own, as signals are ignored from the first one on."""
+    code = """
+import os, signal, threading, time
+import scheduler
+from mpi4pytorch import Serial
+recorded, saved = [], []
+
+def save():
+    time.sleep(0.5)
+    saved[:] = recorded
+
+def measure(point):
+    if point == 3:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        os.kill(os.getpid(), signal.SIGINT)
+    return {"value": point}
+
+try:
+    with scheduler.interruptible():
+        scheduler.run(range(9), measure, record=lambda point, _: recorded.append(point), save=save, ranks=Serial(), total=9)
+except scheduler.Interrupted as signal_:
+    print(signal_.status, recorded, saved)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["130 [0, 1, 2] [0, 1, 2]"], done.stderr
+
+
+def test_signals_are_heeded_again_after_an_undisturbed_block():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with scheduler.interruptible():
+        assert signal.getsignal(signal.SIGTERM) is not before[1]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 @pytest.mark.parametrize("broken", ["record", "save"])

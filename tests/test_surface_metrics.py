@@ -103,6 +103,27 @@ def test_nan_counts_as_risen_and_what_is_not_measured_as_unknown():
     assert surface_metrics.measure(surface(lambda x: np.where(np.abs(x) > 0.04, -1.0, 1.0), measured=np.abs(X) <= 0.04), "train_loss").sharpness is None
 
 
+def test_a_net_that_diverged_is_not_flat_nor_connected():
+    x = np.linspace(-0.5, 1.5, 41)
+    lost = surface(lambda x: np.where(x > 0.99, np.nan, 1 + x**2), x=x)
+    assert surface_metrics.measure(lost, "train_loss").barrier is None
+    centre = surface_metrics.measure(surface(lambda x: np.where(np.abs(x) < 1e-9, np.nan, 1.0)), "train_loss")
+    assert centre.sharpness is centre.flatness is None
+
+
+def test_points_that_a_number_does_not_depend_on_may_be_missing():
+    some = np.abs(X) <= 0.1 + 1e-9
+    assert surface_metrics.measure(surface(lambda x: np.where(some, 1 + x**2, -1.0), measured=some), "train_loss").sharpness == pytest.approx(0.5)
+    axes = (np.abs(X) < 1e-9)[:, None] | (np.abs(X) < 1e-9)[None]
+    cross = surface(lambda x, y: np.where(axes, bowl(x, y), -1.0), y=X, measured=axes)
+    assert surface_metrics.measure(cross, "train_loss").flatness["+x"] == pytest.approx(8**-0.5, rel=5e-3)
+
+
+def test_values_that_count_as_infinite_are_not_told(capsys):
+    surface_metrics.tell([surface(lambda x: np.full_like(x, 1e250))], [""], ["train_loss"])
+    assert "lowest" not in capsys.readouterr().out
+
+
 def test_the_sharpness_needs_the_box_within_the_grid():
     assert surface_metrics.measure(surface(lambda x: 1 + x**2, x=np.linspace(-0.05, 0.05, 11)), "train_loss").sharpness is None
 

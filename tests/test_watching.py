@@ -12,6 +12,7 @@ import plot_1D
 import plot_2D
 import tensorboard_log
 import watching
+from contour_levels import choose_scale
 from errors import InputError
 from tests.helpers import REPO, succeed
 
@@ -114,7 +115,7 @@ def test_tensorboard_gets_figures_and_meshes():
 def test_a_mesh_is_the_surface():
     write(63, ny=7)
     surface = h5_util.read_surface("s.h5")
-    vertices, colours, faces = tensorboard_log.mesh(surface, "train_loss")
+    vertices, colours, faces = tensorboard_log.mesh(surface, "train_loss", choose_scale([surface.get("train_loss")]))
     assert vertices.shape == colours.shape == (63, 3) and faces.shape == (2 * 8 * 6, 3)
     x, y = np.meshgrid(X, np.linspace(-1, 1, 7))
     np.testing.assert_allclose(vertices[:, :2], np.stack([x.ravel(), y.ravel()], axis=1), atol=1e-6)
@@ -127,7 +128,7 @@ def test_a_mesh_leaves_holes_out():
     values = np.ones((5, 9))
     values[2, 4] = np.nan
     h5_util.write_surface_file("s.h5", x=X, y=np.arange(5.0), quantities={"train_loss": values})
-    vertices, _, faces = tensorboard_log.mesh(h5_util.read_surface("s.h5"), "train_loss")
+    vertices, _, faces = tensorboard_log.mesh(h5_util.read_surface("s.h5"), "train_loss", choose_scale([values]))
     assert len(faces) == 2 * (8 * 4 - 4)
     assert 2 * 9 + 4 not in faces
     assert np.isfinite(vertices).all()

@@ -22,6 +22,17 @@ def test_the_new_file_takes_the_old_ones_place(tmp_path, lasting):
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask  # not the 0600 of temporary files
 
 
+def test_a_link_stays_and_its_target_is_replaced(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    target, link = tmp_path / "scratch" / "a.txt", tmp_path / "a.txt"
+    target.write_text("old")
+    link.symlink_to(target)
+    with replacing(link) as part:
+        with open(part, "w") as file:
+            file.write("new")
+    assert link.is_symlink() and target.read_text() == "new"
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_what_ends_the_block_leaves_the_old_file_and_no_trace(tmp_path, error):
     path = tmp_path / "a.txt"
