@@ -139,26 +139,17 @@ def _end_all_on_a_fault(ranks: Serial) -> None:
     sys.excepthook = report
 
 
-def together(ranks: Serial, act: Callable[[], T], *, first: bool = False, only: bool = False) -> T:
+def together(ranks: Serial, act: Callable[[], T], *, only: bool = False) -> T:
     """Run `act` on all ranks; if it raises `InputError` or `OSError` on any, raise the first of these on all: no rank is left waiting.
 
-    `first`: rank 0 runs it before the others begin (to download, say). `only`: rank 0 alone runs it, and all get its result.
+    `only`: rank 0 alone runs it, and all get its result.
     """
     result, error = None, None
-
-    def attempt() -> None:
-        nonlocal result, error
+    if ranks.rank == 0 or not only:
         try:
             result = act()
         except (InputError, OSError) as caught:
             error = caught
-
-    if ranks.rank == 0:
-        attempt()
-    if first or only:
-        _raise_first(ranks.gather_all(error))
-    if ranks.rank > 0 and not only:
-        attempt()
     _raise_first(ranks.gather_all(error))
     return ranks.gather_all(result)[0] if only else result
 

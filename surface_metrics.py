@@ -21,7 +21,6 @@ RAYS = 72  # directions in which the flatness radius of a plane is looked for
 STEPS = 1000  # along each
 ROUNDING = 1e-6  # of a float32 loss, relative
 HIGHER_THAN_ANY = 1e200
-LOSS_ONLY = ("sharpness", "flatness", "negative_curvature", "local_minima", "barrier")
 
 Axes = tuple[np.ndarray, ...]
 
