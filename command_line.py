@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from errors import InputError
 from mpi4pytorch import launched
+from own_code import OwnCodeError
 
 FIGURE_FORMATS = ("pdf", "png", "svg")
 
@@ -29,9 +30,13 @@ class Parser(argparse.ArgumentParser):
 
 @contextmanager
 def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
-    """Turn an `InputError`, or the operating system's refusal of a file, into `parser.error`."""
+    """Turn an `InputError`, or the operating system's refusal of a file, into `parser.error`; an error in the user's code comes with its traceback."""
     try:
         yield
+    except OwnCodeError as error:
+        if launched()[0] == 0:
+            print(error.trace, file=sys.stderr, end="")
+        parser.error(str(error))
     except InputError as error:
         parser.error(str(error))
     except OSError as error:

@@ -11,6 +11,7 @@ from torch import nn
 
 import model_loader
 from errors import InputError
+from own_code import OwnCodeError
 
 
 class Code:
@@ -158,14 +159,16 @@ def test_a_whole_pickled_net_is_refused_with_the_way_out(net, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "saved", [{}, {"epoch": 3}, {"state_dict": {}}, {"state_dict": 3}, {"net": {"w": torch.ones(2)}}, [1, 2], torch.ones(3)]
+    ("saved", "advice"),
+    [*((saved, "state dict") for saved in ({}, {"epoch": 3}, {"state_dict": {}}, {"state_dict": 3}, [1, 2], torch.ones(3))),
+     ({"weights": {"w": torch.ones(2)}}, "--state_key with one of 'weights'")],
 )
-def test_no_tensors(tmp_path, saved):
+def test_no_tensors(tmp_path, saved, advice):
     file = tmp_path / "m.t7"
     torch.save(saved, file)
     with pytest.raises(InputError) as error:
         model_loader.read_checkpoint(file)
-    one_sentence(error, file, "state dict")
+    one_sentence(error, file, advice)
 
 
 def test_missing_batch_counters_and_nan_are_fine(net):
@@ -228,3 +231,119 @@ def test_a_net_with_shortcuts_is_not_one_without(net):
         model_loader.load_state(net, bare.state_dict(), what="m.t7")
     with pytest.raises(InputError, match=re.escape("'layer2.0.shortcut.0.weight' is not in the net")):
         model_loader.load_state(bare, net.state_dict(), what="m.t7")
+
+
+# Nets of the user ---------------------------------------------------------------------------------------------------------------
+
+OWN_NETS = """
+import torch
+from torch import nn
+
+def make(width=3, *, act="relu"):
+    return nn.Sequential(nn.Linear(2, width), nn.GELU() if act == "gelu" else nn.ReLU(), nn.Linear(width, 2)).train()
+
+def seeding():
+    torch.manual_seed(5)
+    return make()
+
+class Net(nn.Linear):
+    def __init__(self):
+        super().__init__(2, 2)
+
+KEPT = make()
+def kept(): return KEPT
+def number(): return 3
+def nothing(): pass
+def the_class(): return Net
+def no_weights(): return nn.ReLU()
+def lazy(): return nn.LazyLinear(2)
+def meta(): return nn.Linear(2, 2, device="meta")
+def complex_weights(): return nn.Linear(2, 2, dtype=torch.complex64)
+def raises(): return make("wide")
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """The beginning of the specification of a function in the user's file."""
+    (tmp_path / "nets_of_user.py").write_text(OWN_NETS)
+    return f"{tmp_path}/nets_of_user.py"
+
+
+def test_a_net_of_the_user_is_taken_as_returned_and_loaded(own, tmp_path):
+    torch.manual_seed(0)
+    net = model_loader.load(f"{own}:make", model_args={"width": 5, "act": "gelu"})
+    assert not net.training and net[0].weight.shape == (5, 2) and isinstance(net[1], nn.GELU)
+    torch.save({"state_dict": {f"module.{name}": value for name, value in net.state_dict().items()}}, tmp_path / "m.pt")
+    torch.manual_seed(1)
+    assert not same_state(net.state_dict(), model_loader.load(f"{own}:make", model_args={"width": 5}))
+    assert same_state(net.state_dict(), model_loader.load(f"{own}:make", str(tmp_path / "m.pt"), model_args={"width": 5}))
+    assert isinstance(model_loader.load(f"{own}:Net"), nn.Linear)
+
+
+@pytest.mark.parametrize("function", ["make", "seeding"])
+def test_draws_after_a_net_of_the_user_depend_on_the_seed_alone_and_are_not_those_of_its_weights(own, function):
+    after = {}
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        net = model_loader.load(f"{own}:{function}")
+        draws = torch.rand(6)
+        assert torch.equal(after.setdefault(seed, draws), draws)
+        assert not torch.allclose(net[0].weight.flatten(), draws * 2 - 1)
+    assert not torch.equal(after[1], after[2])
+    torch.manual_seed(1)
+    model_loader.load(f"{own}:Net")
+    assert torch.equal(torch.rand(6), after[1])
+
+
+@pytest.mark.parametrize(("function", "parts"), [
+    ("number", ["should return a torch.nn.Module", "returned a int"]),
+    ("nothing", ["returned a NoneType"]),
+    ("the_class", ["the class Net"]),
+    ("no_weights", ["ReLU without parameters"]),
+    ("lazy", ["'weight' of its LazyLinear", "has no shape yet"]),
+    ("meta", ["'weight'", "meta device"]),
+    ("complex_weights", ["'weight'", "complex64"]),
+    ("nte", ["no function 'nte'", "make"]),
+])
+def test_what_is_no_net_to_measure_is_refused(own, function, parts):
+    with pytest.raises(InputError) as error:
+        model_loader.load(f"{own}:{function}")
+    one_sentence(error, f"{own}", *parts)
+
+
+def test_one_net_for_two_files_is_refused(own):
+    first = model_loader.load(f"{own}:kept")
+    with pytest.raises(InputError, match="same net as before; make a new one"):
+        model_loader.load(f"{own}:kept")
+    assert not first.training
+
+
+def test_an_own_function_that_raises_shows_its_line(own):
+    with pytest.raises(OwnCodeError, match="--model .*:raises raised TypeError") as error:
+        model_loader.load(f"{own}:raises")
+    assert 'def raises(): return make("wide")' in error.value.trace and "model_loader.py" not in error.value.trace
+
+
+@pytest.mark.parametrize(("model", "arguments", "parts"), [
+    ("{own}:make", {"depth": 3}, ["unexpected keyword argument 'depth'", "it takes (width=3, *, act='relu')"]),
+    ("resnet20", {"depth": 3}, ["'depth'", "--model_args"]),
+    ("torchvision:resnet18", {"depth": 3}, ["torchvision:resnet18 cannot be built", "'depth'", "--model_args"]),
+])
+def test_arguments_that_a_net_does_not_take(own, model, arguments, parts):
+    with pytest.raises(InputError) as error:
+        model_loader.build(model.format(own=own), arguments)
+    one_sentence(error, *parts)
+
+
+def test_arguments_of_the_papers_nets():
+    bare = model_loader.build("resnet20", {"shortcut": False})
+    assert list(bare.state_dict()) == list(model_loader.build("resnet20_noshort").state_dict())
+
+
+def test_model_args_are_literals_or_texts():
+    assert model_loader.parse_model_args(["a=3", "b=x y", "c=[1, 'z']", "d=False", "e=none", "f=", "g=1e-3", "h=a=b", "i=TRUE"]) == {
+        "a": 3, "b": "x y", "c": [1, "z"], "d": False, "e": None, "f": "", "g": 1e-3, "h": "a=b", "i": True}
+    for texts, part in ((["depth"], "'depth'"), (["=3"], "'=3'"), (["a b=3"], "'a b=3'"), (["a=1", "a=2"], "twice")):
+        with pytest.raises(InputError, match=part):
+            model_loader.parse_model_args(texts)
