@@ -4,7 +4,8 @@ A direction is a list of float32 tensors, one for each tensor that moves: the ne
 (`weights`), or its whole `state_dict()` with the BN statistics (`states`). Li et al. 2018, sections 3 and 4.
 """
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import compress
@@ -12,82 +13,174 @@ from itertools import compress
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 import h5_util
+import net_tensors
 from errors import InputError
+from net_tensors import NetTensor
 from provenance import Facts, require_same
 
-DIRECTION_TYPES = ("weights", "states")
 NORMS = ("filter", "layer", "weight", "dfilter", "dlayer")
 IGNORES = ("biasbn",)
 FILTER_NORM_OFFSET = 1e-10  # the published program's guard against filters of zero norm
+NAMES_TOLD = 5  # of the net's tensors, to somebody whose --params fits none
 
 Direction = list[Tensor]
-Axis = tuple[float, float, int]  # min, max, number of points
 
 
 def moving_tensors(net: nn.Module, dir_type: str) -> dict[str, Tensor]:
-    """The tensors that a direction of this type moves, by name, in the direction's order. They share storage with the net."""
-    if dir_type == "weights":
-        return {name: parameter.detach() for name, parameter in net.named_parameters()}
-    if dir_type == "states":
-        return net.state_dict()
-    raise ValueError(f"unknown direction type {dir_type!r}; choose from {', '.join(DIRECTION_TYPES)}")
+    """The tensors that a direction of this type has, by name, in its order. They share storage with the net; tied ones are one."""
+    return {tensor.names[0]: tensor.value for tensor in net_tensors.tensors(net, dir_type)}
 
 
-def random_direction(net: nn.Module, dir_type: str, *, norm: str = "", ignore: str = "") -> Direction:
+def ignored(net: nn.Module, dir_type: str, ignore: str) -> frozenset[str]:
+    """The names of the tensors that stay where they are with this `ignore`: with `biasbn` all of norm layers, and those of at most one dimension."""
+    return frozenset(tensor.names[0] for tensor in net_tensors.tensors(net, dir_type) if ignore == "biasbn" and _of_bias_or_norm(tensor))
+
+
+def _of_bias_or_norm(tensor: NetTensor) -> bool:
+    return tensor.kind == "norm" or tensor.value.dim() <= 1
+
+
+def chosen(net: nn.Module, dir_type: str, params: str) -> frozenset[str]:
+    """The names of the tensors that the regular expression `params` finds (`re.search`) in one of their names; all without one.
+
+    Raises `InputError` if it is none, or finds none.
+    """
+    tensors = net_tensors.tensors(net, dir_type)
+    try:
+        found = frozenset(tensor.names[0] for tensor in tensors if any(re.search(params, name) for name in tensor.names))
+    except re.error as error:
+        raise InputError(f"--params {params!r} is not a regular expression ({error}); write . ( [ * + ? as \\. and so on where they stand for themselves") from error
+    if not found:
+        names = [tensor.names[0] for tensor in tensors]
+        step = -(-len(names) // NAMES_TOLD)
+        raise InputError(f"--params {params!r} is found in none of the {len(names)} names of the net's {dir_type}; give a part of names such as {', '.join(names[::step])}")
+    return found
+
+
+def random_direction(net: nn.Module, dir_type: str, *, norm: str = "", ignore: str = "", params: str = "") -> Direction:
     """A Gaussian direction, normalised against the net (Li et al. 2018, section 4).
 
-    Draws from torch's global generator on the CPU, one `randn` a tensor, scalars included: the order of the draws is the
-    published program's. Tensors of at most one dimension (biases, BN) are zero with `ignore="biasbn"`, else a copy of the net's.
+    Draws from torch's global generator on the CPU, one `randn` a tensor, whatever moves: the order of the draws is the published program's.
+    Tensors of norm layers, and others of at most one dimension, are zero with `ignore="biasbn"`, else a copy of the net's; zero are buffers
+    that are not norm layers', and what is not `chosen` by `params`.
     """
-    tensors = list(moving_tensors(net, dir_type).values())
-    drawn = [torch.randn(tensor.shape) for tensor in tensors]
-    return [_normalise(d, w.cpu(), norm, ignore) for d, w in zip(drawn, tensors, strict=True)]
+    tensors = net_tensors.tensors(net, dir_type)
+    drawn = [torch.randn(tensor.value.shape, dtype=torch.float32, device="cpu") for tensor in tensors]
+    return _only(net, dir_type, params, [_random(d, tensor, norm, ignore) for d, tensor in zip(drawn, tensors, strict=True)])
 
 
-def _normalise(d: Tensor, w: Tensor, norm: str, ignore: str) -> Tensor:
-    if d.dim() <= 1:
-        return torch.zeros_like(d) if ignore == "biasbn" else w.to(d.dtype, copy=True)
+def _random(d: Tensor, tensor: NetTensor, norm: str, ignore: str) -> Tensor:
+    if tensor.by_filters:
+        return _normalise(d, tensor, norm)
+    if ignore == "biasbn" or not (tensor.kind == "norm" or tensor.moves and tensor.kind != "buffer"):
+        return torch.zeros_like(d)
+    return tensor.value.to("cpu", torch.float32, copy=True)
+
+
+def _normalise(d: Tensor, tensor: NetTensor, norm: str) -> Tensor:
+    w = tensor.value.to("cpu", torch.float32)
     if norm == "filter":
-        return d * (_filter_norms(w) / (_filter_norms(d) + FILTER_NORM_OFFSET))
+        return d * tensor.spread(tensor.filter_norms(w) / (tensor.filter_norms(d) + FILTER_NORM_OFFSET))
     if norm == "layer":
-        return d * (w.norm() / d.norm())
+        return d * (w.norm() / _not_zero(d.norm()))
     if norm == "weight":
         return d * w
     if norm == "dfilter":
-        return d / (_filter_norms(d) + FILTER_NORM_OFFSET)
+        return d / tensor.spread(tensor.filter_norms(d) + FILTER_NORM_OFFSET)
     if norm == "dlayer":
-        return d / d.norm()
+        return d / _not_zero(d.norm())
     if norm == "":
         return d
     raise ValueError(f"unknown norm {norm!r}; choose from {', '.join(NORMS)}")
 
 
-def _filter_norms(tensor: Tensor) -> Tensor:
-    """Frobenius norm of each slice along the first axis, in a shape that broadcasts against the tensor."""
-    return tensor.flatten(1).norm(dim=1).view(-1, *[1] * (tensor.dim() - 1))
+def _not_zero(norm: Tensor) -> Tensor:
+    return norm if norm else torch.ones_like(norm)
 
 
-def target_direction(net: nn.Module, other: nn.Module, dir_type: str) -> Direction:
-    """The difference from `net` to `other`, not normalised."""
-    return [(there - here.cpu()).float() for here, there in zip(
-        moving_tensors(net, dir_type).values(), moving_tensors(other, dir_type).values(), strict=True)]
+def _only(net: nn.Module, dir_type: str, params: str, direction: Direction) -> Direction:
+    """The direction with zeros where `params` does not choose."""
+    if not params:
+        return direction
+    names = chosen(net, dir_type, params)
+    return [d if name in names else torch.zeros_like(d) for name, d in zip(moving_tensors(net, dir_type), direction, strict=True)]
+
+
+def target_direction(net: nn.Module, other: nn.Module, dir_type: str, *, params: str = "") -> Direction:
+    """The difference from `net` to `other`, not normalised; zero in what is not `chosen` by `params`.
+
+    Raises `InputError` if the other net has other tensors.
+    """
+    here, there = moving_tensors(net, dir_type), moving_tensors(other, dir_type)
+    for name, tensor in here.items():
+        if name not in there or there[name].shape != tensor.shape:
+            found = f"has shape {list(there[name].shape)} there" if name in there else "is not there"
+            raise InputError(f"the direction to another net needs one of the same shape: {name} of shape {list(tensor.shape)} {found}; give the same model twice")
+    return _only(net, dir_type, params, [_difference(tensor.cpu(), there[name].cpu()) for name, tensor in here.items()])
+
+
+def _difference(here: Tensor, there: Tensor) -> Tensor:
+    """there - here as float32, zero where they are the same, infinite or not; complex numbers, which never move, count as the same."""
+    if here.is_complex():
+        return torch.zeros(here.shape)
+    wide = net_tensors.wide(here.dtype) if here.is_floating_point() else torch.int64
+    here, there = here.to(wide), there.to(wide)
+    return (there - here).masked_fill_(there == here, 0).float()
+
+
+def vector_direction(net: nn.Module, dir_type: str, vector: Direction, *, norm: str = "", ignore: str = "", params: str = "") -> Direction:
+    """A direction along a given one, such as an eigenvector of the Hessian, whose sign and length mean nothing.
+
+    Its largest entry becomes positive. It is zero in what `ignore` and `params` leave out, and normalised against the net, with a tensor of at
+    most one dimension as one filter; without `norm` its length becomes 1.
+
+    Raises `InputError` if nothing is left of it.
+    """
+    tensors = net_tensors.tensors(net, dir_type)
+    still = ignored(net, dir_type, ignore)
+    direction = _only(net, dir_type, params, [torch.zeros_like(d) if tensor.names[0] in still or not tensor.moves else d.to("cpu", torch.float32)
+                                              for d, tensor in zip(vector, tensors, strict=True)])
+    length = sum(float(d.double().square().sum()) for d in direction) ** 0.5
+    if not 0 < length < float("inf"):
+        raise InputError(f"the vector that a direction is to follow has length {length:g} in what moves; choose other parameters with --params or without "
+                         "--xignore and --yignore, or take random directions")
+    ends = [end for d in direction if d.numel() for end in (d.max(), d.min())]
+    sign = 1 if max(ends, key=abs) > 0 else -1
+    direction = [d * (sign / length) for d in direction]
+    return [_normalise(d, tensor, norm) for d, tensor in zip(direction, tensors, strict=True)]
+
+
+def from_flat(net: nn.Module, dir_type: str, names: Iterable[str], vector: Tensor) -> Direction:
+    """A vector (n,) over the parameters of these names, as `hess_vec_prod.Curvature` has them, as a direction that is zero elsewhere."""
+    tensors = moving_tensors(net, dir_type)
+    direction = {name: torch.zeros(tensor.shape) for name, tensor in tensors.items()}
+    names = tuple(names)
+    for name, part in zip(names, vector.detach().to("cpu", torch.float32).split([tensors[name].numel() for name in names]), strict=True):
+        direction[name] = part.reshape(tensors[name].shape).clone()
+    return list(direction.values())
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a direction is made: towards another net, which is built only then as building draws random numbers, or at random."""
+    """How a direction is made: towards another net, along a vector, or at random. The first two are made only then, as building a net draws random numbers.
+
+    norm and ignore are not for other nets; params is for all.
+    """
 
     target: Callable[[], nn.Module] | None = None
     norm: str = ""
     ignore: str = ""
+    params: str = ""
+    vector: Callable[[], Direction] | None = None
 
     def make(self, net: nn.Module, dir_type: str) -> Direction:
         if self.target is not None:
-            return target_direction(net, self.target(), dir_type)
-        return random_direction(net, dir_type, norm=self.norm, ignore=self.ignore)
+            return target_direction(net, self.target(), dir_type, params=self.params)
+        if self.vector is not None:
+            return vector_direction(net, dir_type, self.vector(), norm=self.norm, ignore=self.ignore, params=self.params)
+        return random_direction(net, dir_type, norm=self.norm, ignore=self.ignore, params=self.params)
 
 
 def make_directions(net: nn.Module, dir_type: str, recipes: list[Recipe], *, same_dir: bool = False) -> list[Direction]:
@@ -141,8 +234,10 @@ def _check_fit(path: str, direction: list[np.ndarray], net: nn.Module, dir_type:
 
 def cosine(a: Direction, b: Direction) -> float:
     """Cosine of the angle between two directions; NaN if one is zero."""
-    dot, aa, bb = (sum(float(torch.vdot(s.double().flatten(), t.double().flatten())) for s, t in zip(p, q, strict=True))
-                   for p, q in ((a, b), (a, a), (b, b)))
+    dot, aa, bb = 0.0, 0.0, 0.0
+    for p, q in zip(a, b, strict=True):
+        p, q = p.double().flatten(), q.double().flatten()
+        dot, aa, bb = dot + float(torch.vdot(p, q)), aa + float(torch.vdot(p, p)), bb + float(torch.vdot(q, q))
     return dot / (aa * bb) ** 0.5 if aa > 0 and bb > 0 else float("nan")
 
 
@@ -156,11 +251,12 @@ def first_negative_variance(net: nn.Module, directions: list[Direction], points:
     Returns:
         the layer's name and its points (m, number of directions), nearest to the centre first; None if there is no such layer.
     """
-    index = {name: i for i, name in enumerate(net.state_dict())}
+    index = {name: i for i, name in enumerate(moving_tensors(net, "states"))}
     for name, layer in net.named_modules():
-        if not isinstance(layer, _BatchNorm) or layer.running_var is None:
+        place = index.get(f"{name}.running_var") if net_tensors.is_norm(layer) else None
+        if place is None or not hasattr(layer, "eps"):
             continue
-        steps = np.stack([direction[index[f"{name}.running_var"]].double().numpy() for direction in directions])
+        steps = np.stack([direction[place].double().numpy() for direction in directions])
         variances = layer.running_var.double().cpu().numpy() + layer.eps + points @ steps
         if (bad := (variances < 0).any(axis=1)).any():
             return name, points[bad][np.argsort(np.linalg.norm(points[bad], axis=1))]
@@ -171,74 +267,31 @@ def first_negative_variance(net: nn.Module, directions: list[Direction], points:
 def moving(net: nn.Module, directions: list[Direction], dir_type: str) -> Iterator[Callable[[tuple[float, ...]], None]]:
     """Within the block, `move((alpha, beta))` puts the net at theta* + alpha x + beta y (1-D: `move((alpha,))`).
 
-    Every move starts from a snapshot of theta*, never from where the net was, and the net ends as it began. Whole numbers
-    (BN's `num_batches_tracked`, which evaluation does not use) stay as they are.
+    Every move starts from a snapshot of theta*, never from where the net was, and the net ends as it began. What is coarser than float32 is added up
+    in float32 and rounded once. Whole numbers (BN's `num_batches_tracked`, which evaluation does not use), and what no direction
+    moves, are left alone.
     """
-    moved = [tensor.is_floating_point() for tensor in moving_tensors(net, dir_type).values()]
-    tensors = list(compress(moving_tensors(net, dir_type).values(), moved))
-    start = [tensor.clone() for tensor in tensors]
-    axes = [[d.to(t.device, t.dtype) for d, t in zip(compress(direction, moved), tensors, strict=True)] for direction in directions]
+    tensors = moving_tensors(net, dir_type).values()
+    moved = [tensor.is_floating_point() and any(d.any() for d in parts) for tensor, *parts in zip(tensors, *directions, strict=True)]
+    tensors = list(compress(tensors, moved))
+    start = [tensor.to(net_tensors.wide(tensor.dtype), copy=True) for tensor in tensors]
+    axes = [[d.to(w.device, w.dtype) for d, w in zip(compress(direction, moved), start, strict=True)] for direction in directions]
+    sums = [tensor if tensor.dtype == w.dtype else torch.empty_like(w) for tensor, w in zip(tensors, start, strict=True)]
+    rounded = [(tensor, w) for tensor, w in zip(tensors, sums, strict=True) if tensor is not w]
 
     @torch.no_grad()
     def move(coordinates: tuple[float, ...]) -> None:
-        torch._foreach_copy_(tensors, start)
+        if not tensors:
+            return
+        torch._foreach_copy_(sums, start)
         for coordinate, axis in zip(coordinates, axes, strict=True):
-            torch._foreach_add_(tensors, axis, alpha=coordinate)
+            torch._foreach_add_(sums, axis, alpha=coordinate)
+        for tensor, value in rounded:
+            tensor.copy_(value)
 
     try:
         yield move
     finally:
         with torch.no_grad():
-            torch._foreach_copy_(tensors, start)
-
-
-def direction_file_name(model_file: str, dir_type: str, *, model_file2: str = "", model_file3: str = "", two_d: bool = False,
-                        xignore: str = "", xnorm: str = "", yignore: str = "", ynorm: str = "", same_dir: bool = False,
-                        idx: int = 0) -> str:
-    """The published program's name for a direction file: beside the checkpoint, and telling what it was made with."""
-    name = _joined_name(model_file, model_file2) if model_file2 else model_file
-    name += f"_{dir_type}" + _flag("xignore", xignore) + _flag("xnorm", xnorm)
-    if two_d and model_file3:
-        name += "_" + _other_name(model_file, model_file3)
-    elif two_d:
-        name += _flag("yignore", yignore) + _flag("ynorm", ynorm) + ("_same_dir" if same_dir else "")
-    return name + (f"_idx={idx}" if idx > 0 else "") + ".h5"
-
-
-def _flag(name: str, value: str) -> str:
-    return f"_{name}={value}" if value else ""
-
-
-def _joined_name(model_file: str, other: str) -> str:
-    if os.path.dirname(model_file) == os.path.dirname(other):
-        return f"{model_file}_{os.path.basename(other)}"
-    folder, name = os.path.split(model_file)
-    return (f"{folder}_{name}" if folder else name) + "_" + _other_name(model_file, other)
-
-
-def _other_name(model_file: str, other: str) -> str:
-    """Name of a second model: its file name, after its folder (below the deepest common one) where that is another.
-
-    Slashes of deeper folders become underscores: the name is that of a file, not of a folder that does not exist.
-    """
-    folder, name = os.path.split(other)
-    if folder == os.path.dirname(model_file):
-        return name
-    common = []
-    for ours, theirs in zip(os.path.dirname(model_file).split("/"), folder.split("/"), strict=False):
-        if ours != theirs:
-            break
-        common.append(ours)
-    below = "_".join(part for part in folder.split("/")[len(common):] if part)
-    return f"{below}_{name}"
-
-
-def surface_file_name(dir_file: str, x: Axis, y: Axis | None, *, raw_data: bool = False, data_split: int = 1,
-                      split_idx: int = 0) -> str:
-    """The published program's name for a surface file; an axis prints as [min,max,number]."""
-    name = f"{dir_file}_[{x[0]},{x[1]},{x[2]}]" + (f"x[{y[0]},{y[1]},{y[2]}]" if y else "")
-    if raw_data:
-        name += "_rawdata"
-    if data_split > 1:
-        name += f"_datasplit={data_split}_splitidx={split_idx}"
-    return name + ".h5"
+            for tensor, value in zip(tensors, start, strict=True):
+                tensor.copy_(value)
