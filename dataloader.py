@@ -8,7 +8,7 @@ import math
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
@@ -66,6 +66,31 @@ class ImageSet:
 
     def to(self, device: torch.device | str) -> "ImageSet":
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+    # What every set of samples can, as `samples.SampleSet` does it:
+
+    @property
+    def device(self) -> torch.device:
+        return self.images.device
+
+    @property
+    def nbytes(self) -> int:
+        return self.images.nbytes + self.labels.nbytes
+
+    def raw_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True)
+
+    def prepared(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        images, labels = batch
+        return self.normalised(images), labels
+
+    def take(self, index: np.ndarray | Tensor) -> "ImageSet":
+        index = torch.as_tensor(index, device=self.device)
+        return replace(self, images=self.images[index], labels=self.labels[index])
+
+    def arrays(self) -> Iterator[np.ndarray]:
+        yield self.images.numpy()
+        yield self.labels.numpy()
 
 
 @cache

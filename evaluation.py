@@ -1,175 +1,240 @@
-"""Loss and accuracy of a net on images held in memory: what is measured at a point of a surface."""
+"""What is measured at a point of a surface: a loss, and what else it tells, of a net on data held in memory."""
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+import bn_statistics
+import losses
+import samples
 from dataloader import ImageSet
 from errors import InputError
 from fused_net import FusedNet
+from losses import Loss, Terms
+from samples import Batch, SampleSet
 
-LOSSES = ("crossentropy", "mse")
+Samples = ImageSet | SampleSet
+
 PRECISIONS = ("fp32", "tf32", "bf16")
 CPU_BATCH_SIZES = (16, 32, 64, 128, 256)
 CUDA_BATCH_SIZES = (256, 512, 1024, 2048, 4096)
 TRIED_IMAGES = 1000  # at most, to see whether a net knows these images
+TRIED_BATCH = 100
 PROBE_REPEATS = 3
 PROBE_SECONDS = 2.0  # after which no larger batch is tried
 CLEARLY_SLOWER = 1.1
 
 
-def quantities(parts: Iterable[str]) -> list[str]:
-    """Names of what an `Evaluator` measures on these parts of the data: `train_loss`, `train_acc` and so on."""
-    return [f"{part}_{value}" for part in parts for value in ("loss", "acc")]
+def quantity_names(measured: dict[str, list[str]], *, errors: bool = False, penalty: bool = False) -> list[str]:
+    """Names in a surface file of what a loss measures on each part of the data: `train_loss`, `train_acc` and so on."""
+    of_parts = [f"{part}_{name}" for part, names in measured.items() for name in names + (["loss_se", "loss_diff_se"] if errors else [])]
+    return of_parts + (["penalty", "train_regularised_loss"] if penalty else [])
 
 
-def sample_losses(name: str, logits: Tensor, labels: Tensor) -> Tensor:
-    """Loss of each sample, differentiable: logits (N, classes), labels (N,) -> (N,).
-
-    `crossentropy` is that of the logits; `mse` is the mean over classes of (softmax(logits) - one-hot label)^2, the two
-    losses of the published program.
-    """
-    if name == "crossentropy":
-        return F.cross_entropy(logits, labels, reduction="none")
-    if name == "mse":
-        one_hot = F.one_hot(labels, logits.shape[1])
-        return (logits.softmax(1) - one_hot).square().mean(1)
-    raise ValueError(f"unknown loss {name!r}; choose from {', '.join(LOSSES)}")
-
-
-@torch.inference_mode()
-def evaluate(net: nn.Module, data: ImageSet, *, loss_name: str = "crossentropy", batch_size: int = 128) -> tuple[float, float]:
-    """Mean loss and accuracy in percent of `net` on all of `data`, in evaluation mode, both on the same device.
+def evaluate(net: nn.Module, data: Samples, *, loss: str | Loss = "crossentropy", batch_size: int = 128) -> tuple[float, ...]:
+    """Mean loss of `net` on all of `data`, and what else the loss measures (accuracy in percent), in evaluation mode, both on the same device.
 
     The net's mode is left as it was.
     """
-    training = net.training
+    loss, training = losses.find(loss), net.training
     net.eval()
     try:
-        return _means(*_sums(net, data, loss_name, batch_size), len(data))
+        with _gradients(loss):
+            sums, weight, *_ = _totals(net, data, loss, batch_size, data.device)
+        return tuple((sums / weight).tolist())
     finally:
         net.train(training)
 
 
-def _sums(forward: Callable[[Tensor], Tensor], data: ImageSet, loss_name: str, batch_size: int) -> tuple[Tensor, Tensor]:
-    """Sum of the losses (float64) and number of images told right (int64), on the device: nothing here waits for it."""
-    loss_sum = torch.zeros((), dtype=torch.float64, device=data.labels.device)
-    correct = torch.zeros((), dtype=torch.int64, device=data.labels.device)
-    for images, labels in _batches(data, batch_size):
-        logits = forward(data.normalised(images))
-        loss_sum += sample_losses(loss_name, logits, labels).sum(dtype=torch.float64)
-        correct += (logits.argmax(1) == labels).sum()
-    return loss_sum, correct
+def _gradients(loss: Loss) -> AbstractContextManager:
+    return torch.enable_grad() if loss.needs_gradients else torch.inference_mode()
 
 
-def _batches(data: ImageSet, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images, not yet normalised, and labels on the labels' device; images that are elsewhere are copied there while the last batch is used."""
-    if not _streamed(data):
-        yield from zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True)
+def _totals(net: Callable, data: Samples, loss: Loss, batch_size: int, device: torch.device, *, keep_samples: bool = False) -> Terms:
+    """The terms of all batches together, on the device: nothing here waits for it. `keep_samples`: with the loss of each sample."""
+    total = None
+    kept: list[Terms] = []
+    for batch in batches(data, batch_size, device):
+        terms = loss.of(net, batch)
+        total = [terms.sums, terms.weight] if total is None else [total[0] + terms.sums, total[1] + terms.weight]
+        if keep_samples:
+            kept.append(terms)
+    if not keep_samples:
+        return Terms(*total)
+    if any(terms.samples is None for terms in kept):
+        return Terms(*total)
+    weights = None if kept[0].sample_weights is None else torch.cat([terms.sample_weights for terms in kept]).double()
+    return Terms(*total, torch.cat([terms.samples.detach() for terms in kept]).double(), weights)
+
+
+def batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:
+    """Batches as net and loss take them, on the device; data that is elsewhere is copied there while the last batch is used."""
+    if data.device == device:
+        yield from map(data.prepared, data.raw_batches(batch_size))
         return
-    copying, computing = torch.cuda.Stream(data.labels.device), torch.cuda.current_stream(data.labels.device)
+    if device.type == "cpu":
+        raise ValueError("data is on a GPU and the net is not")
+    copying, computing = torch.cuda.Stream(device), torch.cuda.current_stream(device)
 
-    def copied(images: Tensor) -> Tensor:
+    def copied(batch: Batch) -> Batch:
         with torch.cuda.stream(copying):
-            return images.contiguous().pin_memory().to(data.labels.device, non_blocking=True)
+            return samples.each(batch, lambda tensor: tensor.contiguous().pin_memory().to(device, non_blocking=True))
 
-    sources, labels = data.images.split(batch_size), data.labels.split(batch_size)
+    sources = list(data.raw_batches(batch_size))
     ahead = copied(sources[0])
     for i in range(len(sources)):
         computing.wait_stream(copying)
-        images = ahead
-        images.record_stream(computing)
+        batch = ahead
+        for tensor in samples.tensors(batch):
+            tensor.record_stream(computing)
         if i + 1 < len(sources):
             ahead = copied(sources[i + 1])
-        yield images, labels[i]
+        yield data.prepared(batch)
 
 
-def _means(loss_sum: Tensor, correct: Tensor, count: int) -> tuple[float, float]:
-    return loss_sum.item() / count, 100.0 * correct.item() / count
+def standard_errors(found: Terms, centre: Tensor) -> list[float]:
+    """Of the mean loss, and of its difference from that of other losses `centre` (N,) of the same samples, from the spread of the samples.
+
+    That of a weighted mean m = sum w l / sum w is sqrt(n / (n - 1) sum w^2 (l - m)^2) / sum w (Cochran 1977, section 6.3); NaN of a single sample.
+    """
+    count = len(found.samples)
+    weights = torch.ones_like(found.samples) if found.sample_weights is None else found.sample_weights
+    errors = []
+    for values in (found.samples, found.samples - centre):
+        mean = (weights * values).sum() / weights.sum()
+        errors.append((weights * (values - mean)).square().sum().mul(count / (count - 1) if count > 1 else torch.nan).sqrt() / weights.sum())
+    return torch.stack(errors).tolist()
 
 
 class Evaluator:
-    """The measure of `plot_surface.py`: named loss and accuracy of one net on one or two sets of images, fast.
+    """The measure of `plot_surface.py`: the named quantities of a loss, of one net on one or two sets of samples, fast.
 
     The net is read at each `measure()`, so it may be moved in between.
 
     Args:
         net: on the device that is to compute.
-        sets: images by part, such as {"train": …, "test": …}; `measure()` returns `train_loss`, `train_acc` and so on.
-        batch_size: images in a forward pass; with None the fastest is found by a short probe.
+        sets: samples by part, such as {"train": …, "test": …}; `measure()` returns `train_loss`, `train_acc` and so on.
+        batch_size: samples in a forward pass; with None the fastest is found by a short probe.
         precision: one of `PRECISIONS`, or "" for what PyTorch does by default.
-        memory: bytes that images may take on a GPU; what is larger stays where it is and is copied there batch by batch.
+        memory: bytes that samples may take on a GPU; what is larger stays where it is and is copied there batch by batch.
             None is half of what is free, divided among the `sharers` of the GPU.
+        weight_decay: W adds `penalty`, W / 2 times the squared norm of all parameters, and `train_regularised_loss`, the sum with the loss.
+        bn_samples: estimate the batch norms' statistics anew from so many training samples at each point; 0 takes them as they are.
+        errors: standard errors of the loss too; `remember_centre()` tells what its difference is from.
         fuse, channels_last, graph: off only to measure what they bring.
     """
 
-    def __init__(self, net: nn.Module, sets: dict[str, ImageSet], *, loss_name: str = "crossentropy", batch_size: int | None = None,
-                 precision: str = "", memory: int | None = None, sharers: int = 1, fuse: bool = True, channels_last: bool = True,
-                 graph: bool = True):
-        device = next(net.parameters()).device
-        if device.type == "cuda":
-            sets = _placed(sets, device, torch.cuda.mem_get_info(device)[0] // 2 // sharers if memory is None else memory)
+    def __init__(self, net: nn.Module, sets: dict[str, Samples], *, loss: str | Loss = "crossentropy", batch_size: int | None = None,
+                 precision: str = "", memory: int | None = None, sharers: int = 1, weight_decay: float = 0.0, bn_samples: int = 0, errors: bool = False,
+                 fuse: bool = True, channels_last: bool = True, graph: bool = True):
+        self._net, self._loss = net, losses.find(loss)
+        self._device = next(net.parameters()).device
+        if self._device.type == "cuda":
+            sets = _placed(sets, self._device, torch.cuda.mem_get_info(self._device)[0] // 2 // sharers if memory is None else memory)
         self._sets = sets
-        self._loss_name = loss_name
-        first = next(iter(sets.values()))
-        self._forward = FusedNet(net, first.normalised(first.images[:2].to(device)), fold=fuse, channels_last=channels_last,
-                                 dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+        low = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._autocast = low if self._loss.needs_gradients and precision == "bf16" else None
+        first = self._first_batch(next(iter(sets.values())))
+
+        def trial(net: nn.Module) -> Tensor:
+            with _gradients(self._loss):
+                return self._loss.probe(net, first)
+        self._fused = FusedNet(net, trial, fold=fuse, channels_last=channels_last, dtype=torch.float32 if self._loss.needs_gradients else low)
+        with _gradients(self._loss):
+            measured = {part: self._loss.quantities(self._fused.module, self._first_batch(data)) for part, data in sets.items()}
+        self.names = quantity_names(measured, errors=errors, penalty=bool(weight_decay))
+        self._forward = self._fused.module if self._loss.needs_gradients else self._fused
+        self._weight_decay, self._errors = weight_decay, errors
+        self._bn_data = sets["train"].take(np.random.RandomState(0).permutation(len(sets["train"]))[:bn_samples]) if bn_samples else None
+        self._centre: dict[str, Tensor] = {}
         self.batch_size = batch_size
-        self._use_graph = graph and device.type == "cuda"
-        self._graphs: dict[str, CapturedSums] = {}
+        self._use_graph = graph and self._device.type == "cuda" and not self._loss.needs_gradients and not errors
+        self._graphs: dict[str, CapturedTotals] = {}
         self._prepared = False
 
     def describe(self) -> str:
         """What was chosen by `prepare()`, in a line."""
-        streamed = [part for part, data in self._sets.items() if _streamed(data)]
-        return (f"batches of {self.batch_size}, {self._forward.folded} batch norms folded"
-                + (f", {' and '.join(streamed)} images copied to the GPU batch by batch" if streamed else "")
+        streamed = [part for part, data in self._sets.items() if data.device != self._device]
+        return (f"batches of {self.batch_size}, {self._fused.folded} batch norms folded"
+                + (f", their statistics estimated anew from {len(self._bn_data)} samples" if self._bn_data else "")
+                + (f", {' and '.join(streamed)} data copied to the GPU batch by batch" if streamed else "")
                 + (", one CUDA graph a point" if self.graphed else ""))
 
     @property
     def graphed(self) -> list[str]:
         """The parts whose evaluation has become one CUDA graph."""
-        return [part for part, sums in self._graphs.items() if sums.captured]
+        return [part for part, totals in self._graphs.items() if totals.captured]
 
-    @torch.inference_mode()
     def prepare(self) -> None:
         """Choose the batch size unless it is given, and capture CUDA graphs; the first `measure()` does it if it is not done."""
         self.batch_size = self.batch_size or self.fastest_batch_size()
-        for part, data in self._sets.items():
-            if self._use_graph and not _streamed(data):
-                self._graphs[part] = CapturedSums(partial(_sums, self._forward, data, self._loss_name, self.batch_size))
+        with _gradients(self._loss):
+            for part, data in self._sets.items():
+                if self._use_graph and data.device == self._device:
+                    self._graphs[part] = CapturedTotals(partial(self._totals, data))
         self._prepared = True
 
-    @torch.inference_mode()
+    def remember_centre(self) -> None:
+        """Take the losses of the samples at the net as it is for those that differences are from."""
+        if self._errors:
+            self._refresh()
+            with _gradients(self._loss):
+                self._centre = {part: self._totals(data).samples.detach() for part, data in self._sets.items()}
+
     def measure(self) -> dict[str, float]:
-        """Loss and accuracy in percent on each set, of the net as it is now."""
+        """All quantities of the net as it is now, by their `names`."""
         if not self._prepared:
             self.prepare()
-        self._forward.refresh()
-        sums = {part: self._sum(part, data) for part, data in self._sets.items()}
-        means = [value for part, data in self._sets.items() for value in _means(*sums[part], len(data))]
-        return dict(zip(quantities(self._sets), means, strict=True))
+        if self._errors and not self._centre:
+            self.remember_centre()
+        self._refresh()
+        with _gradients(self._loss):
+            totals = {part: self._graphs[part]() if part in self._graphs else self._totals(data) for part, data in self._sets.items()}
+            values = [value for part, found in totals.items() for value in self._values(part, found)]
+        if self._weight_decay:
+            penalty = self.penalty()
+            values += [penalty, values[0] + penalty]
+        return dict(zip(self.names, values, strict=True))
 
-    def _sum(self, part: str, data: ImageSet) -> tuple[Tensor, Tensor]:
-        if part in self._graphs:
-            return self._graphs[part]()
-        return _sums(self._forward, data, self._loss_name, self.batch_size)
+    def _values(self, part: str, found: Terms) -> list[float]:
+        names = [name.removeprefix(f"{part}_") for name in self.names if name.startswith(f"{part}_")]
+        means = self._loss.finish(dict(zip(names, (found.sums / found.weight).tolist(), strict=False)))
+        return list(means.values()) + (standard_errors(found, self._centre[part]) if self._errors else [])
 
-    @torch.inference_mode()
+    @torch.no_grad()
+    def penalty(self) -> float:
+        """W / 2 times the squared norm of all parameters of the net as it is now."""
+        return self._weight_decay / 2 * float(sum(parameter.double().square().sum() for parameter in self._net.parameters()))
+
+    def _refresh(self) -> None:
+        """Let the copy follow the net."""
+        if self._bn_data:
+            size = -(-len(self._bn_data) // -(-len(self._bn_data) // bn_statistics.BATCH_SIZE))  # batches of about one size
+            with torch.enable_grad() if self._loss.needs_gradients else torch.no_grad():
+                bn_statistics.recompute(self._net, batches(self._bn_data, size, self._device), self._loss.probe)
+        self._fused.refresh()
+
+    def _totals(self, data: Samples) -> Terms:
+        with torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None):
+            return _totals(self._forward, data, self._loss, self.batch_size, self._device, keep_samples=self._errors)
+
+    def _first_batch(self, data: Samples) -> Batch:
+        return next(batches(data.take(np.arange(min(2, len(data)))), 2, self._device))
+
     def fastest_batch_size(self) -> int:
-        """The batch size of the least time an image, tried upwards until a larger one is clearly slower or takes too much memory."""
+        """The batch size of the least time a sample, tried upwards until a larger one is clearly slower or takes too much memory."""
         data = max(self._sets.values(), key=len)
-        sizes = CUDA_BATCH_SIZES if data.labels.is_cuda else CPU_BATCH_SIZES  # on a CPU the caches decide
+        sizes = CUDA_BATCH_SIZES if self._device.type == "cuda" else CPU_BATCH_SIZES  # on a CPU the caches decide
         times: dict[int, float] = {}
         begin = time.perf_counter()
         for size in sizes:
-            images = replace(data, images=data.images[:size], labels=data.labels[:size])
+            tried = data.take(np.arange(min(size, len(data))))
             try:
-                times[size] = min(self._seconds(images) for _ in range(1 + PROBE_REPEATS)) / len(images)  # the first is slow
+                times[size] = min(self._seconds(tried) for _ in range(1 + PROBE_REPEATS)) / len(tried)  # the first is slow
             except torch.OutOfMemoryError:
                 if not times:
                     raise
@@ -178,44 +243,41 @@ class Evaluator:
                 break
         return min(times, key=times.get)
 
-    def _seconds(self, images: ImageSet) -> float:
+    def _seconds(self, data: Samples) -> float:
         begin = time.perf_counter()
-        _means(*_sums(self._forward, images, self._loss_name, len(images)), len(images))
+        with _gradients(self._loss):
+            _totals(self._forward, data, self._loss, len(data), self._device).sums.tolist()
         return time.perf_counter() - begin
 
 
-def _placed(sets: dict[str, ImageSet], device: torch.device, memory: int) -> dict[str, ImageSet]:
-    """The sets with labels, and as many images as `memory` bytes hold, on the device."""
+def _placed(sets: dict[str, Samples], device: torch.device, memory: int) -> dict[str, Samples]:
+    """The sets, as many as `memory` bytes hold on the device."""
     placed = {}
     for part, data in sets.items():
-        fits = data.images.nbytes <= memory
-        memory -= data.images.nbytes if fits else 0
-        placed[part] = data.to(device) if fits else replace(data, labels=data.labels.to(device))
+        fits = data.nbytes <= memory
+        memory -= data.nbytes if fits else 0
+        placed[part] = data.to(device) if fits else data
     return placed
 
 
-def _streamed(data: ImageSet) -> bool:
-    return data.images.device != data.labels.device
-
-
-class CapturedSums:
+class CapturedTotals:
     """A point's whole evaluation as one CUDA graph: a launch for each point instead of one for each layer and batch.
 
-    The tensors that it reads (the fused net's and the images) stay where they are, so a replay sees the moved net. Where
+    The tensors that it reads (the fused net's and the data's) stay where they are, so a replay sees the moved net. Where
     capturing fails (a net that waits for the device, say), it is run without a graph.
     """
 
-    def __init__(self, sums: Callable[[], tuple[Tensor, Tensor]]):
-        self._sums = sums
+    def __init__(self, totals: Callable[[], Terms]):
+        self._totals = totals
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # libraries choose their algorithms in a first run, which cannot be captured
-            sums()
+            totals()
         torch.cuda.current_stream().wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(self._graph):
-                self._results = sums()
+                self._results = totals()
         except RuntimeError:
             self._graph = None
             torch.cuda.synchronize()
@@ -224,9 +286,9 @@ class CapturedSums:
     def captured(self) -> bool:
         return self._graph is not None
 
-    def __call__(self) -> tuple[Tensor, Tensor]:
+    def __call__(self) -> Terms:
         if self._graph is None:
-            return self._sums()
+            return self._totals()
         self._graph.replay()
         return self._results
 
@@ -239,25 +301,68 @@ def set_precision(precision: str, device: torch.device) -> None:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
 
-def check_images(net: nn.Module, data: ImageSet, model: str) -> None:
-    """Raise `InputError` if `net` (named `model`) does not take these images, or has fewer outputs than they have classes."""
+def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[str]:
+    """The names of the quantities of this loss, tried on a sample or two. Raises `InputError` if `net` (named `model`) does not take the data.
+
+    Also if it has fewer outputs than images have classes.
+    """
+    batch = data.prepared(next(data.take(np.arange(min(2, len(data)))).raw_batches(2)))
+    net.eval()
+    if isinstance(data, ImageSet) and isinstance(loss, losses.BuiltIn):
+        _check_images(net, data, batch, model)
+    try:
+        with _gradients(loss):
+            return loss.quantities(net, batch)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the net's own code meets
+        shapes = ", ".join(f"{name + ' ' if isinstance(batch, dict) else ''}{list(tensor.shape)}" for name, tensor in
+                           (batch.items() if isinstance(batch, dict) else enumerate(batch)))
+        raise InputError(f"{model} does not take a batch of the data, of shapes {shapes} ({type(error).__name__}: {_first_line(error)}); give data of the form "
+                         "that the net takes, or a loss of your own that calls it") from error
+
+
+def _check_images(net: nn.Module, data: ImageSet, batch: Batch, model: str) -> None:
     try:
         with torch.inference_mode():
-            classes = net.eval()(data.batch(slice(0, 1))).shape[1]
-    except RuntimeError as error:
+            outputs = net(batch[0])
+    except Exception as error:  # whatever the net's own code meets
         shape = "x".join(map(str, data.images.shape[1:]))
-        raise InputError(f"{model} does not take images of shape {shape} ({str(error).splitlines()[0]}); the built-in nets take 3x32x32") from error
-    if data.num_classes > classes:
-        raise InputError(f"the data has {data.num_classes} classes and {model} tells {classes} apart; give data with at most {classes}")
+        raise InputError(f"{model} does not take images of shape {shape} ({_first_line(error)}); the built-in nets take 3x32x32") from error
+    if isinstance(outputs, Tensor) and outputs.dim() == 2 and data.num_classes > outputs.shape[1]:
+        raise InputError(f"the data has {data.num_classes} classes and {model} tells {outputs.shape[1]} apart; give data with at most {outputs.shape[1]}")
 
 
-def far_below(net: nn.Module, data: ImageSet, recorded: float) -> float | None:
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) -> None:
+    """Raise `InputError` if the loss does not tell that of each sample, which standard errors need."""
+    data = next(iter(sets.values()))
+    with _gradients(loss):
+        if loss.of(net, data.prepared(next(data.raw_batches(2)))).samples is None:
+            raise InputError(f"--errors needs the loss of each sample, which --loss_name {loss.name} does not tell; let it return (mean, weight, "
+                             "{'samples': losses})")
+
+
+def estimate(net: nn.Module, data: Samples, loss: Loss) -> tuple[float, float | None]:
+    """The mean loss of the net on some of the data, on the net's device, and the standard error that all of it would have; None where the loss does not tell."""
+    tried = data.take(np.linspace(0, len(data) - 1, min(len(data), TRIED_IMAGES)).astype(int))
+    device = next(net.parameters()).device
+    net.eval()
+    with _gradients(loss):
+        found = _totals(net, tried, loss, TRIED_BATCH, device, keep_samples=True)
+    mean = float(found.sums[0] / found.weight)
+    return mean, None if found.samples is None else standard_errors(found, found.samples)[0] * (len(tried) / len(data)) ** 0.5
+
+
+def far_below(net: nn.Module, data: Samples, recorded: float) -> float | None:
     """The accuracy in percent of `net` on some of the images, if it is far below the recorded one; None if it is not.
 
     Far is more than 5 points, and more than three standard errors of the images that are tried.
     """
     step = -(-len(data) // TRIED_IMAGES)  # spread over the set: a folder's images are sorted by class
-    device = next(net.parameters()).device
-    tried = replace(data, images=data.images[::step], labels=data.labels[::step]).to(device)
+    tried = data.take(np.arange(0, len(data), step)).to(next(net.parameters()).device)
     _, accuracy = evaluate(net, tried)
     return accuracy if recorded - accuracy > max(5.0, 3 * 50 / len(tried) ** 0.5) else None

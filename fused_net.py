@@ -8,6 +8,7 @@ The fused net is a copy with tensors of its own, which `refresh` computes from t
 """
 import copy
 from collections import Counter
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, fx, nn
@@ -22,18 +23,20 @@ class FusedNet:
 
     Args:
         net: in evaluation mode. If torch.fx cannot trace it, or the trace is another function, it is copied unfused.
-        trial: a small batch as the net takes it, on the net's device, on which copy and net must agree.
-        dtype: what the copy computes in; logits come out as float32, and batch norms that are left stay in float32.
+        trial: what it makes of a net, in numbers, must be the same of copy and net; for example the outputs for a small batch.
+        dtype: what the copy computes in; outputs come out as float32, and batch norms that are left stay in float32.
         channels_last: the copy's memory layout for images and convolutions.
         fold: off copies the net as it is, to measure what folding brings.
     """
 
-    def __init__(self, net: nn.Module, trial: Tensor, *, dtype: torch.dtype = torch.float32, channels_last: bool = False,
+    def __init__(self, net: nn.Module, trial: Callable[[nn.Module], Tensor], *, dtype: torch.dtype = torch.float32, channels_last: bool = False,
                  fold: bool = True):
         self._dtype = dtype
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         if not fold or not self._adopt(net, *_fold(net)) or not self._agrees(net, trial):
-            self._adopt(net, copy.deepcopy(net), [])
+            self._adopt(net, _copied(net), [])
+        if self._copy is net:
+            return
         for module in self._copy.modules():
             if not isinstance(module, _BatchNorm):
                 for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
@@ -59,13 +62,27 @@ class FusedNet:
         if self._targets:
             torch._foreach_copy_(self._targets, self._sources)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Logits, float32, of normalised images."""
-        return self._copy(images.to(self._dtype, memory_format=self._layout)).float()
+    @property
+    def module(self) -> nn.Module:
+        """The copy itself, for code that does more with a net than to call it."""
+        return self._copy
+
+    def __call__(self, *inputs: Tensor, **named: Tensor) -> object:
+        """The net's outputs; a tensor comes out as float32."""
+        outputs = self._copy(*map(self._fit, inputs), **{name: self._fit(tensor) for name, tensor in named.items()})
+        return outputs.float() if isinstance(outputs, Tensor) else outputs
+
+    def _fit(self, tensor: Tensor) -> Tensor:
+        if not tensor.is_floating_point() or self._dtype is torch.float32 and tensor.dim() != 4:
+            return tensor
+        return tensor.to(self._dtype, memory_format=self._layout if tensor.dim() == 4 else torch.preserve_format)
 
     def _adopt(self, net: nn.Module, fused: nn.Module | None, pairs: list[tuple[nn.Module, nn.Module, str]]) -> bool:
         if fused is None:
             return False
+        if fused is net:
+            self._copy, self._pairs, self._sources, self._targets = net, [], [], []
+            return True
         self._copy = fused.eval().requires_grad_(False)
         self._pairs = [(layer, norm, fused.get_submodule(name)) for layer, norm, name in pairs]
         computed = {id(tensor) for _, _, layer in self._pairs for tensor in layer.parameters()}
@@ -74,12 +91,23 @@ class FusedNet:
         self._sources, self._targets = [own[name].detach() for name in shared], [ours[name] for name in shared]
         return True
 
-    def _agrees(self, net: nn.Module, trial: Tensor) -> bool:
+    def _agrees(self, net: nn.Module, trial: Callable[[nn.Module], Tensor]) -> bool:
         self.refresh()
-        with torch.inference_mode():
-            expected, found = net(trial), self._copy(trial)
+        expected = trial(net)
+        try:
+            found = trial(self._copy)
+        except Exception:  # a trace lacks what the net's class has, and a loss may use that
+            return False
         tolerance = AGREEMENT * expected.abs().max()
         return found.shape == expected.shape and bool((found - expected).abs().max() <= tolerance)
+
+
+def _copied(net: nn.Module) -> nn.Module:
+    """A copy, or the net itself where it cannot be copied: a tensor that was computed and kept (old weight norms) cannot."""
+    try:
+        return copy.deepcopy(net)
+    except Exception:  # whatever a module of the user's holds
+        return net
 
 
 def _named_tensors(module: nn.Module) -> dict[str, Tensor]:

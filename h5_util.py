@@ -4,6 +4,7 @@ A file is written whole under another name and then renamed over the old one, so
 disk opens, and a reader may look at any moment. That also makes HDF5's own locks needless, which fail on some network disks.
 """
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -188,8 +189,14 @@ class Surface:
         row, column = divmod(index, len(self.x))
         return (float(self.x[column]),) if self.y is None else (float(self.x[column]), float(self.y[row]))
 
+    def points(self) -> np.ndarray:
+        """Coordinates (n, dimensions) of all points, in C order."""
+        return np.array([self.point(i) for i in range(math.prod(self.shape))])
+
     def save(self) -> None:
-        """Write all of it to `path`, in one step. Datasets of an earlier file that are not ours are kept."""
+        """Write all of it to `path`, in one step, unless that is empty. Datasets of an earlier file that are not ours are kept."""
+        if not self.path:
+            return
         with _replacing(self.path) as file:
             if os.path.exists(self.path):
                 with h5py.File(self.path, "r", locking=False) as old:
@@ -290,7 +297,8 @@ class Projection:
     """The path of a training on a plane: one value a checkpoint of x and y, and of what else the file knows, which that of the published program does not.
 
     epochs: of the checkpoints. distance: from the plane, as a part of that from the last checkpoint; NaN for the last. lr_drops: epochs whose
-    learning rate is below that of the one before. shares (2,): of the variance of the checkpoints, along x and y.
+    learning rate is below that of the one before. shares (2,): of the variance of the checkpoints, along x and y. true_loss, projected_loss: of each
+    checkpoint, and of the net at its place on the plane; NaN where not measured.
     """
 
     path: str
@@ -300,10 +308,13 @@ class Projection:
     distance: np.ndarray | None = None
     lr_drops: np.ndarray | None = None
     shares: np.ndarray | None = None
+    true_loss: np.ndarray | None = None
+    projected_loss: np.ndarray | None = None
     made_with: dict[str, str] = field(default_factory=dict)
 
 
-PROJECTED = ("epochs", "distance", "lr_drops", "shares")
+OF_EACH_CHECKPOINT = ("epochs", "distance", "true_loss", "projected_loss")
+PROJECTED = (*OF_EACH_CHECKPOINT, "lr_drops", "shares")
 
 
 def write_projection(projection: Projection) -> None:
@@ -323,7 +334,7 @@ def read_whole_projection(path: str) -> Projection:
         more = {name: np.asarray(_array(path, file[name]), float) for name in PROJECTED if name in file}
         made_with = _json(path, file, "made_with", {})
     for name, values in more.items():
-        if values.ndim != 1 or name in ("epochs", "distance") and values.shape != x.shape or name == "shares" and values.shape != (2,):
+        if values.ndim != 1 or name in OF_EACH_CHECKPOINT and values.shape != x.shape or name == "shares" and values.shape != (2,):
             raise InputError(f"{path!r} is damaged: {name!r} has shape {values.shape} where there are {x.size} checkpoints")
     return Projection(path, x, y, **more, made_with=made_with)
 

@@ -20,9 +20,12 @@ from torch.autograd import grad
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
-from dataloader import ImageSet
+import losses
+import samples
 from errors import InputError
-from evaluation import LOSSES, sample_losses
+from evaluation import Samples, batches
+from losses import BuiltIn, Loss
+from samples import Batch
 
 KINDS = ("hessian", "gauss_newton", "fisher")
 BATCH_SIZE = 128
@@ -35,9 +38,9 @@ ROUNDING = 10  # machine epsilons, relative to the matrix: a vector that short i
 
 
 class Curvature:
-    """A symmetric matrix of the mean loss L = 1/N sum_i l(f(x_i), y_i) over all N images, known by its products.
+    """A symmetric matrix of the mean loss L = 1/N sum_i l(f(x_i), y_i) over all N samples, known by its products.
 
-    With logits f, J_i their derivative and g_i that of the loss of image i by the parameters, the kinds are
+    With outputs f, J_i their derivative and g_i that of the loss of sample i by the parameters, the kinds are
 
         hessian         1/N sum_i  d^2 l_i / d theta^2
         gauss_newton    1/N sum_i  J_i^T (d^2 l_i / d f^2) J_i     (Schraudolph 2002; Martens, arXiv 1412.1193)
@@ -48,23 +51,25 @@ class Curvature:
 
     Args:
         net: on the device that is to compute.
-        data: on any device; batches are copied to the net's.
-        batch_size: images that are in memory at a time; the matrix does not depend on it.
+        data: on the net's device, or on the CPU; then batches are copied.
+        loss: one of `losses.LOSSES`, or for `hessian` any; of weighted samples the mean is weighted.
+        batch_size: samples that are in memory at a time; the matrix does not depend on it.
         all_parameters: biases and batch norms' weights too, rather than only parameters of more than one dimension, as published.
 
-    Raises `InputError` if there is no such parameter.
+    Raises `InputError` if there is no such parameter, and for other kinds than `hessian` of a loss that is the user's function.
     """
 
-    def __init__(self, net: nn.Module, data: ImageSet, *, kind: str = "hessian", loss_name: str = "crossentropy", batch_size: int = BATCH_SIZE,
+    def __init__(self, net: nn.Module, data: Samples, *, kind: str = "hessian", loss: str | Loss = "crossentropy", batch_size: int = BATCH_SIZE,
                  all_parameters: bool = False):
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}")
-        if loss_name not in LOSSES:
-            raise ValueError(f"unknown loss {loss_name!r}; choose from {', '.join(LOSSES)}")
+        self._loss = losses.find(loss)
+        if kind != "hessian" and not isinstance(self._loss, BuiltIn):
+            raise InputError(f"--kind {kind} needs the net's outputs, which --loss_name {self._loss.name} does not tell; take --kind hessian, or a built-in loss")
         chosen = {name: tensor for name, tensor in net.named_parameters() if all_parameters or tensor.dim() > 1}
         if not chosen:
             raise InputError("the net has no parameter of more than one dimension; ask for all parameters")
-        self._net, self._data, self._loss_name, self._batch_size = net, data, loss_name, batch_size
+        self._net, self._data, self._batch_size = net, data, batch_size
         self._batch_products = self._hessian_products if kind == "hessian" else partial(self._outer_products, kind)
         self._parameters = list(chosen.values())
         self.names = tuple(chosen)
@@ -80,43 +85,56 @@ class Curvature:
         """
         rows = vectors.unsqueeze(0) if vectors.dim() == 1 else vectors
         tensors = [self.split(row) for row in rows]
-        total = torch.zeros_like(rows)
+        total, weight = torch.zeros_like(rows), 0
         sums = [self.split(row) for row in total]
         with _at_rest(self._net, self._parameters), torch.enable_grad():
-            for start in range(0, len(self._data), self._batch_size):
-                index = slice(start, start + self._batch_size)
-                images = self._data.normalised(self._data.images[index].to(self.device)).to(self.dtype)
-                if images.dim() == 4:
-                    images = images.contiguous(memory_format=torch.channels_last)  # convolutions take a sixth less time on a CPU
-                for row, product in zip(sums, self._batch_products(images, self._data.labels[index].to(self.device), tensors), strict=True):
+            for batch in batches(self._data, self._batch_size, self.device):
+                count, products = self._batch_products(samples.each(batch, self._fit), tensors)
+                weight += count
+                for row, product in zip(sums, products, strict=True):
                     torch._foreach_add_(row, product)
-        return total.div_(len(self._data)).view_as(vectors)
+        return total.div_(weight).view_as(vectors)
+
+    def _fit(self, tensor: Tensor) -> Tensor:
+        """In the parameters' precision; images so that convolutions take a sixth less time on a CPU."""
+        if not tensor.is_floating_point():
+            return tensor
+        return tensor.to(self.dtype, memory_format=torch.channels_last if tensor.dim() == 4 else torch.preserve_format)
 
     def split(self, vector: Tensor) -> list[Tensor]:
         """Views of a vector (n,) in the shapes of the parameters."""
         return [part.view_as(tensor) for part, tensor in zip(vector.split(self.sizes), self._parameters, strict=True)]
 
-    def _hessian_products(self, images: Tensor, labels: Tensor, vectors: list[list[Tensor]]) -> Iterator[list[Tensor]]:
-        loss = sample_losses(self._loss_name, self._net(images), labels).sum()
-        gradient = self._backward(loss, None, create_graph=True)
+    def _hessian_products(self, batch: Batch, vectors: list[list[Tensor]]) -> tuple[Tensor, Iterator[list[Tensor]]]:
+        """The weight of the batch, and the products of its sum with each vector."""
+        terms = self._loss.of(self._net, batch)
+        gradient = self._backward(terms.sums[0].to(self.dtype), None, create_graph=True)
         varying = [i for i, part in enumerate(gradient) if part.requires_grad]
-        for left, vector in _countdown(vectors):
-            yield self._backward([gradient[i] for i in varying], [vector[i] for i in varying], retain_graph=left > 0)
 
-    def _outer_products(self, kind: str, images: Tensor, labels: Tensor, vectors: list[list[Tensor]]) -> Iterator[list[Tensor]]:
-        """J^T M J v of outputs with derivative J: logits and the loss's Hessian M, or each image's loss and M = 1.
+        def products() -> Iterator[list[Tensor]]:
+            for left, vector in _countdown(vectors):
+                yield self._backward([gradient[i] for i in varying], [vector[i] for i in varying], retain_graph=left > 0)
+        return terms.weight.detach(), products()
+
+    def _outer_products(self, kind: str, batch: Batch, vectors: list[list[Tensor]]) -> tuple[Tensor, Iterator[list[Tensor]]]:
+        """Likewise J^T M J v of outputs with derivative J: logits and the loss's Hessian M, or each sample's loss and M = 1.
 
         J v is the derivative of J^T u by u, so it takes reverse mode alone.
         """
-        outputs, middle = self._net(images), partial(_loss_curvature, self._loss_name, labels)
+        outputs = self._loss.outputs(self._net, batch)
+        terms, middle = self._loss.of_outputs(outputs, batch), partial(self._loss_curvature, batch)
         if kind == "fisher":
-            outputs, middle = sample_losses(self._loss_name, outputs, labels), None
+            weights = 1 if terms.sample_weights is None else terms.sample_weights.sqrt()
+            outputs, middle = terms.samples * weights, None
         seed = torch.ones_like(outputs, requires_grad=True)
         pulled = self._backward(outputs, seed, create_graph=True)
         varying = [i for i, part in enumerate(pulled) if part.requires_grad]
-        for left, vector in _countdown(vectors):
-            pushed = grad([pulled[i] for i in varying], seed, [vector[i] for i in varying], retain_graph=True)[0] if varying else torch.zeros_like(outputs)
-            yield self._backward(outputs, middle(outputs, pushed) if middle else pushed, retain_graph=left > 0)
+
+        def products() -> Iterator[list[Tensor]]:
+            for left, vector in _countdown(vectors):
+                pushed = grad([pulled[i] for i in varying], seed, [vector[i] for i in varying], retain_graph=True)[0] if varying else torch.zeros_like(outputs)
+                yield self._backward(outputs, middle(outputs, pushed) if middle else pushed, retain_graph=left > 0)
+        return terms.weight.detach(), products()
 
     def _backward(self, outputs: Tensor | list[Tensor], seeds: Tensor | list[Tensor] | None, **graph: bool) -> list[Tensor]:
         """Derivative of seeds . outputs by the parameters; zero where there is none."""
@@ -129,13 +147,6 @@ class Curvature:
 def _countdown(vectors: list[list[Tensor]]) -> Iterator[tuple[int, list[Tensor]]]:
     """Each vector with how many come after it: while any does, the graph is kept."""
     return ((len(vectors) - 1 - i, vector) for i, vector in enumerate(vectors))
-
-
-def _loss_curvature(loss_name: str, labels: Tensor, logits: Tensor, tangents: Tensor) -> Tensor:
-    """(d^2 l_i / d f^2) t_i for each image i: (N, classes) -> (N, classes)."""
-    logits = logits.detach().requires_grad_()
-    gradient, = grad(sample_losses(loss_name, logits, labels).sum(), logits, create_graph=True)
-    return grad(gradient, logits, tangents)[0]
 
 
 @contextmanager
@@ -321,13 +332,13 @@ def _measured(matrix: Curvature, vectors: Tensor, *, scale: float, tolerance: fl
             for value, residual, vector in zip(values.tolist(), residuals.tolist(), vectors, strict=True)]
 
 
-def extreme_eigenvalues(net: nn.Module, data: ImageSet, *, loss_name: str = "crossentropy", batch_size: int = BATCH_SIZE, tolerance: float = TOLERANCE,
+def extreme_eigenvalues(net: nn.Module, data: Samples, *, loss: str | Loss = "crossentropy", batch_size: int = BATCH_SIZE, tolerance: float = TOLERANCE,
                         most_products: int = MOST_PRODUCTS, all_parameters: bool = False, seed: int = 0) -> tuple[Eigen, Eigen]:
     """The smallest and the largest eigenvalue of the Hessian of the mean loss at the net as it is now: what the paper's convexity maps show.
 
     The published program's are these times its number of batches; the ratio is the same. The start vector is that of the `seed` at every
     call, so a value does not depend on what was measured before.
     """
-    curvature = Curvature(net, data, loss_name=loss_name, batch_size=batch_size, all_parameters=all_parameters)
+    curvature = Curvature(net, data, loss=loss, batch_size=batch_size, all_parameters=all_parameters)
     (low,), (high,) = eigenvalues(curvature, tolerance=tolerance, most_products=most_products, seed=seed)
     return low, high

@@ -8,7 +8,6 @@ All are of the mean loss over the training images chosen, with the net in evalua
 unless --all_parameters is given. Each number stands beside its residual or standard error. The figure of the density is
 `<model_file>_hessian_density.pdf`.
 """
-import argparse
 import json
 import math
 import sys
@@ -17,14 +16,16 @@ from dataclasses import asdict, is_dataclass
 import numpy as np
 import torch
 
-import dataloader
 import figures
+import losses
 import model_loader
 import options
+import shared_images
 from command_line import Parser, add_format_option, sentence
 from errors import InputError
-from evaluation import check_images, set_precision
-from hess_vec_prod import BATCH_SIZE, KINDS, MOST_PRODUCTS, TOLERANCE, Curvature, Eigen, eigenvalues
+from evaluation import check_data, set_precision
+from hess_vec_prod import BATCH_SIZE, KINDS, Curvature, Eigen, eigenvalues
+from mpi4pytorch import Serial
 from spectrum import DENSITY_PROBES, MOST_PROBES, STEPS, TRACE_TOLERANCE, Density, Trace, spectral_density, trace
 from whole_file import replacing
 
@@ -44,13 +45,15 @@ def main(argv: list[str] | None = None) -> None:
         set_precision("fp32", device)  # TF32 is too coarse for second derivatives
         torch.manual_seed(args.seed)
         file = model_loader.find(args.model_folder, args.model_file)
-        net = model_loader.load(args.model, file, unsafe_pickle=args.unsafe_pickle).to(device)
-        data = dataloader.load(args.dataset, "train", datapath=args.datapath, raw_data=args.raw_data, mean=args.mean, std=args.std, threads=args.threads,
-                               npz_file=args.trainloader, labels_file=args.train_labels, data_split=args.data_split, split_idx=args.split_idx)
-        data = data.to(device)
-        check_images(net, data, args.model)
-        matrix = Curvature(net, data, kind=args.kind, loss_name=args.loss_name, batch_size=args.batch_size, all_parameters=args.all_parameters)
-        print(f"{NAMES[args.kind]} at {file or 'random weights'}: mean loss over {len(data)} images, {matrix.dimension} parameters in {len(matrix.names)} tensors")
+        net = model_loader.load(args.model, file, model_args=model_loader.parse_model_args(args.model_args), state_key=args.state_key, unsafe_pickle=args.unsafe_pickle)
+        net = net.to(device)
+        data = shared_images.load_parts(Serial(), args.dataset, args.datapath, test_set=False, npz_files={"train": args.trainloader, "test": ""},
+                                        labels_file=args.train_labels, data_split=args.data_split, split_idx=args.split_idx, raw_data=args.raw_data,
+                                        mean=args.mean, std=args.std, threads=args.threads)["train"].to(device)
+        loss = losses.find(args.loss_name)
+        check_data(net, data, loss, args.model)
+        matrix = Curvature(net, data, kind=args.kind, loss=loss, batch_size=args.batch_size, all_parameters=args.all_parameters)
+        print(f"{NAMES[args.kind]} at {file or 'random weights'}: mean loss over {len(data)} samples, {matrix.dimension} parameters in {len(matrix.names)} tensors")
         found: dict[str, object] = {}
         if "eigenvalues" in args.only:
             smallest, largest = found["eigenvalues"] = eigenvalues(matrix, smallest=args.bottom, largest=args.top, tolerance=args.tolerance,
@@ -66,21 +69,18 @@ def main(argv: list[str] | None = None) -> None:
             known = [eigen.value for side in found.get("eigenvalues", ()) for eigen in side]
             plot_density(density, f"{file or args.model}_{args.kind}_density", name=NAMES[args.kind], count=matrix.dimension, known=known, formats=args.format)
         if args.json:
-            write_json(args.json, {"kind": args.kind, "images": len(data), "parameters": dict(zip(matrix.names, matrix.sizes, strict=True)), **found})
+            write_json(args.json, {"kind": args.kind, "samples": len(data), "parameters": dict(zip(matrix.names, matrix.sizes, strict=True)), **found})
 
 
 def argument_parser() -> Parser:
     parser = Parser("Curvature of the loss at a checkpoint: extreme eigenvalues, trace and density of the eigenvalues of the Hessian.")
     group = parser.add_argument_group("curvature")
     group.add_argument("--kind", choices=KINDS, default="hessian", help="(default: hessian)")
-    group.add_argument("--all_parameters", action="store_true", help="biases and batch norms' weights too (default: parameters of more than one dimension)")
+    options.add_lanczos(group)
     group.add_argument("--only", nargs="+", choices=QUANTITIES, default=QUANTITIES, help="what is computed (default: all)")
     group.add_argument("--top", type=options.positive, default=1, metavar="K", help="this many of the largest eigenvalues (default: 1)")
     group.add_argument("--bottom", type=options.positive, default=1, metavar="K", help="this many of the smallest eigenvalues (default: 1)")
-    group.add_argument("--tolerance", type=tolerance, default=TOLERANCE, help=f"residual of an eigenvalue, relative to it (default: {TOLERANCE:g})")
-    group.add_argument("--most_products", type=options.positive, default=MOST_PRODUCTS, metavar="N", help="products with the matrix that the eigenvalues may "
-                       f"take (default: {MOST_PRODUCTS})")
-    group.add_argument("--trace_tolerance", type=tolerance, default=TRACE_TOLERANCE, help="standard error of the trace, relative to it (default: "
+    group.add_argument("--trace_tolerance", type=options.share, default=TRACE_TOLERANCE, help="standard error of the trace, relative to it (default: "
                        f"{TRACE_TOLERANCE:g})")
     group.add_argument("--probes", type=options.positive, default=MOST_PROBES, metavar="N", help="random vectors that the trace may take (default: "
                        f"{MOST_PROBES})")
@@ -98,17 +98,6 @@ def argument_parser() -> Parser:
     group.add_argument("--json", default="", metavar="FILE", help="write all numbers to this file")
     add_format_option(group)
     return parser
-
-
-def tolerance(text: str) -> float:
-    """A number above 0 and below 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and below 1, such as 0.001")
-    return value
 
 
 def not_converged(converged: bool) -> str:

@@ -1,14 +1,23 @@
 """Command-line options that several scripts share, each declared once."""
 import argparse
 import math
+from collections.abc import Callable, Iterable
 
+import own_code
 from cifar10.models import MODELS
 from command_line import finite
 from dataloader import DATASETS
-from evaluation import LOSSES, PRECISIONS
-from net_plotter import DIRECTION_TYPES, IGNORES, NORMS, Axis
+from evaluation import PRECISIONS
+from file_names import Axis
+from hess_vec_prod import MOST_PRODUCTS, TOLERANCE
+from losses import LOSSES
+from net_plotter import IGNORES, NORMS
+from net_tensors import DIRECTION_TYPES
 from range_probe import RISE, Auto
 from scheduler import ORDERS, SCHEDULES
+
+DIRECTIONS = ("random", "hessian")
+BN_SAMPLES = 1000
 
 
 def axis(text: str) -> Axis | Auto:
@@ -48,6 +57,17 @@ def factor(text: str) -> float:
         value = 0.0
     if not 1 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 1, such as 10")
+    return value
+
+
+def share(text: str) -> float:
+    """A number above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and below 1, such as 0.001")
     return value
 
 
@@ -91,6 +111,33 @@ def channel_values(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number, or numbers with commas, such as 0.5,0.5,0.5") from None
 
 
+def bn_samples(text: str) -> int:
+    """`stored`, which is 0, or `recompute` or `recompute:N`."""
+    word, _, number = text.partition(":")
+    if text == "stored":
+        return 0
+    if word != "recompute" or ":" in text and (not number.isdigit() or int(number) < 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is not stored, recompute or recompute:N with a number of samples, such as recompute:2000")
+    return int(number or BN_SAMPLES)
+
+
+def not_negative_number(text: str) -> float:
+    """A finite number of at least 0."""
+    value = finite(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return value
+
+
+def known_or_own(what: str, known: Iterable[str]) -> Callable[[str], str]:
+    """One of the known names, or FILE.py:FUNCTION or package.module:function."""
+    def check(text: str) -> str:
+        if text not in known and not own_code.is_own(text):
+            raise argparse.ArgumentTypeError(f"there is no {what} {text!r}; choose one of {', '.join(known)}, or give FILE.py:FUNCTION")
+        return text
+    return check
+
+
 def choice_or_empty(choices: tuple[str, ...]) -> list[str]:
     """Choices of a flag whose empty value, the published default, means none of them."""
     return [*choices, ""]
@@ -99,8 +146,9 @@ def choice_or_empty(choices: tuple[str, ...]) -> list[str]:
 def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar10/data") -> None:
     """Which images, and how they are prepared."""
     group = parser.add_argument_group("data")
-    group.add_argument("--dataset", default="cifar10", choices=DATASETS, help="cifar10 (downloaded when absent), digits (needs no "
-                       "download) or folder (your own images) (default: cifar10)")
+    group.add_argument("--dataset", default="cifar10", type=known_or_own("data set", DATASETS), metavar="NAME", help="cifar10 (downloaded when absent), "
+                       "digits (needs no download), folder (your own images), or FILE.py:FUNCTION, which returns the training data or (training, test) "
+                       "(default: cifar10)")
     group.add_argument("--datapath", default=datapath_default, metavar="DIR", help="cifar10: where it lies or goes; folder: DIR with "
                        f"train/<class>/* and test/<class>/* (default: {datapath_default})")
     group.add_argument("--raw_data", action="store_true", help="no normalisation: pixels in [0, 1]")
@@ -125,13 +173,17 @@ def add_subset(parser: argparse.ArgumentParser) -> None:
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Which net, with which weights, and which loss."""
     group = parser.add_argument_group("net")
-    group.add_argument("--model", default="resnet56", choices=MODELS, metavar="NAME", help=f"one of {', '.join(MODELS)} (default: resnet56)")
+    group.add_argument("--model", default="resnet56", metavar="NAME", help=f"one of {', '.join(MODELS)}; or FILE.py:FUNCTION, which returns the net; or "
+                       "torchvision:NAME, timm:NAME, hf:NAME_OR_FOLDER (default: resnet56)")
+    group.add_argument("--model_args", nargs="+", default=[], metavar="KEY=VALUE", help="arguments of the function that makes the net")
     group.add_argument("--model_folder", default="", metavar="DIR", help="folder in which the model files are looked for where they are not found as given")
-    group.add_argument("--model_file", default="", metavar="FILE", help="checkpoint: the centre of the surface")
+    group.add_argument("--model_file", default="", metavar="FILE", help="checkpoint: the centre of the surface; without one the net is taken as it is made")
     group.add_argument("--model_file2", default="", metavar="FILE", help="checkpoint that the x direction points to, instead of a random one")
     group.add_argument("--model_file3", default="", metavar="FILE", help="checkpoint that the y direction points to, likewise")
+    group.add_argument("--state_key", default="", metavar="KEY", help="where in a checkpoint the weights lie, if not under a usual name, such as ema.net")
     group.add_argument("--unsafe_pickle", action="store_true", help="read checkpoints as pickles that may run any code: only for files that you trust")
-    group.add_argument("--loss_name", "-l", default="crossentropy", choices=LOSSES, help="(default: crossentropy)")
+    group.add_argument("--loss_name", "-l", default="crossentropy", type=known_or_own("loss", LOSSES), metavar="NAME", help=f"one of {', '.join(LOSSES)}; or "
+                       "FILE.py:FUNCTION, which is called with net and batch (default: crossentropy)")
 
 
 def add_directions(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +192,7 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dir_file", default="", metavar="FILE", help="use the directions of this file")
     group.add_argument("--dir_type", default="weights", choices=DIRECTION_TYPES, help="what moves: weights, or states with the BN "
                        "statistics, as an interpolation between two nets needs (default: weights)")
-    group.add_argument("--x", type=axis, default=(-1.0, 1.0, 51), metavar="MIN:MAX:N", help="alpha; write --x=-1:1:51 (default: -1:1:51). auto or "
+    group.add_argument("--x", type=axis, metavar="MIN:MAX:N", help="alpha; write --x=-1:1:51 (default: -1:1:51). auto or "
                        "auto:N: as far as the loss rises clearly, found by a short probe; between two nets -0.5:1.5")
     group.add_argument("--y", type=optional_axis, metavar="MIN:MAX:N", help="beta, likewise; without it the surface is a curve")
     group.add_argument("--rise", type=factor, default=RISE, metavar="FACTOR", help="for auto: how many times the loss at the centre, or the floor of "
@@ -150,6 +202,10 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
                            "(default: not)")
     for name in ("x", "y"):
         group.add_argument(f"--{name}ignore", default="", choices=choice_or_empty(IGNORES), metavar="WHAT", help=f"biasbn: biases and BN do not move along {name}")
+    for name in ("x", "y"):
+        group.add_argument(f"--{name}dir", default="random", choices=DIRECTIONS, help=f"random, or hessian: the {name} direction is an eigenvector of the Hessian at the "
+                           "centre, of the largest eigenvalue, or the second largest if the other axis has the first (default: random)")
+    group.add_argument("--params", default="", metavar="REGEX", help="only parameters whose names contain a match move")
     group.add_argument("--same_dir", action="store_true", help="the y direction is the x direction")
     group.add_argument("--idx", type=not_negative, default=0, help="number of the random directions: another number, other directions (default: 0)")
     group.add_argument("--order", default="coarse", choices=ORDERS, help="coarse: a coarse lattice first, then finer, so that plots soon show the whole "
@@ -172,6 +228,27 @@ def add_hardware(parser: argparse.ArgumentParser) -> None:
                        "share to each rank beforehand")
     group.add_argument("--precision", default="", choices=choice_or_empty(PRECISIONS), metavar="P", help="fp32, tf32 (CUDA) or bf16, which is fastest and "
                        "differs from fp32 by less than 1 %% in loss near a minimum (default: as PyTorch by default, float32, on CUDA with TF32 convolutions)")
+
+
+def add_lanczos(parser: argparse.ArgumentParser) -> None:
+    """How eigenvalues are found."""
+    parser.add_argument("--tolerance", type=share, default=TOLERANCE, help=f"residual of an eigenvalue, relative to it (default: {TOLERANCE:g})")
+    parser.add_argument("--most_products", type=positive, default=MOST_PRODUCTS, metavar="N", help="products with the matrix that the eigenvalues may "
+                        f"take (default: {MOST_PRODUCTS})")
+    parser.add_argument("--all_parameters", action="store_true", help="biases and batch norms' weights too (default: parameters of more than one dimension)")
+
+
+def add_measuring(parser: argparse.ArgumentParser) -> None:
+    """What besides the published quantities is measured, and how."""
+    group = parser.add_argument_group("measuring")
+    group.add_argument("--weight_decay", type=not_negative_number, default=0.0, metavar="W", help="of the training: W/2 |weights|^2 is measured as penalty, and its sum "
+                       "with the loss as train_regularised_loss")
+    group.add_argument("--bn", type=bn_samples, default=0, metavar="HOW", help=f"recompute or recompute:N: estimate the batch norms' statistics anew from N ({BN_SAMPLES}) "
+                       "training samples at each point, as nets that are mixed need (default: stored, those of the checkpoint)")
+    group.add_argument("--errors", action="store_true", help="standard errors of the loss, and of its difference from the centre, over the samples")
+    group.add_argument("--seeds", type=positive, default=1, metavar="N", help="measure N surfaces along other random directions, those of --idx, --idx + 1, …, and tell the "
+                       "mean and spread of their numbers")
+    group.add_argument("--allow_nan", action="store_true", help="go on where the loss at the centre is no finite number")
 
 
 def add_plot_levels(parser: argparse.ArgumentParser) -> None:

@@ -8,36 +8,28 @@
 
 A run that was stopped goes on where it was when it is started again.
 """
-import math
-import os
+import argparse
 import sys
-from contextlib import ExitStack
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
-import torch
 
-import check_report
-import devices
+import checkpoint_series
+import h5_util
 import model_loader
-import mpi4pytorch
-import net_plotter
 import options
-import range_probe
-import rank_watch
-import scheduler
-from claim import Claim
+import request
+import surface_run
 from command_line import Parser, add_format_option, finite, sentence
-from errors import InputError
-from evaluation import Evaluator, check_images, quantities, set_precision
-from h5_util import Surface
+from evaluation import Samples
+from file_names import Axis
+from h5_util import Projection
+from loss_measure import LossMeasure, Measuring
 from mpi4pytorch import together
-from net_plotter import Recipe
-from provenance import record_of_run
-from shared_images import load_parts
+from provenance import fingerprint_of_arrays
 from study import Study
-
-SEED = 123  # the published program's; --idx N draws from SEED + N
+from surface_run import Run
 
 
 def build_parser() -> Parser:
@@ -47,6 +39,7 @@ def build_parser() -> Parser:
     options.add_subset(parser)
     options.add_model(parser)
     options.add_directions(parser)
+    options.add_measuring(parser)
     group = parser.add_argument_group("plots")
     group.add_argument("--plot", action="store_true", help="plot the surface when it is measured")
     group.add_argument("--show", action="store_true", help="and show the plots on the screen")
@@ -61,121 +54,126 @@ def build_parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    two_d = args.y is not None
+    two_d = request.is_plane(args)
     if not two_d and (args.model_file3 or args.same_dir):
         parser.error("--model_file3 and --same_dir are for two dimensions; give --y too")
-    if args.proj_file and not (two_d and args.plot):
-        parser.error(f"--proj_file {args.proj_file} is drawn over the contours of a plane; give --y and --plot too")
-    with sentence(parser), ExitStack() as at_the_end:
-        ranks = mpi4pytorch.connect(args.mpi)
-        say = print if ranks.rank == 0 else (lambda *_: None)
-        device = together(ranks, lambda: devices.choose(args.cuda, ranks))
-        sharers = devices.sharers(ranks, device)
-
-        seed = SEED + args.idx
-        torch.manual_seed(seed)
-        files = {flag: model_loader.find(args.model_folder, name) for flag in ("model_file", "model_file2", "model_file3") if (name := getattr(args, flag))}
-        load_net = partial(model_loader.load, args.model, unsafe_pickle=args.unsafe_pickle)
-        net = together(ranks, lambda: load_net(files.get("model_file", "")))
-        if "model_file" not in files:
-            say("no --model_file: the net has random weights")
-
-        sets = load_parts(ranks, args.dataset, args.datapath, test_set=args.test_set, npz_files={"train": args.trainloader, "test": args.testloader},
-                          labels_file=args.train_labels, data_split=args.data_split, split_idx=args.split_idx, raw_data=args.raw_data,
-                          mean=args.mean, std=args.std, threads=args.threads)
-        together(ranks, lambda: [check_images(net, data, args.model) for data in sets.values()])
-        together(ranks, lambda: set_precision(args.precision, device))
-
-        recipes = {"x": Recipe(partial(load_net, files["model_file2"]) if "model_file2" in files else None, norm=args.xnorm, ignore=args.xignore)}
-        if two_d and not args.same_dir:
-            recipes["y"] = Recipe(partial(load_net, files["model_file3"]) if "model_file3" in files else None, norm=args.ynorm, ignore=args.yignore)
-        dir_file = args.dir_file or net_plotter.direction_file_name(
-            files.get("model_file", ""), args.dir_type, model_file2=files.get("model_file2", ""), model_file3=files.get("model_file3", ""), two_d=two_d,
-            xignore=args.xignore, xnorm=args.xnorm, yignore=args.yignore, ynorm=args.ynorm, same_dir=args.same_dir, idx=args.idx)
-        together(ranks, lambda: require_folder(args.surf_file or dir_file))
+    if request.is_series(args) and (args.seeds > 1 or args.proj_file or args.model_file2 or args.model_file3):
+        parser.error(f"--model_file {args.model_file} names several checkpoints, whose surfaces have one pair of directions and a path of their own; leave --seeds, "
+                     "--proj_file, --model_file2 and --model_file3 out")
+    if args.proj_file and not args.plot:
+        parser.error(f"--proj_file {args.proj_file} is drawn over the contours of a plane; give --plot too")
+    if args.seeds > 1 and (args.dir_file or args.surf_file or args.proj_file):
+        parser.error(f"--seeds {args.seeds} makes directions and surfaces of its own; leave --dir_file, --surf_file and --proj_file out")
+    argv = sys.argv[1:] if argv is None else argv
+    with sentence(parser):
+        machine = request.machine(args)
+        ranks = machine.ranks
         if args.plot and two_d:
             together(ranks, lambda: check_plot(args.proj_file, args.vmin, args.vmax, args.vlevel), only=True)
-        study = Study(net, args.model, seed=seed, files=files, dir_type=args.dir_type, recipes=recipes, dir_file=dir_file, dir_file_given=bool(args.dir_file),
-                      same_dir=args.same_dir, sets=sets, settings={
-                          "loss_name": args.loss_name, "precision": args.precision or "default", "dataset": "trainloader" if args.trainloader else args.dataset,
-                          "data_split": str(args.data_split), "split_idx": str(args.split_idx)})
+        sets = request.load_sets(args, ranks)
+        if request.is_series(args):
+            measure_series(args, argv, machine, sets)
+            return
+        paths = [measure_around(with_(args, idx=idx), argv, machine, sets) for idx in range(args.idx, args.idx + args.seeds)]
+        if ranks.rank == 0 and len(paths) > 1:
+            tell_spread(paths)
 
-        @cache
-        def evaluator() -> Evaluator:
-            """Of the net, which is on the device from then on; made where something is to be measured."""
-            net.to(device)
-            return Evaluator(net, sets, loss_name=args.loss_name, batch_size=args.batch_size, precision=args.precision, memory=args.data_memory,
-                             sharers=sharers)
 
-        axes, reasons = range_probe.between_nets({"x": args.x, "y": args.y} if two_d else {"x": args.x}, study.towards_nets)
-        if question := range_probe.question(axes, args.rise):
-            axes, found = together(ranks, lambda: study.find_ranges(axes, question, lambda: evaluator().measure(), rise=args.rise, surf_file=args.surf_file,
-                                                                    overwrite=args.overwrite), only=True)
-            reasons += found
-        for reason in reasons:
-            say(reason)
-        surf_file = args.surf_file or net_plotter.surface_file_name(
-            dir_file, axes["x"], axes.get("y"), raw_data=args.raw_data, data_split=args.data_split, split_idx=args.split_idx)
+def measure_around(args: argparse.Namespace, argv: list[str], machine: request.Machine, sets: dict[str, Samples]) -> str:
+    """Measure the surface that is asked for, plot it, and return its file's path."""
+    job = Job.of(args, argv, machine, sets)
+    axes = job.grid()
+    surf_file = request.surface_file(args, job.study, axes)
+    job.measure(axes, surf_file)
+    if args.plot and machine.ranks.rank == 0:
+        plot(args, surf_file, job.study.dir_file, two_d="y" in axes)
+    return surf_file
 
-        names = quantities(sets)
-        run = record_of_run(__file__, sys.argv[1:] if argv is None else argv, device=devices.name(device), ranks=ranks.size,
-                            files={flag: os.path.abspath(path) for flag, path in files.items()}, **({"range": question} if question else {}))
-        claim = Claim(surf_file)
-        at_the_end.callback(claim.release)
 
-        def open_files() -> Surface:
-            claim.acquire(wait=args.wait)
-            return study.open_files(surf_file, axes, names, run=run, overwrite=args.overwrite, say=say)
+def measure_series(args: argparse.Namespace, argv: list[str], machine: request.Machine, sets: dict[str, Samples]) -> None:
+    """Measure a surface around each of the checkpoints, all in the plane of the last, and make a film of them."""
+    ranks = machine.ranks
+    files = together(ranks, lambda: checkpoint_series.find(args.model_folder, args.model_file), only=True)
+    jobs = {file: Job.of(with_(args, model_file=file), argv, machine, sets) for file in files}
+    last = jobs[files[-1]]
 
-        surface = together(ranks, open_files, only=True)
-        directions = together(ranks, study.read_directions)
-        say(f"directions: {dir_file}\nsurface:    {surf_file}")
-        if two_d:
-            say(f"cosine between x and y: {net_plotter.cosine(*directions):.6f}")
-        points, total = scheduler.ordered(surface.missing(names), surface.shape, args.order), math.prod(surface.shape)
-        say(f"{len(points)} of {total} points to measure on {ranks.size} rank{'s' if ranks.size > 1 else ''}")
-        if points:
-            if args.batch_size is None:  # one for all ranks, so that a value does not depend on the rank
-                evaluator().batch_size = ranks.gather_all(evaluator().batch_size or evaluator().fastest_batch_size() if ranks.rank == 0 else None)[0]
-            evaluator().prepare()
-            threads = f", {torch.get_num_threads()} threads a rank" if device.type == "cpu" else ""
-            say(f"{device.type}{threads}, {args.precision or 'default'} precision, {evaluator().describe()}")
-            if ranks.rank == 0:
-                recorded = model_loader.read_checkpoint(files["model_file"], unsafe_pickle=args.unsafe_pickle).acc if "model_file" in files else None
-                check_report.warn(net, sets, directions, np.array([surface.point(i) for i in range(total)]), dir_type=args.dir_type, recorded=recorded,
-                                  other_model=bool(study.towards_nets))
+    def find_places() -> np.ndarray:
+        directions, _ = last.study.find_directions(overwrite=args.overwrite)
+        return np.array([checkpoint_series.place(job.study.net, last.study.net, directions, args.dir_type) for job in jobs.values()])
+    places = together(ranks, find_places, only=True)
+    axes = last.grid(places)
+    name = request.surface_file(with_(args, surf_file=""), last.study, axes)
+    paths = {file: checkpoint_series.surface_file(file, name, args.surf_file) for file in files}
+    for number, file in enumerate([files[-1], *files[:-1]], start=1):  # the last one's directions are the others'
+        last.run.say(f"checkpoint {number} of {len(files)}: {file}")
+        in_plane = replace(jobs[file].study, dir_file=last.study.dir_file, dir_file_given=file != files[-1] or last.study.dir_file_given,
+                           place=tuple(places[files.index(file)]))
+        replace(jobs[file], study=in_plane).measure(axes, paths[file])
+    if ranks.rank == 0 and "y" in axes:
+        directions = h5_util.read_directions(last.study.dir_file)
+        projection = Projection(f"{paths[files[-1]]}_series_proj.h5", *places.T, epochs=checkpoint_series.epochs(files),
+                                made_with={"directions": fingerprint_of_arrays(chain(*directions[:2]))})
+        h5_util.write_projection(projection)
+        print(f"projection: {projection.path}")
+        if args.plot:
+            from plot_film import plot_film
+            plot_film([paths[file] for file in files], proj_file=projection.path, dir_file=last.study.dir_file, vmin=args.vmin, vmax=args.vmax, vlevel=args.vlevel)
 
-        with net_plotter.moving(net, directions, args.dir_type) as move:
-            def measure(point: int) -> dict[str, float]:
-                move(surface.point(point))
-                return evaluator().measure()
 
-            def save() -> None:
-                if claim.lost:
-                    raise InputError(f"another run has taken {surf_file!r} over; this one stops")
-                surface.save()
+@dataclass(frozen=True)
+class Job:
+    """One net and how its loss is to be measured."""
 
-            try:
-                with scheduler.interruptible(), rank_watch.watched(ranks):
-                    scheduler.run(points, measure, record=surface.set, save=save, ranks=ranks, total=total, schedule=args.schedule)
-            except scheduler.Interrupted as signal:
-                again = "the same command without --overwrite" if args.overwrite else "the same command again"
-                say(f"stopped by {signal}: what was measured is in {surf_file}; start {again} to go on")
-                claim.release()
-                scheduler.end_job(ranks, signal)
+    args: argparse.Namespace
+    study: Study
+    run: Run
+    loss: LossMeasure
 
-        if args.plot and ranks.rank == 0:
-            output = {"show": args.show, "formats": args.format}
-            levels = {"vmin": args.vmin, "vmax": args.vmax, "vlevel": args.vlevel}
-            if not two_d:
-                from plot_1D import plot_1d
-                plot_1d(surf_file, xmin=None, xmax=None, loss_max=args.loss_max, log=args.log, **output)
-            elif args.proj_file:
-                from plot_2D import plot_contour_trajectory
-                plot_contour_trajectory(surf_file, name="train_loss", dir_file=dir_file, proj_file=args.proj_file, **levels, **output)
-            else:
-                from plot_2D import plot_2d
-                plot_2d(surf_file, name="train_loss", **levels, **output)
+    @classmethod
+    def of(cls, args: argparse.Namespace, argv: list[str], machine: request.Machine, sets: dict[str, Samples]) -> "Job":
+        measuring = Measuring(batch_size=args.batch_size, precision=args.precision, memory=args.data_memory, weight_decay=args.weight_decay, bn_samples=args.bn,
+                              errors=args.errors, allow_nan=args.allow_nan)
+        study = request.study(args, machine, sets, **measuring.facts())
+        run = request.run(args, machine, study, program=__file__, argv=argv)
+
+        def recorded() -> float | None:
+            if "model_file" not in study.files:
+                return None
+            return model_loader.read_checkpoint(study.files["model_file"], state_key=args.state_key, unsafe_pickle=args.unsafe_pickle).acc
+        return cls(args, study, run, LossMeasure(study, run, measuring, device=machine.device, sharers=machine.sharers, recorded=recorded))
+
+    def grid(self, places: np.ndarray | None = None) -> dict[str, Axis]:
+        axes, question = request.grid(self.args, self.study, self.run, lambda: self.loss.evaluator.measure, places=places)
+        if question:
+            self.run.record["range"] = question
+        return axes
+
+    def measure(self, axes: dict[str, Axis], surf_file: str) -> None:
+        surface_run.measure(self.study, axes, self.loss.names, self.run, surf_file=surf_file, prepare=self.loss.prepare)
+
+
+def with_(args: argparse.Namespace, **changes: object) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(args), **changes})
+
+
+def tell_spread(paths: list[str]) -> None:
+    from metrics_table import tell_spread
+    surfaces = [h5_util.read_surface(path) for path in paths]
+    tell_spread(surfaces, [name for name in surfaces[0].names if name.endswith("_loss")])
+
+
+def plot(args: argparse.Namespace, surf_file: str, dir_file: str, *, two_d: bool) -> None:
+    output = {"show": args.show, "formats": args.format}
+    levels = {"vmin": args.vmin, "vmax": args.vmax, "vlevel": args.vlevel}
+    if not two_d:
+        from plot_1D import plot_1d
+        plot_1d(surf_file, xmin=None, xmax=None, loss_max=args.loss_max, log=args.log, **output)
+    elif args.proj_file:
+        from plot_2D import plot_contour_trajectory
+        plot_contour_trajectory(surf_file, name="train_loss", dir_file=dir_file, proj_file=args.proj_file, **levels, **output)
+    else:
+        from plot_2D import plot_2d
+        plot_2d(surf_file, name="train_loss", **levels, **output)
 
 
 def check_plot(proj_file: str, vmin: float | None, vmax: float | None, vlevel: float | None) -> None:
@@ -185,13 +183,6 @@ def check_plot(proj_file: str, vmin: float | None, vmax: float | None, vlevel: f
     if proj_file:
         from trajectory_figures import read_projection
         read_projection(proj_file)
-
-
-def require_folder(surf_file: str) -> None:
-    """Raise `InputError` if the surface file's folder is not there."""
-    folder = os.path.dirname(surf_file) or "."
-    if not os.path.isdir(folder):
-        raise InputError(f"the folder {folder!r}, where the surface file is to be, is not there; make it, or give another --surf_file")
 
 
 if __name__ == "__main__":

@@ -18,11 +18,12 @@ from tqdm import tqdm
 
 import h5_util
 from errors import InputError
-from net_plotter import Axis
+from file_names import Axis
 from provenance import Facts
 
 RISE = 10.0
-FLOORS = {"crossentropy": 0.1, "mse": 0.004}
+PATH_MARGIN = 0.15  # of a path's extent
+FLOORS = {"crossentropy": 0.1, "crossentropy_top5": 0.1, "next_token": 0.1, "bce": 0.1, "mse": 0.004}  # of other losses there is none
 REACHES = (*(float(f"{digit}e{power}") for power in (-3, -2, -1, 0, 1) for digit in (1, 2, 5)), 100.0)
 BETWEEN_NETS = (-0.5, 1.5)  # the published range of an interpolation: the nets lie at 0 and 1
 
@@ -64,7 +65,7 @@ def probe(sides: Sequence[Callable[[float], float]], *, centre: float, rise: flo
     """
     if not math.isfinite(centre):
         raise InputError(f"the loss at the centre is {centre}, so there is no rise to look for; give a range such as -1:1:51 instead of auto")
-    threshold = rise * max(centre, floor)
+    threshold = rise * max(centre, floor) if centre >= 0 else centre + (rise - 1) * max(-centre, floor)
     needed, flat = 0, 0
     for side in sides:
         def risen(reach: float, loss: Callable[[float], float] = side) -> bool:
@@ -115,6 +116,14 @@ def between_nets(axes: dict[str, Axis | Auto], towards: Iterable[str]) -> tuple[
             [f"range of {name}: {low:g}:{high:g}, as the other net lies at 1" for name in names])
 
 
+def of_path(coordinates: Sequence[float], number: int = 51) -> Axis:
+    """The range of an axis that shows a whole path with a margin on both sides, at numbers that can be read."""
+    low, high = min(coordinates), max(coordinates)
+    margin = PATH_MARGIN * (high - low) or 1.0
+    step = 10.0 ** math.floor(math.log10(margin)) / 2
+    return round(math.floor((low - margin) / step) * step, 10), round(math.ceil((high + margin) / step) * step, 10), number
+
+
 def choose(axes: dict[str, Axis | Auto], loss: Loss, *, alike: bool, loss_name: str, rise: float) -> tuple[dict[str, Axis], list[str]]:
     """The axes, by name, with a range found for each that is `Auto`; and what was found and why, in a line for each.
 
@@ -135,7 +144,7 @@ def choose(axes: dict[str, Axis | Auto], loss: Loss, *, alike: bool, loss_name: 
 
         centre = measure(*(0.0 for _ in axes))
         for group in ([names] if alike else [[name] for name in names]):
-            found = probe([side(name, sign) for name in group for sign in (1, -1)], centre=centre, rise=rise, floor=FLOORS[loss_name])
+            found = probe([side(name, sign) for name in group for sign in (1, -1)], centre=centre, rise=rise, floor=FLOORS.get(loss_name, 0.0))
             chosen |= {name: (-found.reach, found.reach, axes[name].number) for name in group}
             sentences.append(f"range of {' and '.join(group)}: -{found.reach:g}:{found.reach:g}, {found.reason} ({centre:.3g} at the centre; "
                              f"{bar.n - told} points measured)")

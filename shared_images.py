@@ -1,27 +1,41 @@
-"""The images that a surface is measured on, decoded once a node: its ranks share one copy, in a temporary file that each maps into memory.
+"""The data that a surface is measured on, decoded once a node: its ranks share one copy, in a temporary file that each maps into memory.
 
 The file has no name any more as soon as all ranks have mapped it, so that it goes when they do. The operating system keeps it in
-memory where there is room and reads it from the disk where there is not, so the images may be larger than the memory.
+memory where there is room and reads it from the disk where there is not, so images may be larger than the memory.
 """
 import os
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 import dataloader
+import own_code
+import own_data
+import samples
 from dataloader import ImageSet
 from errors import InputError
 from mpi4pytorch import Serial, together
+from provenance import fingerprint_of_arrays
+from samples import SampleSet
+
+Samples = ImageSet | SampleSet
+ALIGNMENT = 64  # bytes
 
 
 def load_parts(ranks: Serial, dataset: str, datapath: str, *, test_set: bool, npz_files: dict[str, str], labels_file: str, data_split: int,
-               split_idx: int, **preparation) -> dict[str, ImageSet]:
-    """The images to measure on, by part: a share of the training set, and the whole test set if asked for."""
+               split_idx: int, **preparation) -> dict[str, Samples]:
+    """What to measure on, by part: a share of the training set, and the whole test set if asked for.
+
+    `preparation` is that of `dataloader.load`, and of no meaning for data of the user's own.
+    """
+    if own_code.is_own(dataset):
+        return share(ranks, lambda: own_data.load(dataset, test_set=test_set, data_split=data_split, split_idx=split_idx, show_progress=ranks.rank == 0))
     if not npz_files["train"]:
         together(ranks, lambda: dataloader.download(dataset, datapath), only=True)
     subset = {"train": {"labels_file": labels_file, "data_split": data_split, "split_idx": split_idx}, "test": {}}
@@ -64,3 +78,59 @@ def _allocate(path: str, shape: tuple[int, ...], *, dtype: torch.dtype) -> Tenso
 
 def _map(path: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     return torch.from_file(path, shared=True, size=torch.Size(shape).numel(), dtype=dtype).view(shape)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor lies in the file."""
+
+    start: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def stop(self) -> int:
+        return self.start + torch.Size(self.shape).numel() * self.dtype.itemsize
+
+    def of(self, content: Tensor) -> Tensor:
+        return content[self.start:self.stop].view(self.dtype).view(self.shape)
+
+
+def share(ranks: Serial, load: Callable[[], dict[str, SampleSet]]) -> dict[str, SampleSet]:
+    """What `load()` makes, on every rank, though only one rank of each node runs it; the others map its tensors.
+
+    Raises on all ranks what `load` raises on one of them, and `InputError` where nodes load different samples, or the temporary folder has no room.
+    """
+    loaded = together(ranks, lambda: load() if ranks.local_rank == 0 else None)
+    prints = {value for value in ranks.gather_all(fingerprint_of_arrays(chain(*(data.arrays() for data in loaded.values()))) if loaded else None) if value}
+    if len(prints) > 1:
+        raise InputError("the data differs from node to node; make it without random numbers, or seed them")
+    if ranks.local_size == 1:
+        return loaded
+    with ExitStack() as until_all_have_mapped:
+        path = until_all_have_mapped.enter_context(tempfile.NamedTemporaryFile(prefix="loss_landscape_")).name if ranks.local_rank == 0 else ""
+        path, plan = ranks.gather_node((path, _plan(loaded)) if loaded else None)[0]
+        size = max(place.stop for chunks in plan.values() for chunk in chunks for place in samples.tensors(chunk))
+
+        def write() -> None:
+            if loaded:
+                content = _allocate(path, (size,), dtype=torch.uint8)
+                for part, chunks in plan.items():
+                    for places, chunk in zip(chunks, loaded[part].chunks, strict=True):
+                        for place, tensor in zip(samples.tensors(places), samples.tensors(chunk), strict=True):
+                            place.of(content).copy_(tensor)
+        together(ranks, write)
+        content = together(ranks, lambda: _map(path, (size,), torch.uint8))
+    return {part: SampleSet(tuple(samples.each(chunk, lambda place: place.of(content)) for chunk in chunks)) for part, chunks in plan.items()}
+
+
+def _plan(sets: dict[str, SampleSet]) -> dict[str, list]:
+    """The sets with a place in one file for each tensor."""
+    end = 0
+
+    def place(tensor: Tensor) -> _Place:
+        nonlocal end
+        found = _Place(-(-end // ALIGNMENT) * ALIGNMENT, tuple(tensor.shape), tensor.dtype)
+        end = found.stop
+        return found
+    return {part: [samples.each(chunk, place) for chunk in data.chunks] for part, data in sets.items()}

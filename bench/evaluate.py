@@ -40,8 +40,9 @@ from cifar10.models import MODELS
 from command_line import Parser, sentence
 from dataloader import CIFAR10_MEAN, CIFAR10_STD, ImageSet
 from errors import InputError
-from evaluation import CapturedSums, Evaluator, sample_losses, set_precision
+from evaluation import CapturedTotals, Evaluator, set_precision
 from fused_net import FusedNet
+from losses import sample_losses
 from options import positive
 
 IMAGES = {"vgg9": 512, "resnet20": 2048, "resnet56": 1024, "densenet121": 128}  # a point takes some seconds on one core
@@ -147,7 +148,7 @@ def evaluator_way(net: nn.Module, data: ImageSet, **choices: object) -> Way:
 
 def compiled_way(net: nn.Module, data: ImageSet, batch_size: int) -> Way | None:
     """Ours with torch.compile; None, with a sentence, where it does not compile."""
-    fused = FusedNet(net, data.batch(slice(0, 2)), channels_last=True)
+    fused = FusedNet(net, lambda net: net(data.batch(slice(0, 2))), channels_last=True)
     forward = torch.compile(fused.__call__)
 
     def measure() -> float:
@@ -176,7 +177,7 @@ def build_ways(net: nn.Module, data: ImageSet, dataset: PillowImages, *, precisi
         ways["ours, no CUDA graph"] = evaluator_way(net, data, graph=False)
     ways[f"ours, batches of {PUBLISHED_BATCH}"] = evaluator_way(net, data, batch_size=PUBLISHED_BATCH)
 
-    fused, batch_size = FusedNet(net, data.batch(slice(0, 2)), channels_last=True), ways[OURS].batch_size
+    fused, batch_size = FusedNet(net, lambda net: net(data.batch(slice(0, 2))), channels_last=True), ways[OURS].batch_size
     same_size = loader_of(dataset, batch_size, device)
     ways["ours, images read anew"] = Way(lambda: fused_loss(fused, fused, same_size, device), batch_size)
     if compiled and (way := compiled_way(net, data, batch_size)):
@@ -190,14 +191,14 @@ def ours_in(precision: str) -> str:
 
 def forward_passes(net: nn.Module, data: ImageSet, batch_size: int, dtype: torch.dtype) -> Callable[[], object]:
     """Our forward passes on all images and nothing else: batches are prepared beforehand, on CUDA in a graph as ours are."""
-    fused = FusedNet(net, data.batch(slice(0, 2)), dtype=dtype, channels_last=True)
+    fused = FusedNet(net, lambda net: net(data.batch(slice(0, 2))), dtype=dtype, channels_last=True)
     batches = [data.batch(index).to(dtype, memory_format=torch.channels_last) for index in slices(len(data), batch_size)]
 
     @torch.inference_mode()
     def forward() -> tuple[Tensor, ...]:
         return tuple(fused(batch) for batch in batches)
 
-    return CapturedSums(forward) if data.images.is_cuda else forward
+    return CapturedTotals(forward) if data.images.is_cuda else forward
 
 
 def timed(call: Callable[[], object], device: torch.device) -> Callable[[], float]:

@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the toolkit's
 
 import dataloader
 import evaluation
+import losses
 import model_loader
 import options
 from cifar10 import training
@@ -85,7 +86,7 @@ def train(net: nn.Module, train_set: dataloader.ImageSet, test_set: dataloader.I
     if not kept(args.epochs, args.save_epoch):
         print(f"Note: epoch {args.epochs}, the last one, is not among those kept (see --save_epoch {args.save_epoch}).")
     if last_epoch == 0 and not args.resume_model:
-        _, accuracy = evaluation.evaluate(net, test_set, loss_name=args.loss_name, batch_size=args.batch_size)
+        _, accuracy = evaluation.evaluate(net, test_set, loss=args.loss_name, batch_size=args.batch_size)
         save_checkpoint(folder, net, optimizer, epoch=0, accuracy=accuracy)
     parallel = nn.DataParallel(net, list(range(args.ngpu))) if args.ngpu > 1 else net
 
@@ -97,7 +98,7 @@ def train(net: nn.Module, train_set: dataloader.ImageSet, test_set: dataloader.I
                 group["lr"] = lr
             loss, error = training.train_epoch(parallel, train_set, optimizer=optimizer, loss_name=args.loss_name,
                                                batch_size=args.batch_size, augmented=not args.noaug, seed=seed, epoch=epoch)
-            test_loss, accuracy = evaluation.evaluate(net, test_set, loss_name=args.loss_name, batch_size=args.batch_size)
+            test_loss, accuracy = evaluation.evaluate(net, test_set, loss=args.loss_name, batch_size=args.batch_size)
             test_error = 100 - accuracy
 
             line = LOG_LINE % (epoch, loss, error, test_error, test_loss)
@@ -120,7 +121,7 @@ def make_parser() -> Parser:
     group = parser.add_argument_group("training")
     group.add_argument("--model", "-m", default="vgg9", choices=MODELS, metavar="NAME",
                        help=f"one of {', '.join(MODELS)} (default vgg9)")
-    group.add_argument("--loss_name", "-l", choices=evaluation.LOSSES, default="crossentropy", help="default crossentropy")
+    group.add_argument("--loss_name", "-l", choices=losses.PUBLISHED, default="crossentropy", help="default crossentropy")
     group.add_argument("--optimizer", choices=training.OPTIMIZERS, default="sgd", help="sgd has Nesterov momentum (default sgd)")
     group.add_argument("--batch_size", type=options.positive, default=128, help="images a step (default 128)")
     group.add_argument("--lr", type=float, default=0.1, help="learning rate of the first epochs (default 0.1)")

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-import evaluation
 from dataloader import ImageSet
+from losses import sample_losses
 
 OPTIMIZERS = ("sgd", "adam")
 DECAY_AFTER = (150, 225, 275)  # epochs after which the learning rate falls: 50 %, 75 % and 92 % of the paper's 300
@@ -127,7 +127,7 @@ def train_epoch(net: nn.Module, data: ImageSet, *, optimizer: torch.optim.Optimi
         for step, (images, labels) in enumerate(bar):
             optimizer.zero_grad()
             logits = net(images)
-            losses = evaluation.sample_losses(loss_name, logits, labels)
+            losses = sample_losses(loss_name, logits, labels)
             losses.mean().backward()
             optimizer.step()
 

@@ -30,7 +30,7 @@ def test_every_kind_of_net(model, folded, channels_last):
     torch.manual_seed(0)
     net = with_statistics(model_loader.build(model))
     images = torch.randn(3, 3, 32, 32)
-    fused = FusedNet(net, images[:2], channels_last=channels_last)
+    fused = FusedNet(net, lambda net: net(images[:2]), channels_last=channels_last)
     assert fused.folded == folded
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     with torch.inference_mode():
@@ -89,7 +89,7 @@ class DependsOnNumber(nn.Module):
 def test_nets_that_fold_in_part_or_not_at_all(kind, folded):
     torch.manual_seed(0)
     net, images = with_statistics(kind()), torch.randn(6, 3, 4, 4)
-    fused = FusedNet(net, images[:2])
+    fused = FusedNet(net, lambda net: net(images[:2]))
     assert fused.folded == folded
     with torch.inference_mode():
         torch.testing.assert_close(fused(images), net(images), rtol=1e-4, atol=1e-5)
@@ -104,11 +104,11 @@ def digits():
 def test_evaluator_equals_the_plain_evaluation(digits, loss_name):
     net = model_loader.load("resnet20", str(SMALL_BATCH))
     axes = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")]
-    evaluator = Evaluator(net, {"train": digits, "test": digits}, loss_name=loss_name)
+    evaluator = Evaluator(net, {"train": digits, "test": digits}, loss=loss_name)
     with net_plotter.moving(net, axes, "weights") as move:
         for alpha in (0.0, 0.4, -0.7):
             move((alpha,))
-            loss, acc = evaluate(net, digits, loss_name=loss_name)
+            loss, acc = evaluate(net, digits, loss=loss_name)
             expected = {"train_loss": loss, "train_acc": acc, "test_loss": loss, "test_acc": acc}
             assert evaluator.measure() == pytest.approx(expected, rel=1e-5)
 
@@ -144,7 +144,7 @@ class TiedHeads(nn.Module):
 def test_tied_weights_follow_the_net():
     torch.manual_seed(0)
     net, images = TiedHeads().eval(), torch.randn(6, 3, 4, 4)
-    fused = FusedNet(net, images[:2])
+    fused = FusedNet(net, lambda net: net(images[:2]))
     with torch.no_grad():
         net.a.weight.add_(1)
     fused.refresh()

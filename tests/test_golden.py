@@ -6,10 +6,12 @@ import pytest
 import torch
 
 import dataloader
+import file_names
 import h5_util
 import model_loader
 import net_plotter
 import plot_surface
+import request
 from evaluation import Evaluator
 from tests.helpers import CASES, GOLDEN, folder_with, succeed
 
@@ -47,7 +49,7 @@ def digits():
 def test_golden_case_through_the_modules(name, digits):
     case = CASES[name]
     args = flags_of(case)
-    torch.manual_seed(plot_surface.SEED)
+    torch.manual_seed(request.SEED)
     net = model_loader.load(case["model"], str(GOLDEN / case["model_file"]))
     directions = [net_plotter.random_direction(net, args.dir_type, norm=args.xnorm, ignore=args.xignore)]
     if args.y:
@@ -56,7 +58,7 @@ def test_golden_case_through_the_modules(name, digits):
 
     x, y = np.linspace(*args.x), np.linspace(*args.y) if args.y else None
     surface = h5_util.Surface("unused", x=x, y=y)
-    evaluator = Evaluator(net, {"train": digits}, loss_name=args.loss_name)
+    evaluator = Evaluator(net, {"train": digits}, loss=args.loss_name)
     measured = []
     with net_plotter.moving(net, directions, args.dir_type) as move:
         for point in range(np.prod(surface.shape)):
@@ -79,8 +81,8 @@ def test_golden_case_through_the_command_line(name, tmp_path):
 @pytest.mark.parametrize("case", [case for case in CASES.values() if "direction_file" in case], ids=[name for name in CASES if "direction_file" in CASES[name]])
 def test_golden_file_names(case):
     args = flags_of(case)
-    dir_file = net_plotter.direction_file_name(
+    dir_file = file_names.direction_file_name(
         args.model_file, args.dir_type, model_file2=args.model_file2, two_d=args.y is not None, xignore=args.xignore, xnorm=args.xnorm,
         yignore=args.yignore, ynorm=args.ynorm)
     assert dir_file == case["direction_file"]
-    assert net_plotter.surface_file_name(dir_file, args.x, args.y) == case["surface_file"]
+    assert file_names.surface_file_name(dir_file, args.x, args.y) == case["surface_file"]

@@ -15,8 +15,8 @@ import model_loader
 import net_plotter
 from dataloader import ImageSet
 from errors import InputError
-from evaluation import sample_losses
 from hess_vec_prod import KINDS, Curvature, eigenvalues, extreme_eigenvalues
+from losses import sample_losses
 from tests.helpers import SMALL_BATCH
 
 
@@ -106,7 +106,7 @@ def with_spectrum(values, *, dtype: torch.dtype = torch.float64) -> Dense:
 def test_products_are_those_of_the_dense_matrix(kind, all_parameters, loss_name):
     net, data = small_net(), small_data()
     expected = dense(net, data, kind=kind, loss_name=loss_name, all_parameters=all_parameters)
-    matrix = Curvature(net, data, kind=kind, loss_name=loss_name, all_parameters=all_parameters, batch_size=10)
+    matrix = Curvature(net, data, kind=kind, loss=loss_name, all_parameters=all_parameters, batch_size=10)
     assert matrix.dimension == sum(matrix.sizes) == len(expected) < 1000
     identity = torch.eye(matrix.dimension, dtype=torch.float64)
     torch.testing.assert_close(matrix(identity), expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
@@ -192,7 +192,7 @@ def test_extreme_eigenvalues_as_the_net_moves():
         for alpha in (0.0, 0.5, 0.0):
             move((alpha,))
             expected = torch.linalg.eigvalsh(dense(net, data))
-            low, high = extreme_eigenvalues(net, data, loss_name="crossentropy", batch_size=10, tolerance=1e-6)
+            low, high = extreme_eigenvalues(net, data, loss="crossentropy", batch_size=10, tolerance=1e-6)
             assert low.converged and high.converged
             assert low.value == pytest.approx(float(expected[0]), rel=1e-5)
             assert high.value == pytest.approx(float(expected[-1]), rel=1e-5)
@@ -325,7 +325,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="'jacobian'"):
         Curvature(net, data, kind="jacobian")
     with pytest.raises(ValueError, match="'hinge'"):
-        Curvature(net, data, loss_name="hinge")
+        Curvature(net, data, loss="hinge")
     with pytest.raises(InputError, match="more than one dimension"):
         Curvature(nn.BatchNorm2d(2), data)
     with pytest.raises(InputError, match="5 eigenvalues .* has 4"):

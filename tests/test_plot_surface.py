@@ -15,6 +15,7 @@ import h5_util
 import model_loader
 import net_plotter
 import plot_surface
+import request
 from evaluation import evaluate
 from tests.helpers import DIGITS, LARGE_BATCH, SMALL_BATCH, command, folder_with, run, succeed
 
@@ -138,7 +139,7 @@ def test_number_of_the_directions(folder):
         succeed("plot_surface.py", *DIGITS, "--model_file", CENTRE, "--x=0:0:1", "--idx", idx, cwd=folder)
     first, second = (h5_util.read_directions(str(folder / f"{CENTRE}_weights{suffix}.h5"))[0] for suffix in ("", "_idx=1"))
     assert not np.array_equal(first[0], second[0])
-    torch.manual_seed(plot_surface.SEED + 1)
+    torch.manual_seed(request.SEED + 1)
     net = model_loader.load("resnet20", str(folder / CENTRE))
     assert np.array_equal(second[0], net_plotter.random_direction(net, "weights")[0])
 

@@ -1,0 +1,100 @@
+"""The loss as the measure of a surface: a study and how exactly it is to be measured in, what `surface_run.measure` needs out."""
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+import check_report
+import evaluation
+from errors import InputError
+from evaluation import Evaluator
+from h5_util import Surface
+from mpi4pytorch import together
+from net_plotter import Direction
+from scheduler import Values
+from study import Study
+from surface_run import Run
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How a loss is measured at a point.
+
+    batch_size: samples in a forward pass; None is the fastest, found by a short probe. precision: one of `evaluation.PRECISIONS` or "". memory: bytes
+    that the data may take on a GPU. weight_decay: of the training; its penalty becomes a quantity. bn_samples: training samples from which batch norms'
+    statistics are estimated anew at each point; 0 takes those stored. errors: standard errors too. allow_nan: go on where the loss at the centre is no
+    finite number.
+    """
+
+    batch_size: int | None = None
+    precision: str = ""
+    memory: int | None = None
+    weight_decay: float = 0.0
+    bn_samples: int = 0
+    errors: bool = False
+    allow_nan: bool = False
+
+    def facts(self) -> dict[str, str]:
+        """What of it decides values, in words; nothing for what is as published."""
+        return {"precision": self.precision or "default", "bn": f"recomputed from {self.bn_samples} samples" if self.bn_samples else "stored",
+                **({"weight_decay": f"{self.weight_decay:g}"} if self.weight_decay else {})}
+
+
+class LossMeasure:
+    """What is measured of the loss of a study's net on a device, made ready when something is to be measured.
+
+    Args:
+        sharers: ranks that compute on the same GPU.
+        recorded: gives the accuracy in percent that the checkpoint says it has, or None; asked on the first rank.
+
+    Attributes:
+        names: of the quantities.
+
+    Raises `InputError` where net, data and loss do not fit.
+    """
+
+    def __init__(self, study: Study, run: Run, measuring: Measuring, *, device: torch.device, sharers: int = 1,
+                 recorded: Callable[[], float | None] = lambda: None):
+        self._study, self._run, self._measuring, self._device, self._sharers, self._recorded = study, run, measuring, device, sharers, recorded
+        together(run.ranks, lambda: evaluation.set_precision(measuring.precision, device))
+        measured = together(run.ranks, lambda: {part: evaluation.check_data(study.net, data, study.loss, study.net_facts.get("model", "the net"))
+                                                for part, data in study.sets.items()})
+        if measuring.errors:
+            together(run.ranks, lambda: evaluation.require_sample_losses(study.net, study.sets, study.loss))
+        self.names = evaluation.quantity_names(measured, errors=measuring.errors, penalty=bool(measuring.weight_decay))
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Of the net, which is on the device from then on."""
+        self._study.net.to(self._device)
+        how = self._measuring
+        return Evaluator(self._study.net, self._study.sets, loss=self._study.loss, batch_size=how.batch_size, precision=how.precision, memory=how.memory,
+                         sharers=self._sharers, weight_decay=how.weight_decay, bn_samples=how.bn_samples, errors=how.errors)
+
+    def prepare(self, surface: Surface, directions: list[Direction]) -> Callable[[], Values]:
+        """Report what a careful person would ask, choose the batch size for all ranks, and return what measures the net as it then is."""
+        ranks, evaluator, run = self._run.ranks, self.evaluator, self._run
+        together(ranks, lambda: self._report(surface, directions), only=True)
+        if self._measuring.batch_size is None:  # one for all ranks, so that a value does not depend on the rank
+            evaluator.batch_size = ranks.gather_all(evaluator.batch_size or evaluator.fastest_batch_size() if ranks.rank == 0 else None)[0]
+        evaluator.prepare()
+        evaluator.remember_centre()
+        threads = f", {torch.get_num_threads()} threads a rank" if self._device.type == "cpu" else ""
+        run.say(f"{self._device.type}{threads}, {self._measuring.precision or 'default'} precision, {evaluator.describe()}")
+        return evaluator.measure
+
+    def _report(self, surface: Surface, directions: list[Direction]) -> None:
+        study = self._study
+        loss, error = evaluation.estimate(study.net, next(iter(study.sets.values())), study.loss)
+        if not math.isfinite(loss) and not self._measuring.allow_nan:
+            raise InputError(f"the loss at the centre is {loss}: the net, the data or the preprocessing is not what it should be; give --allow_nan to go on all the same")
+        known = study.dir_file_given or study.given is not None
+        random = {} if known else {axis: recipe.norm for axis, recipe in study.recipes.items() if recipe.target is None and recipe.vector is None}
+        found = check_report.report(study.net, directions, surface.points(), dir_type=study.dir_type, sets=study.sets, norms=random,
+                                    params=next(iter(study.recipes.values())).params, other_model=bool(study.towards_nets), recorded=self._recorded(),
+                                    loss=loss, loss_error=error, penalty=self.evaluator.penalty() if self._measuring.weight_decay else None)
+        self._run.say(found)
+        if surface.runs:
+            surface.runs[-1]["check_report"] = found.as_dict()

@@ -1,0 +1,83 @@
+"""Measure the smallest and the largest eigenvalue of the Hessian around a minimiser, on a line or in a plane, and plot their ratio.
+
+    python plot_hessian_eigen.py --dataset digits --data_split 16 --model resnet20 --model_file FILE.t7 --x=-1:1:11 --xnorm filter --xignore biasbn --plot
+    mpirun -n 4 python plot_hessian_eigen.py --mpi --cuda --model resnet56 --data_split 50 --x=-1:1:51 --y=-1:1:51 --model_file FILE.t7 \\
+        --dir_type weights --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn --plot
+
+Where |smallest / largest| is near 0 the surface is nearly convex, where it is near 1 it is not: the paper's convexity maps (Li et al. 2018,
+section 6). The Hessian is that of the mean loss over the training images chosen, by parameters of more than one dimension. At a single
+point, `hessian.py` tells more. A run that was stopped goes on where it was when it is started again.
+"""
+import sys
+from collections.abc import Callable
+
+import options
+import request
+import surface_run
+from command_line import Parser, add_format_option, sentence
+from evaluation import Evaluator, check_data, set_precision
+from h5_util import Surface
+from hess_vec_prod import BATCH_SIZE, extreme_eigenvalues
+from mpi4pytorch import together
+from net_plotter import Direction
+from scheduler import Values
+
+QUANTITIES = ("min_eig", "max_eig", "min_eig_residual", "max_eig_residual")
+
+
+def build_parser() -> Parser:
+    parser = Parser(__doc__)
+    options.add_hardware(parser)
+    options.add_data(parser)
+    options.add_subset(parser)
+    options.add_model(parser)
+    options.add_directions(parser)
+    group = parser.add_argument_group("eigenvalues")
+    options.add_lanczos(group)
+    group = parser.add_argument_group("plots")
+    group.add_argument("--plot", action="store_true", help="plot the ratio of the eigenvalues when they are measured")
+    group.add_argument("--show", action="store_true", help="and show the plots on the screen")
+    add_format_option(group)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    two_d = args.y is not None
+    if not two_d and (args.model_file3 or args.same_dir):
+        parser.error("--model_file3 and --same_dir are for two dimensions; give --y too")
+    if args.test_set:
+        parser.error("--test_set is for losses; leave it out: the Hessian is that of the training loss")
+    argv = sys.argv[1:] if argv is None else argv
+    with sentence(parser):
+        machine = request.machine(args)
+        set_precision("fp32", machine.device)  # TF32 is too coarse for second derivatives
+        parameters = "all" if args.all_parameters else "of more than one dimension"
+        study = request.study(args, machine, request.load_sets(args, machine.ranks),
+                              **{"eigenvalue tolerance": f"{args.tolerance:g}", "parameters of the Hessian": parameters})
+        run = request.run(args, machine, study, program=__file__, argv=argv)
+        together(machine.ranks, lambda: check_data(study.net, study.sets["train"], study.loss, args.model))
+
+        def prepare(surface: Surface, directions: list[Direction]) -> Callable[[], Values]:
+            net, data = study.net.to(machine.device), study.sets["train"].to(machine.device)
+            run.say(f"{machine.device.type}, Hessian of the mean loss over {len(data)} samples, eigenvalues to {args.tolerance:g}")
+
+            def measure() -> Values:
+                found = extreme_eigenvalues(net, data, loss=study.loss, batch_size=args.batch_size or BATCH_SIZE, tolerance=args.tolerance,
+                                            most_products=args.most_products, all_parameters=args.all_parameters)
+                return dict(zip(QUANTITIES, [eigen.value for eigen in found] + [eigen.residual for eigen in found], strict=True))
+            return measure
+
+        axes, question = request.grid(args, study, run, lambda: Evaluator(study.net.to(machine.device), study.sets, loss=study.loss).measure)
+        if question:
+            run.record["range"] = question
+        surf_file = request.surface_file(args, study, axes)
+        surface_run.measure(study, axes, list(QUANTITIES), run, surf_file=surf_file, prepare=prepare)
+        if args.plot and machine.ranks.rank == 0:
+            from eigen_figures import plot_eigenvalues
+            plot_eigenvalues(surf_file, show=args.show, formats=args.format)
+
+
+if __name__ == "__main__":
+    main()

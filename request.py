@@ -1,0 +1,180 @@
+"""What a command line that measures surfaces asks for, as objects: ranks and their devices, data, nets, directions, grid.
+
+The one place where the options of `plot_surface.py` and `plot_hessian_eigen.py` are read; what lies below takes objects.
+"""
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+
+import numpy as np
+import torch
+from torch import nn
+
+import checkpoint_series
+import devices
+import file_names
+import h5_util
+import library_nets
+import losses
+import model_loader
+import mpi4pytorch
+import net_plotter
+import own_code
+import range_probe
+from cifar10.models import MODELS
+from errors import InputError
+from evaluation import Samples
+from file_names import Axis
+from hess_vec_prod import Curvature, eigenvalues
+from losses import Loss
+from mpi4pytorch import Serial, together
+from net_plotter import Direction, Recipe
+from provenance import fingerprint_of_file, record_of_run
+from scheduler import Values
+from shared_images import load_parts
+from study import Study, fingerprint_of_net
+from surface_run import Run
+
+SEED = 123  # the published program's; --idx N draws from SEED + N
+
+WHOLE_RANGE = (-1.0, 1.0, 51)  # of an axis, as published
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Who computes: this process among the ranks, its device, and how many ranks compute on that."""
+
+    ranks: Serial
+    device: torch.device
+    sharers: int
+
+
+def machine(args: argparse.Namespace) -> Machine:
+    ranks = mpi4pytorch.connect(args.mpi)
+    device = together(ranks, lambda: devices.choose(args.cuda, ranks))
+    return Machine(ranks, device, devices.sharers(ranks, device))
+
+
+def load_sets(args: argparse.Namespace, ranks: Serial) -> dict[str, Samples]:
+    return load_parts(ranks, args.dataset, args.datapath, test_set=args.test_set, npz_files={"train": args.trainloader, "test": args.testloader},
+                      labels_file=args.train_labels, data_split=args.data_split, split_idx=args.split_idx, raw_data=args.raw_data,
+                      mean=args.mean, std=args.std, threads=args.threads)
+
+
+def study(args: argparse.Namespace, machine: Machine, sets: dict[str, Samples], **settings: str) -> Study:
+    """The net, the loss, and how the directions are made; `settings` are further facts that decide the values."""
+    ranks, two_d, seed = machine.ranks, is_plane(args), SEED + args.idx
+    torch.manual_seed(seed)
+    files = {flag: model_loader.find(args.model_folder, name) for flag in ("model_file", "model_file2", "model_file3") if (name := getattr(args, flag))}
+    load_net = partial(model_loader.load, args.model, model_args=_model_args(args), state_key=args.state_key, unsafe_pickle=args.unsafe_pickle)
+    net = together(ranks, lambda: load_net(files.get("model_file", "")))
+    random_state = torch.get_rng_state()
+    if "model_file" not in files and ranks.rank == 0:
+        print("no --model_file: " + ("the net has random weights" if args.model in MODELS else f"the net is as {args.model} makes it"))
+    loss = together(ranks, lambda: losses.find(args.loss_name))
+    vectors = _eigenvectors(net, sets["train"], loss, machine, [args.xdir, args.ydir].count("hessian"), args.dir_type)
+    recipes = {"x": Recipe(partial(load_net, files["model_file2"]) if "model_file2" in files else None, norm=args.xnorm, ignore=args.xignore, params=args.params,
+                           vector=(lambda: vectors()[0]) if args.xdir == "hessian" else None)}
+    if two_d and not args.same_dir:
+        recipes["y"] = Recipe(partial(load_net, files["model_file3"]) if "model_file3" in files else None, norm=args.ynorm, ignore=args.yignore,
+                              params=args.params, vector=(lambda: vectors()[-1]) if args.ydir == "hessian" else None)
+    dir_file = args.dir_file or file_names.direction_file_name(
+        files.get("model_file", ""), args.dir_type, model_file2=files.get("model_file2", ""), model_file3=files.get("model_file3", ""), two_d=two_d,
+        xdir=args.xdir, xignore=args.xignore, xnorm=args.xnorm, ydir=args.ydir, yignore=args.yignore, ynorm=args.ynorm, same_dir=args.same_dir,
+        params=args.params, idx=args.idx)
+    together(ranks, lambda: _require_folder(args.surf_file or dir_file))
+    return Study(net, seed=seed, random_state=random_state, net_facts=together(ranks, lambda: _net_facts(args, net, files, seed, ranks)), dir_type=args.dir_type, recipes=recipes, loss=loss,
+                 sets=sets, files=files, dir_file=dir_file, dir_file_given=bool(args.dir_file), same_dir=args.same_dir, settings={
+                     "loss_name": args.loss_name, "dataset": "trainloader" if args.trainloader else args.dataset,
+                     "data_split": str(args.data_split), "split_idx": str(args.split_idx), **_code("loss", args.loss_name), **settings})
+
+
+def is_series(args: argparse.Namespace) -> bool:
+    """Whether several checkpoints are asked for."""
+    return checkpoint_series.is_pattern(model_loader.find(args.model_folder, args.model_file))
+
+
+def is_plane(args: argparse.Namespace) -> bool:
+    """Whether the surface has two dimensions: what is under a path does, also where no range is given."""
+    return args.y is not None or bool(getattr(args, "proj_file", "")) or args.x is None and is_series(args)
+
+
+def grid(args: argparse.Namespace, study: Study, run: Run, measure: Callable[[], Callable[[], Values]], *,
+         places: np.ndarray | None = None) -> tuple[dict[str, Axis], str]:
+    """The axes, with a range found for each that is `auto` by what `measure()` says of the net moved; and the question that was asked for that.
+
+    Where a path is to be drawn, that of `places` (checkpoints, dimensions) or of --proj_file, and a range is not given, it is that of the path.
+    """
+    wanted = {"x": args.x, **({"y": args.y} if is_plane(args) else {})}
+    reasons = []
+    proj_file = getattr(args, "proj_file", "")
+    if (proj_file or places is not None) and None in wanted.values():
+        path = places.T if places is not None else together(run.ranks, lambda: h5_util.read_projection(proj_file), only=True)
+        reasons = [f"range of {axis}: that of the path" for axis, given in wanted.items() if given is None]
+        wanted = {axis: range_probe.of_path(along.tolist()) if given is None else given for (axis, given), along in zip(wanted.items(), path, strict=True)}
+    axes, between = range_probe.between_nets({axis: given or WHOLE_RANGE for axis, given in wanted.items()}, study.towards_nets)
+    reasons += between
+    if question := range_probe.question(axes, args.rise):
+        axes, found = together(run.ranks, lambda: study.find_ranges(axes, question, measure(), rise=args.rise, surf_file=args.surf_file,
+                                                                    overwrite=args.overwrite), only=True)
+        reasons += found
+    for reason in reasons:
+        run.say(reason)
+    return axes, question
+
+
+def surface_file(args: argparse.Namespace, study: Study, axes: dict[str, Axis]) -> str:
+    return args.surf_file or file_names.surface_file_name(study.dir_file, axes["x"], axes.get("y"), raw_data=args.raw_data, data_split=args.data_split,
+                                                           split_idx=args.split_idx)
+
+
+def run(args: argparse.Namespace, machine: Machine, study: Study, *, program: str, argv: list[str]) -> Run:
+    record = record_of_run(program, argv, device=devices.name(machine.device), ranks=machine.ranks.size,
+                           files={flag: os.path.abspath(path) for flag, path in study.files.items()})
+    return Run(machine.ranks, record, ends_program=True, overwrite=args.overwrite, wait=args.wait, order=args.order, schedule=args.schedule)
+
+
+def _model_args(args: argparse.Namespace) -> dict[str, object]:
+    return model_loader.parse_model_args(args.model_args)
+
+
+def _net_facts(args: argparse.Namespace, net: nn.Module, files: dict[str, str], seed: int, ranks: Serial) -> dict[str, str]:
+    """What tells the net from others; that of a checkpoint is its file, of a net that the user's code makes its weights."""
+    facts = {"model": args.model, "dir_type": args.dir_type, **_code("model", args.model), **({"model_args": " ".join(args.model_args)} if args.model_args else {})}
+    if "model_file" in files:
+        return {**facts, "model_file": fingerprint_of_file(files["model_file"])}
+    if args.model in MODELS:
+        return {**facts, "model_file": f"random weights of seed {seed}"}
+    found = fingerprint_of_net(net)
+    if len(set(ranks.gather_all(found))) > 1:
+        raise InputError(f"--model {args.model} makes a net with other weights on each rank; let it seed its random numbers, or give a --model_file")
+    return {**facts, "model_file": f"weights {found}"}
+
+
+def _code(what: str, spec: str) -> dict[str, str]:
+    """The state of the user's code, if it is that."""
+    return {f"{what} code": " ".join(own_code.source_facts(spec).values())} if own_code.is_own(spec) and not library_nets.is_library(spec) else {}
+
+
+def _eigenvectors(net: nn.Module, data: Samples, loss: Loss, machine: Machine, count: int, dir_type: str) -> Callable[[], list[Direction]]:
+    """Those of the largest eigenvalues of the Hessian at the net, computed when they are first asked for."""
+    @cache
+    def find() -> list[Direction]:
+        net.to(machine.device)
+        matrix = Curvature(net, data.to(machine.device), loss=loss)
+        print(f"{count} eigenvector{'s' if count > 1 else ''} of the Hessian, {matrix.dimension} parameters, over {len(data)} samples")
+        _, found = eigenvalues(matrix, smallest=0, largest=count, show_progress=True)
+        for eigen in found:
+            if eigen.vector is None:
+                raise InputError("the second derivative of the loss is not finite at the centre, so there is no eigenvector; leave --xdir and --ydir out")
+            print(f"eigenvalue {eigen.value:.6g}, residual {eigen.residual:.2g}{'' if eigen.converged else '  NOT CONVERGED'}")
+        return [net_plotter.from_flat(net, dir_type, matrix.names, eigen.vector) for eigen in found]
+    return find
+
+
+def _require_folder(surf_file: str) -> None:
+    folder = os.path.dirname(surf_file) or "."
+    if not os.path.isdir(folder):
+        raise InputError(f"the folder {folder!r}, where the surface file is to be, is not there; make it, or give another --surf_file")

@@ -1,0 +1,160 @@
+"""Surfaces from Python: the net of a notebook, moved and measured by hand and by the program; standard errors, batch norms, penalties."""
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import h5_util
+import landscape
+import net_plotter
+from errors import InputError
+from evaluation import Evaluator
+from own_data import as_samples
+from tests.helpers import mpirun
+
+X = torch.randn(90, 4, generator=torch.Generator().manual_seed(1))
+Y = (X[:, 0] + 0.3 * X[:, 1] > 0).long()
+
+
+def small_net(seed=0):
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2))
+    net[1].running_mean.normal_()
+    return net
+
+
+def loss_at(net, axes, place, data=(X, Y)):
+    moved = copy.deepcopy(net).eval()
+    with torch.no_grad():
+        for i, parameter in enumerate(moved.parameters()):
+            for coordinate, axis in zip(place, axes, strict=True):
+                parameter += coordinate * axis[i]
+        return float(F.cross_entropy(moved(data[0]), data[1]))
+
+
+def test_a_plane_is_that_of_the_published_draws_and_the_net_is_left_alone():
+    net = small_net().train()
+    handle = net[0].register_forward_hook(lambda *_: None)
+    before, state = copy.deepcopy(net.state_dict()), torch.get_rng_state()
+    surface = landscape.loss_surface(net, (X, Y), x=(-1, 1, 3), y=(-0.5, 1, 4), quiet=True)
+    assert net.training and net[3].training and handle.id in net[0]._forward_hooks and torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    torch.manual_seed(landscape.SEED)
+    axes = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn") for _ in range(2)]
+    expected = [[loss_at(net, axes, (x, y)) for x in np.linspace(-1, 1, 3)] for y in np.linspace(-0.5, 1, 4)]
+    np.testing.assert_allclose(surface.get("train_loss"), expected, rtol=1e-5)
+    assert surface.shape == (4, 3) and surface.names == ["train_loss", "train_acc"]
+
+
+def test_towards_other_nets_and_along_given_directions():
+    net, other = small_net(), small_net(1)
+    line = landscape.loss_surface(net, {"train": (X, Y), "test": (X[:30], Y[:30])}, target=other, x=(0, 1, 2), quiet=True)
+    other.eval()
+    with torch.no_grad():
+        assert line.get("train_loss")[1] == pytest.approx(float(F.cross_entropy(other(X), Y)), rel=1e-5)
+        assert line.get("test_loss")[1] == pytest.approx(float(F.cross_entropy(other(X[:30]), Y[:30])), rel=1e-5)
+    direction = [torch.full_like(parameter, 0.01).detach() for parameter in net.parameters()]
+    along = landscape.loss_surface(net, (X, Y), directions=[direction], x=(-1, 1, 3), quiet=True)
+    np.testing.assert_allclose(along.get("train_loss"), [loss_at(net, [direction], (x,)) for x in (-1, 0, 1)], rtol=1e-5)
+
+
+def test_a_file_is_gone_on_with_and_refused_to_another_net(tmp_path):
+    net, path = small_net(), str(tmp_path / "s.h5")
+    landscape.loss_surface(net, (X, Y), x=(-1, 1, 5), surf_file=path, quiet=True)
+    surface = h5_util.read_surface(path)
+    whole = surface.get("train_loss")
+    h5_util.Surface(path, x=surface.x, y=None, dir_file=surface.dir_file, made_with=surface.made_with, quantities={
+        "train_loss": np.where(np.arange(5) < 2, whole, -1), "train_acc": surface.get("train_acc")}, measured=np.arange(5) < 2).save()
+    again = landscape.loss_surface(net, (X, Y), x=(-1, 1, 5), surf_file=path, quiet=True)
+    np.testing.assert_allclose(again.get("train_loss"), whole, rtol=1e-6)
+    with pytest.raises(InputError, match="was made with another net"):
+        landscape.loss_surface(small_net(1), (X, Y), x=(-1, 1, 5), surf_file=path, quiet=True)
+
+
+def test_every_rank_gets_the_whole_surface(tmp_path):
+    import subprocess
+    import sys
+    script = tmp_path / "notebook.py"
+    script.write_text(f"import sys, torch\nsys.path.insert(0, {str(landscape.__file__.rsplit('/', 1)[0])!r})\nimport landscape, mpi4pytorch\n"
+                      "torch.manual_seed(0)\nnet, data = torch.nn.Linear(3, 2), (torch.ones(8, 3), torch.arange(8) % 2)\n"
+                      "surface = landscape.loss_surface(net, data, x=(-1, 1, 7), quiet=True)\n"
+                      "print('rank', mpi4pytorch.launched()[0], surface.get('train_loss').round(5).tolist())\n")
+    outputs = [subprocess.run([*launcher, sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=100, cwd=tmp_path).stdout
+               for launcher in ([], mpirun(2))]
+    values = [line.split("[")[1] for output in outputs for line in output.splitlines() if line.startswith("rank")]
+    assert len(values) == 3 and len(set(values)) == 1
+
+
+def test_standard_errors_are_those_of_the_bootstrap():
+    net, rng = small_net().eval(), np.random.default_rng(0)
+    moved = copy.deepcopy(net)
+    with torch.no_grad():
+        moved[0].weight += 0.3
+        here, there = (F.cross_entropy(n(X), Y, reduction="none").numpy() for n in (net, moved))
+    evaluator = Evaluator(net, {"train": as_samples((X, Y))}, errors=True, batch_size=32)
+    evaluator.remember_centre()
+    net.load_state_dict(moved.state_dict())
+    found = evaluator.measure()
+    draws = rng.integers(0, 90, (4000, 90))
+    assert found["train_loss"] == pytest.approx(there.mean(), rel=1e-5)
+    assert found["train_loss_se"] == pytest.approx(there[draws].mean(1).std(), rel=0.05)
+    assert found["train_loss_diff_se"] == pytest.approx((there - here)[draws].mean(1).std(), rel=0.05)
+
+
+def test_standard_errors_of_next_tokens_are_those_of_sentences_drawn_anew():
+    """Sentences weigh as many tokens as they have."""
+    rng = np.random.default_rng(0)
+    lengths = torch.from_numpy(rng.integers(2, 12, 90))
+    ids = torch.from_numpy(rng.integers(0, 9, (90, 12)))
+    mask = torch.arange(12) < lengths[:, None]
+    net = nn.Embedding(9, 9)
+    targets = ids.roll(-1, 1).masked_fill(~mask.roll(-1, 1) | (torch.arange(12) == 11), -100)
+    found = Evaluator(net, {"train": as_samples((ids, targets))}, loss="next_token", errors=True, batch_size=32).measure()
+    with torch.no_grad():
+        each = F.cross_entropy(net(ids).flatten(0, 1), targets.flatten(), reduction="none", ignore_index=-100).view(90, 12).sum(1).double().numpy()
+    counts, draws = (targets != -100).sum(1).numpy(), rng.integers(0, 90, (4000, 90))
+    assert found["train_loss"] == pytest.approx(each.sum() / counts.sum(), rel=1e-5)
+    assert found["train_loss_se"] == pytest.approx((each[draws].sum(1) / counts[draws].sum(1)).std(), rel=0.05)
+    assert found["train_loss_diff_se"] == 0
+
+
+def test_a_loss_that_does_not_tell_that_of_each_sample_has_no_standard_error():
+    with pytest.raises(InputError, match="samples"):
+        landscape.loss_surface(small_net(), (X, Y), lambda net, batch: net(batch[0]).mean(), errors=True, quiet=True)
+
+
+def test_batch_norms_are_estimated_anew_as_by_a_loop():
+    net = small_net()
+    surface = landscape.loss_surface(net, (X, Y), x=(-1, 1, 3), bn_samples=90, quiet=True)
+    torch.manual_seed(landscape.SEED)
+    axis = net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")
+    order = np.random.RandomState(0).permutation(90)
+    for place, found in zip((-1, 0, 1), surface.get("train_loss"), strict=True):
+        moved = copy.deepcopy(net).eval()
+        with torch.no_grad():
+            for parameter, d in zip(moved.parameters(), axis, strict=True):
+                parameter += place * d
+            inside = moved[0](X[order])
+            moved[1].running_mean, moved[1].running_var = inside.mean(0), inside.var(0)
+            assert found == pytest.approx(float(F.cross_entropy(moved(X), Y)), rel=1e-4)
+    assert torch.equal(net[1].running_mean, small_net()[1].running_mean)
+
+
+def test_the_penalty_is_that_of_the_training():
+    net = small_net()
+    surface = landscape.loss_surface(net, (X, Y), x=(0, 0, 1), weight_decay=0.01, quiet=True)
+    penalty = 0.005 * sum(float(parameter.detach().square().sum()) for parameter in net.parameters())
+    assert surface.get("penalty")[0] == pytest.approx(penalty, rel=1e-5)
+    assert surface.get("train_regularised_loss")[0] == pytest.approx(surface.get("train_loss")[0] + penalty, rel=1e-5)
+
+
+def test_a_net_that_is_lost_at_the_centre_stops_unless_told_to_go_on():
+    net = small_net()
+    with torch.no_grad():
+        net[0].weight[0, 0] = torch.nan
+    with pytest.raises(InputError, match="nan.*--allow_nan"):
+        landscape.loss_surface(net, (X, Y), x=(0, 0, 1), quiet=True)
+    assert np.isnan(landscape.loss_surface(net, (X, Y), x=(0, 0, 1), allow_nan=True, quiet=True).get("train_loss")).all()
