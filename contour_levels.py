@@ -15,12 +15,14 @@ VMIN, VMAX, VLEVEL = 0.1, 10.0, 0.5  # the published program's levels, of a loss
 MOST_LEVELS = 1000  # more lines than a figure has room for; a --vlevel that asks for them is a slip
 LOG_RATIO = 100  # from the lowest to the highest loss, beyond which levels of even steps would all lie at the top
 ENOUGH_LEVELS = 10  # where they have equal ratios
+SMALLEST = 1e-200  # matplotlib overflows near the ends of float64's range: on a log scale, a positive value below this is drawn as this
+FARTHEST = 1e200  # of levels from zero, likewise
 
 
 @dataclass(frozen=True)
 class Scale:
     """Contour levels, the colours that go with them, the lowest and highest value of the data, and whether the levels were fitted to
-    these although others were asked for. A constant has no levels. On a log scale the lowest is the lowest positive value.
+    these although others were asked for. A constant has no levels. On a log scale the lowest is the lowest positive value, at least SMALLEST.
     """
 
     levels: np.ndarray
@@ -38,8 +40,8 @@ def choose_scale(
 ) -> Scale:
     """One scale for all arrays of values, in which NaN is what is not drawn.
 
-    Without `vmin`, `vmax` and `vlevel` the levels fit the data: round numbers, with equal ratios where `log` is set or a loss (`is_loss`)
-    ranges over more than two orders of magnitude. With one of them, the levels are vmin, vmin + vlevel, … below vmax, or equal
+    Without `vmin`, `vmax` and `vlevel` the levels fit the data: round numbers, with equal ratios where `log` is set or a loss (`is_loss`,
+    and so may be whatever is no percentage) ranges over more than two orders of magnitude. With one of them, the levels are vmin, vmin + vlevel, … below vmax, or equal
     ratios from vmin to vmax with `log`, and the published numbers for those not given; if fewer than three of these lie within the data,
     levels that fit it are taken and the scale says so.
 
@@ -56,14 +58,14 @@ def choose_scale(
         raise InputError("no value is positive, so log levels have nothing to show; leave --log out")
     if not high - low > 1e-12 * max(abs(low), abs(high)):
         return Scale(np.array([]), Normalize(low, high), (low, high), refitted=asked)
-    log = log or (is_loss and low > 0 and high / low > LOG_RATIO)
+    log = log or (is_loss and low > 0 and high / LOG_RATIO > low)
     low, high = heights = _heights(found, log=log)
     levels = _round_ratios(low, high) if log else MaxNLocator(nbins=12).tick_values(low, high)
     return Scale(levels[(levels > low) & (levels < high)], (LogNorm if log else Normalize)(low, high), heights, refitted=asked)
 
 
 def _heights(found: np.ndarray, *, log: bool) -> tuple[float, float]:
-    found = found[found > 0] if log else found
+    found = np.maximum(found[found > 0], SMALLEST) if log else found
     return float(found.min()), float(found.max())
 
 
@@ -74,6 +76,9 @@ def possible(vmin: float | None, vmax: float | None, vlevel: float | None, *, lo
     vmin, vmax, vlevel = VMIN if vmin is None else vmin, VMAX if vmax is None else vmax, VLEVEL if vlevel is None else vlevel
     if not vmin < vmax:
         raise InputError(f"vmin {vmin:g} is not less than vmax {vmax:g}")
+    for name, value in (("vmin", vmin), ("vmax", vmax)):
+        if abs(value) > FARTHEST or log and 0 < value < SMALLEST:
+            raise InputError(f"{name} {value:g} is beyond what figures can show; give one of a size from {SMALLEST:g} to {FARTHEST:g}")
     if log and not vmin > 0:
         raise InputError(f"vmin {vmin:g} has no place among log levels; give one above 0")
     if not vlevel > 0:

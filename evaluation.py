@@ -60,7 +60,8 @@ def _totals(net: Callable, data: Samples, loss: Loss, batch_size: int, device: t
     kept: list[Terms] = []
     for batch in batches(data, batch_size, device):
         terms = loss.of(net, batch)
-        total = [terms.sums, terms.weight] if total is None else [total[0] + terms.sums, total[1] + terms.weight]
+        sums = terms.sums.detach(), terms.weight.detach()  # a net that is no copy has gradients, and they would keep every batch in memory
+        total = sums if total is None else (total[0] + sums[0], total[1] + sums[1])
         if keep_samples:
             kept.append(terms)
     if not keep_samples:
@@ -159,10 +160,15 @@ class Evaluator:
     def describe(self) -> str:
         """What was chosen by `prepare()`, in a line."""
         streamed = [part for part, data in self._sets.items() if data.device != self._device]
-        return (f"batches of {self.batch_size}, {self._fused.folded} batch norms folded"
+        return (f"batches of {self.batch_size}, {self.folded} batch norms folded"
                 + (f", their statistics estimated anew from {len(self._bn_data)} samples" if self._bn_data else "")
                 + (f", {' and '.join(streamed)} data copied to the GPU batch by batch" if streamed else "")
                 + (", one CUDA graph a point" if self.graphed else ""))
+
+    @property
+    def folded(self) -> int:
+        """Number of batch norms that are folded into other layers."""
+        return self._fused.folded
 
     @property
     def graphed(self) -> list[str]:
@@ -353,7 +359,7 @@ def estimate(net: nn.Module, data: Samples, loss: Loss) -> tuple[float, float | 
     net.eval()
     with _gradients(loss):
         found = _totals(net, tried, loss, TRIED_BATCH, device, keep_samples=True)
-    mean = float(found.sums[0] / found.weight)
+    mean = found.sums[0].detach().item() / found.weight.item()
     return mean, None if found.samples is None else standard_errors(found, found.samples)[0] * (len(tried) / len(data)) ** 0.5
 
 

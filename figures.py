@@ -19,12 +19,14 @@ from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 
+import quantity
 from command_line import FIGURE_FORMATS
 from errors import InputError
 from whole_file import replacing
 
 if TYPE_CHECKING:
     from contour_levels import Scale
+    from h5_util import Surface
     from tensorboard_log import Log
 
 STYLE = {
@@ -41,16 +43,19 @@ STYLE = {
     "savefig.dpi": 200,
 }
 FOOTNOTE_SIZE = 10
+UNNAMED = "surface"  # what figures of a surface without a file begin with
 # matplotlib overflows near the end of float64's range. A float32 net's loss ends at 1e38: beyond this is as good as infinite.
 LARGEST = 1e200
 
 LABELS = {
-    "train_loss": "train loss",
-    "train_acc": "train accuracy (%)",
-    "test_loss": "test loss",
-    "test_acc": "test accuracy (%)",
+    "acc": "accuracy (%)",
+    "top5": "top-5 accuracy (%)",
+    "penalty": "weight decay penalty",
+    "regularised_loss": "loss with penalty",
     "min_eig": "smallest Hessian eigenvalue",
     "max_eig": "largest Hessian eigenvalue",
+    "eig_ratio": r"$\lambda_{\min}\,/\,|\lambda_{\max}|$ of the Hessian",
+    "eig_abs_ratio": r"$|\lambda_{\min}\,/\,\lambda_{\max}|$ of the Hessian",
 }
 
 TEXT_PLACE = {"pdf": "Subject", "png": "Description", "svg": "Description"}  # of a format's metadata, for how the figure was made
@@ -63,8 +68,18 @@ styled = matplotlib.rc_context(STYLE)
 
 
 def label(name: str) -> str:
-    """What people call the quantity `name` of a surface file."""
-    return LABELS.get(name, name.replace("_", " "))
+    """What people call the quantity `name` of a surface file.
+
+    >>> label("train_acc"), label("test_own_value")
+    ('train accuracy (%)', 'test own value')
+    """
+    part, value = quantity.split(name)
+    return f"{part} {value_label(value)}".strip()
+
+
+def value_label(value: str) -> str:
+    """What people call a value, of whichever part of the data."""
+    return LABELS.get(value, value.replace("_", " ").replace("$", r"\$"))
 
 
 def finite(values) -> np.ndarray:
@@ -138,11 +153,12 @@ def send_mesh(title: str, surface, name: str, scale: Scale) -> None:
         log.add_mesh(f"{title}/{name}", surface, name, scale)
 
 
-def titles_and_stem(files: Sequence[str], titles: Sequence[str], stem: str) -> tuple[list[str], str]:
-    """The titles and the beginning of the names of figures that show these surface files side by side.
+def titles_and_stem(files: Sequence[str | Surface], titles: Sequence[str], stem: str) -> tuple[list[str], str]:
+    """The titles and the beginning of the names of figures that show these surface files, or surfaces, side by side.
 
     Raises `InputError` if there are titles, but not one for each file, two that are equal, or one with mathematics that cannot be read.
     """
+    files = [getattr(file, "path", file) or UNNAMED for file in files]
     if titles and len(titles) != len(files):
         raise InputError(f"--title has {len(titles)} texts for {len(files)} surface files; give one for each")
     for title in titles:

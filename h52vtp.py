@@ -20,6 +20,7 @@ import numpy as np
 import figures
 import h5_util
 import polydata
+import quantity
 import rendering
 from command_line import Parser, sentence
 from errors import InputError
@@ -36,8 +37,8 @@ def main(argv=None) -> None:
         parser.error("--view and --size are of pictures: give --png as well")
     command = shlex.join(["python", "h52vtp.py", *(sys.argv[1:] if argv is None else argv)])
     with sentence(parser):
-        shown = {"name": args.surf_name, "zmax": args.zmax, "log": args.log}
         surfaces = [h5_util.read_surface(path) for path in dict.fromkeys(args.surf_file)]
+        shown = {"name": args.surf_name or main_quantity(surfaces), "zmax": args.zmax, "log": args.log}
         write_vtp(surfaces, **shown, interp=args.interp, command=command)
         if args.png:
             write_png(surfaces, **shown, views=args.view or ["corner"], size=args.size or rendering.DEFAULT_SIZE, command=command)
@@ -46,7 +47,7 @@ def main(argv=None) -> None:
 def argument_parser() -> Parser:
     parser = Parser("Turn 2-D surface files into files for ParaView (.vtp), and into lit pictures without ParaView (--png).")
     parser.add_argument("--surf_file", "-f", nargs="+", required=True, help="surface files with two coordinates")
-    parser.add_argument("--surf_name", default="train_loss", help="the quantity that is shown as height (default: %(default)s)")
+    parser.add_argument("--surf_name", default="", metavar="NAME", help="the quantity that is shown as height (default: train_loss, or the first that the files have)")
     parser.add_argument("--zmax", type=float, default=-1, help="cut the surface off at this height, if positive (default: no cut)")
     parser.add_argument("--interp", type=int, default=-1, help="resample the surface to so many points along each axis (default: as measured)")
     parser.add_argument("--log", action="store_true", help="show ln(z + 0.1)")
@@ -54,6 +55,11 @@ def argument_parser() -> Parser:
     parser.add_argument("--view", nargs="+", choices=rendering.VIEWS, help="where from, a picture each (default: corner)")
     parser.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="pixels of a picture (default: 1600x1200)")
     return parser
+
+
+def main_quantity(surfaces: list[h5_util.Surface]) -> str:
+    """The first quantity that all surfaces have; train_loss, which is refused with the names that there are, if they have none."""
+    return next((name for name in quantity.shown(surfaces[0].names) if all(name in surface.names for surface in surfaces)), "train_loss")
 
 
 def write_vtp(surfaces: list[h5_util.Surface], *, name: str = "train_loss", zmax: float = -1, log: bool = False, interp: int = -1,
@@ -125,7 +131,7 @@ def _say_missing(surface: h5_util.Surface, name: str, *, log: bool) -> None:
 
 
 def _range_is_huge(surfaces: list[h5_util.Surface], name: str) -> bool:
-    if name.endswith("_acc"):
+    if quantity.is_percentage(name):
         return False  # percentages, whatever the least of them
     values = np.concatenate([figures.finite(surface.get(name)).ravel() for surface in surfaces]) + polydata.LOG_OFFSET
     return bool(np.nanmin(values) > 0 and np.nanmax(values) / np.nanmin(values) > HUGE_RANGE)

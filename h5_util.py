@@ -243,6 +243,11 @@ def read_surface(path: str) -> Surface:
     return Surface(path, x=x, y=y, dir_file=dir_file, quantities=quantities, measured=measured, made_with=made_with, runs=runs)
 
 
+def as_surface(surface: str | Surface) -> Surface:
+    """The surface of a file, or a surface that is at hand."""
+    return surface if isinstance(surface, Surface) else read_surface(surface)
+
+
 def write_surface_file(path: str, *, x: np.ndarray, y: np.ndarray | None = None, quantities: dict[str, np.ndarray],
                        measured: np.ndarray | None = None, dir_file: str = "") -> None:
     """Write a surface file from arrays; `measured` tells which points have values, by default those unlike the mark."""

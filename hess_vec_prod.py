@@ -1,4 +1,4 @@
-"""The curvature of a net's mean loss over a data set, known by its products with vectors, and its extreme eigenvalues.
+"""The curvature of a net's mean loss over a data set, known by its products with vectors, and the extreme eigenvalues of its Hessian.
 
 No matrix is ever formed: one of a net with n parameters would have n^2 entries. A product takes one pass over the data, batch by batch,
 in the memory of one batch. It is the exact derivative, made by differentiating twice backwards; that takes less time than a forward
@@ -6,35 +6,25 @@ derivative of the gradient, and several vectors share the first half of it. benc
 curvlinops-for-pytorch is not used: its Hessian products take half as long again, its others as long or, of many vectors, a fifth less, and it
 brings five more packages.
 """
-import math
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import grad
 from torch.nn.modules.batchnorm import _BatchNorm
-from tqdm import tqdm
 
 import losses
 import samples
 from errors import InputError
 from evaluation import Samples, batches
+from lanczos import MOST_PRODUCTS, TOLERANCE, Eigen, eigenvalues
 from losses import BuiltIn, Loss
 from samples import Batch
 
 KINDS = ("hessian", "gauss_newton", "fisher")
 BATCH_SIZE = 128
-TOLERANCE = 1e-3  # relative to an eigenvalue
-NEAR_ZERO = 1e-2  # of the largest absolute eigenvalue: those below are told apart no finer than one of this size
-MOST_PRODUCTS = 500
-BASIS_SIZE = 80  # vectors: restarts are rare below this
-BASIS_MEMORY = 2 * 2**30  # bytes
-ROUNDING = 10  # machine epsilons, relative to the matrix: a vector that short is rounding
 
 
 class Curvature:
@@ -136,6 +126,12 @@ class Curvature:
                 yield self._backward(outputs, middle(outputs, pushed) if middle else pushed, retain_graph=left > 0)
         return terms.weight.detach(), products()
 
+    def _loss_curvature(self, batch: Batch, outputs: Tensor, tangents: Tensor) -> Tensor:
+        """(d^2 l_i / d f^2) t_i for each sample i, in the outputs' shape."""
+        outputs = outputs.detach().requires_grad_()
+        gradient, = grad(self._loss.of_outputs(outputs, batch).sums[0].to(outputs.dtype), outputs, create_graph=True)
+        return grad(gradient, outputs, tangents)[0]
+
     def _backward(self, outputs: Tensor | list[Tensor], seeds: Tensor | list[Tensor] | None, **graph: bool) -> list[Tensor]:
         """Derivative of seeds . outputs by the parameters; zero where there is none."""
         outputs, seeds = ([outputs], [seeds]) if isinstance(outputs, Tensor) else (outputs, seeds)
@@ -185,151 +181,6 @@ def _scale_and_shift(norm: _BatchNorm, x: Tensor) -> Tensor:
         shift = shift + norm.bias
     shape = (-1, *[1] * (x.dim() - 2))
     return torch.addcmul(shift.view(shape), x, scale.view(shape))
-
-
-class Krylov:
-    """An orthonormal basis of span(v, A v, A^2 v, …) that grows by a product at a time, and A projected on it.
-
-    Lanczos with full reorthogonalisation, twice as in Daniel et al. (1976): A V = V T + beta v e_m^T. The products come from outside, so
-    that several bases can share a pass over the data.
-
-    Args:
-        start: (n,), the first vector, of any length but zero.
-        size: vectors of the basis at most.
-        generator: of the vectors with which the basis goes on where the Krylov space ends.
-
-    Attributes:
-        count: of basis vectors whose product is known.
-        projected: (size, size) float64, T; zero from row and column `count` on.
-    """
-
-    def __init__(self, start: Tensor, size: int, generator: torch.Generator):
-        self.size = min(size, len(start))
-        self.count = 0
-        self._vectors = start.new_empty(self.size + 1, len(start))
-        self._vectors[0] = start / torch.linalg.vector_norm(start)
-        self.projected = np.zeros((self.size, self.size))
-        self._beta, self._scale = 0.0, 0.0
-        self._generator = generator
-
-    @property
-    def next(self) -> Tensor:
-        """The vector (n,) whose product `extend` needs."""
-        return self._vectors[self.count]
-
-    def extend(self, product: Tensor) -> None:
-        """Take A times `next`. Raises FloatingPointError if it is not finite."""
-        if not torch.isfinite(product).all():
-            raise FloatingPointError
-        m, basis = self.count, self._vectors[:self.count + 1]
-        self._scale = max(self._scale, float(torch.linalg.vector_norm(product)))
-        parts, rest = self._orthogonal(product, basis)
-        self.projected[m, :m + 1] = self.projected[:m + 1, m] = parts
-        self._beta = float(torch.linalg.vector_norm(rest))
-        self.count += 1
-        if self._beta <= ROUNDING * torch.finfo(rest.dtype).eps * self._scale:  # the space ends here: go on with another
-            self._beta = 0.0
-            if self.count == len(product):
-                return
-            rest = torch.randn(len(product), generator=self._generator, dtype=product.dtype).to(product.device)
-            _, rest = self._orthogonal(rest / torch.linalg.vector_norm(rest), basis)
-        self._vectors[self.count] = rest / torch.linalg.vector_norm(rest)
-
-    @staticmethod
-    def _orthogonal(vector: Tensor, basis: Tensor) -> tuple[np.ndarray, Tensor]:
-        first = basis @ vector
-        vector = vector - first @ basis
-        second = basis @ vector
-        return (first + second).double().cpu().numpy(), vector - second @ basis
-
-    def ritz(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Eigenvalues (m,) of the projected matrix, its eigenvectors (m, m) in columns, and the residuals (m,) of both in the large matrix."""
-        values, vectors = np.linalg.eigh(self.projected[:self.count, :self.count])
-        return values, vectors, np.abs(self._beta * vectors[-1])
-
-    def combine(self, coefficients: np.ndarray) -> Tensor:
-        """Vectors (k, n) of these coefficients (m, k) in the basis."""
-        return torch.as_tensor(coefficients.T, dtype=self._vectors.dtype, device=self._vectors.device) @ self._vectors[:self.count]
-
-    def restart(self, keep: np.ndarray) -> None:
-        """Keep only these of the Ritz vectors, by index, and the last vector (thick restart: Wu and Simon 2000)."""
-        values, vectors, _ = self.ritz()
-        last = self._vectors[self.count].clone()
-        self._vectors[:len(keep)] = self.combine(vectors[:, keep])
-        self.projected[:] = 0
-        self.projected[range(len(keep)), range(len(keep))] = values[keep]
-        self.count = len(keep)
-        self._vectors[self.count] = last
-
-
-@dataclass(frozen=True)
-class Eigen:
-    """An eigenvalue, NaN if a product was not finite, with its unit vector (n,) or None.
-
-    `residual` is ||A v - value v||: the matrix has an eigenvalue no farther than that from `value`.
-    """
-
-    value: float
-    residual: float
-    converged: bool
-    vector: Tensor | None = None
-
-
-def eigenvalues(matrix: Curvature, *, smallest: int = 1, largest: int = 1, tolerance: float = TOLERANCE, most_products: int = MOST_PRODUCTS,
-                seed: int = 0, show_progress: bool = False) -> tuple[list[Eigen], list[Eigen]]:
-    """The `smallest` lowest eigenvalues, ascending, and the `largest` highest, descending, of a symmetric matrix.
-
-    Thick-restart Lanczos (Wu and Simon, SIAM J. Matrix Anal. Appl. 22, 2000), both ends from one Krylov space. An eigenvalue has
-    converged when its residual is at most `tolerance` times its absolute value, or times `NEAR_ZERO` of the largest absolute eigenvalue if
-    that is more; what has not after `most_products` is returned and says so. If a product is not finite, all values are NaN. Of several
-    equal eigenvalues one may be found. Random numbers are drawn from a generator of this `seed`, no others are touched.
-
-    Raises `InputError` if more eigenvalues are wanted than there are, or than products.
-    """
-    wanted = min(smallest + largest, matrix.dimension)
-    if max(smallest, largest) > matrix.dimension:
-        raise InputError(f"{max(smallest, largest)} eigenvalues are wanted of a matrix that has {matrix.dimension}; ask for fewer")
-    if most_products < wanted:
-        raise InputError(f"{most_products} products cannot give {wanted} eigenvalues; allow more")
-    generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(matrix.dimension, generator=generator, dtype=matrix.dtype).to(matrix.device)
-    space = Krylov(start, max(min(BASIS_SIZE, BASIS_MEMORY // start.nbytes), 2 * wanted + 8), generator)
-    with tqdm(total=most_products, desc="eigenvalues", unit="product", disable=not show_progress, leave=False, mininterval=0.5 if sys.stderr.isatty() else 10) as bar:
-        for _ in range(most_products):
-            if space.count == space.size:
-                kept = max(wanted, space.size // 2)
-                low = smallest * kept // (smallest + largest)
-                space.restart(np.r_[:low, space.size - (kept - low):space.size])
-            try:
-                space.extend(matrix(space.next))
-            except FloatingPointError:
-                lost = Eigen(math.nan, math.nan, False)
-                return [lost] * smallest, [lost] * largest
-            values, coefficients, residuals = space.ritz()
-            scale = float(np.abs(values).max())
-            ends = np.r_[0:smallest, len(values) - largest:len(values)] if space.count >= wanted else np.arange(len(values))
-            unsure = int((residuals > _allowed(values, scale, tolerance))[ends].sum()) + wanted - min(space.count, wanted)
-            bar.update()
-            bar.set_postfix_str(f"from {values[0]:.4g} to {values[-1]:.4g}, {unsure} of {wanted} not converged", refresh=False)
-            if not unsure:
-                break
-    found = _measured(matrix, space.combine(coefficients[:, np.r_[0:smallest, -1:-largest - 1:-1]]), scale=scale, tolerance=tolerance)
-    return found[:smallest], found[smallest:]
-
-
-def _allowed(values: np.ndarray | float, scale: float, tolerance: float) -> np.ndarray | float:
-    """The residual at which an eigenvalue of a matrix of this scale has converged."""
-    return tolerance * np.maximum(np.abs(values), NEAR_ZERO * scale)
-
-
-def _measured(matrix: Curvature, vectors: Tensor, *, scale: float, tolerance: float) -> list[Eigen]:
-    """The Rayleigh quotients of vectors (k, n) and their residuals, from products made for the purpose: the recurrence does not see rounding."""
-    vectors = vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-    products = matrix(vectors)
-    values = (vectors * products).sum(1)
-    residuals = torch.linalg.vector_norm(products - values[:, None] * vectors, dim=1)
-    return [Eigen(value, residual, bool(residual <= _allowed(value, scale, tolerance)), vector)
-            for value, residual, vector in zip(values.tolist(), residuals.tolist(), vectors, strict=True)]
 
 
 def extreme_eigenvalues(net: nn.Module, data: Samples, *, loss: str | Loss = "crossentropy", batch_size: int = BATCH_SIZE, tolerance: float = TOLERANCE,

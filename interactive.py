@@ -1,4 +1,4 @@
-"""A surface as a plotly figure to turn, zoom and point at: a lit surface over its contours, or curves of a 1-D file.
+"""A surface as a plotly figure to turn, zoom and point at: a lit surface over its contours.
 
 The figure holds each quantity's heights once, in the button that shows it, and the text of each point once for all views.
 """
@@ -14,21 +14,18 @@ from contourpy import contour_generator
 from matplotlib.ticker import MaxNLocator
 
 import figures
-from contour_levels import LOG_RATIO
-from errors import InputError
-from surface_views import Grid, View, in_order, interpolated, places, sensible_top
+import h5_util
+import quantity
+from surface_views import Grid, View, interpolated
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-    from h5_util import Surface
 
 COLOURS = "Viridis"  # as in the figures for print: even steps for every eye
 TRAJECTORY_COLOUR, MINIMUM_COLOUR, CENTRE_COLOUR, CONTOUR_COLOUR = "#e8382d", "#ff2bc2", "#00c8ff", "#333"
 _TURN = np.linspace(0, 2 * np.pi, 49)
 _RING = 0.035 * np.stack([np.cos(_TURN), np.sin(_TURN)])  # outlines of marks, in widths of the plane
 _CROSS = 0.028 * np.stack([[*np.linspace(-1, 1, 9), np.nan, *np.zeros(9)], [*np.zeros(9), np.nan, *np.linspace(-1, 1, 9)]])
-LOSS_COLOUR, ACCURACY_COLOUR = "#1f77b4", "#d62728"  # as in plot_1D
 LIFT = 0.012  # heights by which marks hover over the surface, which would hide half of them
 CONTOURS = (12, 8, 5, 2, 0)  # how many, the fewer the rougher the surface: their corners must not outgrow the page
 FEW_CORNERS = 1500
@@ -48,25 +45,49 @@ class Trajectory:
     y: np.ndarray
     names: list[str]
 
+    def along(self, shown: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, y and time (0 at the first checkpoint, 1 at the next) of points on the straight ways between the checkpoints, so close together that their
+        heights follow the surface.
+        """
+        cells = np.maximum(np.abs(np.diff(self.x)) / np.diff(shown.x).min(), np.abs(np.diff(self.y)) / np.diff(shown.y).min())
+        steps = np.clip(np.ceil(2 * np.nan_to_num(cells)), 1, MOST_STEPS).astype(int)
+        times = np.concatenate([*(i + np.arange(n) / n for i, n in enumerate(steps)), [self.x.size - 1]])
+        return np.interp(times, np.arange(self.x.size), self.x), np.interp(times, np.arange(self.x.size), self.y), times
+
 
 def surface_figure(all_views: list[View], *, first: int, axis_titles: tuple[str, str],
                    trajectory: Trajectory | None = None) -> go.Figure:
     """The lit surface of view `first`, with buttons for the others, marks, and a trajectory if one is given."""
-    import plotly.graph_objects as go
-
-    traces, layouts = [_traces(view, trajectory) for view in all_views], [_layout(view) for view in all_views]
-    figure = go.Figure(traces[first], layouts[first])
-    figure.update_layout(
-        template="plotly_white", font=FONT, margin={"l": 0, "r": 0, "t": 50, "b": 0}, uirevision="kept", hoverlabel={"align": "left", "font": {"size": 13}},
-        scene={"xaxis": _axis(axis_titles[0]), "yaxis": _axis(axis_titles[1]), "zaxis": _axis(), "aspectmode": "manual", "aspectratio": _aspect(all_views[first].shown),
-               "camera": {"eye": EYE, "center": {"x": 0, "y": 0, "z": -0.13}}},
-        coloraxis={"colorscale": COLOURS, "colorbar": {"len": 0.6, "thickness": 14, "x": 0.99, "xanchor": "right", "outlinewidth": 0}},
-        legend={"x": 0.01, "y": 0.01, "itemsizing": "constant", "bgcolor": "rgba(255,255,255,0.7)"})
+    along = trajectory.along(all_views[first].shown) if trajectory else None
+    traces, layouts = [surface_traces(view, trajectory, along) for view in all_views], [_layout(view) for view in all_views]
+    figure = scene(traces[first], all_views[first], axis_titles)
     one_grid = all(traces[first][0][axis] == other[0][axis] for other in traces for axis in "xy")
     keys = ("x", "y", "z", "name", "hovertemplate", *(() if one_grid else ("text",)))
     buttons = [{"label": view.label, "method": "update", "args": [_changing(its_traces, keys), its_layout]}
                for view, its_traces, its_layout in zip(all_views, traces, layouts, strict=True)]
     return with_menu(figure, buttons, first)
+
+
+def scene(traces: list[dict[str, Any]], view: View, axis_titles: tuple[str, str]) -> go.Figure:
+    """The figure of what is seen in one view: light, axes, colours and legend."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure(traces, _layout(view))
+    figure.update_layout(
+        template="plotly_white", font=FONT, margin={"l": 0, "r": 0, "t": 50, "b": 0}, uirevision="kept", hoverlabel={"align": "left", "font": {"size": 13}},
+        scene={"xaxis": _axis(axis_titles[0]), "yaxis": _axis(axis_titles[1]), "zaxis": _axis(), "aspectmode": "manual", "aspectratio": _aspect(view.shown),
+               "camera": {"eye": EYE, "center": {"x": 0, "y": 0, "z": -0.13}}},
+        coloraxis={"colorscale": COLOURS, "colorbar": {"len": 0.6, "thickness": 14, "x": 0.99, "xanchor": "right", "outlinewidth": 0}},
+        legend={"x": 0.01, "y": 0.01, "itemsizing": "constant", "bgcolor": "rgba(255,255,255,0.7)"})
+    return figure
+
+
+def axis_titles(dir_file: str = "") -> tuple[str, str]:
+    """What x and y are; with a PCA direction file, the variance that each explains too."""
+    shares = h5_util.read_explained_variance(dir_file) if dir_file else None
+    if shares is None or shares.size < 2:
+        return "α (x direction)", "β (y direction)"
+    return f"α (PCA 1: {100 * shares[0]:.1f} % of the variance)", f"β (PCA 2: {100 * shares[1]:.1f} % of the variance)"
 
 
 def with_menu(figure: go.Figure, buttons: list[dict[str, Any]], first: int) -> go.Figure:
@@ -80,8 +101,11 @@ def with_menu(figure: go.Figure, buttons: list[dict[str, Any]], first: int) -> g
     return figure
 
 
-def _traces(view: View, trajectory: Trajectory | None) -> list[dict[str, Any]]:
-    """The surface, its extreme point, the centre, and the trajectory's line and checkpoints, as they are in one view."""
+def surface_traces(view: View, trajectory: Trajectory | None, along: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> list[dict[str, Any]]:
+    """The surface, its contours, its extreme point, the centre, and the trajectory's line (points `along` it, of one number in all views) and checkpoints.
+
+    The colours of line and checkpoints are their times, so that a scale of colours tells what is past.
+    """
     shown = view.shown
     made = [{
         "type": "surface", "x": listed(shown.x), "y": listed(shown.y), "z": listed(view.heights, digits=7), "coloraxis": "coloraxis", "text": _point_texts(shown),
@@ -90,13 +114,19 @@ def _traces(view: View, trajectory: Trajectory | None) -> list[dict[str, Any]]:
         _contours(view)]
 
     row, column = _extreme(view)
-    kind = "highest" if view.name.endswith("_acc") else "lowest"
+    kind = "highest" if quantity.is_percentage(view.name) else "lowest"
     made += [_mark(f"{kind} {figures.label(view.name)}", (shown.x[column], shown.y[row]), _RING, MINIMUM_COLOUR, view),
              _mark("centre (the minimiser)", (0.0, 0.0), _CROSS, CENTRE_COLOUR, view)]
     if trajectory:
-        line = {"mode": "lines", "name": "trajectory", "line": {"color": TRAJECTORY_COLOUR, "width": 6}, "hoverinfo": "skip"}
-        made += [line | _on_surface_and_floor(*_along(shown, trajectory.x, trajectory.y), view), _checkpoints(trajectory, view)]
+        x, y, times = along
+        line = {"mode": "lines", "name": "trajectory", "line": {**_coloured_by(times), "width": 6}, "hoverinfo": "skip", "showlegend": False}
+        made += [line | _on_surface_and_floor(x, y, view), _checkpoints(trajectory, view)]
     return made
+
+
+def _coloured_by(times: np.ndarray) -> dict[str, Any]:
+    """Colours of what is once above the surface and once on the floor."""
+    return {"color": [*np.round(times, 3), 0, *np.round(times, 3)], "cmin": 0, "cmax": max(float(times[-1]), 1.0), "colorscale": [[0, TRAJECTORY_COLOUR], [1, TRAJECTORY_COLOUR]]}
 
 
 def _contours(view: View) -> dict[str, Any]:
@@ -140,7 +170,7 @@ def _checkpoints(trajectory: Trajectory, view: View) -> dict[str, Any]:
     values = _values_at(view.shown, trajectory.x, trajectory.y)
     texts = [[*texts, name] for texts, name in zip(_texts(values), trajectory.names, strict=True)]
     return _on_surface_and_floor(trajectory.x, trajectory.y, view) | {
-        "mode": "markers", "name": "checkpoints", "marker": {"size": 3.5, "color": TRAJECTORY_COLOUR, "line": {"width": 1, "color": "white"}},
+        "mode": "markers", "name": "checkpoints", "marker": {"size": 3.5, "opacity": 1, **_coloured_by(np.arange(trajectory.x.size)), "line": {"width": 1, "color": "white"}},
         "customdata": [*texts, None, *texts],
         "hovertemplate": f"<b>%{{customdata[{len(values)}]}}</b><br>α = %{{x:.4g}}, β = %{{y:.4g}}<br>{_value_lines(values)}<extra></extra>"}
 
@@ -165,17 +195,9 @@ def _coordinates(view: View, *points: np.ndarray) -> dict[str, list]:
     return {axis: listed(np.round(values, 4 - math.ceil(math.log10(span)))) for (axis, span), values in zip(spans.items(), points, strict=True)}
 
 
-def _along(shown: Grid, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points on the straight way between checkpoints, so close together that their heights follow the surface."""
-    cells = np.maximum(np.abs(np.diff(x)) / np.diff(shown.x).min(), np.abs(np.diff(y)) / np.diff(shown.y).min())
-    steps = np.clip(np.ceil(2 * np.nan_to_num(cells)), 1, MOST_STEPS).astype(int)
-    at = np.concatenate([*(i + np.arange(n) / n for i, n in enumerate(steps)), [x.size - 1]])
-    return np.interp(at, np.arange(x.size), x), np.interp(at, np.arange(x.size), y)
-
-
 def _extreme(view: View) -> tuple[int, int]:
     """Row and column of the lowest point, or of the highest accuracy: of several, of the one closest to the centre."""
-    best = (np.nanmax if view.name.endswith("_acc") else np.nanmin)(view.heights)
+    best = (np.nanmax if quantity.is_percentage(view.name) else np.nanmin)(view.heights)
     distance = np.where(view.heights == best, np.hypot(*np.meshgrid(view.shown.x, view.shown.y)), np.inf)
     row, column = np.unravel_index(np.argmin(distance), distance.shape)
     return int(row), int(column)
@@ -240,47 +262,3 @@ def _texts(values: dict[str, np.ndarray]) -> list:
 def listed(values: np.ndarray, *, digits: int = 15) -> list:
     """Nested lists of numbers, None where a value is not finite: JSON that every browser reads. A graphics card keeps 7 of the digits."""
     return [listed(row, digits=digits) if np.ndim(row) else (float(f"{row:.{digits}g}") if np.isfinite(row) else None) for row in values]
-
-
-def curves_figure(surface: Surface, *, log: bool, axis_title: str) -> go.Figure:
-    """Losses (left axis) and accuracies (right) of a 1-D surface, with buttons for the scale of the losses.
-
-    Raises `InputError` where there is nothing to draw.
-    """
-    import plotly.graph_objects as go
-
-    kept = places(surface.x, np.logical_or.reduce([surface.measured(name) for name in surface.names]))
-    values = {name: figures.finite(surface.get(name)[kept]) for name in in_order(surface)}
-    values = {name: array for name, array in values.items() if np.isfinite(array).any()}
-    if kept.size < 2 or not values:
-        raise InputError(f"{surface.path}: a curve needs at least 2 points with finite values")
-    x = surface.x[kept]
-    left = {name: array for name, array in values.items() if not name.endswith("_acc")}
-    figure = go.Figure()
-    for name, array in values.items():
-        style = {"color": LOSS_COLOUR if name in left else ACCURACY_COLOUR, "dash": "dash" if name.startswith("test") else "solid", "width": 2.5}
-        figure.add_scatter(x=listed(x), y=listed(array), name=escape(figures.label(name), quote=False), line=style, mode="lines+markers", marker={"size": 4},
-                           yaxis="y" if name in left else "y2", hovertemplate="%{y:.5g}")
-    title = "loss" if all(name.endswith("_loss") for name in left) else "value"
-    figure.update_layout(
-        template="plotly_white", font=FONT, margin={"l": 70, "r": 70, "t": 60, "b": 60}, hovermode="x unified",
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
-        xaxis={"title": {"text": axis_title}, "zeroline": False, "hoverformat": ".4g", "unifiedhovertitle": {"text": "α = %{x:.4g}"}},
-        yaxis={"title": {"text": title}, "visible": bool(left), "zeroline": False},
-        yaxis2={"title": {"text": "accuracy (%)"}, "overlaying": "y", "side": "right", "range": [-2, 102], "tickmode": "linear", "dtick": 20, "showgrid": False,
-                "zeroline": False, "visible": len(left) < len(values)})
-    figure.add_vline(0, line={"color": "#888", "dash": "dot", "width": 1.5})
-    if not left:
-        return figure
-    found = np.concatenate([array[np.isfinite(array)] for array in left.values()])
-    ranges = {"linear": [min(0.0, found.min()), 1.03 * min(found.max(), sensible_top(found))]}
-    if (found > 0).any():
-        low, high = np.log10(found[found > 0].min()), np.log10(found.max())
-        ranges["log"] = [low - 0.04 * (high - low) - 0.01, high + 0.04 * (high - low) + 0.01]
-    dticks = {"linear": None, "log": int(np.ceil((ranges["log"][1] - ranges["log"][0]) / 10)) if "log" in ranges and ranges["log"][1] - ranges["log"][0] >= 2 else None}  # whole powers of ten
-    kinds = list(ranges)
-    huge = found.min() > 0 and found.max() > LOG_RATIO * found.min()
-    first = kinds.index("log") if "log" in ranges and (log or huge) else 0
-    buttons = [{"label": kind, "method": "relayout", "args": [{"yaxis.type": kind, "yaxis.range": ranges[kind], "yaxis.dtick": dticks[kind]}]} for kind in kinds]
-    figure.update_yaxes(type=kinds[first], range=ranges[kinds[first]], dtick=dticks[kinds[first]], exponentformat="power", selector={"side": None})
-    return with_menu(figure, buttons, first)

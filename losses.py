@@ -116,6 +116,7 @@ class OwnLoss(Loss):
 
     def __init__(self, spec: str, function: Callable[[Net, Batch], object]):
         self.name, self._function = spec, function
+        self._names: list[str] | None = None  # of the further values, as the first call gave them
 
     def of(self, net: Net, batch: Batch) -> Terms:
         mean, weight, more = self._call(net, batch)
@@ -139,7 +140,10 @@ class OwnLoss(Loss):
             self._refuse(f"a tuple of {len(given)}")
         mean, weight, more = (*given, *(None, samples.size(batch), {})[len(given):])
         self._check(mean, weight, more, samples.size(batch))
-        return mean, weight, dict(more)
+        self._names = list(more) if self._names is None else self._names
+        if set(more) != set(self._names):
+            self._refuse(f"the values {', '.join(more) or 'none'} where it returned {', '.join(self._names) or 'none'} before")
+        return mean, weight, {name: more[name] for name in self._names}
 
     def _check(self, mean: object, weight: object, more: object, count: int) -> None:
         if not isinstance(more, dict):

@@ -9,7 +9,7 @@ from command_line import finite
 from dataloader import DATASETS
 from evaluation import PRECISIONS
 from file_names import Axis
-from hess_vec_prod import MOST_PRODUCTS, TOLERANCE
+from lanczos import MOST_PRODUCTS, TOLERANCE
 from losses import LOSSES
 from net_plotter import IGNORES, NORMS
 from net_tensors import DIRECTION_TYPES

@@ -4,6 +4,7 @@
 Dataset, an iterable of batches such as a DataLoader, or one batch with all samples.
 """
 from collections.abc import Iterable, Sized
+from functools import partial
 
 import numpy as np
 from torch import Tensor
@@ -31,7 +32,12 @@ def load(spec: str, *, test_set: bool, data_split: int = 1, split_idx: int = 0, 
     if test_set and parts.get("test") is None:
         raise InputError(f"{what} returned no test data, which --test_set needs; return (train, test), or leave --test_set out")
     chosen = {"train": (data_split, split_idx), **({"test": (1, 0)} if test_set else {})}
-    return {part: own_code.call(as_samples, parts[part], *split, name=part, show_progress=show_progress, what=what) for part, split in chosen.items()}
+    try:
+        return {part: own_code.call(partial(as_samples, parts[part], *split, name=part, show_progress=show_progress), what=what) for part, split in chosen.items()}
+    except own_code.OwnCodeError:
+        raise
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from error
 
 
 def parts_of(given: object, *, what: str) -> dict[str, object]:
@@ -61,7 +67,7 @@ def as_samples(data: object, data_split: int = 1, split_idx: int = 0, *, name: s
     elif isinstance(data, Iterable) and not isinstance(data, str | Tensor | np.ndarray):
         whole = samples.stack(map(samples.as_batch, tqdm(data, **progress)))
     else:
-        raise InputError(f"the {name} data is a {type(data).__name__}; give a torch Dataset or an iterable of batches, tuples or dicts of tensors")
+        raise InputError(f"the {name} data is of type {type(data).__name__}; give a torch Dataset or an iterable of batches, tuples or dicts of tensors")
     _not_empty(len(whole))
     return whole if data_split == 1 else whole.take(split_indices(len(whole), data_split, split_idx))
 

@@ -1,12 +1,13 @@
-"""One surface in one axes of a figure: contour lines, filled contours, a heat map, a 3-D surface, and a trajectory on them.
+"""Surfaces in the plane as panels of a figure: contour lines, filled contours, a heat map, a 3-D surface, and a trajectory on them.
 
-Each `draw_…` puts quantity `name` of a surface into `axes` and returns what a colour bar takes its colours from, or None where a constant
+`side_by_side` makes the figure. Each `draw_…` puts quantity `name` of a surface into `axes` and returns what a colour bar takes its colours from, or None where a constant
 has none. The same scale in several axes makes surfaces comparable.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib import colormaps
@@ -19,12 +20,12 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 import figures
-from contour_levels import Scale
+from contour_levels import SMALLEST, Scale
 from errors import InputError
 
 COLOURS = "viridis"  # even steps for every eye, colour-blind ones too
 LINE_COLOURS = ListedColormap(colormaps[COLOURS](np.linspace(0, 0.88, 256)))  # its yellow end cannot be seen in a line on white
-MISSING_COLOUR = "0.85"
+MISSING_COLOUR, MISSING_HATCH = "0.85", "0.55"  # hatched: no colour of a map looks like it
 SMALL_GRID = 10_000  # cells beyond which a 3-D surface goes into a PDF as an image, which opens in reasonable time
 LABEL_SIZE = 9
 SMALLEST_LABELLED = 2  # times its label's length
@@ -38,7 +39,39 @@ def values_to_draw(surface, name: str) -> np.ndarray:
 def _on_scale(surface, name: str, scale: Scale) -> np.ndarray:
     """The values as they are drawn, without those that have no logarithm where the scale is one."""
     values = values_to_draw(surface, name)
-    return np.where(values > 0, values, np.nan) if scale.log else values
+    return np.where(values > 0, np.maximum(values, SMALLEST), np.nan) if scale.log else values
+
+
+@figures.styled
+def side_by_side(surfaces: Sequence, titles: Sequence[str], name: str, scale: Scale, draw: Callable, *, show: bool = False, **options) -> Figure:
+    """A panel for each surface, drawn by one of the functions below with its `options`, one colour bar, and what is missing."""
+    in_3d = draw is draw_surface_3d
+    fig = figures.new_figure(show=show, size=(0.6 + (6.2 if in_3d else 5.8) * len(surfaces), 5.6 if in_3d else 5.2))
+    all_axes = fig.subplots(1, len(surfaces), squeeze=False, subplot_kw={"projection": "3d"} if in_3d else {})[0]
+    for axes, surface, title in zip(all_axes, surfaces, titles, strict=True):
+        drawn = draw(axes, surface, name, scale, **options)
+        axes.set_title(title, **({"y": 1.0} if in_3d else {}))
+    if drawn:
+        place = {"shrink": 0.65, "pad": 0.1} if in_3d else {"extend": _extend(surfaces, name, scale)} if draw is draw_heat else {}
+        fig.colorbar(drawn, ax=all_axes, label=figures.label(name), **place)
+    notes = [f"{figures.label(name)} is {scale.norm.vmin:.4g} everywhere"] if not scale.levels.size and not in_3d else []
+    notes += [f"{title}: {text}" if title else text
+              for surface, title in zip(surfaces, titles, strict=True) if (text := figures.describe_missing(surface, name))]
+    notes += [f"{f'{title}: ' if title else ''}zero or negative at {without} points, which have no logarithm" for surface, title in zip(surfaces, titles, strict=True)
+              if scale.log and (without := np.count_nonzero(surface.get(name) <= 0))]
+    zlim = options.get("zlim")
+    notes += [f"cut off at {zlim:g}"] if zlim is not None and any((surface.get(name) > zlim).any() for surface in surfaces) else []
+    figures.footnote(fig, "; ".join(notes))
+    if draw is draw_contour:
+        label_contours(fig)
+    return fig
+
+
+def _extend(surfaces, name: str, scale: Scale) -> str:
+    """Which ends of a colour bar have values beyond them."""
+    values = np.concatenate([values_to_draw(surface, name).ravel() for surface in surfaces])
+    below, above = (values < scale.norm.vmin).any(), (values > scale.norm.vmax).any()
+    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[bool(below), bool(above)]
 
 
 def draw_contour(axes: Axes, surface, name: str, scale: Scale, *, mark_centre: bool = True) -> ScalarMappable | None:
@@ -65,10 +98,11 @@ def draw_filled_contour(axes: Axes, surface, name: str, scale: Scale) -> ScalarM
     return drawn
 
 
-def draw_heat(axes: Axes, surface, name: str, scale: Scale) -> ScalarMappable:
+def draw_heat(axes: Axes, surface, name: str, scale: Scale, *, colours: str = COLOURS) -> ScalarMappable:
     values = np.ma.masked_invalid(_on_scale(surface, name, scale))
-    cells = axes.pcolormesh(edges(surface.x), edges(surface.y), values, cmap=COLOURS, norm=scale.norm, rasterized=True)
-    axes.set_facecolor(MISSING_COLOUR)
+    cells = axes.pcolormesh(edges(surface.x), edges(surface.y), values, cmap=colours, norm=scale.norm, rasterized=True)
+    if np.ma.getmaskarray(values).any():
+        axes.patch.set(facecolor=MISSING_COLOUR, edgecolor=MISSING_HATCH, hatch="////", linewidth=0)
     _finish_plane(axes, surface, heat=True)
     return cells
 

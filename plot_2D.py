@@ -1,14 +1,16 @@
 """Draw a quantity of 2-D surface files, a trajectory, or the trajectory on the surface.
 
     python plot_2D.py --surf_file path_to_surf_file --surf_name train_loss
+    python plot_2D.py --surf_file path_to_surf_file --surf_name all
     python plot_2D.py --surf_file path_to_surf_file --vmin 0.1 --vmax 10 --vlevel 0.5 --format pdf png
     python plot_2D.py --surf_file with.h5 without.h5 --title "with shortcuts" "without shortcuts" --log --out shortcuts
     python plot_2D.py --surf_file growing_surf_file --watch
     python plot_2D.py --proj_file path_to_proj_file --dir_file path_to_direction_file
     python plot_2D.py --proj_file path_to_proj_file --dir_file path_to_direction_file --surf_file path_to_surf_file
 
-A surface gets `<surf>_<name>_2dcontour.pdf`, `_2dcontourf.pdf`, `_2dheat.pdf` and `_3dsurface.pdf` beside its file, several surfaces
-these side by side on one scale as `<out>_<name>_…`, and a trajectory `<proj>.pdf` and `<proj>_<name>_2dcontour_proj.pdf` beside the projection
+A surface gets `<surf>_<name>_2dcontour.pdf`, `_2dcontourf.pdf`, `_2dheat.pdf` and `_3dsurface.pdf` beside its file, and where it has Hessian
+eigenvalues `<surf>_min_eig_max_eig_ratio_heat_sns.pdf` and `_abs_ratio_heat_sns.pdf`; several surfaces these side by side on one scale as
+`<out>_<name>_…`, and a trajectory `<proj>.pdf` and `<proj>_<name>_2dcontour_proj.pdf` beside the projection
 file. What the figures show is also told in numbers (docs/metrics.md).
 """
 
@@ -19,17 +21,20 @@ import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
+import eigen_figures
 import figures
 import h5_util
+import metrics_table
 import panels
-import surface_metrics
+import quantity
 import trajectory_figures
 import watching
 from command_line import Parser, add_comparison_options, add_figure_options, finite, sentence
 from contour_levels import VLEVEL, VMAX, VMIN, Scale, choose_scale
 from errors import InputError
+
+ALL = "all"  # of --surf_name
 
 
 def main(argv=None) -> None:
@@ -53,7 +58,7 @@ def main(argv=None) -> None:
             plot_2d(*args.surf_file, titles=args.title, out=args.out, zlim=args.zlim, json_file=args.json, **levels, **output)
 
     with sentence(parser), figures.drawn_by(__file__, sys.argv[1:] if argv is None else argv), figures.sent_to_tensorboard(args.tensorboard):
-        watching.draw(draw, args.surf_file, watch=args.watch)
+        watching.draw(draw, args.surf_file, watch=args.watch, others=[args.proj_file] if args.proj_file else [])
 
 
 def argument_parser() -> Parser:
@@ -61,7 +66,7 @@ def argument_parser() -> Parser:
     parser.add_argument("--surf_file", "-f", nargs="+", default=[], metavar="FILE", help="surface file with two coordinates; several are drawn side by side")
     parser.add_argument("--dir_file", default="", help="PCA direction file: the axes then say the variance that they explain")
     parser.add_argument("--proj_file", default="", help="projection file of a trajectory")
-    parser.add_argument("--surf_name", default="train_loss", help="the quantity to draw (default: %(default)s)")
+    parser.add_argument("--surf_name", default="", metavar="NAME", help=f"the quantity to draw, or {ALL} (default: train_loss, or the first that the file has)")
     parser.add_argument("--vmax", type=finite, help=f"contour levels end before this value (default: fitted to the data, or {VMAX:g} with --vmin or --vlevel)")
     parser.add_argument("--vmin", type=finite, help=f"first contour level (likewise, {VMIN:g})")
     parser.add_argument("--vlevel", type=finite, help=f"step between contour levels (likewise, {VLEVEL:g})")
@@ -72,19 +77,50 @@ def argument_parser() -> Parser:
     return parser
 
 
-def plot_2d(*surf_files: str, name: str = "train_loss", titles: Sequence[str] = (), out: str = "", vmin: float | None = None, vmax: float | None = None,
+def plot_2d(*surf_files: str | h5_util.Surface, name: str = "", titles: Sequence[str] = (), out: str = "", vmin: float | None = None, vmax: float | None = None,
             vlevel: float | None = None, log: bool = False, zlim: float | None = None, json_file: str = "", show: bool = False,
             formats: Sequence[str] = ("pdf",)) -> list[str]:
     """Draw quantity `name` as contour lines, filled contours, a heat map and a 3-D surface; return the paths written.
 
-    Several surfaces stand side by side on one scale, with `titles`; `out` begins the figures' names. Of a grid with a single row or
-    column there is only a heat map. Numbers that describe the surfaces are printed, and written to `json_file`.
+    `name` "" is train_loss, or the first quantity that the file has, and "all" is each one in turn. Several surfaces stand side by side on one scale,
+    with `titles`; `out` begins the figures' names. Of a grid with a single row or column there is only a heat map. The ratio of Hessian eigenvalues
+    is drawn too where the files have them. Numbers that describe the surfaces are printed, and written to `json_file`.
 
     Raises `InputError` for a 1-D file, an unknown quantity, a file without any finite value, or impossible levels.
     """
-    surfaces = [read_grid(path, name) for path in surf_files]
+    surfaces = [_read_plane(path) for path in surf_files]
+    names = _names(surfaces, name)
+    for surface in surfaces:
+        for one in names:
+            _require_values(surface, one)
     titles, stem = figures.titles_and_stem(surf_files, titles, out)
-    scale = _scale(surfaces, name, vmin=vmin, vmax=vmax, vlevel=vlevel, log=log)
+    paths = []
+    for one in names:
+        scale = _scale(surfaces, one, vmin=vmin, vmax=vmax, vlevel=vlevel, log=log)
+        paths += _draw(surfaces, one, scale, titles, stem, zlim=zlim, show=show, formats=formats)
+    if all(map(eigen_figures.has_eigenvalues, surfaces)):
+        paths += eigen_figures.draw_heats(surfaces, titles, stem, show=show, formats=formats)
+    metrics_table.tell(surfaces, titles, names, json_file=json_file)
+    if show:
+        figures.show()
+    return paths
+
+
+def _names(surfaces: Sequence[h5_util.Surface], name: str) -> list[str]:
+    """The quantities that `name` means: itself, or of those that all files have the first, or (ALL) each that has a value to draw."""
+    shared = [one for one in quantity.shown(surfaces[0].names) if all(one in surface.names for surface in surfaces)]
+    if name and name != ALL:
+        return [name]
+    if not shared:
+        raise InputError(f"{surfaces[0].path} has no quantity to draw" + (" that all files have" if len(surfaces) > 1 else ""))
+    if not name:
+        return shared[:1]
+    return [one for one in shared if not all(np.isnan(panels.values_to_draw(surface, one)).all() for surface in surfaces)] or shared[:1]
+
+
+def _draw(surfaces: Sequence[h5_util.Surface], name: str, scale: Scale, titles: Sequence[str], stem: str, *, zlim: float | None, show: bool,
+          formats: Sequence[str]) -> list[str]:
+    """The four figures of one quantity, of a grid without cells the heat map alone; the paths written."""
     _say(surfaces, name, scale)
     kinds: dict[str, Callable] = {"2dcontour": panels.draw_contour, "2dcontourf": panels.draw_filled_contour, "2dheat": panels.draw_heat,
                                   "3dsurface": panels.draw_surface_3d}
@@ -94,14 +130,11 @@ def plot_2d(*surf_files: str, name: str = "train_loss", titles: Sequence[str] = 
     paths = []
     for suffix, draw in kinds.items():
         options = {"zlim": zlim} if draw is panels.draw_surface_3d else {}
-        fig = _side_by_side(surfaces, titles, name, scale, draw, show=show, **options)
+        fig = panels.side_by_side(surfaces, titles, name, scale, draw, show=show, **options)
         paths += figures.save(fig, f"{stem}_{name}_{suffix}", formats, made_by=figures.commands(*surfaces))
-    if kinds.keys() != {"2dheat"}:
+    if not thin:
         for surface, title in zip(surfaces, titles, strict=True):
             figures.send_mesh(title or os.path.basename(surface.path), surface, name, scale)
-    surface_metrics.tell(surfaces, titles, [name], json_file=json_file)
-    if show:
-        figures.show()
     return paths
 
 
@@ -113,13 +146,17 @@ def plot_trajectory(proj_file, *, dir_file="", show=False, formats=("pdf",)) -> 
     return paths
 
 
-def plot_contour_trajectory(surf_file, *, name="train_loss", dir_file="", proj_file, vmin=None, vmax=None, vlevel=None, log=False, json_file="",
+def plot_contour_trajectory(surf_file, *, name="", dir_file="", proj_file, vmin=None, vmax=None, vlevel=None, log=False, json_file="",
                             show=False, formats=("pdf",)) -> list[str]:
     """Draw the contours of a surface under a trajectory, as `<proj_file>_<name>_2dcontour_proj`; return the paths written.
 
     Raises `InputError` if the trajectory is known to have been projected on other directions.
     """
-    surface = read_grid(surf_file, name)
+    surface = _read_plane(surf_file)
+    (name, *more) = _names([surface], name)
+    if more:
+        raise InputError(f"a trajectory is drawn on one quantity; give --surf_name one of {name}, {', '.join(more)}")
+    _require_values(surface, name)
     if not has_cells(surface):
         raise InputError(f"{surf_file}: {too_thin(surface)}")
     projection = trajectory_figures.read_projection(proj_file)
@@ -134,23 +171,26 @@ def plot_contour_trajectory(surf_file, *, name="train_loss", dir_file="", proj_f
     outside = (x < surface.x.min()) | (x > surface.x.max()) | (y < surface.y.min()) | (y > surface.y.max())
     if outside.any():
         print(f"{proj_file}: {np.count_nonzero(outside)} of {outside.size} checkpoints lie outside the surface's grid.")
-    fig = _side_by_side([surface], [""], name, scale, panels.draw_contour, show=show, mark_centre=False)  # the last checkpoint is there
+    fig = panels.side_by_side([surface], [""], name, scale, panels.draw_contour, show=show, mark_centre=False)  # the last checkpoint is there
     trajectory_figures.add(fig, projection, shares)
     paths = figures.save(fig, f"{proj_file}_{name}_2dcontour_proj", formats, made_by=figures.commands(surface))
-    surface_metrics.tell([surface], [""], [name], json_file=json_file)
+    metrics_table.tell([surface], [""], [name], json_file=json_file)
     if show:
         figures.show()
     return paths
 
 
-def read_grid(surf_file, name):
-    """The surface of a 2-D file that has something of quantity `name` to draw."""
-    surface = h5_util.read_surface(surf_file)
+def _read_plane(surf_file: str) -> h5_util.Surface:
+    surface = h5_util.as_surface(surf_file)
     if surface.y is None:
-        raise InputError(f"{surf_file} is 1-D; use plot_1D.py")
-    if np.isnan(panels.values_to_draw(surface, name)).all():
-        raise InputError(f"{surf_file} has no finite {name} to draw ({figures.describe_missing(surface, name)})")
+        raise InputError(f"{surface.path or figures.UNNAMED} is 1-D; use plot_1D.py")
     return surface
+
+
+def _require_values(surface: h5_util.Surface, name: str) -> None:
+    """Raise `InputError` if the surface has nothing of quantity `name` to draw."""
+    if np.isnan(panels.values_to_draw(surface, name)).all():
+        raise InputError(f"{surface.path} has no finite {name} to draw ({figures.describe_missing(surface, name)})")
 
 
 def has_cells(surface) -> bool:
@@ -163,39 +203,7 @@ def too_thin(surface) -> str:
 
 
 def _scale(surfaces, name: str, **levels) -> Scale:
-    return choose_scale([panels.values_to_draw(surface, name) for surface in surfaces], is_loss=name.endswith("_loss"), **levels)
-
-
-@figures.styled
-def _side_by_side(surfaces, titles, name: str, scale: Scale, draw: Callable, *, show: bool, **options) -> Figure:
-    """A panel for each surface, one colour bar, and below them what is missing."""
-    in_3d = draw is panels.draw_surface_3d
-    fig = figures.new_figure(show=show, size=(0.6 + (6.2 if in_3d else 5.8) * len(surfaces), 5.6 if in_3d else 5.2))
-    all_axes = fig.subplots(1, len(surfaces), squeeze=False, subplot_kw={"projection": "3d"} if in_3d else {})[0]
-    for axes, surface, title in zip(all_axes, surfaces, titles, strict=True):
-        drawn = draw(axes, surface, name, scale, **options)
-        axes.set_title(title, **({"y": 1.0} if in_3d else {}))
-    if drawn:
-        place = {"shrink": 0.65, "pad": 0.1} if in_3d else {"extend": _extend(surfaces, name, scale)} if draw is panels.draw_heat else {}
-        fig.colorbar(drawn, ax=all_axes, label=figures.label(name), **place)
-    notes = [f"{figures.label(name)} is {scale.norm.vmin:.4g} everywhere"] if not scale.levels.size and not in_3d else []
-    notes += [f"{title}: {text}" if title else text
-              for surface, title in zip(surfaces, titles, strict=True) if (text := figures.describe_missing(surface, name))]
-    notes += [f"{f'{title}: ' if title else ''}zero or negative at {without} points, which have no logarithm" for surface, title in zip(surfaces, titles, strict=True)
-              if scale.log and (without := np.count_nonzero(surface.get(name) <= 0))]
-    zlim = options.get("zlim")
-    notes += [f"cut off at {zlim:g}"] if zlim is not None and any((surface.get(name) > zlim).any() for surface in surfaces) else []
-    figures.footnote(fig, "; ".join(notes))
-    if draw is panels.draw_contour:
-        panels.label_contours(fig)
-    return fig
-
-
-def _extend(surfaces, name: str, scale: Scale) -> str:
-    """Which ends of a colour bar have values beyond them."""
-    values = np.concatenate([panels.values_to_draw(surface, name).ravel() for surface in surfaces])
-    below, above = (values < scale.norm.vmin).any(), (values > scale.norm.vmax).any()
-    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[bool(below), bool(above)]
+    return choose_scale([panels.values_to_draw(surface, name) for surface in surfaces], is_loss=not quantity.is_percentage(name), **levels)
 
 
 def _say(surfaces, name: str, scale: Scale) -> None:

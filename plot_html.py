@@ -6,53 +6,25 @@
     python plot_html.py --surf_file path_to_surf_file --proj_file path_to_proj_file --dir_file path_to_direction_file
 
 `<surf>_3dsurface.html` shows a lit surface over its contours, with buttons for each quantity and for the losses' logarithms; the values at the point
-under the mouse; the lowest point, the centre, and the trajectory on the surface. A 1-D file gets its curves, as `<surf>_1d.html`.
+under the mouse; the lowest point, the centre, and the trajectory on the surface, to be played or gone through with a slider. A 1-D file gets its
+curves, as `<surf>_1d.html`.
 """
 from __future__ import annotations
 
 import os
-from html import escape
-from pathlib import Path
 
 import numpy as np
 
 import figures
 import h5_util
 import interactive
+import interactive_curves
+import interactive_film
+import page
 import surface_views
 import watching
 from command_line import Parser, sentence
 from errors import InputError
-from whole_file import replacing
-
-CONFIG = {"displaylogo": False, "showSendToCloud": False, "plotlyServerURL": "", "responsive": True, "scrollZoom": True, "modeBarButtonsToRemove": ["resetCameraLastSave3d", "select2d", "lasso2d"]}
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
-<title>{title}</title>
-<style>
-html, body {{ height: 100%; margin: 0; }}
-body {{ display: flex; flex-direction: column; font: 14px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #222; }}
-header {{ padding: 12px 20px 4px; }}
-h1 {{ font-size: 18px; font-weight: 600; margin: 0 0 2px; overflow-wrap: anywhere; }}
-p {{ margin: 2px 0; color: #666; overflow-wrap: anywhere; }}
-main {{ flex: 1 0 420px; position: relative; }}
-main > div {{ position: absolute; inset: 0; }}
-footer {{ order: 1; padding: 4px 20px 12px; font-size: 12px; }}
-summary {{ color: #666; cursor: pointer; }}
-code {{ overflow-wrap: anywhere; color: #444; }}
-</style>
-</head>
-<body>
-<header><h1>{title}</h1><p>{subtitle}</p></header>
-<footer>{notes}</footer>
-<main>{figure}</main>
-</body>
-</html>
-"""
 
 
 def main(argv=None) -> None:
@@ -89,12 +61,12 @@ def write_html(surf_file: str, *, proj_file: str = "", dir_file: str = "", name:
         raise InputError(f"{surf_file} has no quantity to draw")
     if name:
         surface.get(name)
-    titles = _axis_titles(dir_file)
+    titles = interactive.axis_titles(dir_file)
     notes = _missing(surface)
     if surface.y is None:
         if proj_file:
             raise InputError(f"{surf_file} is 1-D; a trajectory ({proj_file}) needs a surface with two coordinates")
-        figure = interactive.curves_figure(surface, log=log, axis_title=titles[0])
+        figure = interactive_curves.curves_figure(surface, log=log, axis_title=titles[0])
     else:
         views = surface_views.views(surface, zmax=zmax)
         first = surface_views.opening(views, name, log=log)
@@ -105,20 +77,15 @@ def write_html(surf_file: str, *, proj_file: str = "", dir_file: str = "", name:
             trajectory, said = _trajectory(surface, views[first].shown, proj_file)
             notes += said
         figure = interactive.surface_figure(views, first=first, axis_titles=titles, trajectory=trajectory)
+        if trajectory and trajectory.x.size > 1:
+            figure = interactive_film.follow(figure, trajectory)
         notes += [view.note for view in views if view.note]
     return _write(surface, figure, notes)
 
 
 def _write(surface: h5_util.Surface, figure, notes: list[str]) -> str:
-    path = f"{surface.path}_{'1d' if surface.y is None else '3dsurface'}.html"
-    lines = [f"<p>{escape(' '.join(notes))}</p>"] if notes else []
-    lines += [f"<details><summary>the command that measured it</summary><code>{escape(command)}</code></details>" for command in figures.commands(surface)]
-    page = PAGE.format(title=escape(os.path.basename(surface.path)), subtitle=escape(_subtitle(surface)), notes="\n".join(lines),
-                       figure=figure.to_html(full_html=False, include_plotlyjs=True, div_id="figure", default_width="100%", default_height="100%", config=CONFIG))
-    with replacing(path) as part:
-        Path(part).write_bytes(page.encode(errors="replace"))
-    print(f"saved {path}")
-    return path
+    return page.write(f"{surface.path}_{'1d' if surface.y is None else '3dsurface'}.html", figure, title=os.path.basename(surface.path),
+                      subtitle=_subtitle(surface), notes=notes, commands=figures.commands(surface))
 
 
 def _subtitle(surface: h5_util.Surface) -> str:
@@ -138,13 +105,6 @@ def _missing(surface: h5_util.Surface) -> list[str]:
         if text := figures.describe_missing(surface, name):
             names.setdefault(text, []).append(figures.label(name))
     return [f"{', '.join(those)}: {text}." for text, those in names.items()]
-
-
-def _axis_titles(dir_file: str) -> tuple[str, str]:
-    shares = h5_util.read_explained_variance(dir_file) if dir_file else None
-    if shares is None or shares.size < 2:
-        return "α (x direction)", "β (y direction)"
-    return f"α (PCA 1: {100 * shares[0]:.1f} % of the variance)", f"β (PCA 2: {100 * shares[1]:.1f} % of the variance)"
 
 
 def _trajectory(surface: h5_util.Surface, shown: surface_views.Grid, proj_file: str) -> tuple[interactive.Trajectory, list[str]]:

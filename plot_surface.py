@@ -54,10 +54,11 @@ def build_parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
+    args.series = request.is_series(args)
     two_d = request.is_plane(args)
     if not two_d and (args.model_file3 or args.same_dir):
         parser.error("--model_file3 and --same_dir are for two dimensions; give --y too")
-    if request.is_series(args) and (args.seeds > 1 or args.proj_file or args.model_file2 or args.model_file3):
+    if args.series and (args.seeds > 1 or args.proj_file or args.model_file2 or args.model_file3):
         parser.error(f"--model_file {args.model_file} names several checkpoints, whose surfaces have one pair of directions and a path of their own; leave --seeds, "
                      "--proj_file, --model_file2 and --model_file3 out")
     if args.proj_file and not args.plot:
@@ -71,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
         if args.plot and two_d:
             together(ranks, lambda: check_plot(args.proj_file, args.vmin, args.vmax, args.vlevel), only=True)
         sets = request.load_sets(args, ranks)
-        if request.is_series(args):
+        if args.series:
             measure_series(args, argv, machine, sets)
             return
         paths = [measure_around(with_(args, idx=idx), argv, machine, sets) for idx in range(args.idx, args.idx + args.seeds)]
@@ -94,21 +95,21 @@ def measure_series(args: argparse.Namespace, argv: list[str], machine: request.M
     """Measure a surface around each of the checkpoints, all in the plane of the last, and make a film of them."""
     ranks = machine.ranks
     files = together(ranks, lambda: checkpoint_series.find(args.model_folder, args.model_file), only=True)
-    jobs = {file: Job.of(with_(args, model_file=file), argv, machine, sets) for file in files}
-    last = jobs[files[-1]]
+    last = Job.of(with_(args, model_file=files[-1]), argv, machine, sets)
 
     def find_places() -> np.ndarray:
         directions, _ = last.study.find_directions(overwrite=args.overwrite)
-        return np.array([checkpoint_series.place(job.study.net, last.study.net, directions, args.dir_type) for job in jobs.values()])
+        return np.array([checkpoint_series.place(request.load_net(args, file), last.study.net, directions, args.dir_type) for file in files])
     places = together(ranks, find_places, only=True)
     axes = last.grid(places)
     name = request.surface_file(with_(args, surf_file=""), last.study, axes)
     paths = {file: checkpoint_series.surface_file(file, name, args.surf_file) for file in files}
     for number, file in enumerate([files[-1], *files[:-1]], start=1):  # the last one's directions are the others'
         last.run.say(f"checkpoint {number} of {len(files)}: {file}")
-        in_plane = replace(jobs[file].study, dir_file=last.study.dir_file, dir_file_given=file != files[-1] or last.study.dir_file_given,
-                           place=tuple(places[files.index(file)]))
-        replace(jobs[file], study=in_plane).measure(axes, paths[file])
+        job = last if file == files[-1] else Job.of(with_(args, model_file=file), argv, machine, sets)
+        in_plane = replace(job.study, dir_file=last.study.dir_file, dir_file_given=job is not last or last.study.dir_file_given,
+                           place=tuple(places[files.index(file)].tolist()))
+        replace(job, study=in_plane).measure(axes, paths[file])
     if ranks.rank == 0 and "y" in axes:
         directions = h5_util.read_directions(last.study.dir_file)
         projection = Projection(f"{paths[files[-1]]}_series_proj.h5", *places.T, epochs=checkpoint_series.epochs(files),
@@ -170,10 +171,10 @@ def plot(args: argparse.Namespace, surf_file: str, dir_file: str, *, two_d: bool
         plot_1d(surf_file, xmin=None, xmax=None, loss_max=args.loss_max, log=args.log, **output)
     elif args.proj_file:
         from plot_2D import plot_contour_trajectory
-        plot_contour_trajectory(surf_file, name="train_loss", dir_file=dir_file, proj_file=args.proj_file, **levels, **output)
+        plot_contour_trajectory(surf_file, dir_file=dir_file, proj_file=args.proj_file, **levels, **output)
     else:
         from plot_2D import plot_2d
-        plot_2d(surf_file, name="train_loss", **levels, **output)
+        plot_2d(surf_file, **levels, **output)
 
 
 def check_plot(proj_file: str, vmin: float | None, vmax: float | None, vlevel: float | None) -> None:

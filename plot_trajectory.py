@@ -5,10 +5,12 @@
     python plot_trajectory.py --model resnet20 --model_folder FOLDER --max_epoch 30 --ignore biasbn --plane random
     python plot_trajectory.py --model resnet20 --model_folder FOLDER --max_epoch 30 --method tsne
     python plot_trajectory.py --model resnet20 --model_folder FOLDER --max_epoch 30 --ignore biasbn --animate SURF_FILE
+    python plot_trajectory.py --model resnet20 --model_folder FOLDER --max_epoch 30 --ignore biasbn --losses --dataset digits --data_split 4
 
 The directions go to `FOLDER/PCA_<dir_type>[_ignore=biasbn]_save_epoch=<n>/directions.h5`, the projection beside them as
 `<directions>_proj_cos.h5`, the figure to `<projection>.pdf`. Contours under the path: plot_surface.py with `--dir_file <directions>`, the
-same `--dir_type`, and `--proj_file <projection> --plot`; with that surface, `--animate` makes a film of it.
+same `--dir_type`, and `--proj_file <projection> --plot`; with that surface, `--animate` makes a film of it. With `--losses`, the projection
+keeps the loss of each checkpoint and that of its place on the plane, which `<projection>_losses.pdf` compares.
 """
 
 from __future__ import annotations
@@ -22,18 +24,28 @@ import numpy as np
 import torch
 from torch import nn
 
+import devices
 import figures
+import film
 import h5_util
+import losses
 import model_loader
 import net_plotter
+import net_tensors
 import options
 import projection
+import request
 import trajectory
 import trajectory_figures
+import trajectory_losses
 from cifar10.models import MODELS
 from command_line import Parser, add_format_option, sentence
-from dataloader import DATASETS
+from dataloader import ImageSet
+from errors import InputError
+from evaluation import Evaluator, Samples, check_data
 from h5_util import Projection
+from losses import LOSSES
+from mpi4pytorch import Serial
 from net_plotter import Recipe
 from provenance import Facts, fingerprint_of_arrays, keep_aside, require_same
 from trajectory import Trajectory
@@ -47,8 +59,10 @@ OBLIQUE = 0.1  # a cosine beyond which contours, drawn at right angles, do not f
 def argument_parser() -> Parser:
     parser = Parser(__doc__)
     group = parser.add_argument_group("checkpoints")
-    group.add_argument("--dataset", default="cifar10", choices=DATASETS, help="of the published command lines; no images are needed")
-    group.add_argument("--model", default="resnet56", choices=MODELS, metavar="NAME", help=f"one of {', '.join(MODELS)} (default: resnet56)")
+    group.add_argument("--model", default="resnet56", metavar="NAME", help=f"one of {', '.join(MODELS)}; or FILE.py:FUNCTION, which returns the net; or "
+                       "torchvision:NAME, timm:NAME, hf:NAME_OR_FOLDER (default: resnet56)")
+    group.add_argument("--model_args", nargs="+", default=[], metavar="KEY=VALUE", help="arguments of the function that makes the net")
+    group.add_argument("--state_key", default="", metavar="KEY", help="where in a checkpoint the weights lie, if not under a usual name, such as ema.net")
     group.add_argument("--model_folder", required=True, metavar="DIR", help="folder with the checkpoints of a training")
     group.add_argument("--prefix", default="model_", help="what a checkpoint's name has before the epoch (default: model_)")
     group.add_argument("--suffix", default=".t7", help="and after it (default: .t7)")
@@ -57,7 +71,7 @@ def argument_parser() -> Parser:
     group.add_argument("--save_epoch", type=options.positive, default=1, help="epochs from one checkpoint to the next (default: 1)")
     group.add_argument("--unsafe_pickle", action="store_true", help="read checkpoints as pickles that may run any code: only for files that you trust")
     group = parser.add_argument_group("plane")
-    group.add_argument("--dir_type", default="weights", choices=net_plotter.DIRECTION_TYPES, help="what moves: weights, or states with the BN statistics "
+    group.add_argument("--dir_type", default="weights", choices=net_tensors.DIRECTION_TYPES, help="what moves: weights, or states with the BN statistics "
                        "(default: weights)")
     group.add_argument("--ignore", default="", choices=options.choice_or_empty(net_plotter.IGNORES), metavar="WHAT", help="biasbn: the directions leave biases "
                        "and BN out")
@@ -67,6 +81,15 @@ def argument_parser() -> Parser:
     group.add_argument("--method", default="cos", choices=METHODS, help="cos: lengths along each direction (default); lstsq: the nearest point of the plane in "
                        "multiples of both directions, for those that are not at right angles or not of length 1; tsne: no plane, but an embedding by t-SNE")
     group.add_argument("--overwrite", action="store_true", help="make new directions where their file was made with something else; the old one is kept as FILE.old")
+    group = parser.add_argument_group("losses")
+    group.add_argument("--losses", action="store_true", help="measure the loss of each checkpoint and of its place on the plane, on the training data below; "
+                       "a run that was stopped goes on where it was")
+    group.add_argument("--loss_name", "-l", default="crossentropy", type=options.known_or_own("loss", LOSSES), metavar="NAME", help=f"one of {', '.join(LOSSES)}; or "
+                       "FILE.py:FUNCTION, which is called with net and batch (default: crossentropy)")
+    group.add_argument("--cuda", "-c", action="store_true", help="measure on the GPU")
+    group.add_argument("--batch_size", type=options.positive, help="images in a forward pass (default: the fastest, found by a short probe)")
+    options.add_data(parser)
+    options.add_subset(parser)
     group = parser.add_argument_group("figures")
     group.add_argument("--animate", default="", metavar="SURF_FILE", help="and make a film of the training over the contours of this surface along the same "
                        "directions: a GIF, and an MP4 where ffmpeg is installed")
@@ -79,19 +102,25 @@ def argument_parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     parser = argument_parser()
     args = parser.parse_args(argv)
-    if args.method == "tsne" and (args.dir_file or args.animate or args.plane != "pca"):
-        parser.error("--method tsne has no plane, and so no directions and no contours; leave --dir_file, --plane and --animate out")
+    if args.method == "tsne" and (args.dir_file or args.animate or args.losses or args.plane != "pca"):
+        parser.error("--method tsne has no plane, and so no directions, no contours and no losses on it; leave --dir_file, --plane, --animate and --losses out")
+    if args.test_set:
+        parser.error("--test_set is for surfaces; leave it out: --losses are those of the training data")
     if args.dir_file and args.plane != "pca":
         parser.error(f"--dir_file {args.dir_file} and --plane {args.plane} are two planes; give one of them")
     with sentence(parser), figures.drawn_by(__file__, sys.argv[1:] if argv is None else argv):
         files = trajectory.find_files(args.model_folder, prefix=args.prefix, suffix=args.suffix, start=args.start_epoch, end=args.max_epoch, step=args.save_epoch)
         torch.manual_seed(SEED)
-        net = model_loader.build(args.model)
-        training = trajectory.read(list(files.values()), net, args.dir_type, unsafe_pickle=args.unsafe_pickle)
+        net = model_loader.build(args.model, model_loader.parse_model_args(args.model_args))
+        loss = losses.find(args.loss_name)
+        data = request.load_sets(args, Serial())["train"] if args.losses else None
+        if data:
+            check_data(net, data, loss, args.model)
+        training = trajectory.read(list(files.values()), net, args.dir_type, state_key=args.state_key, unsafe_pickle=args.unsafe_pickle)
         print(f"{len(files)} checkpoints, epochs {args.start_epoch} to {args.max_epoch}, of {args.model}: {sum(t.numel() for t in training.tensors.values())} "
               f"values each; the last is the origin")
 
-        facts = {"model": args.model, "dir_type": args.dir_type, "ignore": args.ignore or "nothing", "checkpoints": training.fingerprint}
+        facts = {"model": " ".join([args.model, *args.model_args]), "dir_type": args.dir_type, "ignore": args.ignore or "nothing", "checkpoints": training.fingerprint}
         name = f"{args.dir_type}{f'_ignore={args.ignore}' if args.ignore else ''}_save_epoch={args.save_epoch}"
         dir_file = args.dir_file
         if args.method == "tsne":
@@ -102,15 +131,26 @@ def main(argv: list[str] | None = None) -> None:
                 find_or_make_directions(dir_file, training, net, facts, dir_type=args.dir_type, ignore=args.ignore, plane=args.plane, overwrite=args.overwrite)
             found = project(training, dir_file, net, dir_type=args.dir_type, method=args.method, facts=facts)
         found = replace(found, epochs=np.array(list(files)), lr_drops=np.array(trajectory.learning_rate_drops(args.model_folder), int))
-        if args.method != "tsne":
-            print_distances(found)
+        found = with_known_losses(found, loss_facts(data, args.loss_name) if data else {})
         h5_util.write_projection(found)
+        if data:
+            device = devices.choose(args.cuda, Serial())
+            evaluator = Evaluator(net.to(device), {"train": data}, loss=loss, batch_size=args.batch_size)
+            directions = net_plotter.read_direction_file(dir_file, net, args.dir_type, dimensions=2)
+            growing = trajectory_losses.measure(found, training, net, directions, dir_type=args.dir_type, loss=lambda: evaluator.measure()["train_loss"])
+            for found in growing:
+                h5_util.write_projection(found)
+        if args.method != "tsne":
+            print_table(found)
         print(f"projection: {found.path}")
         trajectory_figures.draw(found.path, dir_file=dir_file, show=args.show, formats=args.format)
+        if data:
+            print(trajectory_losses.describe(found))
+            trajectory_figures.draw_losses(found.path, show=args.show, formats=args.format)
         if args.animate:
             stem = f"{found.path}_{args.surf_name}_animation"
-            trajectory_figures.animate(args.animate, found.path, [f"{stem}.{form}" for form in trajectory_figures.film_formats()],
-                                       name=args.surf_name, dir_file=dir_file)
+            reel = film.read([args.animate], proj_file=found.path, name=args.surf_name)
+            film.write(reel, [f"{stem}.{form}" for form in film.formats()], dir_file=dir_file)
         if args.show:
             figures.show()
 
@@ -173,11 +213,32 @@ def read_plane(training: Trajectory, dir_file: str, net: nn.Module, *, dir_type:
     return vectors, fingerprint_of_arrays(chain(*net_plotter.arrays(directions)))
 
 
-def print_distances(found: Projection) -> None:
-    """Print where each checkpoint is, and how much of its distance from the last one the plane does not show."""
-    print(f"of the variance of all that moves: along x {100 * found.shares[0]:.3g} %, along y {100 * found.shares[1]:.3g} %\n epoch          x          y   off the plane")
-    for epoch, x, y, distance in zip(found.epochs, found.x, found.y, found.distance, strict=True):
-        print(f"{epoch:6d} {x:10.4g} {y:10.4g}   {'origin' if np.isnan(distance) else f'{100 * distance:11.1f} %'}")
+def loss_facts(data: Samples, loss_name: str) -> Facts:
+    """What decides the losses besides the nets."""
+    facts = {"loss_name": loss_name, "data": fingerprint_of_arrays(data.arrays())}
+    return {**facts, "normalisation": f"{data.mean}, {data.std}"} if isinstance(data, ImageSet) else facts
+
+
+def with_known_losses(found: Projection, facts: Facts) -> Projection:
+    """The projection with the losses that its file has of an earlier run, unless they are of other checkpoints, another plane or, by the facts, other data."""
+    found = replace(found, made_with={**found.made_with, **facts})
+    try:
+        old = h5_util.read_whole_projection(found.path)
+    except InputError:  # there is none, or it is no use
+        return found
+    if any(old.made_with.get(name) != value for name, value in found.made_with.items()):
+        return found
+    return replace(found, true_loss=old.true_loss, projected_loss=old.projected_loss, made_with=old.made_with)
+
+
+def print_table(found: Projection) -> None:
+    """Print where each checkpoint is, how much of its distance from the last one the plane does not show, and both losses where they are known."""
+    print(f"of the variance of all that moves: along x {100 * found.shares[0]:.3g} %, along y {100 * found.shares[1]:.3g} %")
+    losses = [] if found.true_loss is None else [("true loss", found.true_loss), ("on the plane", found.projected_loss)]
+    print(f"{'epoch':>6} {'x':>10} {'y':>10} {'off the plane':>15}" + "".join(f" {name:>13}" for name, _ in losses))
+    for i, epoch in enumerate(found.epochs):
+        distance = "origin" if np.isnan(found.distance[i]) else f"{100 * found.distance[i]:.1f} %"
+        print(f"{epoch:6d} {found.x[i]:10.4g} {found.y[i]:10.4g} {distance:>15}" + "".join(f" {values[i]:13.5g}" for _, values in losses))
 
 
 if __name__ == "__main__":

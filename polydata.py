@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import quantity
 from errors import InputError
 from surface_views import places
 from whole_file import replacing
@@ -157,7 +158,7 @@ def _resampled(shown: Sheet, nx: int, ny: int) -> Sheet:
     x, y = np.linspace(shown.x[0], shown.x[-1], nx), np.linspace(shown.y[0], shown.y[-1], ny)
     others = {name: _cubic(shown.x, shown.y, values, x, y) for name, values in shown.others.items()}
     for name, values in others.items():
-        if name.endswith("_acc"):
+        if quantity.is_percentage(name):
             np.clip(values, 0, 100, out=values)  # a spline may swing beyond the ends of a percentage
     return Sheet(x, y, _cubic(shown.x, shown.y, shown.height, x, y), others)
 

@@ -27,7 +27,8 @@ from cifar10.models import MODELS
 from errors import InputError
 from evaluation import Samples
 from file_names import Axis
-from hess_vec_prod import Curvature, eigenvalues
+from hess_vec_prod import Curvature
+from lanczos import eigenvalues
 from losses import Loss
 from mpi4pytorch import Serial, together
 from net_plotter import Direction, Recipe
@@ -63,22 +64,26 @@ def load_sets(args: argparse.Namespace, ranks: Serial) -> dict[str, Samples]:
                       mean=args.mean, std=args.std, threads=args.threads)
 
 
+def load_net(args: argparse.Namespace, file: str) -> nn.Module:
+    return model_loader.load(args.model, file, model_args=model_loader.parse_model_args(args.model_args), state_key=args.state_key,
+                             unsafe_pickle=args.unsafe_pickle)
+
+
 def study(args: argparse.Namespace, machine: Machine, sets: dict[str, Samples], **settings: str) -> Study:
     """The net, the loss, and how the directions are made; `settings` are further facts that decide the values."""
     ranks, two_d, seed = machine.ranks, is_plane(args), SEED + args.idx
     torch.manual_seed(seed)
     files = {flag: model_loader.find(args.model_folder, name) for flag in ("model_file", "model_file2", "model_file3") if (name := getattr(args, flag))}
-    load_net = partial(model_loader.load, args.model, model_args=_model_args(args), state_key=args.state_key, unsafe_pickle=args.unsafe_pickle)
-    net = together(ranks, lambda: load_net(files.get("model_file", "")))
+    net = together(ranks, lambda: load_net(args, files.get("model_file", "")))
     random_state = torch.get_rng_state()
     if "model_file" not in files and ranks.rank == 0:
         print("no --model_file: " + ("the net has random weights" if args.model in MODELS else f"the net is as {args.model} makes it"))
     loss = together(ranks, lambda: losses.find(args.loss_name))
     vectors = _eigenvectors(net, sets["train"], loss, machine, [args.xdir, args.ydir].count("hessian"), args.dir_type)
-    recipes = {"x": Recipe(partial(load_net, files["model_file2"]) if "model_file2" in files else None, norm=args.xnorm, ignore=args.xignore, params=args.params,
+    recipes = {"x": Recipe(partial(load_net, args, files["model_file2"]) if "model_file2" in files else None, norm=args.xnorm, ignore=args.xignore, params=args.params,
                            vector=(lambda: vectors()[0]) if args.xdir == "hessian" else None)}
     if two_d and not args.same_dir:
-        recipes["y"] = Recipe(partial(load_net, files["model_file3"]) if "model_file3" in files else None, norm=args.ynorm, ignore=args.yignore,
+        recipes["y"] = Recipe(partial(load_net, args, files["model_file3"]) if "model_file3" in files else None, norm=args.ynorm, ignore=args.yignore,
                               params=args.params, vector=(lambda: vectors()[-1]) if args.ydir == "hessian" else None)
     dir_file = args.dir_file or file_names.direction_file_name(
         files.get("model_file", ""), args.dir_type, model_file2=files.get("model_file2", ""), model_file3=files.get("model_file3", ""), two_d=two_d,
@@ -98,7 +103,7 @@ def is_series(args: argparse.Namespace) -> bool:
 
 def is_plane(args: argparse.Namespace) -> bool:
     """Whether the surface has two dimensions: what is under a path does, also where no range is given."""
-    return args.y is not None or bool(getattr(args, "proj_file", "")) or args.x is None and is_series(args)
+    return args.y is not None or bool(getattr(args, "proj_file", "")) or getattr(args, "series", False) and args.x is None
 
 
 def grid(args: argparse.Namespace, study: Study, run: Run, measure: Callable[[], Callable[[], Values]], *,
@@ -134,10 +139,6 @@ def run(args: argparse.Namespace, machine: Machine, study: Study, *, program: st
     record = record_of_run(program, argv, device=devices.name(machine.device), ranks=machine.ranks.size,
                            files={flag: os.path.abspath(path) for flag, path in study.files.items()})
     return Run(machine.ranks, record, ends_program=True, overwrite=args.overwrite, wait=args.wait, order=args.order, schedule=args.schedule)
-
-
-def _model_args(args: argparse.Namespace) -> dict[str, object]:
-    return model_loader.parse_model_args(args.model_args)
 
 
 def _net_facts(args: argparse.Namespace, net: nn.Module, files: dict[str, str], seed: int, ranks: Serial) -> dict[str, str]:

@@ -13,7 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from errors import InputError
-from hess_vec_prod import BASIS_MEMORY, Curvature, Krylov
+from hess_vec_prod import Curvature
+from lanczos import BASIS_MEMORY, Krylov
 
 TOGETHER = 8  # vectors that share a pass over the data: they take about a fifth less time each than one alone
 TRACE_TOLERANCE = 0.02

@@ -3,17 +3,14 @@
 Values are linear between grid points. A result that is NaN or infinite is higher than any other; what is not measured yet is not
 known, and a number that depends on it is None.
 """
-import json
 import math
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import RegularGridInterpolator
 
-from whole_file import replacing
+import quantity
 
 SHARPNESS_RADIUS = 0.1  # half the side of the box in which the loss may rise: with filter-normalised directions a tenth of each filter's norm
 RISE_FACTOR, RISE_FLOOR = 2.0, 0.1  # a loss has risen when it is twice that of the centre, or of 0.1, below which twice is next to nothing
@@ -21,16 +18,18 @@ RAYS = 72  # directions in which the flatness radius of a plane is looked for
 STEPS = 1000  # along each
 ROUNDING = 1e-6  # of a float32 loss, relative
 HIGHER_THAN_ANY = 1e200
+CURVED_DOWN = 0.1  # part of the largest eigenvalue beyond which a negative one counts: next to nothing to the eye of Li et al. 2018, figure 7
 
 Axes = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
 class Place:
-    """A value and its coordinates (x,) or (x, y)."""
+    """A value, its coordinates (x,) or (x, y), and its standard error if the file has that."""
 
     value: float
     at: tuple[float, ...]
+    se: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Metrics:
 
     `flatness` is the distance at which the loss has risen, by direction: "+x", "-x", and in a plane "+y", "-y" and "least" of all directions;
     infinity where it has not risen up to the grid's edge. `negative_curvature` is a share of the points whose neighbours are all known, and
-    `barrier` is of interpolations alone.
+    `barrier` is of interpolations alone; `barrier_se` is the most that its standard error can be.
     """
 
     centre: Place | None
@@ -50,6 +49,29 @@ class Metrics:
     negative_curvature: float | None = None
     local_minima: int | None = None
     barrier: float | None = None
+    barrier_se: float | None = None
+
+
+@dataclass(frozen=True)
+class Convexity:
+    """How the smallest Hessian eigenvalue compares with the largest: |min/max| at the grid point that is the centre and in the median, and the
+    share of the points at which min is negative beyond a tenth of max.
+    """
+
+    centre: float | None
+    median: float
+    curved_down: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A number of several surfaces: `known` of them have it. mean, std (of a sample, None for one surface): None where one of them is infinite."""
+
+    known: int
+    mean: float | None
+    std: float | None
+    least: float
+    greatest: float
 
 
 def measure(surface, name: str) -> Metrics:
@@ -58,13 +80,57 @@ def measure(surface, name: str) -> Metrics:
     Raises `InputError` for a quantity that the file does not have; ValueError if no value is finite.
     """
     axes, values = _ascending(surface, name)
+    errors = _errors(surface, quantity.standard_error(name))
     finite = np.abs(values) < HIGHER_THAN_ANY
-    places = {word: _place(axes, values, choose(np.where(finite, values, np.nan))) for word, choose in (("lowest", np.nanargmin), ("highest", np.nanargmax))}
-    centre = _centre(axes, values)
-    if not name.endswith("loss") or centre is None or centre.value >= HIGHER_THAN_ANY:
+    places = {word: _place(axes, values, choose(np.where(finite, values, np.nan)), errors) for word, choose in (("lowest", np.nanargmin), ("highest", np.nanargmax))}
+    centre = _centre(axes, values, errors)
+    if not quantity.is_loss(name) or centre is None or centre.value >= HIGHER_THAN_ANY:
         return Metrics(centre, **places)
-    return Metrics(centre, **places, sharpness=sharpness(axes, values), flatness=flatness(axes, values), negative_curvature=negative_curvature(values),
-                   local_minima=local_minima(values), barrier=barrier(axes[0], values) if interpolates(surface) else None)
+    of_line = {"barrier": barrier(axes[0], values), "barrier_se": _barrier_error(axes[0], values, surface, name)} if interpolates(surface) else {}
+    rising = {"sharpness": sharpness(axes, values), "flatness": flatness(axes, values)} if centre.value >= 0 else {}
+    return Metrics(centre, **places, **rising, negative_curvature=negative_curvature(values), local_minima=local_minima(values), **of_line)
+
+
+def summarise(surfaces: Sequence, name: str) -> dict[str, Spread]:
+    """Each number of quantity `name` over surfaces, such as random planes through one minimum: how many have it, mean, deviation, range."""
+    found: dict[str, list[float]] = {}
+    for surface in surfaces:
+        for word, value in numbers(measure(surface, name)):
+            found.setdefault(word, []).append(value)
+    return {word: _spread(np.array(values)) for word, values in found.items()}
+
+
+def _spread(values: np.ndarray) -> Spread:
+    finite = bool((np.abs(values) < HIGHER_THAN_ANY).all())
+    return Spread(len(values), float(values.mean()) if finite else None, float(values.std(ddof=1)) if finite and len(values) > 1 else None,
+                  float(values.min()), float(values.max()))
+
+
+def numbers(metrics: Metrics) -> Iterator[tuple[str, float]]:
+    """The numbers that are known, by what people call them."""
+    places = {"at the centre": metrics.centre, "lowest": metrics.lowest, "highest": metrics.highest}
+    yield from ((word, place.value) for word, place in places.items() if place)
+    flat = {f"flatness radius {direction}": distance for direction, distance in (metrics.flatness or {}).items()}
+    others = {f"sharpness within {SHARPNESS_RADIUS:g}": metrics.sharpness, **flat, "points of negative curvature": metrics.negative_curvature,
+              "local minima": metrics.local_minima, "barrier": metrics.barrier}
+    yield from ((word, float(value)) for word, value in others.items() if value is not None)
+
+
+def eigenvalue_ratio(surface) -> np.ndarray:
+    """min_eig / |max_eig| of the surface's shape, which is negative where the loss curves down; NaN where it is not known or has no value."""
+    with np.errstate(all="ignore"):
+        ratio = surface.get("min_eig") / np.abs(surface.get("max_eig"))
+    return np.where(np.abs(ratio) < HIGHER_THAN_ANY, ratio, np.nan)
+
+
+def convexity(surface) -> Convexity | None:
+    """None if there is no point of which the ratio of the eigenvalues is known."""
+    ratio = eigenvalue_ratio(surface)
+    known = ratio[np.isfinite(ratio)]
+    if not known.size:
+        return None
+    centre = _centre((surface.x,) if surface.y is None else (surface.y, surface.x), np.abs(ratio))
+    return Convexity(centre and centre.value, float(np.median(np.abs(known))), float(np.mean(known < -CURVED_DOWN)))
 
 
 def sharpness(axes: Axes, values: np.ndarray, radius: float = SHARPNESS_RADIUS) -> float | None:
@@ -143,6 +209,21 @@ def barrier(x: np.ndarray, values: np.ndarray) -> float | None:
     return None if math.isnan(above) else math.inf if above >= HIGHER_THAN_ANY / 2 else above
 
 
+def _barrier_error(x: np.ndarray, values: np.ndarray, surface, name: str) -> float | None:
+    """The most that the standard error of the barrier can be, were all errors of the differences from the centre to add up."""
+    errors = _errors(surface, quantity.standard_error(name, of_difference=True))
+    f, error = _linear((x,), values), None if errors is None else _linear((x,), errors)
+    if f is None or error is None or x[0] > 0 or x[-1] < 1:
+        return None
+    t = np.concatenate([[0.0], x[(x > 0) & (x < 1)], [1.0]])
+    heights, widths = f(t[:, None]), error(t[:, None])
+    above = heights - (1 - t) * heights[0] - t * heights[-1]
+    if not np.isfinite(above).all() or np.abs(heights).max() >= HIGHER_THAN_ANY / 2:
+        return None
+    most = (widths + (1 - t) * widths[0] + t * widths[-1])[above.argmax()] if above.argmax() not in (0, len(t) - 1) else 0.0
+    return float(most) if most < HIGHER_THAN_ANY / 2 else None
+
+
 def interpolates(surface) -> bool:
     """Whether a line leads to another net, at 1: its last run says so, or (a file of the published program) it goes beyond 1 on that side alone."""
     files = surface.runs[-1].get("files") if surface.runs and isinstance(surface.runs[-1], dict) else None
@@ -176,17 +257,26 @@ def _linear(axes: Axes, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray
     return f
 
 
-def _place(axes: Axes, values: np.ndarray, index: int) -> Place:
+def _errors(surface, name: str) -> np.ndarray | None:
+    """The standard errors `name` in the order of `_ascending`, NaN where unknown; None if the file does not have them."""
+    if name not in surface.names:
+        return None
+    errors = _ascending(surface, name)[1]
+    return np.where(errors < HIGHER_THAN_ANY, errors, np.nan)
+
+
+def _place(axes: Axes, values: np.ndarray, index: int, errors: np.ndarray | None = None) -> Place:
     position = np.unravel_index(index, values.shape)
-    return Place(float(values[position]), tuple(float(axis[i]) for axis, i in zip(axes, position, strict=True))[::-1])
+    error = None if errors is None or np.isnan(errors[position]) else float(errors[position])
+    return Place(float(values[position]), tuple(float(axis[i]) for axis, i in zip(axes, position, strict=True))[::-1], error)
 
 
-def _centre(axes: Axes, values: np.ndarray) -> Place | None:
+def _centre(axes: Axes, values: np.ndarray, errors: np.ndarray | None = None) -> Place | None:
     """The value at zero, or of the grid point that is nearest to it; None if that is not measured, or zero lies outside."""
-    if any(axis[0] > 0 or axis[-1] < 0 for axis in axes):
+    if any(axis.min() > 0 or axis.max() < 0 for axis in axes):
         return None
     nearest = np.ravel_multi_index([int(np.abs(axis).argmin()) for axis in axes], values.shape)
-    return None if np.isnan(values.flat[nearest]) else _place(axes, values, nearest)
+    return None if np.isnan(values.flat[nearest]) else _place(axes, values, nearest, errors)
 
 
 def _first_rise(f: Callable, axes: Axes, ray: np.ndarray, factor: float) -> float | None:
@@ -203,7 +293,7 @@ def _first_rise(f: Callable, axes: Axes, ray: np.ndarray, factor: float) -> floa
     if not risen.size:
         return math.inf
     i = risen[0]
-    return float(t[i] - (t[i] - t[i - 1]) * (height[i] - level) / (height[i] - height[i - 1])) if i else 0.0
+    return max(0.0, float(t[i] - (t[i] - t[i - 1]) * (height[i] - level) / (height[i] - height[i - 1]))) if i else 0.0  # rounding may go below
 
 
 def _neighbourhoods(values: np.ndarray) -> np.ndarray:
@@ -212,59 +302,3 @@ def _neighbourhoods(values: np.ndarray) -> np.ndarray:
         return np.empty((0, 3))
     blocks = np.lib.stride_tricks.sliding_window_view(values, (3,) * values.ndim).reshape(-1, *(3,) * values.ndim)
     return blocks[np.isfinite(blocks).all(axis=tuple(range(1, blocks.ndim)))]
-
-
-# Telling ------------------------------------------------------------------------------------------------------------------
-
-def tell(surfaces: Sequence, titles: Sequence[str], names: Sequence[str], *, json_file: str = "") -> None:
-    """Print the metrics of quantities of surfaces, a column each, and write them to a JSON file if one is named."""
-    columns = {title or os.path.basename(surface.path): surface for surface, title in zip(surfaces, titles, strict=True)}
-    found = {name: {title: measure(surface, name) for title, surface in columns.items() if name in surface.names and (np.abs(surface.get(name)) < HIGHER_THAN_ANY).any()}
-             for name in names}
-    for name, metrics in found.items():
-        rows = {row: [_rows(one).get(row, "") for one in metrics.values()] for one in metrics.values() for row in _rows(one)}
-        if rows:
-            _print_table(name, list(metrics) if len(surfaces) > 1 else [titles[0]], rows)
-    if json_file:
-        whole = {name: {title: asdict(one) for title, one in metrics.items()} for name, metrics in found.items()}
-        definitions = {"sharpness_radius": SHARPNESS_RADIUS, "rise_factor": RISE_FACTOR, "rise_floor": RISE_FLOOR}
-        with replacing(json_file) as part:
-            Path(part).write_text(json.dumps(_plain({"definitions": definitions, **whole}), indent=1) + "\n")
-        print(f"saved {json_file}")
-
-
-def _rows(metrics: Metrics) -> dict[str, str]:
-    rows = {} if metrics.centre is None else {"at the centre": f"{_number(metrics.centre.value)}"}
-    rows |= {word: f"{_number(place.value)} at {', '.join(f'{c:g}' for c in place.at)}" for word, place in (("lowest", metrics.lowest), ("highest", metrics.highest))}
-    if metrics.sharpness is not None:
-        rows[f"sharpness within {SHARPNESS_RADIUS:g}"] = _number(metrics.sharpness)
-    for direction, distance in (metrics.flatness or {}).items():
-        if distance is not None:
-            rows[f"flatness radius {direction}"] = "beyond the grid" if math.isinf(distance) else _number(distance)
-    if metrics.negative_curvature is not None:
-        rows["points of negative curvature"] = f"{100 * metrics.negative_curvature:.1f} %"
-    if metrics.local_minima is not None:
-        rows["local minima"] = str(metrics.local_minima)
-    if metrics.barrier is not None:
-        rows["barrier"] = _number(metrics.barrier)
-    return rows
-
-
-def _number(value: float) -> str:
-    return "infinite" if value >= HIGHER_THAN_ANY else f"{value:.4g}"
-
-
-def _print_table(name: str, titles: list[str], rows: dict[str, list[str]]) -> None:
-    table = [[name, *titles], *([row, *cells] for row, cells in rows.items())]
-    widths = [max(len(line[column]) for line in table) for column in range(len(titles) + 1)]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def _plain(value: object) -> object:
-    """JSON has no infinity: it is told in words."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return "infinity" if isinstance(value, float) and value >= HIGHER_THAN_ANY else value

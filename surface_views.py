@@ -1,12 +1,14 @@
 """What an interactive page shows of a surface: which points, and each quantity or its logarithm as heights that a graphics card can draw."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import figures
+import quantity
 from contour_levels import LOG_RATIO
 from errors import InputError
 
@@ -37,7 +39,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class View:
-    """A quantity, or its logarithm, as heights (ny, nx), NaN in holes, and what a reader must know of what is not shown."""
+    """A quantity, or its logarithm, as heights (ny, nx), NaN in holes, and what a reader must know of what is not shown.
+
+    ends: lowest and highest height of the axis, where others than its own decide.
+    """
 
     name: str
     label: str
@@ -45,12 +50,13 @@ class View:
     heights: np.ndarray
     log: bool = False
     note: str = ""
+    ends: tuple[float, float] | None = None
 
     @property
     def range(self) -> tuple[float, float]:
-        if self.name.endswith("_acc"):
+        if quantity.is_percentage(self.name):
             return 0.0, 100.0
-        low, high = float(np.nanmin(self.heights)), float(np.nanmax(self.heights))
+        low, high = self.ends or (float(np.nanmin(self.heights)), float(np.nanmax(self.heights)))
         return (low, high) if high - low > 1e-9 * max(abs(low), abs(high)) else (low - max(abs(low), 1) / 2, low + max(abs(low), 1) / 2)
 
     @property
@@ -71,9 +77,8 @@ def grid(surface: Surface, name: str) -> Grid:
 
 
 def in_order(surface: Surface) -> list[str]:
-    """The quantities of a surface, training first."""
-    order = ("train_loss", "train_acc", "test_loss", "test_acc")
-    return sorted(surface.names, key=lambda name: (order.index(name) if name in order else len(order), name))
+    """The quantities of a surface that have heights of their own, training first."""
+    return quantity.shown(surface.names)
 
 
 def places(coordinates: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -101,8 +106,8 @@ def views(surface: Surface, *, zmax: float | None = None) -> list[View]:
         shown = grid(surface, name)
         values = figures.finite(shown.values[name])
         if min(shown.shape) > 1 and np.isfinite(values).any():
-            made.append(_linear(name, shown, values, zmax=zmax))
-            if name.endswith("_loss") and (values > 0).any():
+            made.append(_linear(name, shown, values, top=_top(name, values, zmax)))
+            if quantity.is_loss(name) and (values > 0).any():
                 made.append(_logarithm(name, shown, values, zmax=zmax))
     if not made:
         size = "x".join(str(number) for number in reversed(surface.shape))
@@ -112,9 +117,31 @@ def views(surface: Surface, *, zmax: float | None = None) -> list[View]:
     return made
 
 
-def _linear(name: str, shown: Grid, values: np.ndarray, *, zmax: float | None) -> View:
-    top = np.inf if name.endswith("_acc") else zmax if zmax is not None and name.endswith("_loss") else sensible_top(values)
-    top, high = min(top, LARGEST), float(np.nanmax(values))
+def views_of_one_scale(surfaces: Sequence[Surface], name: str, *, log: bool) -> list[View]:
+    """Quantity `name` of each of several surfaces, or its logarithm, on one axis of heights. Each has a finite value, with `log` a positive one.
+
+    Raises `InputError` if one of them has less than 2x2 points.
+    """
+    grids = [grid(surface, name) for surface in surfaces]
+    if small := [surface.path for surface, shown in zip(surfaces, grids, strict=True) if min(shown.shape) < 2]:
+        raise InputError(f"{small[0]}: a 3-D surface needs at least 2x2 points")
+    grids = [replace(shown, values={name: shown.values[name]}) for shown in grids]
+    values = [figures.finite(shown.values[name]) for shown in grids]
+    top = _top(name, np.concatenate([array.ravel() for array in values]), None)
+    made = [_logarithm(name, shown, array, zmax=None) if log else _linear(name, shown, array, top=top) for shown, array in zip(grids, values, strict=True)]
+    ends = float(min(np.nanmin(view.heights) for view in made)), float(max(np.nanmax(view.heights) for view in made))
+    return [replace(view, ends=ends) for view in made]
+
+
+def _top(name: str, values: np.ndarray, zmax: float | None) -> float:
+    """The height at which a quantity is cut off."""
+    if quantity.is_percentage(name):
+        return LARGEST
+    return min(zmax if zmax is not None and quantity.is_loss(name) else sensible_top(values), LARGEST)
+
+
+def _linear(name: str, shown: Grid, values: np.ndarray, *, top: float) -> View:
+    high = float(np.nanmax(values))
     note = f"{_sentence_start(name)} is cut off at {top:.3g}; its highest value is {high:.4g}." if high > top else ""
     return View(name, figures.label(name), shown, np.clip(values, -LARGEST, top), note=note)
 

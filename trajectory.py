@@ -8,7 +8,7 @@ import glob
 import os
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from tqdm import tqdm
 
 import model_loader
 import net_plotter
+import net_tensors
+from checkpoint import read_checkpoint, rename, state_of
 from errors import InputError
 from provenance import fingerprint_of_arrays, fingerprint_of_file
 
@@ -59,20 +61,24 @@ def _what_there_is(folder: str, prefix: str, suffix: str) -> str:
 class Trajectory:
     """Checkpoints that have been read once and fit one net.
 
-    files: in order; the last is the origin. tensors: those that a direction has, in its order, by name. mapped: the files that can be. states: size and
-    time of each file when it was checked. fingerprint: of all files.
+    files: in order; the last is the origin. tensors: those that a direction has, in its order, by name. biases: those of them that `biasbn` leaves out.
+    keys: what each of these tensors is called in each file. mapped: the files that can be. states: size and time of each file when it was checked.
+    fingerprint: of all files.
     """
 
     files: list[str]
     tensors: dict[str, Tensor]
+    biases: frozenset[str]
+    keys: dict[str, dict[str, str]]
     mapped: frozenset[str]
     states: dict[str, tuple[int, int]]
     fingerprint: str
+    state_key: str
     unsafe_pickle: bool
 
     def names(self, ignore: str = "") -> list[str]:
-        """The tensors that count: BN's counters of batches, whole numbers, never move; with `biasbn` nor do tensors of at most one dimension."""
-        return [name for name, tensor in self.tensors.items() if tensor.is_floating_point() and not (ignore == "biasbn" and tensor.dim() <= 1)]
+        """The tensors that count: BN's counters of batches, whole numbers, never move; with `biasbn` nor do biases and all of norm layers."""
+        return [name for name, tensor in self.tensors.items() if tensor.is_floating_point() and not (ignore == "biasbn" and name in self.biases)]
 
     def pieces(self, *, ignore: str = "", memory: int = MEMORY, title: str = "") -> Iterator[np.ndarray]:
         """A pass over the matrix: float64 arrays of all rows and some columns, from left to right, in blocks of `memory` bytes; shows its progress."""
@@ -83,8 +89,8 @@ class Trajectory:
             for slices in cuts:
                 block = np.empty((len(self.files), sum(stop - start for _, start, stop in slices)), np.float32)
                 for row, file in zip(block, self.files, strict=True):
-                    state = self._read(file)
-                    np.concatenate([state[name].reshape(-1)[start:stop].float().numpy() for name, start, stop in slices], out=row)
+                    state, keys = self._read(file), self.keys[file]
+                    np.concatenate([state[keys[name]].reshape(-1)[start:stop].float().numpy() for name, start, stop in slices], out=row)
                     progress.update()
                 for start in range(0, block.shape[1], PIECE):
                     piece = block[:, start:start + PIECE].astype(np.float64)
@@ -106,31 +112,48 @@ class Trajectory:
                 arrays.append(np.zeros(tensor.shape, np.float32))
         return arrays
 
+    def put(self, file: str, net: nn.Module) -> None:
+        """Give a net, on any device, all tensors of one of the checkpoints: its BN statistics too, whatever a direction has."""
+        model_loader.load_state(net, self._read(file), what=file)
+
     def _read(self, file: str) -> Mapping[str, Tensor]:
         if _state(file) != self.states[file]:
             raise InputError(f"{file}: was changed while it was read; wait until the training has ended")
-        return _map(file) if file in self.mapped else model_loader.read_checkpoint(file, unsafe_pickle=self.unsafe_pickle).state
+        if file in self.mapped:
+            return _map(file, self.state_key)
+        return read_checkpoint(file, state_key=self.state_key, unsafe_pickle=self.unsafe_pickle).state
 
 
-def read(files: list[str], net: nn.Module, dir_type: str, *, unsafe_pickle: bool = False) -> Trajectory:
+def read(files: list[str], net: nn.Module, dir_type: str, *, state_key: str = "", unsafe_pickle: bool = False) -> Trajectory:
     """Read and check every checkpoint; the net ends with the weights of the last.
 
     Raises:
         InputError: naming the first file, and in it the tensor, that does not fit the net or is not finite.
     """
-    mapped, states, prints = set(), {}, []
+    mapped, keys, states, prints = set(), {}, {}, []
+    aliases = {tensor.names[0]: tensor.names for tensor in net_tensors.tensors(net, dir_type)}
     for file in tqdm(files, desc="checkpoints checked", unit="file", disable=None, leave=False):
-        state = model_loader.read_checkpoint(file, unsafe_pickle=unsafe_pickle).state
-        model_loader.load_state(net, state, what=file)
+        saved = read_checkpoint(file, state_key=state_key, unsafe_pickle=unsafe_pickle)
+        model_loader.load_state(net, saved.state, what=file, candidates=saved.candidates)
         for name, tensor in net_plotter.moving_tensors(net, dir_type).items():
             if not torch.isfinite(tensor).all():
                 raise InputError(f"{file}: tensor {name!r} holds NaN or infinity; end before it with --max_epoch")
+        keys[file] = _keys(saved.state, net, aliases)
         states[file] = _state(file)
         prints.append(fingerprint_of_file(file))
-        if _map(file).keys() == state.keys():
+        if _map(file, state_key).keys() == saved.state.keys():
             mapped.add(file)
     fingerprint = fingerprint_of_arrays([np.frombuffer("".join(prints).encode(), np.uint8)])
-    return Trajectory(files, net_plotter.moving_tensors(net, dir_type), frozenset(mapped), states, fingerprint, unsafe_pickle)
+    return Trajectory(files, net_plotter.moving_tensors(net, dir_type), net_plotter.ignored(net, dir_type, "biasbn"), keys, frozenset(mapped), states, fingerprint,
+                      state_key, unsafe_pickle)
+
+
+def _keys(state: Mapping[str, Tensor], net: nn.Module, aliases: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """What the tensors of a net, by their names, are called in a state that fits it; a tied tensor may have another of its names there."""
+    fitted = rename(state, net)
+    called = {id(tensor): key for key, tensor in state.items()}
+    there = {name: next((alias for alias in names if alias in fitted), None) for name, names in aliases.items()}
+    return {name: called[id(fitted[alias])] for name, alias in there.items() if alias is not None}
 
 
 def cut(sizes: Mapping[str, int], width: int) -> Iterator[list[tuple[str, int, int]]]:
@@ -172,12 +195,10 @@ def _state(file: str) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _map(file: str) -> Mapping[str, Tensor]:
-    """The tensors of a checkpoint that `model_loader.read_checkpoint` has found good, mapped and not read; none if it cannot be mapped."""
+def _map(file: str, state_key: str) -> Mapping[str, Tensor]:
+    """The tensors of a checkpoint that `read_checkpoint` has found good, mapped and not read; none if it cannot be mapped."""
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, pickle.UnpicklingError):
         return {}
-    state = saved.get("state_dict", saved)
-    prefix = "module." if all(str(name).startswith("module.") for name in state) else ""
-    return {str(name).removeprefix(prefix): value for name, value in state.items()}
+    return state_of(saved, state_key=state_key, what=file)

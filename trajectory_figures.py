@@ -1,38 +1,29 @@
-"""The path of a training: its figure with epochs and what the plane does not show, and a film of it over the contours of a surface."""
+"""The path of a training: its figure with epochs, and what the plane does not show."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.animation import FFMpegWriter, PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import Bbox
-from tqdm import tqdm
 
 import figures
 import h5_util
 import panels
-from contour_levels import choose_scale
+from contour_levels import LOG_RATIO
 from errors import InputError
 from h5_util import Projection
-from whole_file import replacing
 
 DROP_COLOUR = "tab:orange"
 LABEL_SIZE = 10
 MOST_NAMED = 8  # epochs on a path
 CLEAR = 12  # points between two checkpoints whose epochs are written
 TSNE = "t-SNE keeps near checkpoints near; there is no plane: no contours, and far distances mean little"
-FRAMES, FRAMES_A_SECOND, LAST_SECONDS = 90, 15, 2
-FILM_DPI = 110
-WRITERS = {".gif": PillowWriter, ".mp4": FFMpegWriter}
 
 
 def draw(proj_file: str, *, dir_file: str = "", show: bool = False, formats: Sequence[str] = ("pdf",)) -> list[str]:
@@ -135,80 +126,55 @@ def _crosses(box: Bbox, path: np.ndarray) -> bool:
 
 
 def _draw_distance(axes: Axes, projection: Projection) -> None:
-    epochs = projection.epochs if projection.epochs is not None else np.arange(len(projection.x))
-    axes.plot(epochs, 100 * projection.distance, "-", color="tab:blue", marker=".", markersize=6)
-    for epoch in projection.lr_drops if projection.lr_drops is not None and projection.epochs is not None else []:
-        axes.axvline(epoch - 1, color=DROP_COLOUR, linewidth=1, zorder=1.5)
+    axes.plot(_epochs(projection), 100 * projection.distance, "-", color="tab:blue", marker=".", markersize=6)
     axes.set_ylim(0, 103)
     axes.yaxis.set_major_formatter(PercentFormatter())
+    axes.set_ylabel("distance from the plane\n(of that from the last checkpoint)")
+    _finish_epochs(axes, projection)
+
+
+def _epochs(projection: Projection) -> np.ndarray:
+    return projection.epochs if projection.epochs is not None else np.arange(len(projection.x))
+
+
+def _finish_epochs(axes: Axes, projection: Projection) -> None:
+    """What all axes over epochs have: the falls of the learning rate, whole numbers, a grid."""
+    for epoch in projection.lr_drops if projection.lr_drops is not None and projection.epochs is not None else []:
+        axes.axvline(epoch - 1, color=DROP_COLOUR, linewidth=1, zorder=1.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     axes.grid(True, color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_xlabel("epoch" if projection.epochs is not None else "checkpoint")
-    axes.set_ylabel("distance from the plane\n(of that from the last checkpoint)")
 
 
-def film_formats() -> list[str]:
-    """The formats that can be written here: GIF, and MP4 where ffmpeg is installed."""
-    return ["gif", *(["mp4"] if shutil.which("ffmpeg") else [])]
+def draw_losses(proj_file: str, *, show: bool = False, formats: Sequence[str] = ("pdf",)) -> list[str]:
+    """Draw, as `<proj_file>_losses`, the loss of each checkpoint and that of its place on the plane over the epochs, above the distance from the plane.
 
-
-def animate(surf_file: str, proj_file: str, out: str | Sequence[str], *, name: str = "train_loss", dir_file: str = "") -> list[str]:
-    """Film the training over the contours of quantity `name`, as `out` (`.gif`, or `.mp4` with ffmpeg), or several of these; return the paths written.
-
-    The point takes the same time from each checkpoint to the next, in a straight line. `dir_file` tells the variance that each axis explains.
-
-    Raises `InputError` for a surface that is not 2-D or has nothing to draw, a projection on other directions, and a format that cannot be written.
+    Raises `InputError` for a file that does not know both losses.
     """
-    paths = [out] if isinstance(out, str) else list(out)
-    for path in paths:
-        if (ending := os.path.splitext(path)[1].lower()) not in WRITERS:
-            raise InputError(f"{path!r} is no film: give a name that ends in {' or '.join(WRITERS)}")
-        if ending[1:] not in film_formats():
-            raise InputError(f"{path!r} needs ffmpeg, which is not installed; give a name that ends in .gif")
-    surface, projection = h5_util.read_surface(surf_file), read_projection(proj_file)
-    if surface.y is None or min(np.unique(surface.x).size, np.unique(surface.y).size) < 2:
-        raise InputError(f"{surf_file} has no contours: a film needs a surface of two coordinates, with at least 2x2 points")
-    values = panels.values_to_draw(surface, name)
-    if not np.isfinite(values).any():
-        raise InputError(f"{surf_file} has no finite {name} to draw ({figures.describe_missing(surface, name)})")
-    h5_util.require_plane_of(surface, projection)
-    shares = h5_util.read_explained_variance(dir_file) if dir_file else None
-    for path in paths:
-        _film(surface, projection, values, path, name=name, shares=shares)
-        print(f"saved {path}")
-    return paths
+    projection = read_projection(proj_file)
+    if projection.true_loss is None or projection.projected_loss is None:
+        raise InputError(f"{proj_file} has no losses of its checkpoints; measure them with plot_trajectory.py --losses")
+    return figures.save(_losses_figure(projection, show=show), f"{proj_file}_losses", formats)
 
 
 @figures.styled
-def _film(surface, projection: Projection, values: np.ndarray, path: str, *, name: str, shares: np.ndarray | None) -> None:
-    scale = choose_scale([values], is_loss=name.endswith("_loss"))
-    x, y = projection.x, projection.y
-    x_ends, y_ends = ((min(places), max(places)) for places in ([*surface.x, *x], [*surface.y, *y]))
-    fig = Figure(figsize=(6.6, 1.3 + 4.6 * np.clip(np.ptp(y_ends) / np.ptp(x_ends), 0.6, 1.2)), layout="constrained", dpi=FILM_DPI)
-    axes = fig.add_subplot()
-    drawn = panels.draw_contour(axes, surface, name, scale, mark_centre=False)
-    panels.draw_trajectory(axes, x, y, shares)
-    name_axes(axes, projection, shares)
-    axes.set(xlim=x_ends, ylim=y_ends)
-    if drawn:
-        fig.colorbar(drawn, ax=axes, label=figures.label(name))
-    trail, _, end = axes.lines
-    title = axes.set_title("epoch")
-    panels.label_contours(fig)
-    fig.set_layout_engine("none")  # a layout for each frame would shake
-    end.set(marker="o", markersize=10, zorder=7)
-    times = np.linspace(0, len(x) - 1, max(FRAMES, min(len(x), 3 * FRAMES)))
-    ending = os.path.splitext(path)[1].lower()
-    writer = WRITERS[ending](fps=FRAMES_A_SECOND)
-    with replacing(path) as part, tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=os.path.dirname(path) or ".") as folder:
-        film = os.path.join(folder, f"film{ending}")  # the writers tell the format by the name
-        with writer.saving(fig, film, FILM_DPI):
-            for time in tqdm([*times, *[times[-1]] * (LAST_SECONDS * FRAMES_A_SECOND)], desc="film", unit="frame", disable=None, leave=False):
-                i = int(time)
-                here = [np.interp(time, np.arange(len(x)), coordinates) for coordinates in (x, y)]
-                trail.set_data([*x[:i + 1], here[0]], [*y[:i + 1], here[1]])
-                end.set_data(*np.reshape(here, (2, 1)))
-                title.set_text(f"epoch {projection.epochs[i]:g}" if projection.epochs is not None else f"checkpoint {i}")
-                writer.grab_frame()
-        os.replace(film, part)
+def _losses_figure(projection: Projection, *, show: bool) -> Figure:
+    fig = figures.new_figure(show=show, size=(6.8, 6.4))
+    above, below = fig.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    epochs, true, projected = _epochs(projection), figures.finite(projection.true_loss), figures.finite(projection.projected_loss)
+    known = np.concatenate([values[np.isfinite(values)] for values in (true, projected)])
+    above.fill_between(epochs, true, projected, color="tab:red", alpha=0.12, linewidth=0)
+    above.plot(epochs, projected, "--", color="tab:red", marker="o", markersize=4.5, label="of its place on the plane")
+    above.plot(epochs, true, "-", color="black", marker="o", markersize=4.5, label="of the checkpoint")
+    if known.size and known.min() > 0 and known.max() > LOG_RATIO * known.min():
+        above.set_yscale("log")
+    above.set_ylabel("train loss")
+    above.legend(frameon=False)
+    _finish_epochs(above, projection)
+    above.set_xlabel("")
+    _draw_distance(below, projection)
+    below.set_ylabel("distance from\nthe plane")
+    lost = int(np.isnan([true, projected]).any(axis=0).sum())
+    figures.footnote(fig, f"{lost} of {true.size} checkpoints have a loss that is NaN or infinite" if lost else None)
+    return fig

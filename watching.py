@@ -9,10 +9,11 @@ from errors import InputError
 LOOK_SECONDS = 1.0  # rank 0 saves about as often
 
 
-def draw(draw_all: Callable[[], object], files: Sequence[str], *, watch: bool) -> None:
+def draw(draw_all: Callable[[], object], files: Sequence[str], *, watch: bool, others: Sequence[str] = ()) -> None:
     """Draw once, or with `watch` again whenever one of the surface files has changed, until every point of all of them is measured.
 
-    While it watches, a file that is not there yet, or has nothing to draw, is waited for. Ctrl-C ends it: the last figures stay.
+    Files of `others`, which do not tell whether they are complete, are looked at likewise; where there are no surface files, until Ctrl-C. While it
+    watches, a file that is not there yet, or has nothing to draw, is waited for. Ctrl-C ends it: the last figures stay.
     """
     if not watch:
         draw_all()
@@ -20,9 +21,9 @@ def draw(draw_all: Callable[[], object], files: Sequence[str], *, watch: bool) -
     seen = None
     try:
         while True:
-            now = [_state(path) for path in files]
+            now = [_state(path) for path in [*files, *others]]
             if now != seen:
-                done = _complete(files)
+                done = bool(files) and _complete(files) and None not in now
                 _draw_or_wait(draw_all, final=done)
                 if done:
                     return

@@ -32,7 +32,8 @@ from bench import report
 from command_line import Parser, sentence
 from dataloader import ImageSet
 from evaluation import set_precision
-from hess_vec_prod import KINDS, Curvature, eigenvalues
+from hess_vec_prod import KINDS, Curvature
+from lanczos import eigenvalues
 from options import positive
 from spectrum import TOGETHER, trace
 

@@ -107,14 +107,6 @@ def test_a_partly_computed_surface_tells_how_to_go_on(ranks, launcher):
     assert not more
 
 
-def test_going_on_with_the_test_set_takes_a_command_that_measures_it():
-    made = surface(15, names=("train_loss",), arguments=["--test_set"])
-    made.add("test_loss")
-    made.runs.append({**made.runs[0], "command": "python plot_surface.py --plot"})
-    made.save()
-    assert conclusions("s.h5").splitlines()[1].strip() == "python plot_surface.py --test_set"
-
-
 def test_a_file_that_a_run_writes_and_one_that_was_kept_aside():
     surface(9)
     checkpoint("s.h5.running")
@@ -234,6 +226,35 @@ def test_a_file_of_the_published_program():
     assert table("s.h5")["train_loss"] == "15 of 15 points (100 %), lowest 0 at x=-1 y=0, highest 14 at x=1 y=1"
 
 
+@pytest.mark.parametrize(("name", "word"), [("test_loss", "--test_set"), ("train_loss_se", "--errors"), ("min_eig", "plot_hessian_eigen.py")])
+def test_going_on_takes_a_command_that_measures_what_is_missing(name, word):
+    made = surface(15, names=("train_loss",))
+    made.add(name)
+    script = word if word.endswith(".py") else "plot_surface.py"
+    made.runs += [{"command": f"python {script} {'' if script == word else word}".strip()}, {"command": "python plot_surface.py --plot"}]
+    made.save()
+    assert conclusions("s.h5").splitlines()[1].strip() == made.runs[1]["command"]
+
+
+def test_eigenvalues_that_are_negative():
+    h5_util.write_surface_file("line.h5", x=X, quantities={"min_eig": np.array([-3.0, np.nan, 2, -1, 1]), "max_eig": np.full(5, 9.0)})
+    assert "  - min_eig is negative at 2 of 3 points: the loss curves down there in some direction" in conclusions("line.h5").splitlines()
+
+
+def test_the_check_report_of_the_last_run_that_has_one():
+    made = surface()
+    made.runs[0]["check_report"] = {"lines": ["moves: all"], "warnings": []}
+    made.runs += [{"command": "python plot_surface.py", "check_report": {"lines": ["moves: 3 of 4"], "warnings": ["only 75 % of the parameters move"]}}, {}]
+    made.save()
+    text = file_report.report("s.h5")
+    assert "\nchecked at the last run that measured\n  - moves: 3 of 4\n  - warning: only 75 % of the parameters move\n" in text
+    assert "moves: all" not in text and "check_report {" not in text
+    for odd in ("text", {"lines": 3}, {"warnings": [{"a": 1}]}):
+        made.runs[1]["check_report"] = odd
+        made.save()
+        file_report.report("s.h5")
+
+
 # Directions and projections -----------------------------------------------------------------------------------------------
 
 def test_directions():
@@ -280,6 +301,18 @@ def test_a_projection():
         "  last   x=0 y=0",
         "conclusions",
         "  - 1 of 4 checkpoints have no place: NaN or infinite"]
+
+
+def test_a_projection_of_ours():
+    true = np.array([2.0, 0.5, 0.1])
+    h5_util.write_projection(h5_util.Projection("p.h5", np.array([2.0, 1, 0]), np.array([1.0, 0, 0]), epochs=np.array([0.0, 5, 10]), distance=np.array([0.1, 0.6, np.nan]),
+                                                lr_drops=np.array([5.0]), shares=np.array([0.7, 0.2]), true_loss=true, projected_loss=true * [1, 3, 1],
+                                                made_with={"method": "cos"}))
+    text = file_report.report("p.h5").splitlines()
+    for row in ("epochs                  from 0 to 10", "distance from the plane  from 0.1 to 0.6", "learning rate drops      at epoch 5", "variance along x, y      70.00 %, 20.00 %",
+                "true loss                from 0.1 to 2"):
+        assert any(row.split() == line.split() for line in text), row
+    assert text[-1] == "  - the checkpoint of epoch 5 has loss 0.5, and its place on the plane 1.5: the path leaves the plane"
 
 
 # The command line ---------------------------------------------------------------------------------------------------------

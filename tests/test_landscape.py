@@ -158,3 +158,14 @@ def test_a_net_that_is_lost_at_the_centre_stops_unless_told_to_go_on():
     with pytest.raises(InputError, match="nan.*--allow_nan"):
         landscape.loss_surface(net, (X, Y), x=(0, 0, 1), quiet=True)
     assert np.isnan(landscape.loss_surface(net, (X, Y), x=(0, 0, 1), allow_nan=True, quiet=True).get("train_loss")).all()
+
+
+def test_the_plot_functions_take_a_surface_that_has_no_file(tmp_path, monkeypatch):
+    import plot_1D
+    import plot_2D
+    monkeypatch.chdir(tmp_path)
+    line = landscape.loss_surface(small_net(), (X, Y), x=(-1, 1, 5), errors=True, quiet=True)
+    plane = landscape.loss_surface(small_net(), (X, Y), x=(-1, 1, 5), y=(-1, 1, 5), quiet=True)
+    paths = [*plot_1D.plot_1d(line, out="line", formats=["png"]), *plot_2D.plot_2d(plane, formats=["png"])]
+    assert {"line_1d_train_loss.png", "surface_train_loss_2dcontour.png"} <= set(paths)
+    assert all((tmp_path / path).stat().st_size > 5000 for path in paths)

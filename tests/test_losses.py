@@ -133,6 +133,15 @@ def test_an_own_loss_that_returns_something_else_is_told_what_is_expected(result
     assert all(word in str(caught.value) for word in [*words, "return the mean loss"])
 
 
+def test_an_own_loss_gives_the_same_values_for_every_batch():
+    values = iter([{"a": 1.0, "b": 2.0}, {"b": 4.0, "a": 3.0}, {"a": 1.0}])
+    loss = losses.find(lambda net, batch: (torch.tensor(0.0), 1, next(values)))
+    assert loss.quantities(None, (X,)) == ["loss", "a", "b"]
+    assert loss.of(None, (X,)).sums.tolist() == [0, 3, 4]
+    with pytest.raises(InputError, match="the values a where it returned a, b before"):
+        loss.of(None, (X,))
+
+
 def test_an_own_loss_that_raises_shows_its_own_traceback():
     def broken(net, batch):
         return batch["nothing"]

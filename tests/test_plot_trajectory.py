@@ -1,22 +1,26 @@
-"""From a folder of checkpoints to directions, projection, figure and film: the published program's numbers, and what cannot be used."""
+"""From a folder of checkpoints to directions, projection, losses and figures: the published program's numbers, and what cannot be used."""
 import json
 import os
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
+import dataloader
 import figures
+import film
 import h5_util
 import model_loader
 import net_plotter
+import net_tensors
 import plot_trajectory
 import trajectory
 import trajectory_figures
+import trajectory_losses
 from errors import InputError
 from provenance import fingerprint_of_arrays
 from tests.helpers import GOLDEN, run
@@ -122,7 +126,7 @@ def test_files_of_other_kinds_give_the_same(undrawn):
     assert ours.made_with["checkpoints"] != theirs.made_with["checkpoints"]
 
 
-@pytest.mark.parametrize("dir_type", net_plotter.DIRECTION_TYPES)
+@pytest.mark.parametrize("dir_type", net_tensors.DIRECTION_TYPES)
 def test_the_matrix_comes_in_pieces_of_any_size(dir_type):
     net = model_loader.build("resnet20")
     training = trajectory.read([f"run/model_{epoch}.t7" for epoch in range(7)], net, dir_type)
@@ -225,7 +229,128 @@ def test_learning_rate_drops(undrawn):
     assert trajectory.learning_rate_drops(".") == []
 
 
-# Figures and films -----------------------------------------------------------------------------------------------------------
+# Losses ----------------------------------------------------------------------------------------------------------------------
+
+
+LOSSES = ["--losses", "--dataset", "digits", "--data_split", "32", "--ignore", "biasbn", "--save_epoch", "3"]
+PROJECTION = "run/PCA_weights_ignore=biasbn_save_epoch=3/directions.h5_proj_cos.h5"
+
+
+def loss_of(net: torch.nn.Module) -> float:
+    data = dataloader.load("digits", "train", datapath="", data_split=32)
+    with torch.no_grad():
+        return torch.nn.functional.cross_entropy(net.eval()(data.batch(slice(None))), data.labels).item()
+
+
+def test_losses_of_checkpoints_and_of_their_places_on_the_plane(monkeypatch, capsys):
+    with caught(monkeypatch) as figs:
+        project(*LOSSES)
+    found = h5_util.read_whole_projection(PROJECTION)
+    directions = [[torch.from_numpy(values) for values in direction] for direction in h5_util.read_directions(PROJECTION.removesuffix("_proj_cos.h5"))]
+    for i, epoch in enumerate((0, 3, 6)):
+        assert found.true_loss[i] == pytest.approx(loss_of(model_loader.load("resnet20", f"run/model_{epoch}.t7")), rel=1e-4)
+        net = model_loader.load("resnet20", "run/model_6.t7")
+        with torch.no_grad():
+            for parameter, d, e in zip(net.parameters(), *directions, strict=True):
+                parameter += found.x[i] * d + found.y[i] * e
+        assert found.projected_loss[i] == pytest.approx(loss_of(net), rel=1e-4)
+    gaps = np.abs(found.projected_loss - found.true_loss)
+    worst = int(gaps.argmax())
+    assert f"epoch {3 * worst}: {found.projected_loss[worst]:.4g} where the checkpoint has {found.true_loss[worst]:.4g}" in capsys.readouterr().out
+    above, below = figs[1].axes
+    lines = {line.get_label(): line.get_ydata() for line in above.lines}
+    np.testing.assert_array_equal(lines["of the checkpoint"], found.true_loss)
+    np.testing.assert_array_equal(lines["of its place on the plane"], found.projected_loss)
+    np.testing.assert_array_equal(below.lines[0].get_ydata(), 100 * found.distance)
+    assert above.lines[0].get_xdata().tolist() == [0, 3, 6]
+
+
+def test_losses_are_kept_gone_on_with_and_measured_anew(monkeypatch, undrawn):
+    measured = []
+
+    def count(found, training, net, directions, *, dir_type, loss):
+        return measure(found, training, net, directions, dir_type=dir_type, loss=lambda: measured.append(0) or len(measured))
+
+    measure = trajectory_losses.measure
+    monkeypatch.setattr(trajectory_losses, "measure", count)
+    monkeypatch.setattr(trajectory_figures, "draw_losses", lambda *_, **__: None)
+
+    def measures(*flags: object) -> int:
+        measured.clear()
+        project(*flags)
+        return len(measured)
+
+    assert measures(*LOSSES) == 6
+    known = h5_util.read_whole_projection(PROJECTION)
+    assert known.true_loss.tolist() == [1, 3, 5]
+    assert measures("--ignore", "biasbn", "--save_epoch", "3") == 0
+    assert measures(*LOSSES) == 0
+    assert h5_util.read_whole_projection(PROJECTION).true_loss.tolist() == [1, 3, 5]
+    h5_util.write_projection(replace(known, projected_loss=np.array([2.0, np.nan, 6])))  # as a run leaves it that was stopped
+    assert measures(*LOSSES) == 2
+    assert h5_util.read_whole_projection(PROJECTION).true_loss.tolist() == [1, 1, 5]
+    assert measures(*LOSSES, "--split_idx", "1") == 6
+    assert measures(*LOSSES, "--split_idx", "1", "--loss_name", "mse") == 6
+
+
+OWN = """
+import torch
+from torch import nn
+
+def net():
+    net = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm((4,)), nn.Linear(4, 4), nn.Linear(4, 4))
+    net[3].weight = net[2].weight
+    return net
+
+def data():
+    torch.manual_seed(1)
+    return [(torch.randn(5, 3), torch.randn(5, 4))]
+
+def loss(net, batch):
+    inputs, target = batch
+    return (net(inputs) - target).square().sum()
+"""
+
+
+def test_an_own_net_with_its_own_data_and_loss(tmp_path, undrawn, monkeypatch):
+    """Tied weights count once, whichever of their names a file has; what trainers put around names is taken off."""
+    monkeypatch.setattr(trajectory_figures, "draw_losses", lambda *_, **__: None)
+    (tmp_path / "own.py").write_text(OWN)
+    code = {}
+    exec(OWN, code)
+    os.mkdir("own")
+    for epoch in range(4):
+        torch.manual_seed(epoch)
+        state = code["net"]().state_dict()
+        left_out = "3.weight" if epoch % 2 else "2.weight"
+        torch.save({"ema": {"net": {f"_orig_mod.{name}": value for name, value in state.items() if name != left_out}}, "step": epoch}, f"own/step{epoch}.pt")
+    plot_trajectory.main(["--model", "own.py:net", "--model_folder", "own", "--prefix", "step", "--suffix", ".pt", "--state_key", "ema", "--max_epoch", "3", "--ignore",
+                          "biasbn", "--losses", "--dataset", "own.py:data", "--loss_name", "own.py:loss"])
+    found = h5_util.read_whole_projection("own/PCA_weights_ignore=biasbn_save_epoch=1/directions.h5_proj_cos.h5")
+    for epoch in range(4):
+        torch.manual_seed(epoch)
+        net = code["net"]()
+        assert found.true_loss[epoch] == pytest.approx(code["loss"](net, code["data"]()[0]).item(), rel=1e-5)
+    x, _ = h5_util.read_directions("own/PCA_weights_ignore=biasbn_save_epoch=1/directions.h5")
+    assert [values.any() for values in x] == [name in ("0.weight", "2.weight") for name, _ in net.named_parameters()]
+
+
+def test_losses_that_are_not_numbers(monkeypatch):
+    projection = h5_util.Projection("p.h5", np.arange(4.0), np.arange(4.0), distance=np.zeros(4), true_loss=np.array([np.nan, 3, 2, 1]),
+                                    projected_loss=np.array([1, np.inf, 2.1, 1]))
+    h5_util.write_projection(projection)
+    with caught(monkeypatch) as figs:
+        trajectory_figures.draw_losses("p.h5")
+    assert "2 of 4 checkpoints have a loss that is NaN or infinite" in words(figs[0])
+    said = trajectory_losses.describe(projection)
+    assert "1 of 4 checkpoints have a loss that is NaN" in said
+    assert "at checkpoint 2: inf where the checkpoint has 3; it is within 10 % at 2 of 4 checkpoints" in said
+    h5_util.write_projection(h5_util.Projection("q.h5", np.arange(4.0), np.arange(4.0)))
+    with pytest.raises(InputError, match="--losses"):
+        trajectory_figures.draw_losses("q.h5")
+
+
+# Figures ---------------------------------------------------------------------------------------------------------------------
 
 
 def words(fig) -> list[str]:
@@ -289,48 +414,9 @@ def test_tsne_has_no_plane(monkeypatch):
     said = words(figs[0])
     assert {"t-SNE 1", "t-SNE 2", trajectory_figures.TSNE} <= set(said)
     assert len(figs[0].axes) == 1
+    h5_util.write_surface_file("s.h5", x=np.arange(3.0), y=np.arange(2.0), quantities={"train_loss": np.arange(6.0)})
     with pytest.raises(InputError, match="no plane and so no contours"):
-        trajectory_figures.animate(surface(), "run/tsne_weights_save_epoch=1.h5", "film.gif")
-
-
-def surface(path: str = "s.h5", *, ny: int | None = 4, made_with: dict[str, str] | None = None, dir_file: str = "d.h5") -> str:
-    x, y = np.linspace(-15, 3, 5), None if ny is None else np.linspace(-4, 6, ny)
-    made = h5_util.Surface(path, x=x, y=y, dir_file=dir_file, made_with=made_with,
-                           quantities={"train_loss": 1 + x**2 if y is None else 1 + x**2 + y[:, None] ** 2})
-    made.save()
-    return path
-
-
-def test_a_film(monkeypatch, undrawn):
-    monkeypatch.setattr(trajectory_figures, "FRAMES", 7)
-    monkeypatch.setattr(trajectory_figures, "LAST_SECONDS", 0)
-    monkeypatch.setattr(trajectory_figures, "FILM_DPI", 40)
-    monkeypatch.setattr(trajectory_figures.shutil, "which", lambda _: None)
-    project("--ignore", "biasbn", "--animate", surface())
-    name = f"run/{PCA}/directions.h5_proj_cos.h5_train_loss_animation.gif"
-    with Image.open(name) as film:
-        assert film.format == "GIF"
-        assert film.n_frames >= 4  # the last checkpoints lie on one another
-        first = np.asarray(film.convert("RGB"), int)
-        film.seek(film.n_frames - 1)
-        assert (np.abs(np.asarray(film.convert("RGB"), int) - first).sum(axis=2) > 60).sum() > 100
-    assert sorted(os.listdir(f"run/{PCA}")) == sorted(["directions.h5", "directions.h5_proj_cos.h5", os.path.basename(name)])
-    proj_file = f"run/{PCA}/directions.h5_proj_cos.h5"
-    with pytest.raises(InputError, match="was made with another directions"):
-        trajectory_figures.animate(surface(made_with={"directions": "0" * 16}), proj_file, "other.gif")
-    trajectory_figures.animate(surface(made_with={"directions": h5_util.read_whole_projection(proj_file).made_with["directions"]}), proj_file, "same.gif")
-    assert os.path.exists("same.gif") and not os.path.exists("other.gif")
-
-
-def test_no_film():
-    h5_util.write_projection(h5_util.Projection("p.h5", np.array([1.0, 0.5, 0]), np.array([0.2, 0.4, 0])))
-    h5_util.write_projection(h5_util.Projection("nan.h5", np.array([1.0, np.nan, 0]), np.array([0.2, 0.4, 0])))
-    surface("line.h5", ny=None)
-    for surf_file, proj_file, out, says in ((surface(), "p.h5", "film.avi", "ends in .gif or .mp4"), ("line.h5", "p.h5", "film.gif", "surface of two coordinates"),
-                                            ("s.h5", "nan.h5", "film.gif", "1 of 3 checkpoints have no place"), ("s.h5", "s.h5", "film.gif", "not a projection file")):
-        with pytest.raises(InputError, match=says):
-            trajectory_figures.animate(surf_file, proj_file, out)
-    assert not [name for name in os.listdir() if name.startswith("film")]
+        film.read(["s.h5"], proj_file="run/tsne_weights_save_epoch=1.h5")
 
 
 # What cannot be used ---------------------------------------------------------------------------------------------------------
@@ -356,6 +442,9 @@ def spoil(epoch: int, change) -> None:
     (["--dir_file", "two.h5", "--plane", "random"], ["are two planes"]),
     (["--method", "tsne", "--plane", "random"], ["--method tsne has no plane"]),
     (["--animate", "nowhere.h5"], ["nowhere.h5"]),
+    (["--method", "tsne", "--losses"], ["leave", "--losses out"]),
+    (["--losses", "--test_set"], ["leave it out"]),
+    (["--losses", "--dataset", "digits", "--data_split", "2000"], ["--data_split 2000"]),
 ])
 def test_one_sentence_and_status_2(flags, says, capsys, undrawn):
     h5_util.write_directions("one.h5", [[np.ones((2, 2))]])

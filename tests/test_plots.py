@@ -70,6 +70,12 @@ def caught(monkeypatch):
         yield figures_by_stem
 
 
+@pytest.fixture
+def saves_nothing(monkeypatch):
+    with caught(monkeypatch):
+        yield
+
+
 def texts(fig):
     return " ".join(text.get_text() for text in fig.texts) + " " + (fig.get_supxlabel() or "")
 
@@ -82,9 +88,10 @@ def test_1d_file_names():
     assert made() == ["s.h5_1d_loss_acc.pdf", "s.h5_1d_train_err.pdf", "s.h5_1d_train_loss.pdf"]
 
 
-def test_1d_file_names_with_log():
-    plot_1D.main(["-f", surface(), "--log"])
-    assert made() == ["s.h5_1d_loss_acc_log.pdf", "s.h5_1d_train_err.pdf", "s.h5_1d_train_loss_log.pdf"]
+def test_1d_file_names_with_log(monkeypatch):
+    with caught(monkeypatch) as drawn:
+        plot_1D.main(["-f", surface(), "--log"])
+    assert sorted(drawn) == ["s.h5_1d_loss_acc_log", "s.h5_1d_train_err", "s.h5_1d_train_loss_log"]
 
 
 def test_2d_file_names_lie_beside_the_surface():
@@ -96,10 +103,10 @@ def test_2d_file_names_lie_beside_the_surface():
 
 
 def test_formats():
-    plot_2D.main(["-f", surface(nx=4, ny=4), "--format", "png", "svg", "png"])
-    assert len(made()) == 8
+    plot_1D.main(["-f", surface(names=("train_loss",)), "--format", "png", "svg", "png"])
+    assert len(made()) == 4
     assert {Path(name).suffix for name in made()} == {".png", ".svg"}
-    assert Path("s.h5_train_loss_2dheat.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("s.h5_1d_train_loss.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_repeats():
@@ -112,14 +119,14 @@ def test_repeats():
 def test_trajectory_alone_and_on_a_surface():
     plot_2D.main(["--proj_file", trajectory(), "--dir_file", pca()])
     assert made() == ["d.h5_proj_cos.h5.pdf"]
-    plot_2D.main(["--proj_file", "d.h5_proj_cos.h5", "--dir_file", "d.h5", "--surf_file", surface(nx=9, ny=7)])
-    assert made() == ["d.h5_proj_cos.h5.pdf", "d.h5_proj_cos.h5_train_loss_2dcontour_proj.pdf"]
+    plot_2D.main(["--proj_file", "d.h5_proj_cos.h5", "--dir_file", "d.h5", "--surf_file", surface(nx=9, ny=7), "--format", "png"])
+    assert made() == ["d.h5_proj_cos.h5.pdf", "d.h5_proj_cos.h5.png", "d.h5_proj_cos.h5_train_loss_2dcontour_proj.png"]
 
 
 def test_from_the_command_line():
-    surface("line.h5")
-    surface("plane.h5", 7, 5)
-    for command in (["plot_1D.py", "-f", "line.h5"], ["plot_2D.py", "-f", "plane.h5", "--show"]):
+    surface("line.h5", names=("train_acc",))
+    surface("plane.h5", 7, 1)
+    for command in (["plot_1D.py", "-f", "line.h5"], ["plot_2D.py", "-f", "plane.h5", "--show", "--format", "png"]):
         done = run(*command)
         assert (done.returncode, done.stderr) == (0, "")
         assert "saved" in done.stdout
@@ -142,7 +149,11 @@ def run(script, *args):
         (plot_1D.main, ["-f", "nowhere.h5"], "nowhere.h5"),
         (plot_1D.main, ["-f", "text.h5"], "text.h5"),
         (plot_1D.main, ["-f", "plane.h5"], "plane.h5 is 2-D; use plot_2D.py"),
-        (plot_1D.main, ["-f", "curved.h5"], "no loss or accuracy to draw; it has min_eig"),
+        (plot_1D.main, ["-f", "nothing.h5"], "nothing.h5 has no quantity to draw"),
+        (plot_2D.main, ["-f", "bare.h5"], "bare.h5 has no quantity to draw"),
+        (plot_2D.main, ["--proj_file", "d.h5_proj_cos.h5", "-f", "plane.h5", "--surf_name", "all"], "give --surf_name one of train_loss, train_acc"),
+        (plot_2D.main, ["-f", "plane.h5", "--log", "--vmin", "1e-290"], "vmin 1e-290 is beyond what figures can show"),
+        (plot_2D.main, ["-f", "plane.h5", "--vmin=-1e250"], "vmin -1e+250 is beyond what figures can show"),
         (plot_1D.main, ["-f", "empty.h5"], "11 of 11 points (100 %) not computed yet"),
         (plot_1D.main, ["-f", "zero.h5", "--log"], "leave --log out"),
         (plot_1D.main, ["-f", "line.h5", "--xmin", "1", "--xmax", "0"], "xmin 1 is greater than xmax 0"),
@@ -176,7 +187,8 @@ def test_one_sentence_and_status_2(main, argv, says, capsys):
     surface("row.h5", 7, 1)
     surface("nan.h5", 4, 3, values=np.nan)
     surface("zero.h5", 11, values=0.0)
-    surface("curved.h5", 11, names=("min_eig",))
+    surface("nothing.h5", 11, names=())
+    surface("bare.h5", 5, 4, names=())
     surface("empty.h5", 11, names=("train_loss",), values=-1)
     Path("text.h5").write_text("not HDF5")
     trajectory()
@@ -257,7 +269,7 @@ def test_both_contours_have_the_same_levels(monkeypatch):
 @pytest.mark.parametrize(("name", "factor"), [("train_acc", 1), ("train_loss", 1e-6), ("train_loss", 1e30)])
 def test_levels_fit_the_data_when_the_asked_ones_do_not(name, factor, capsys, recwarn):
     surface(nx=9, ny=7, values=factor * np.linspace(1, 2, 9))
-    plot_2D.plot_2d("s.h5", name=name, vlevel=0.5)
+    plot_2D.plot_2d("s.h5", name=name, vlevel=0.5, formats=("png",))
     assert (capsys.readouterr().out.count("do not suit") == 1) == (name == "train_loss")
     assert len(made()) == 4
     assert not recwarn.list
@@ -359,11 +371,11 @@ def test_several_curves_on_one_scale(monkeypatch):
     assert len(drawn["a.h5_compared_1d_train_err"].axes) == 2
 
 
-def test_files_of_one_name_are_told_apart(monkeypatch, tmp_path):
+def test_files_of_one_name_are_told_apart(monkeypatch, tmp_path, saves_nothing):
     for folder, factor in (("a", 1.0), ("b", 50.0)):
         os.mkdir(folder)
         surface(f"{folder}/s.h5", 5, 5, values=factor * np.arange(1.0, 6))
-    plot_2D.main(["-f", "a/s.h5", "b/s.h5", "--out", "two", "--json", "two.json", "--format", "png"])
+    plot_2D.main(["-f", "a/s.h5", "b/s.h5", "--out", "two", "--json", "two.json"])
     told = json.loads((tmp_path / "two.json").read_text())["train_loss"]
     assert {title: metrics["lowest"]["value"] for title, metrics in told.items()} == {"a/s.h5": 1.0, "b/s.h5": 50.0}
 
@@ -568,6 +580,14 @@ def test_values_that_matplotlib_overflows_on_count_as_infinite():
         plot_2D.plot_2d(surface(nx=7, ny=3, values=1e300))
 
 
+@pytest.mark.parametrize(("low", "high", "log"), [(1e-300, 1e199, False), (1e-320, 1e-290, True), (-1e199, 1e199, False)])
+def test_values_at_the_ends_of_what_a_float_holds_are_drawn(low, high, log, recwarn):
+    values = np.geomspace(low, high, 7) if low > 0 else np.linspace(low, high, 7)
+    plot_2D.plot_2d(surface(nx=7, ny=3, values=values), log=log, formats=("png",))
+    assert len(made()) == 4
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize(("nx", "ny"), [(1, 1), (7, 1), (1, 7)])
 def test_a_grid_without_cells_gets_its_heat_map(nx, ny, capsys, recwarn):
     plot_2D.main(["-f", surface(nx=nx, ny=ny)])
@@ -612,7 +632,7 @@ def test_a_figure_is_whole_or_absent(monkeypatch):
 
 
 def test_fonts_are_embedded_and_the_same_figure_is_the_same_file():
-    surface()
+    surface(names=("train_loss",))
     contents = []
     for _ in range(2):
         plot_1D.plot_1d("s.h5", formats=("pdf", "svg"))
@@ -627,7 +647,7 @@ MEASURED_BY, MEASURED_BEFORE = "python plot_surface.py --model_file 'é my.t7'",
 
 def run_surface(path="s.h5", nx=5, ny=None, *, last=MEASURED_BY):
     """A surface whose file knows its runs."""
-    made_surface = h5_util.read_surface(surface(path, nx, ny))
+    made_surface = h5_util.read_surface(surface(path, nx, ny, names=("train_loss",)))
     made_surface.runs = [{"command": MEASURED_BEFORE}, {"command": last}]
     made_surface.save()
     return path
@@ -665,7 +685,7 @@ def pdf_text(raw, key):
 def test_a_figure_tells_the_commands_that_made_it(suffix):
     for drawing, stem, argv in (
         (plot_1D, f"{run_surface('line.h5')}_1d_train_loss", ["-f", "line.h5", "--loss_max", "7", "--format", suffix]),
-        (plot_2D, f"{run_surface('plane.h5', 5, 4)}_train_loss_2dheat", ["-f", "plane.h5", "--format", suffix]),
+        (plot_2D, f"{run_surface('plane.h5', 5, 1)}_train_loss_2dheat", ["-f", "plane.h5", "--format", suffix]),
         (plot_2D, trajectory(), ["--proj_file", "d.h5_proj_cos.h5", "--format", suffix]),
     ):
         drawing.main(argv)
@@ -685,7 +705,7 @@ def test_a_figure_drawn_from_python_tells_no_command_line_but_the_surfaces():
     plot_1D.main(["-f", run_surface(), "--format", "png"])
     plot_1D.plot_1d("s.h5", formats=("png",))
     assert description("s.h5_1d_loss_acc.png")[1] == [MEASURED_BY]
-    plot_1D.plot_1d(surface(), formats=("pdf", "png", "svg"))
+    plot_1D.plot_1d(surface(names=("train_loss",)), formats=("pdf", "png", "svg"))
     assert {tuple(description(name)[1]) for name in made()} == {()}
 
 
@@ -707,5 +727,5 @@ def test_the_callers_style_is_untouched():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    plot_1D.plot_1d(surface())
+    plot_1D.plot_1d(surface(names=("train_acc",)), formats=("png",))
     assert dict(matplotlib.rcParams) == before

@@ -117,7 +117,7 @@ def test_run_records_say_who_and_with_what(measured):
 def test_preprocessing_that_differs_is_warned_about(folder, capsys):
     line = [*DIGITS[:3], "8", *DIGITS[4:], "--model_file", CENTRE, "--x=0:0:1"]
     plot_surface.main([*line, "--surf_file", "right.h5"])
-    assert "warning" not in capsys.readouterr().out
+    assert "told right" not in capsys.readouterr().out
     plot_surface.main([*line, "--mean", "3", "--surf_file", "wrong.h5"])
     assert re.search(r"warning: at the centre [\d.]+ % of the train images tried are told right, and the checkpoint says [\d.]+ %", capsys.readouterr().out)
 

@@ -15,6 +15,7 @@ import plot_surface
 import range_probe
 from errors import InputError
 from evaluation import evaluate
+from losses import LOSSES
 from range_probe import REACHES, Auto, choose, probe
 from tests.helpers import DIGITS, LARGE_BATCH, SMALL_BATCH, folder_with, succeed
 
@@ -111,9 +112,20 @@ def test_two_axes():
     assert axes == {"x": (-3, 3, 9), "y": (-0.05, 0.05, 7)}
 
 
-def test_every_loss_has_a_floor():
-    from evaluation import LOSSES
-    assert set(range_probe.FLOORS) == set(LOSSES)
+def test_every_loss_with_a_scale_of_its_own_has_a_floor():
+    assert set(range_probe.FLOORS) == set(LOSSES) - {"regression_mse", "l1"}  # these have the units of the data
+
+
+def test_a_loss_below_zero_rises_by_as_much_as_one_above():
+    found = probe([lambda distance: -2.0 + 30 * distance], centre=-2.0, rise=10, floor=0.0)
+    assert found.threshold == 16 and found.reach == 1.0
+
+
+def test_the_range_of_a_path_holds_it_with_a_margin_at_numbers_that_can_be_read():
+    assert range_probe.of_path([0.0, 10.0, 3.0]) == (-1.5, 11.5, 51)
+    assert range_probe.of_path([-0.0312, 0.0], 11) == (-0.036, 0.005, 11)
+    low, high, _ = range_probe.of_path([2.0, 2.0])
+    assert low < 2 < high
 
 
 def test_the_range_found_around_a_net(folder, capsys):

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import figures
 import h5_util
+import metrics_table
 import plot_1D
 import plot_2D
 import surface_metrics
@@ -120,7 +122,7 @@ def test_points_that_a_number_does_not_depend_on_may_be_missing():
 
 
 def test_values_that_count_as_infinite_are_not_told(capsys):
-    surface_metrics.tell([surface(lambda x: np.full_like(x, 1e250))], [""], ["train_loss"])
+    metrics_table.tell([surface(lambda x: np.full_like(x, 1e250))], [""], ["train_loss"])
     assert "lowest" not in capsys.readouterr().out
 
 
@@ -140,7 +142,7 @@ def test_odd_grids_tell_what_they_can(x, y, capsys):
     one = surface((lambda x: 1 + x**2) if y is None else bowl, x=x, y=y)
     found = surface_metrics.measure(one, "train_loss")
     assert found.lowest.value <= found.highest.value
-    surface_metrics.tell([one], [""], ["train_loss"])
+    metrics_table.tell([one], [""], ["train_loss"])
     assert "lowest" in capsys.readouterr().out
 
 
@@ -157,13 +159,14 @@ def test_an_unknown_quantity():
 @pytest.mark.parametrize("seed", range(3))
 def test_json_has_what_is_printed(tmp_path, monkeypatch, capsys, seed):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(figures, "save", lambda *_, **__: [])
     values = np.random.default_rng(seed).lognormal(0, 2, (9, 9))
     values[0, 0], values[8, 8] = np.nan, np.inf
     h5_util.write_surface_file("plane.h5", x=np.linspace(-1, 1, 9), y=np.linspace(-1, 1, 9), quantities={"train_loss": values})
-    plot_2D.main(["-f", "plane.h5", "--json", "plane.json", "--format", "png"])
+    plot_2D.main(["-f", "plane.h5", "--json", "plane.json"])
     written = json.loads((tmp_path / "plane.json").read_text())
-    assert written["train_loss"]["plane.h5"]["centre"] == {"value": pytest.approx(values[4, 4]), "at": [0, 0]}
-    assert written["definitions"] == {"sharpness_radius": 0.1, "rise_factor": 2, "rise_floor": 0.1}
+    assert written["train_loss"]["plane.h5"]["centre"] == {"value": pytest.approx(values[4, 4]), "at": [0, 0], "se": None}
+    assert written["definitions"] == {"sharpness_radius": 0.1, "rise_factor": 2, "rise_floor": 0.1, "curved_down": 0.1}
     said = capsys.readouterr().out
     assert f"lowest                        {np.nanmin(values):.4g}" in said
     assert "NaN" not in (tmp_path / "plane.json").read_text() and "Infinity" not in (tmp_path / "plane.json").read_text()
@@ -171,6 +174,7 @@ def test_json_has_what_is_printed(tmp_path, monkeypatch, capsys, seed):
 
 def test_columns_of_several_files(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(figures, "save", lambda *_, **__: [])
     for name, factor in (("a.h5", 1), ("b.h5", 5)):
         h5_util.write_surface_file(name, x=X, quantities={"train_loss": 1 + factor * X**2})
     plot_1D.main(["-f", "a.h5", "b.h5", "--title", "flat", "sharp", "--format", "png", "--json", "m.json"])
@@ -179,3 +183,94 @@ def test_columns_of_several_files(tmp_path, monkeypatch, capsys):
     assert head.split() == ["train_loss", "flat", "sharp"]
     (sharpness,) = (line for line in lines if line.startswith("sharpness"))
     assert [float(number) for number in sharpness.split()[-2:]] == pytest.approx([0.5, 2.5], rel=1e-3)
+
+
+# Standard errors, spread, convexity -----------------------------------------------------------------------------------------
+
+def sampled_line(samples=400, seed=0):
+    """Per-sample losses of an interpolation with a barrier: mean, its standard error, and that of the difference from the centre, and the losses."""
+    rng = np.random.default_rng(seed)
+    x = np.linspace(-0.5, 1.5, 21)
+    losses = rng.gamma(2, 1, (samples, 1)) + rng.gamma(1, 1, (samples, 1)) * np.exp(-(((x - 0.5) / 0.2) ** 2)) + 0.3 * rng.normal(size=(samples, 1)) * x**2
+    at_zero = losses[:, [5]]
+    means = losses.mean(axis=0)
+    quantities = {"train_loss": means, "train_loss_se": losses.std(axis=0, ddof=1) / samples**0.5,
+                  "train_loss_diff_se": (losses - at_zero).std(axis=0, ddof=1) / samples**0.5}
+    return h5_util.Surface("s.h5", x=x, y=None, quantities=quantities, measured=np.ones(21, bool)), losses
+
+
+def test_standard_errors_go_with_the_numbers():
+    line, losses = sampled_line()
+    found = surface_metrics.measure(line, "train_loss")
+    errors = losses.std(axis=0, ddof=1) / 20
+    assert found.centre.se == pytest.approx(errors[5])
+    assert found.highest.se == pytest.approx(errors[losses.mean(axis=0).argmax()])
+    assert surface_metrics.measure(line, "train_loss_se").centre.se is None
+
+
+def test_the_error_of_a_barrier_is_at_least_that_of_a_bootstrap():
+    line, losses = sampled_line()
+    found = surface_metrics.measure(line, "train_loss")
+    rng = np.random.default_rng(1)
+    drawn = [surface_metrics.barrier(line.x, losses[rng.integers(0, len(losses), len(losses))].mean(axis=0)) for _ in range(300)]
+    assert np.std(drawn) < found.barrier_se * 1.1
+    assert found.barrier_se < 2 * np.std(drawn)
+
+
+def test_errors_are_printed_behind_the_numbers(capsys):
+    line, _ = sampled_line()
+    metrics_table.tell([line], [""], ["train_loss"])
+    rows = {row.split("  ")[0]: row for row in capsys.readouterr().out.splitlines()}
+    found = surface_metrics.measure(line, "train_loss")
+    assert f"{found.centre.value:.4g} ± {found.centre.se:.2g}" in rows["at the centre"]
+    assert f" ± {found.highest.se:.2g} at 0.5" in rows["highest"]
+    assert rows["barrier"].endswith(f"{found.barrier:.4g} ± {found.barrier_se:.2g}")
+
+
+def test_a_negative_loss_has_no_relative_numbers():
+    found = surface_metrics.measure(surface(lambda x: -30 + x**2), "train_loss")
+    assert found.sharpness is found.flatness is None
+    assert found.local_minima == 1 and found.lowest.value == -30
+
+
+def test_mean_and_spread_over_planes(tmp_path, capsys):
+    planes = [surface(lambda x, y, c=c: 0.5 + c * x**2 + 2 * c * y**2, y=X) for c in (1.0, 2.0, 6.0)]
+    found = surface_metrics.summarise(planes, "train_loss")
+    heights = [0.5 + 3 * c for c in (1, 2, 6)]
+    assert found["highest"] == surface_metrics.Spread(3, pytest.approx(np.mean(heights)), pytest.approx(np.std(heights, ddof=1)), 3.5, 18.5)
+    assert found["flatness radius +x"].mean == pytest.approx(np.mean([(0.5 / c) ** 0.5 for c in (1, 2, 6)]), rel=5e-3)
+    metrics_table.tell_spread(planes, ["train_loss"], json_file=str(tmp_path / "m.json"))
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("highest"))
+    assert row.split() == ["highest", "9.5", f"{np.std(heights, ddof=1):.4g}", "3.5", "18.5", "3"]
+    assert json.loads((tmp_path / "m.json").read_text())["spread"]["train_loss"]["highest"]["mean"] == pytest.approx(9.5)
+
+
+def test_a_number_that_is_infinite_in_one_plane_has_no_mean(capsys):
+    found = surface_metrics.summarise([surface(lambda x: 0.5 + x**2), surface(lambda x: 0.5 + 0 * x)], "train_loss")["flatness radius +x"]
+    assert found.mean is found.std is None and found.greatest == math.inf
+    metrics_table.tell_spread([surface(lambda x: 0.5 + 0 * x)], ["train_loss"])
+    assert "beyond the grid" in capsys.readouterr().out
+
+
+def curvature(low, high, **fields):
+    return h5_util.Surface("e.h5", x=X, y=None, quantities={"min_eig": low, "max_eig": high}, **{"measured": np.ones(81, bool), **fields})
+
+
+def test_convexity():
+    low = np.where(np.abs(X) < 0.5, 0.2, -3.0)
+    found = surface_metrics.convexity(curvature(low, np.full(81, 10.0)))
+    assert found.centre == pytest.approx(0.02) and found.median == pytest.approx(0.3)
+    assert found.curved_down == pytest.approx(np.mean(low < 0))
+
+
+def test_convexity_of_what_is_known_alone():
+    measured = X < -0.6
+    low, high = np.where(measured, -5.0, 1.0), np.where(measured, 10.0, -1.0)
+    high[0], high[1] = 0, np.nan
+    found = surface_metrics.convexity(curvature(low, high, measured=measured))
+    assert found == surface_metrics.Convexity(None, 0.5, 1.0)
+    assert surface_metrics.convexity(curvature(np.ones(81), np.zeros(81))) is None
+
+
+def test_a_point_that_curves_down_everywhere_is_negative():
+    assert (surface_metrics.eigenvalue_ratio(curvature(np.full(81, -8.0), np.full(81, -2.0))) == -4).all()

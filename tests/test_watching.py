@@ -2,6 +2,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,3 +139,30 @@ def test_plots_without_the_flag_leave_no_log(tmp_path):
     write(9)
     succeed("plot_1D.py", "-f", "s.h5", "--format", "png", cwd=tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_a_projection_is_watched_with_its_surface():
+    write(3)
+    drawn = []
+
+    def draw():
+        drawn.append(1)
+        if len(drawn) == 1:
+            Path("d.h5_proj_cos.h5").write_text("the path, one checkpoint longer")
+        else:
+            write(9)
+    watching.draw(draw, ["s.h5"], watch=True, others=["d.h5_proj_cos.h5"])
+    assert len(drawn) == 3  # the projection has changed, the surface has changed, all is there
+
+
+def test_a_projection_alone_is_watched_until_ctrl_c(capsys):
+    Path("p.h5").write_text("1")
+    drawn = []
+
+    def draw():
+        drawn.append(1)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        Path("p.h5").write_text("12")
+    watching.draw(draw, [], watch=True, others=["p.h5"])
+    assert len(drawn) == 2 and "watching ended" in capsys.readouterr().out
