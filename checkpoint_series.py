@@ -14,6 +14,7 @@ from torch import nn
 
 import net_plotter
 from errors import InputError
+from file_names import natural_order
 from net_plotter import Direction
 
 FEWEST = 2
@@ -26,7 +27,7 @@ def is_pattern(name: str) -> bool:
 def find(folder: str, pattern: str) -> list[str]:
     """The files that a pattern such as `model_*.t7` names, numbers in their names in order. Raises `InputError` for fewer than two."""
     found = glob.glob(pattern) or glob.glob(os.path.join(glob.escape(folder), pattern))
-    files = sorted((path for path in found if os.path.isfile(path)), key=_numbers_as_numbers)
+    files = sorted((path for path in found if os.path.isfile(path)), key=natural_order)
     if len(files) < FEWEST:
         raise InputError(f"--model_file {pattern} names {len(files)} file{'' if len(files) == 1 else 's'}; a series of surfaces needs {FEWEST} at least")
     return files
@@ -54,7 +55,3 @@ def surface_file(checkpoint: str, surface_name: str, surf_file: str) -> str:
 
 def _dot(a: Direction, b: Direction) -> float:
     return sum(float(torch.vdot(s.double().flatten(), t.double().flatten())) for s, t in zip(a, b, strict=True))
-
-
-def _numbers_as_numbers(path: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]

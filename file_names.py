@@ -71,3 +71,12 @@ def surface_file_name(dir_file: str, x: Axis, y: Axis | None, *, raw_data: bool 
     if data_split > 1:
         name += f"_datasplit={data_split}_splitidx={split_idx}"
     return name + ".h5"
+
+
+def natural_order(path: str) -> list[tuple[int, str]]:
+    """A key for sorting in which numbers count as numbers.
+
+    >>> sorted(["model_10.t7", "model_9.t7"], key=natural_order)
+    ['model_9.t7', 'model_10.t7']
+    """
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path)]

@@ -7,7 +7,6 @@ the same time, and nothing between them: what was not measured is not shown.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ import quantity
 import trajectory_figures
 from contour_levels import Scale, choose_scale
 from errors import InputError
+from file_names import natural_order
 from h5_util import Projection, Surface
 from provenance import require_same
 from whole_file import replacing
@@ -60,7 +60,7 @@ def read(surf_files: Sequence[str], *, proj_file: str = "", name: str = "train_l
     directions or of another number of checkpoints, and one surface without a projection.
     """
     if len(surf_files) > 1 and list(surf_files) == sorted(surf_files):
-        surf_files = sorted(surf_files, key=_numbers_as_numbers)
+        surf_files = sorted(surf_files, key=natural_order)
     surfaces = [_read_surface(path, name) for path in surf_files]
     first = surfaces[0]
     for surface in surfaces[1:]:
@@ -79,10 +79,6 @@ def read(surf_files: Sequence[str], *, proj_file: str = "", name: str = "train_l
     if titles and len(titles) != count:
         raise InputError(f"--title has {len(titles)} texts for {count} checkpoints; give one for each")
     return Reel(surfaces, name, projection, list(titles) or _titles(surfaces, projection))
-
-
-def _numbers_as_numbers(path: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path)]
 
 
 def _read_surface(path: str, name: str) -> Surface:

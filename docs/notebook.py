@@ -1,0 +1,81 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The loss surface of your own net, from Python
+#
+# `landscape.loss_surface` is the function that `plot_surface.py` calls; nets, data and losses are objects here. Its folder must be on Python's path.
+
+# %%
+import sys
+
+sys.path.insert(0, "..")
+
+import torch
+from IPython.display import Image, display
+from sklearn.datasets import load_digits
+from torch import nn
+
+import landscape
+import plot_1D
+import plot_2D
+
+# %% [markdown]
+# A net of one's own, and its data: handwritten digits of 8x8 pixels, (training, test).
+
+# %%
+pictures, digits = (torch.from_numpy(array) for array in load_digits(return_X_y=True))
+pictures = pictures.float() / 16
+data = (pictures[:1500], digits[:1500]), (pictures[1500:], digits[1500:])
+
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+for _ in range(200):
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(net(data[0][0]), data[0][1])
+    loss.backward()
+    optimizer.step()
+print(f"training loss {loss:.4f}")
+
+# %% [markdown]
+# ## A plane around it
+#
+# Arrays come back: row i lies at `surface.y[i]`, column j at `surface.x[j]`. The net itself is as it was.
+
+# %%
+surface = landscape.loss_surface(net, data, x=(-1, 1, 21), y=(-1, 1, 21))
+print(surface.names, surface.get("train_loss").shape)
+
+# %% [markdown]
+# The plot functions take such a surface as they take a file of one, and return the figures that they have written.
+
+# %%
+contours, *_, mountain = plot_2D.plot_2d(surface, out="digits", formats=["png"])
+display(Image(contours, width=500), Image(mountain, width=600))
+
+# %% [markdown]
+# ## A loss of one's own, on a line, in a file
+#
+# With `surf_file` a call that was interrupted goes on where it was when it is made again, and the plot scripts can draw the file later.
+# A loss is a function of net and batch; it may return the mean, its weight, and more means by name.
+
+
+# %%
+def focal(net, batch):
+    scores = net(batch[0])
+    right = scores.softmax(1).gather(1, batch[1][:, None]).squeeze(1)
+    losses = -(1 - right) ** 2 * right.clamp(min=1e-12).log()
+    return losses.mean(), len(losses), {"confidence": right.mean(), "samples": losses}
+
+
+line = landscape.loss_surface(net, data, focal, x=(-1, 1, 51), errors=True, surf_file="digits.h5")
+for figure in plot_1D.plot_1d("digits.h5", formats=["png"]):
+    display(Image(figure, width=500))
