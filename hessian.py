@@ -37,8 +37,6 @@ NAMES = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix", "fisher": 
 def main(argv: list[str] | None = None) -> None:
     parser = argument_parser()
     args = parser.parse_args(argv)
-    if args.model_file2 or args.model_file3 or args.test_set:
-        parser.error("--model_file2, --model_file3 and --test_set are for surfaces; leave them out: the curvature is that of --model_file's training loss")
     with sentence(parser), figures.drawn_by("hessian.py", sys.argv[1:] if argv is None else argv):
         if args.cuda and not torch.cuda.is_available():
             raise InputError("--cuda: PyTorch finds no CUDA device here; run without --cuda, or install a PyTorch with CUDA and a driver for it")
@@ -90,9 +88,9 @@ def argument_parser() -> Parser:
     group.add_argument("--density_probes", type=options.positive, default=DENSITY_PROBES, metavar="N", help="random vectors of the density (default: "
                        f"{DENSITY_PROBES})")
     group.add_argument("--seed", type=options.not_negative, default=0, help="of the random vectors (default: 0)")
-    options.add_model(parser)
+    options.add_model(parser, others=False)
     options.add_data(parser)
-    options.add_subset(parser)
+    options.add_subset(parser, test_set=False)
     group = parser.add_argument_group("hardware and output")
     group.add_argument("--cuda", "-c", action="store_true", help="compute on the GPU")
     group.add_argument("--batch_size", type=options.positive, default=BATCH_SIZE, help=f"images that are in memory at a time (default: {BATCH_SIZE})")

@@ -83,11 +83,11 @@ def scene(traces: list[dict[str, Any]], view: View, axis_titles: tuple[str, str]
 
 
 def axis_titles(dir_file: str = "") -> tuple[str, str]:
-    """What x and y are; with a PCA direction file, the variance that each explains too."""
+    """What x and y are; with a PCA direction file, the share of the variance that each explains too, in few words as a scene has room for."""
     shares = h5_util.read_explained_variance(dir_file) if dir_file else None
     if shares is None or shares.size < 2:
         return "α (x direction)", "β (y direction)"
-    return f"α (PCA 1: {100 * shares[0]:.1f} % of the variance)", f"β (PCA 2: {100 * shares[1]:.1f} % of the variance)"
+    return f"α (PCA 1: {100 * shares[0]:.1f} %)", f"β (PCA 2: {100 * shares[1]:.1f} %)"
 
 
 def with_menu(figure: go.Figure, buttons: list[dict[str, Any]], first: int) -> go.Figure:

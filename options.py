@@ -160,28 +160,41 @@ def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar1
     group.add_argument("--testloader", default="", metavar="FILE.npz", help="test data likewise")
 
 
-def add_subset(parser: argparse.ArgumentParser) -> None:
-    """How much of the data a surface is measured on."""
+def add_subset(parser: argparse.ArgumentParser, *, test_set: bool = True) -> None:
+    """How much of the data is measured on; `test_set` where the test data can be too."""
     group = parser.add_argument_group("part of the data")
-    group.add_argument("--data_split", type=positive, default=1, metavar="N", help="cut the training images at random into N parts and use one (default: 1)")
+    group.add_argument("--data_split", type=positive, default=1, metavar="N", help="cut the training data at random into N parts and use one (default: 1)")
     group.add_argument("--split_idx", type=not_negative, default=0, metavar="K", help="which of the N parts, from 0 (default: 0)")
-    group.add_argument("--test_set", action="store_true", help="measure test_loss and test_acc too, on the whole test set")
+    if test_set:
+        group.add_argument("--test_set", action="store_true", help="measure test_loss and so on too, on the whole test set")
+    else:
+        parser.set_defaults(test_set=False)
     group.add_argument("--train_labels", default="", metavar="FILE.npy", help="labels in place of the training set's own, as training with "
                        "--label_corrupt_prob keeps them")
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Which net, with which weights, and which loss."""
-    group = parser.add_argument_group("net")
+def add_net(group: argparse._ArgumentGroup) -> None:
+    """Which net, and how its checkpoints are read."""
     group.add_argument("--model", default="resnet56", metavar="NAME", help=f"one of {', '.join(MODELS)}; or FILE.py:FUNCTION, which returns the net; or "
                        "torchvision:NAME, timm:NAME, hf:NAME_OR_FOLDER (default: resnet56)")
     group.add_argument("--model_args", nargs="+", default=[], metavar="KEY=VALUE", help="arguments of the function that makes the net")
-    group.add_argument("--model_folder", default="", metavar="DIR", help="folder in which the model files are looked for where they are not found as given")
-    group.add_argument("--model_file", default="", metavar="FILE", help="checkpoint: the centre of the surface; without one the net is taken as it is made")
-    group.add_argument("--model_file2", default="", metavar="FILE", help="checkpoint that the x direction points to, instead of a random one")
-    group.add_argument("--model_file3", default="", metavar="FILE", help="checkpoint that the y direction points to, likewise")
     group.add_argument("--state_key", default="", metavar="KEY", help="where in a checkpoint the weights lie, if not under a usual name, such as ema.net")
     group.add_argument("--unsafe_pickle", action="store_true", help="read checkpoints as pickles that may run any code: only for files that you trust")
+
+
+def add_model(parser: argparse.ArgumentParser, *, others: bool = True) -> None:
+    """Which net, with which weights; `others`: which nets directions point to."""
+    group = parser.add_argument_group("net")
+    add_net(group)
+    group.add_argument("--model_folder", default="", metavar="DIR", help="folder in which the model files are looked for where they are not found as given")
+    group.add_argument("--model_file", default="", metavar="FILE", help="checkpoint: the centre; without one the net is taken as it is made")
+    if others:
+        group.add_argument("--model_file2", default="", metavar="FILE", help="checkpoint that the x direction points to, instead of a random one")
+        group.add_argument("--model_file3", default="", metavar="FILE", help="checkpoint that the y direction points to, likewise")
+    add_loss(group)
+
+
+def add_loss(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--loss_name", "-l", default="crossentropy", type=known_or_own("loss", LOSSES), metavar="NAME", help=f"one of {', '.join(LOSSES)}; or "
                        "FILE.py:FUNCTION, which is called with net and batch (default: crossentropy)")
 

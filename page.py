@@ -47,7 +47,9 @@ def write(path: str, figure: go.Figure, *, title: str, subtitle: str, notes: Seq
     `notes` are sentences below the figure, `commands` those that measured what it shows.
     """
     lines = [f"<p>{escape(' '.join(notes))}</p>"] if notes else []
-    lines += [f"<details><summary>the command that measured it</summary><code>{escape(command)}</code></details>" for command in commands]
+    if commands := list(dict.fromkeys(commands)):
+        summary = "the command that measured it" if len(commands) == 1 else f"the {len(commands)} commands that measured it"
+        lines.append(f"<details><summary>{summary}</summary>{'<br>'.join(f'<code>{escape(command)}</code>' for command in commands)}</details>")
     text = PAGE.format(title=escape(title), subtitle=escape(subtitle), notes="\n".join(lines), figure=figure.to_html(
         full_html=False, include_plotlyjs=True, div_id="figure", auto_play=False, default_width="100%", default_height="100%", config=CONFIG))
     with replacing(path) as part:

@@ -29,7 +29,7 @@ def build_parser() -> Parser:
     parser = Parser(__doc__)
     options.add_hardware(parser)
     options.add_data(parser)
-    options.add_subset(parser)
+    options.add_subset(parser, test_set=False)
     options.add_model(parser)
     options.add_directions(parser)
     group = parser.add_argument_group("eigenvalues")
@@ -47,8 +47,6 @@ def main(argv: list[str] | None = None) -> None:
     two_d = args.y is not None
     if not two_d and (args.model_file3 or args.same_dir):
         parser.error("--model_file3 and --same_dir are for two dimensions; give --y too")
-    if args.test_set:
-        parser.error("--test_set is for losses; leave it out: the Hessian is that of the training loss")
     argv = sys.argv[1:] if argv is None else argv
     with sentence(parser):
         machine = request.machine(args)

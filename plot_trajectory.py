@@ -38,13 +38,11 @@ import request
 import trajectory
 import trajectory_figures
 import trajectory_losses
-from cifar10.models import MODELS
 from command_line import Parser, add_format_option, sentence
 from dataloader import ImageSet
 from errors import InputError
 from evaluation import Evaluator, Samples, check_data
 from h5_util import Projection
-from losses import LOSSES
 from mpi4pytorch import Serial
 from net_plotter import Recipe
 from provenance import Facts, fingerprint_of_arrays, keep_aside, require_same
@@ -59,17 +57,13 @@ OBLIQUE = 0.1  # a cosine beyond which contours, drawn at right angles, do not f
 def argument_parser() -> Parser:
     parser = Parser(__doc__)
     group = parser.add_argument_group("checkpoints")
-    group.add_argument("--model", default="resnet56", metavar="NAME", help=f"one of {', '.join(MODELS)}; or FILE.py:FUNCTION, which returns the net; or "
-                       "torchvision:NAME, timm:NAME, hf:NAME_OR_FOLDER (default: resnet56)")
-    group.add_argument("--model_args", nargs="+", default=[], metavar="KEY=VALUE", help="arguments of the function that makes the net")
-    group.add_argument("--state_key", default="", metavar="KEY", help="where in a checkpoint the weights lie, if not under a usual name, such as ema.net")
+    options.add_net(group)
     group.add_argument("--model_folder", required=True, metavar="DIR", help="folder with the checkpoints of a training")
     group.add_argument("--prefix", default="model_", help="what a checkpoint's name has before the epoch (default: model_)")
     group.add_argument("--suffix", default=".t7", help="and after it (default: .t7)")
     group.add_argument("--start_epoch", type=options.not_negative, default=0, help="first epoch (default: 0, before training)")
     group.add_argument("--max_epoch", type=options.not_negative, default=300, help="last epoch, which is the origin (default: 300)")
     group.add_argument("--save_epoch", type=options.positive, default=1, help="epochs from one checkpoint to the next (default: 1)")
-    group.add_argument("--unsafe_pickle", action="store_true", help="read checkpoints as pickles that may run any code: only for files that you trust")
     group = parser.add_argument_group("plane")
     group.add_argument("--dir_type", default="weights", choices=net_tensors.DIRECTION_TYPES, help="what moves: weights, or states with the BN statistics "
                        "(default: weights)")
@@ -84,12 +78,11 @@ def argument_parser() -> Parser:
     group = parser.add_argument_group("losses")
     group.add_argument("--losses", action="store_true", help="measure the loss of each checkpoint and of its place on the plane, on the training data below; "
                        "a run that was stopped goes on where it was")
-    group.add_argument("--loss_name", "-l", default="crossentropy", type=options.known_or_own("loss", LOSSES), metavar="NAME", help=f"one of {', '.join(LOSSES)}; or "
-                       "FILE.py:FUNCTION, which is called with net and batch (default: crossentropy)")
+    options.add_loss(group)
     group.add_argument("--cuda", "-c", action="store_true", help="measure on the GPU")
     group.add_argument("--batch_size", type=options.positive, help="images in a forward pass (default: the fastest, found by a short probe)")
     options.add_data(parser)
-    options.add_subset(parser)
+    options.add_subset(parser, test_set=False)
     group = parser.add_argument_group("figures")
     group.add_argument("--animate", default="", metavar="SURF_FILE", help="and make a film of the training over the contours of this surface along the same "
                        "directions: a GIF, and an MP4 where ffmpeg is installed")
@@ -104,8 +97,6 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.method == "tsne" and (args.dir_file or args.animate or args.losses or args.plane != "pca"):
         parser.error("--method tsne has no plane, and so no directions, no contours and no losses on it; leave --dir_file, --plane, --animate and --losses out")
-    if args.test_set:
-        parser.error("--test_set is for surfaces; leave it out: --losses are those of the training data")
     if args.dir_file and args.plane != "pca":
         parser.error(f"--dir_file {args.dir_file} and --plane {args.plane} are two planes; give one of them")
     with sentence(parser), figures.drawn_by(__file__, sys.argv[1:] if argv is None else argv):

@@ -20,9 +20,11 @@ from errors import InputError
 from h5_util import Projection
 
 DROP_COLOUR = "tab:orange"
+EPOCH_COLOUR = "#8b1a1a"  # of the path, darker: numbers of contours are grey
 LABEL_SIZE = 10
 MOST_NAMED = 8  # epochs on a path
 CLEAR = 12  # points between two checkpoints whose epochs are written
+LOW, SMALLEST_HEIGHT = 0.8, 3.4  # of a plane, height by width; of a figure, inches
 TSNE = "t-SNE keeps near checkpoints near; there is no plane: no contours, and far distances mean little"
 
 
@@ -65,12 +67,22 @@ def add(fig: Figure, projection: Projection, shares: np.ndarray | None) -> None:
     panels.draw_trajectory(axes, projection.x, projection.y, shares)
     name_axes(axes, projection, shares)
     axes.margins(0.08)
+    _fit_height(fig, axes)
     mark_drops(axes, projection)
     handles, labels = axes.get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper left", ncols=4 if len(fig.axes) > 1 else 3, frameon=False, columnspacing=1, handletextpad=0.4)
     if projection.made_with.get("method") == "tsne":
         figures.footnote(fig, TSNE)
     mark_epochs(fig, axes, projection)
+
+
+def _fit_height(fig: Figure, axes: Axes) -> None:
+    """Take the empty strips off a figure whose plane is low, as equal lengths on both axes make it; its name must then be shorter."""
+    ratio = np.ptp(axes.get_ylim()) / np.ptp(axes.get_xlim())
+    if axes.get_aspect() == 1 and axes.get_adjustable() == "box" and ratio < LOW:
+        width, _ = fig.get_size_inches()
+        fig.set_size_inches(width, max(SMALLEST_HEIGHT, 1.2 + 0.68 * width * ratio))
+        axes.set_ylabel(axes.get_ylabel().replace(": ", ":\n", 1))
 
 
 def name_axes(axes: Axes, projection: Projection, shares: np.ndarray | None) -> None:
@@ -109,7 +121,7 @@ def mark_epochs(fig: Figure, axes: Axes, projection: Projection) -> None:
         place = (projection.x[i], projection.y[i])
         for offset, align in (((7, 5), ("left", "bottom")), ((7, -5), ("left", "top")), ((-7, 5), ("right", "bottom")), ((-7, -5), ("right", "top"))):
             text = axes.annotate(f"{projection.epochs[i]:g}" if i else f"epoch {projection.epochs[i]:g}", place, offset, textcoords="offset points",
-                                 ha=align[0], va=align[1], fontsize=LABEL_SIZE, color="0.15", zorder=7, annotation_clip=True,
+                                 ha=align[0], va=align[1], fontsize=LABEL_SIZE, color=EPOCH_COLOUR, zorder=7, annotation_clip=True,
                                  path_effects=[withStroke(linewidth=2.5, foreground="white")])
             box = text.get_window_extent().padded(1)
             if axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1) and not any(map(box.overlaps, taken)) \

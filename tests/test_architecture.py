@@ -87,7 +87,7 @@ MAY_IMPORT = {
     "plot_film": {"command_line", "errors", "figures", "film", "interactive", "interactive_film", "page", "surface_views"},
     "plot_html": {"command_line", "errors", "figures", "h5_util", "interactive", "interactive_curves", "interactive_film", "page", "surface_views",
                   "watching"},
-    "plot_trajectory": {"cifar10", "command_line", "dataloader", "devices", "errors", "evaluation", "figures", "film", "h5_util", "losses", "model_loader",
+    "plot_trajectory": {"command_line", "dataloader", "devices", "errors", "evaluation", "figures", "film", "h5_util", "losses", "model_loader",
                         "mpi4pytorch", "net_plotter", "net_tensors", "options", "projection", "provenance", "request", "trajectory", "trajectory_figures",
                         "trajectory_losses"},
     "file_report": {"command_line", "errors", "h5_util", "report_text", "surface_report"},

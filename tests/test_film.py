@@ -69,12 +69,13 @@ def test_the_path_moves_over_one_surface():
 
 def test_surfaces_follow_one_another_in_the_order_of_their_numbers(capsys):
     """A shell puts model_10 before model_2."""
-    files = [surface(f"s_model_{k}.t7.h5", k) for k in (0, 2, 10)]
+    files = [surface(f"s_model_{k}.t7.h5", k, runs=[{"command": "python plot_surface.py"}]) for k in (0, 2, 10)]
     assert [one.path for one in film.read(sorted(files), proj_file=projection()).surfaces] == files
     assert [one.path for one in film.read(files[::-1]).surfaces] == files[::-1]
     plot_film.main(["--surf_file", *sorted(files), "--proj_file", projection(epochs=np.array([0, 2, 10])), "--out", "film"])
     assert len(pictures("film.gif")) == 3
     assert "saved film.html" in capsys.readouterr().out
+    assert Path("film.html").read_text().count("<code>python plot_surface.py</code>") == 1  # of one run, once
     data, layout = figure_of("film.html")
     steps = layout["sliders"][0]["steps"]
     assert [step["label"] for step in steps] == ["epoch 0", "epoch 2", "epoch 10"]

@@ -443,7 +443,7 @@ def spoil(epoch: int, change) -> None:
     (["--method", "tsne", "--plane", "random"], ["--method tsne has no plane"]),
     (["--animate", "nowhere.h5"], ["nowhere.h5"]),
     (["--method", "tsne", "--losses"], ["leave", "--losses out"]),
-    (["--losses", "--test_set"], ["leave it out"]),
+    (["--losses", "--test_set"], ["--test_set"]),
     (["--losses", "--dataset", "digits", "--data_split", "2000"], ["--data_split 2000"]),
 ])
 def test_one_sentence_and_status_2(flags, says, capsys, undrawn):
