@@ -145,10 +145,10 @@ class Evaluator:
             with _gradients(self._loss):
                 return self._loss.probe(net, first)
         self._fused = FusedNet(net, trial, fold=fuse, channels_last=channels_last, dtype=torch.float32 if self._loss.needs_gradients else low)
-        with _gradients(self._loss):
-            measured = {part: self._loss.quantities(self._fused.module, self._first_batch(data)) for part, data in sets.items()}
-        self.names = quantity_names(measured, errors=errors, penalty=bool(weight_decay))
         self._forward = self._fused.module if self._loss.needs_gradients else self._fused
+        with _gradients(self._loss):
+            measured = {part: self._loss.quantities(self._forward, self._first_batch(data)) for part, data in sets.items()}
+        self.names = quantity_names(measured, errors=errors, penalty=bool(weight_decay))
         self._weight_decay, self._errors = weight_decay, errors
         self._bn_data = sets["train"].take(np.random.RandomState(0).permutation(len(sets["train"]))[:bn_samples]) if bn_samples else None
         self._centre: dict[str, Tensor] = {}

@@ -1,5 +1,4 @@
 """The evaluator on a GPU gives what the plain evaluation gives there, however the images reach it; and who shares a GPU."""
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +9,7 @@ import devices
 import model_loader
 import net_plotter
 from errors import InputError
-from evaluation import Evaluator, _batches, evaluate, set_precision
+from evaluation import Evaluator, batches, evaluate, set_precision
 from mpi4pytorch import Serial
 from tests.helpers import SMALL_BATCH
 
@@ -56,9 +55,9 @@ def test_a_point_is_one_graph(digits):
 @needs_gpu
 @pytest.mark.parametrize("batch_size", [1, 7, 359, 1000])
 def test_streamed_batches_are_the_images(digits, batch_size):
-    streamed = replace(digits, labels=digits.labels.cuda())
-    images, labels = zip(*_batches(streamed, batch_size), strict=True)
-    assert torch.equal(torch.cat(images).cpu(), digits.images)
+    images, labels = zip(*batches(digits, batch_size, torch.device("cuda")), strict=True)
+    assert all(image.is_cuda for image in images)
+    torch.testing.assert_close(torch.cat(images).cpu(), digits.batch(slice(None)))
     assert torch.equal(torch.cat(labels).cpu(), digits.labels)
 
 

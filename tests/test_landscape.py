@@ -1,5 +1,6 @@
 """Surfaces from Python: the net of a notebook, moved and measured by hand and by the program; standard errors, batch norms, penalties."""
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_every_rank_gets_the_whole_surface(tmp_path):
                       "print('rank', mpi4pytorch.launched()[0], surface.get('train_loss').round(5).tolist())\n")
     outputs = [subprocess.run([*launcher, sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=100, cwd=tmp_path).stdout
                for launcher in ([], mpirun(2))]
-    values = [line.split("[")[1] for output in outputs for line in output.splitlines() if line.startswith("rank")]
+    values = [value for output in outputs for value in re.findall(r"rank \d \[(.*?)\]", output)]  # ranks may write on one line
     assert len(values) == 3 and len(set(values)) == 1
 
 

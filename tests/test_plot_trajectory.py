@@ -453,7 +453,7 @@ def test_one_sentence_and_status_2(flags, says, capsys, undrawn):
         project(*flags)
     assert stopped.value.code == 2
     sentence = capsys.readouterr().err.strip().splitlines()[-1]
-    assert sentence.startswith(("pytest", "__main__", "python", "plot_trajectory")) and "error: " in sentence
+    assert sentence.startswith(("pytest", "__main__", "python", "plot_trajectory", "-c")) and "error: " in sentence
     assert all(part in sentence for part in says)
 
 
