@@ -57,7 +57,7 @@ class _Moved:
 
 def report(net: nn.Module, directions: list[Direction], points: np.ndarray, *, dir_type: str, sets: Mapping[str, Sized], norms: Mapping[str, str] | None = None,
            params: str = "", other_model: bool = False, recorded: float | None = None, loss: float | None = None, loss_error: float | None = None,
-           penalty: float | None = None) -> Report:
+           penalty: float | None = None, batch_size: int | None = None) -> Report:
     """Facts and warnings of a surface that is to be measured.
 
     Args:
@@ -68,6 +68,7 @@ def report(net: nn.Module, directions: list[Direction], points: np.ndarray, *, d
         params: the regular expression that chose what moves.
         other_model: whether a direction leads to another net.
         recorded: accuracy in percent that the checkpoint says it has; None if it says none.
+        batch_size: samples in a forward pass of what is tried; None for a usual one.
         loss, loss_error, penalty: of the first part at the centre, as far as they are known: data term, its standard error, weight penalty.
     """
     moved = [_Moved(tensor, tuple(parts)) for tensor, *parts in zip(net_tensors.tensors(net, dir_type), *directions, strict=True)]
@@ -79,7 +80,7 @@ def report(net: nn.Module, directions: list[Direction], points: np.ndarray, *, d
     for found in (_samples(sets, loss, loss_error), _penalty(loss, penalty)):
         lines += found.lines
         warnings += found.warnings
-    return Report(lines, [*warnings, *_modes(net), *_batch_norms(net, directions, points, dir_type, other_model), *_accuracy(net, sets, recorded)])
+    return Report(lines, [*warnings, *_modes(net), *_batch_norms(net, directions, points, dir_type, other_model), *_accuracy(net, sets, recorded, batch_size)])
 
 
 def _share(moved: list[_Moved], params: str) -> Report:
@@ -245,9 +246,9 @@ def _batch_norms(net: nn.Module, directions: list[Direction], points: np.ndarray
     return []
 
 
-def _accuracy(net: nn.Module, sets: Mapping[str, Sized], recorded: float | None) -> list[str]:
+def _accuracy(net: nn.Module, sets: Mapping[str, Sized], recorded: float | None, batch_size: int | None) -> list[str]:
     part, data = list(sets.items())[-1]
-    if recorded is not None and (accuracy := far_below(net, data, recorded)) is not None:
+    if recorded is not None and (accuracy := far_below(net, data, recorded, batch_size=batch_size)) is not None:
         return [f"at the centre {accuracy:.1f} % of the {part} images tried are told right, and the checkpoint says {recorded:.1f} %; the usual cause is "
                 "preprocessing that differs from the training's: see --raw_data, --mean, --std and --dataset"]
     return []

@@ -7,6 +7,7 @@ moves over the grid, and the surface changes by what the plane does not hold.
 import glob
 import os
 import re
+from itertools import compress
 
 import numpy as np
 import torch
@@ -42,15 +43,19 @@ def epochs(files: list[str]) -> np.ndarray | None:
 
 def place(net: nn.Module, last: nn.Module, directions: list[Direction], dir_type: str) -> tuple[float, ...]:
     """Coordinates of the point of `last`'s plane that is nearest to `net`, by least squares on what the directions move."""
-    difference = net_plotter.target_direction(last, net, dir_type)
+    moves = [tensor.is_floating_point() for tensor in net_plotter.moving_tensors(net, dir_type).values()]
+    difference, *directions = [list(compress(direction, moves)) for direction in (net_plotter.target_direction(last, net, dir_type), *directions)]
     gram = np.array([[_dot(a, b) for b in directions] for a in directions])
     return tuple(np.linalg.lstsq(gram, np.array([_dot(a, difference) for a in directions]), rcond=None)[0].tolist())
 
 
-def surface_file(checkpoint: str, surface_name: str, surf_file: str) -> str:
-    """Beside the checkpoint, or named after `surf_file` if that is given."""
-    name = os.path.basename(checkpoint)
-    return f"{surf_file}_{name}.h5" if surf_file else os.path.join(os.path.dirname(checkpoint), f"{name}_in_{os.path.basename(surface_name)}")
+def surface_files(checkpoints: list[str], surface_name: str, surf_file: str) -> dict[str, str]:
+    """The surface file of each: beside the checkpoint, or named after `surf_file` if that is given. Raises `InputError` if two have one name."""
+    names = [os.path.basename(checkpoint) for checkpoint in checkpoints]
+    if surf_file and (twice := next((name for name in names if names.count(name) > 1), "")):
+        raise InputError(f"two of the checkpoints are called {twice}, and their surfaces would be one file; leave --surf_file {surf_file} out")
+    return {checkpoint: f"{surf_file}_{name}.h5" if surf_file else os.path.join(os.path.dirname(checkpoint), f"{name}_in_{os.path.basename(surface_name)}")
+            for checkpoint, name in zip(checkpoints, names, strict=True)}
 
 
 def _dot(a: Direction, b: Direction) -> float:

@@ -1,7 +1,7 @@
 """What is measured at a point of a surface: a loss, and what else it tells, of a net on data held in memory."""
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 import numpy as np
@@ -50,26 +50,27 @@ def evaluate(net: nn.Module, data: Samples, *, loss: str | Loss = "crossentropy"
         net.train(training)
 
 
-def _gradients(loss: Loss) -> AbstractContextManager:
-    return torch.enable_grad() if loss.needs_gradients else torch.inference_mode()
+def _gradients(loss: Loss, *, copied: bool = False) -> AbstractContextManager:
+    """In which the loss is measured: what a net keeps of inference mode it cannot be trained with, so that is for copies."""
+    return torch.enable_grad() if loss.needs_gradients else torch.inference_mode() if copied else torch.no_grad()
 
 
 def _totals(net: Callable, data: Samples, loss: Loss, batch_size: int, device: torch.device, *, keep_samples: bool = False) -> Terms:
     """The terms of all batches together, on the device: nothing here waits for it. `keep_samples`: with the loss of each sample."""
     total = None
-    kept: list[Terms] = []
+    kept: list[tuple[Tensor | None, Tensor | None]] = []
     for batch in batches(data, batch_size, device):
         terms = loss.of(net, batch)
         sums = terms.sums.detach(), terms.weight.detach()  # a net that is no copy has gradients, and they would keep every batch in memory
         total = sums if total is None else (total[0] + sums[0], total[1] + sums[1])
         if keep_samples:
-            kept.append(terms)
+            kept.append((None if terms.samples is None else terms.samples.detach(), terms.sample_weights))
     if not keep_samples:
         return Terms(*total)
-    if any(terms.samples is None for terms in kept):
+    losses_of, weights_of = zip(*kept, strict=True)
+    if any(part is None for part in losses_of):
         return Terms(*total)
-    weights = None if kept[0].sample_weights is None else torch.cat([terms.sample_weights for terms in kept]).double()
-    return Terms(*total, torch.cat([terms.samples.detach() for terms in kept]).double(), weights)
+    return Terms(*total, torch.cat(losses_of).double(), None if weights_of[0] is None else torch.cat(weights_of).double())
 
 
 def batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:
@@ -137,15 +138,17 @@ class Evaluator:
         if self._device.type == "cuda":
             sets = _placed(sets, self._device, torch.cuda.mem_get_info(self._device)[0] // 2 // sharers if memory is None else memory)
         self._sets = sets
-        low = torch.bfloat16 if precision == "bf16" else torch.float32
-        self._autocast = low if self._loss.needs_gradients and precision == "bf16" else None
+        low = torch.bfloat16 if precision == "bf16" else None
+        self._autocast = low if self._loss.needs_gradients else None
         first = self._first_batch(next(iter(sets.values())))
 
         def trial(net: nn.Module) -> Tensor:
             with _gradients(self._loss):
                 return self._loss.probe(net, first)
-        self._fused = FusedNet(net, trial, fold=fuse, channels_last=channels_last, dtype=torch.float32 if self._loss.needs_gradients else low)
+        self._fused = FusedNet(net, trial, fold=fuse, channels_last=channels_last, dtype=None if self._loss.needs_gradients else low)
         self._forward = self._fused.module if self._loss.needs_gradients else self._fused
+        if self._loss.needs_gradients and not _runs(trial, self._forward):  # it differentiates by the weights
+            self._forward.requires_grad_()
         with _gradients(self._loss):
             measured = {part: self._loss.quantities(self._forward, self._first_batch(data)) for part, data in sets.items()}
         self.names = quantity_names(measured, errors=errors, penalty=bool(weight_decay))
@@ -178,7 +181,7 @@ class Evaluator:
     def prepare(self) -> None:
         """Choose the batch size unless it is given, and capture CUDA graphs; the first `measure()` does it if it is not done."""
         self.batch_size = self.batch_size or self.fastest_batch_size()
-        with _gradients(self._loss):
+        with _gradients(self._loss, copied=self._fused.copied):
             for part, data in self._sets.items():
                 if self._use_graph and data.device == self._device:
                     self._graphs[part] = CapturedTotals(partial(self._totals, data))
@@ -188,7 +191,7 @@ class Evaluator:
         """Take the losses of the samples at the net as it is for those that differences are from."""
         if self._errors:
             self._refresh()
-            with _gradients(self._loss):
+            with _gradients(self._loss, copied=self._fused.copied):
                 self._centre = {part: self._totals(data).samples.detach() for part, data in self._sets.items()}
 
     def measure(self) -> dict[str, float]:
@@ -198,12 +201,12 @@ class Evaluator:
         if self._errors and not self._centre:
             self.remember_centre()
         self._refresh()
-        with _gradients(self._loss):
+        with _gradients(self._loss, copied=self._fused.copied):
             totals = {part: self._graphs[part]() if part in self._graphs else self._totals(data) for part, data in self._sets.items()}
             values = [value for part, found in totals.items() for value in self._values(part, found)]
         if self._weight_decay:
             penalty = self.penalty()
-            values += [penalty, values[0] + penalty]
+            values += [penalty, values[self.names.index("train_loss")] + penalty]
         return dict(zip(self.names, values, strict=True))
 
     def _values(self, part: str, found: Terms) -> list[float]:
@@ -219,7 +222,8 @@ class Evaluator:
     def _refresh(self) -> None:
         """Let the copy follow the net."""
         if self._bn_data:
-            size = -(-len(self._bn_data) // -(-len(self._bn_data) // bn_statistics.BATCH_SIZE))  # batches of about one size
+            most = min(self.batch_size or bn_statistics.BATCH_SIZE, bn_statistics.BATCH_SIZE)
+            size = -(-len(self._bn_data) // -(-len(self._bn_data) // most))  # batches of about one size
             with torch.enable_grad() if self._loss.needs_gradients else torch.no_grad():
                 bn_statistics.recompute(self._net, batches(self._bn_data, size, self._device), self._loss.probe)
         self._fused.refresh()
@@ -243,7 +247,7 @@ class Evaluator:
                 times[size] = min(self._seconds(tried) for _ in range(1 + PROBE_REPEATS)) / len(tried)  # the first is slow
             except torch.OutOfMemoryError:
                 if not times:
-                    raise
+                    raise InputError(f"{size} samples in a forward pass take more memory than the device has; give a smaller --batch_size") from None
                 break
             if times[size] > CLEARLY_SLOWER * min(times.values()) or size >= len(data) or time.perf_counter() > begin + PROBE_SECONDS:
                 break
@@ -251,9 +255,17 @@ class Evaluator:
 
     def _seconds(self, data: Samples) -> float:
         begin = time.perf_counter()
-        with _gradients(self._loss):
+        with _gradients(self._loss, copied=self._fused.copied):
             _totals(self._forward, data, self._loss, len(data), self._device).sums.tolist()
         return time.perf_counter() - begin
+
+
+def _runs(trial: Callable[[nn.Module], Tensor], net: nn.Module) -> bool:
+    try:
+        trial(net)
+    except Exception:  # whatever the user's loss meets; what it meets with gradients too is told then
+        return False
+    return True
 
 
 def _placed(sets: dict[str, Samples], device: torch.device, memory: int) -> dict[str, Samples]:
@@ -307,6 +319,20 @@ def set_precision(precision: str, device: torch.device) -> None:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
 
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Inside this block CUDA's float32 products are not rounded to TF32, which is too coarse for second derivatives."""
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
+
+
 def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[str]:
     """The names of the quantities of this loss, tried on a sample or two. Raises `InputError` if `net` (named `model`) does not take the data.
 
@@ -318,6 +344,8 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
         _check_images(net, data, batch, model)
     try:
         with _gradients(loss):
+            if loss.name in losses.CLASSIFICATIONS and isinstance(data, SampleSet):
+                _check_classes(data, loss, loss.outputs(net, batch).shape[1])
             return loss.quantities(net, batch)
     except InputError:
         raise
@@ -330,13 +358,24 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
 
 def _check_images(net: nn.Module, data: ImageSet, batch: Batch, model: str) -> None:
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             outputs = net(batch[0])
     except Exception as error:  # whatever the net's own code meets
         shape = "x".join(map(str, data.images.shape[1:]))
         raise InputError(f"{model} does not take images of shape {shape} ({_first_line(error)}); the built-in nets take 3x32x32") from error
     if isinstance(outputs, Tensor) and outputs.dim() == 2 and data.num_classes > outputs.shape[1]:
         raise InputError(f"the data has {data.num_classes} classes and {model} tells {outputs.shape[1]} apart; give data with at most {outputs.shape[1]}")
+
+
+def _check_classes(data: SampleSet, loss: Loss, classes: int) -> None:
+    for chunk in data.chunks:
+        target = loss.target(chunk)
+        if target.is_floating_point():
+            return  # the loss itself says so
+        wrong = target[(target != losses.IGNORED) & ((target < 0) | (target >= classes))]
+        if len(wrong):
+            raise InputError(f"the data has a target of {wrong[0].item():g}, and the net tells classes 0 to {classes - 1} apart; give class numbers in that range, or "
+                             f"{losses.IGNORED} for what does not count")
 
 
 def _first_line(error: Exception) -> str:
@@ -352,23 +391,23 @@ def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) 
                              "{'samples': losses})")
 
 
-def estimate(net: nn.Module, data: Samples, loss: Loss) -> tuple[float, float | None]:
+def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | None = None) -> tuple[float, float | None]:
     """The mean loss of the net on some of the data, on the net's device, and the standard error that all of it would have; None where the loss does not tell."""
     tried = data.take(np.linspace(0, len(data) - 1, min(len(data), TRIED_IMAGES)).astype(int))
     device = next(net.parameters()).device
     net.eval()
     with _gradients(loss):
-        found = _totals(net, tried, loss, TRIED_BATCH, device, keep_samples=True)
-    mean = found.sums[0].detach().item() / found.weight.item()
+        found = _totals(net, tried, loss, batch_size or TRIED_BATCH, device, keep_samples=True)
+    mean = (found.sums[0] / found.weight).item()
     return mean, None if found.samples is None else standard_errors(found, found.samples)[0] * (len(tried) / len(data)) ** 0.5
 
 
-def far_below(net: nn.Module, data: Samples, recorded: float) -> float | None:
+def far_below(net: nn.Module, data: Samples, recorded: float, *, batch_size: int | None = None) -> float | None:
     """The accuracy in percent of `net` on some of the images, if it is far below the recorded one; None if it is not.
 
     Far is more than 5 points, and more than three standard errors of the images that are tried.
     """
     step = -(-len(data) // TRIED_IMAGES)  # spread over the set: a folder's images are sorted by class
     tried = data.take(np.arange(0, len(data), step)).to(next(net.parameters()).device)
-    _, accuracy = evaluate(net, tried)
+    _, accuracy = evaluate(net, tried, batch_size=batch_size or TRIED_BATCH)
     return accuracy if recorded - accuracy > max(5.0, 3 * 50 / len(tried) ** 0.5) else None

@@ -24,21 +24,22 @@ class FusedNet:
     Args:
         net: in evaluation mode. If torch.fx cannot trace it, or the trace is another function, it is copied unfused.
         trial: what it makes of a net, in numbers, must be the same of copy and net; for example the outputs for a small batch.
-        dtype: what the copy computes in; outputs come out as float32, and batch norms that are left stay in float32.
+        dtype: what the copy computes in, if not in the net's own; outputs then come out as float32, and batch norms that are left stay as they are.
         channels_last: the copy's memory layout for images and convolutions.
         fold: off copies the net as it is, to measure what folding brings.
     """
 
-    def __init__(self, net: nn.Module, trial: Callable[[nn.Module], Tensor], *, dtype: torch.dtype = torch.float32, channels_last: bool = False,
+    def __init__(self, net: nn.Module, trial: Callable[[nn.Module], Tensor], *, dtype: torch.dtype | None = None, channels_last: bool = False,
                  fold: bool = True):
         self._dtype = dtype
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         if not fold or not self._adopt(net, *_fold(net)) or not self._agrees(net, trial):
             self._adopt(net, _copied(net), [])
         if self._copy is net:
+            self._dtype = None
             return
         for module in self._copy.modules():
-            if not isinstance(module, _BatchNorm):
+            if dtype and not isinstance(module, _BatchNorm):
                 for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
                     tensor.data = tensor.data.to(dtype if tensor.is_floating_point() else tensor.dtype)
         self._copy.to(memory_format=self._layout)
@@ -63,6 +64,11 @@ class FusedNet:
             torch._foreach_copy_(self._targets, self._sources)
 
     @property
+    def copied(self) -> bool:
+        """Whether it is a copy: a net that cannot be copied is used itself."""
+        return self._is_copy
+
+    @property
     def module(self) -> nn.Module:
         """The copy itself, for code that does more with a net than to call it."""
         return self._copy
@@ -70,16 +76,17 @@ class FusedNet:
     def __call__(self, *inputs: Tensor, **named: Tensor) -> object:
         """The net's outputs; a tensor comes out as float32."""
         outputs = self._copy(*map(self._fit, inputs), **{name: self._fit(tensor) for name, tensor in named.items()})
-        return outputs.float() if isinstance(outputs, Tensor) else outputs
+        return outputs.float() if self._dtype and isinstance(outputs, Tensor) else outputs
 
     def _fit(self, tensor: Tensor) -> Tensor:
-        if not tensor.is_floating_point() or self._dtype is torch.float32 and tensor.dim() != 4:
+        if not tensor.is_floating_point():
             return tensor
-        return tensor.to(self._dtype, memory_format=self._layout if tensor.dim() == 4 else torch.preserve_format)
+        return tensor.to(self._dtype or tensor.dtype, memory_format=self._layout if tensor.dim() == 4 else torch.preserve_format)
 
     def _adopt(self, net: nn.Module, fused: nn.Module | None, pairs: list[tuple[nn.Module, nn.Module, str]]) -> bool:
         if fused is None:
             return False
+        self._is_copy = fused is not net
         if fused is net:
             self._copy, self._pairs, self._sources, self._targets = net, [], [], []
             return True
@@ -135,7 +142,10 @@ def _fold(net: nn.Module) -> tuple[nn.Module | None, list[tuple[nn.Module, nn.Mo
             traced.graph.erase_node(node)
             pairs.append((layer, norm, source.target))
     traced.recompile()
-    fused = copy.deepcopy(traced)
+    try:
+        fused = copy.deepcopy(traced)
+    except Exception:  # as _copied
+        return None, []
     fused.delete_all_unused_submodules()
     for layer, _, name in pairs:
         fused.get_submodule(name).bias = nn.Parameter(layer.weight.new_zeros(layer.weight.shape[0]))

@@ -13,6 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.autograd import grad
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import losses
@@ -161,7 +162,8 @@ def _at_rest(net: nn.Module, parameters: list[nn.Parameter]) -> Iterator[None]:
             tensor.requires_grad_()
         for norm in norms:
             norm.forward = partial(_scale_and_shift, norm)
-        yield
+        with sdpa_kernel(SDPBackend.MATH):  # the others of attention have no second derivative
+            yield
     finally:
         for norm in norms:
             vars(norm).pop("forward", None)

@@ -7,13 +7,16 @@
 It is what `plot_surface.py` does with what its command line names.
 """
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import nn
 
 import losses
 import mpi4pytorch
+import net_plotter
 import own_data
+from errors import InputError
 from file_names import Axis
 from h5_util import Surface
 from loss_measure import LossMeasure, Measuring
@@ -55,13 +58,19 @@ def loss_surface(net: nn.Module, data: object, loss: str | Callable[..., object]
                for axis in ("xy" if y else "x")}
     dir_type = dir_type or ("states" if targets else "weights")
     dir_file = f"{surf_file}_directions.h5" if surf_file else ""
+    if directions is not None:
+        if len(directions) != len(recipes):
+            raise InputError(f"there are {len(directions)} directions for a surface of {len(recipes)} dimension{'s' if len(recipes) > 1 else ''}; give one for each")
+        plain = [[torch.as_tensor(tensor).detach().cpu().float().numpy() for tensor in direction] for direction in directions]
+        directions = [net_plotter.check_fit("directions", direction, net, dir_type) for direction in plain]
     axes, how = {"x": x, **({"y": y} if y else {})}, Measuring(**measuring)
-    with unchanged(net):
+    device = torch.device(device) if device is not None else next(net.parameters()).device
+    with unchanged(net), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         study = Study(net, seed=seed, random_state=torch.Generator().manual_seed(seed).get_state(), dir_type=dir_type, recipes=recipes, loss=found_loss, sets=sets,
                       net_facts={"net": fingerprint_of_net(net), "dir_type": dir_type}, settings={"loss_name": found_loss.name, **how.facts()},
                       dir_file=dir_file, given=directions)
-        net.to(device or next(net.parameters()).device)
+        net.to(device)
         record = record_of_run("landscape.loss_surface", [], ranks=ranks.size)
         run = Run(ranks, record, quiet=quiet, overwrite=overwrite, wait=wait, order=order, schedule=schedule)
-        measures = LossMeasure(study, run, how, device=next(net.parameters()).device)
+        measures = LossMeasure(study, run, how, device=device)
         return measure(study, axes, measures.names, run, surf_file=surf_file, prepare=measures.prepare)

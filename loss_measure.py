@@ -6,6 +6,7 @@ from functools import cached_property
 
 import torch
 
+import bn_statistics
 import check_report
 import evaluation
 from errors import InputError
@@ -61,6 +62,8 @@ class LossMeasure:
         together(run.ranks, lambda: evaluation.set_precision(measuring.precision, device))
         measured = together(run.ranks, lambda: {part: evaluation.check_data(study.net, data, study.loss, study.net_facts.get("model", "the net"))
                                                 for part, data in study.sets.items()})
+        if measuring.bn_samples and not bn_statistics.norms_of(study.net):
+            raise InputError("--bn recompute: the net has no batch norm that keeps statistics; leave it out")
         if measuring.errors:
             together(run.ranks, lambda: evaluation.require_sample_losses(study.net, study.sets, study.loss))
         self.names = evaluation.quantity_names(measured, errors=measuring.errors, penalty=bool(measuring.weight_decay))
@@ -75,25 +78,27 @@ class LossMeasure:
 
     def prepare(self, surface: Surface, directions: list[Direction]) -> Callable[[], Values]:
         """Report what a careful person would ask, choose the batch size for all ranks, and return what measures the net as it then is."""
-        ranks, evaluator, run = self._run.ranks, self.evaluator, self._run
+        ranks, run = self._run.ranks, self._run
+        evaluator = together(ranks, lambda: self.evaluator)
         together(ranks, lambda: self._report(surface, directions), only=True)
         if self._measuring.batch_size is None:  # one for all ranks, so that a value does not depend on the rank
-            evaluator.batch_size = ranks.gather_all(evaluator.batch_size or evaluator.fastest_batch_size() if ranks.rank == 0 else None)[0]
-        evaluator.prepare()
-        evaluator.remember_centre()
+            evaluator.batch_size = together(ranks, lambda: evaluator.batch_size or evaluator.fastest_batch_size(), only=True)
+        together(ranks, evaluator.prepare)
+        together(ranks, evaluator.remember_centre)
         threads = f", {torch.get_num_threads()} threads a rank" if self._device.type == "cpu" else ""
         run.say(f"{self._device.type}{threads}, {self._measuring.precision or 'default'} precision, {evaluator.describe()}")
         return evaluator.measure
 
     def _report(self, surface: Surface, directions: list[Direction]) -> None:
         study = self._study
-        loss, error = evaluation.estimate(study.net, next(iter(study.sets.values())), study.loss)
+        loss, error = evaluation.estimate(study.net, study.sets["train"], study.loss, batch_size=self._measuring.batch_size)
         if not math.isfinite(loss) and not self._measuring.allow_nan:
             raise InputError(f"the loss at the centre is {loss}: the net, the data or the preprocessing is not what it should be; give --allow_nan to go on all the same")
         known = study.dir_file_given or study.given is not None
         random = {} if known else {axis: recipe.norm for axis, recipe in study.recipes.items() if recipe.target is None and recipe.vector is None}
         found = check_report.report(study.net, directions, surface.points(), dir_type=study.dir_type, sets=study.sets, norms=random,
                                     params=next(iter(study.recipes.values())).params, other_model=bool(study.towards_nets), recorded=self._recorded(),
+                                    batch_size=self._measuring.batch_size,
                                     loss=loss, loss_error=error, penalty=self.evaluator.penalty() if self._measuring.weight_decay else None)
         self._run.say(found)
         if surface.runs:

@@ -80,14 +80,16 @@ class BuiltIn(Loss):
         """The net's logits or predictions, differentiable."""
         inputs = {name: tensor for name, tensor in batch.items() if name not in TARGETS} if isinstance(batch, dict) else batch[:-1] or batch
         found = net(**inputs) if isinstance(inputs, dict) else net(*inputs)
-        return found if isinstance(found, Tensor) else _logits(found)
+        found = found if isinstance(found, Tensor) else _logits(found)
+        return found.float() if found.dtype in (torch.bfloat16, torch.float16) else found
 
     def of_outputs(self, outputs: Tensor, batch: Batch) -> Terms:
         values, weights = self.measured(outputs, self.target(batch))
         if weights is None:
             sums = [value.sum(dtype=torch.float64) for value in values]
             return Terms(torch.stack(sums), sums[0].new_full((), len(values[0])), values[0])
-        return Terms(torch.stack([(value.double() * weights).sum() for value in values]), weights.sum(dtype=torch.float64), values[0], weights)
+        sums = [torch.where(weights > 0, value.double() * weights, 0.0).sum() for value in values]
+        return Terms(torch.stack(sums), weights.sum(dtype=torch.float64), values[0], weights)
 
     def quantities(self, net: Net, batch: Batch) -> list[str]:
         outputs, target = self.outputs(net, batch), self.target(batch)
@@ -124,7 +126,7 @@ class OwnLoss(Loss):
         device = samples.tensors(batch)[0].device
         weight = torch.as_tensor(weight, dtype=torch.float64, device=device)
         means = torch.stack([torch.as_tensor(value, device=device).double().reshape(()) for value in (mean, *more.values())])
-        return Terms(means * weight, weight, own)
+        return Terms(torch.where(weight > 0, means * weight, 0.0), weight, own)
 
     def quantities(self, net: Net, batch: Batch) -> list[str]:
         _, _, more = self._call(net, batch)
@@ -213,7 +215,7 @@ def sample_losses(name: str, logits: Tensor, labels: Tensor) -> Tensor:
     if name == "crossentropy":
         return F.cross_entropy(logits, labels, reduction="none")
     if name == "mse":
-        one_hot = F.one_hot(labels, logits.shape[1])
+        one_hot = F.one_hot(labels.clamp(min=0), logits.shape[1]).movedim(-1, 1)
         return (logits.softmax(1) - one_hot).square().mean(1)
     raise ValueError(f"unknown loss {name!r}; choose from crossentropy, mse")
 
@@ -221,11 +223,10 @@ def sample_losses(name: str, logits: Tensor, labels: Tensor) -> Tensor:
 def _classification(name: str, best: int = 0) -> Callable[[Tensor, Tensor], tuple[list[Tensor], Tensor | None]]:
     """Loss and accuracy, and accuracy of the `best` classes; of every pixel or position where there are several."""
     def measured(logits: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        losses, right = sample_losses(name, logits, labels), 100.0 * (logits.argmax(1) == labels)
-        if labels.dim() > 1:
-            return _over_positions([losses, right], labels != IGNORED)
-        tops = [100.0 * (logits.topk(min(best, logits.shape[1]), 1).indices == labels[:, None]).any(1)] if best else []
-        return [losses, right, *tops], None
+        values = [sample_losses(name, logits, labels), 100.0 * (logits.argmax(1) == labels)]
+        if best:
+            values.append(100.0 * (logits.topk(min(best, logits.shape[1]), 1).indices == labels.unsqueeze(1)).any(1))
+        return _over_positions(values, labels != IGNORED)
     return measured
 
 
@@ -235,7 +236,9 @@ def _token_losses(logits: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor 
 
 
 def _over_positions(values: list[Tensor], counted: Tensor) -> tuple[list[Tensor], Tensor]:
-    """The mean of each sample over the positions that count, and their number."""
+    """The mean of each sample over the positions that count, and their number; a sample may be one position."""
+    if counted.dim() == 1:
+        return values, counted
     counted = counted.flatten(1)
     weights = counted.sum(1)
     return [(value.flatten(1) * counted).sum(1) / weights.clamp(min=1) for value in values], weights
@@ -272,6 +275,7 @@ BUILT_IN = {loss.name: loss for loss in (
 )}
 LOSSES = tuple(BUILT_IN)
 PUBLISHED = ("crossentropy", "mse")
+CLASSIFICATIONS = ("crossentropy", "mse", "crossentropy_top5")
 
 
 def find(loss: "str | Loss | Callable[[Net, Batch], object]") -> Loss:

@@ -217,10 +217,10 @@ def read_direction_file(path: str, net: nn.Module, dir_type: str, *, dimensions:
     stored = h5_util.read_directions(path)
     if len(stored) < dimensions:
         raise InputError(f"{path!r} has one direction where a surface with --y needs two; give a --dir_file with two, or move this one away")
-    return [_check_fit(path, direction, net, dir_type) for direction in stored[:dimensions]]
+    return [check_fit(path, direction, net, dir_type) for direction in stored[:dimensions]]
 
 
-def _check_fit(path: str, direction: list[np.ndarray], net: nn.Module, dir_type: str) -> Direction:
+def check_fit(path: str, direction: list[np.ndarray], net: nn.Module, dir_type: str) -> Direction:
     tensors = moving_tensors(net, dir_type)
     advice = f"give a direction file made for this net and --dir_type {dir_type}"
     for (name, tensor), values in zip(tensors.items(), direction, strict=False):

@@ -116,8 +116,8 @@ def bn_samples(text: str) -> int:
     word, _, number = text.partition(":")
     if text == "stored":
         return 0
-    if word != "recompute" or ":" in text and (not number.isdigit() or int(number) < 1):
-        raise argparse.ArgumentTypeError(f"{text!r} is not stored, recompute or recompute:N with a number of samples, such as recompute:2000")
+    if word != "recompute" or ":" in text and (not number.isdigit() or int(number) < 2):
+        raise argparse.ArgumentTypeError(f"{text!r} is not stored, recompute or recompute:N with a number of at least 2 samples, such as recompute:2000")
     return int(number or BN_SAMPLES)
 
 
@@ -229,18 +229,14 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
 
 
 def add_hardware(parser: argparse.ArgumentParser) -> None:
-    """On what it runs."""
+    """On what it runs, and how points are shared out."""
     group = parser.add_argument_group("hardware")
     group.add_argument("--mpi", "-m", action="store_true", help="share the points out over the ranks of mpirun (noticed under mpirun anyhow)")
     group.add_argument("--cuda", "-c", action="store_true", help="compute on the GPU, one a rank")
     group.add_argument("--ngpu", type=gpus_per_rank, default=1, help="GPUs a rank: 1; for more GPUs start more ranks (default: 1)")
     group.add_argument("--batch_size", type=positive, help="images in a forward pass (default: the fastest, found by a short probe)")
-    group.add_argument("--data_memory", type=gibibytes, metavar="GIB", help="images that take more than this are not kept on the GPU but copied there "
-                       "batch by batch (default: half of its free memory)")
     group.add_argument("--schedule", default="dynamic", choices=SCHEDULES, help="dynamic: each point to the next free rank (default); static: an even "
                        "share to each rank beforehand")
-    group.add_argument("--precision", default="", choices=choice_or_empty(PRECISIONS), metavar="P", help="fp32, tf32 (CUDA) or bf16, which is fastest and "
-                       "differs from fp32 by less than 1 %% in loss near a minimum (default: as PyTorch by default, float32, on CUDA with TF32 convolutions)")
 
 
 def add_lanczos(parser: argparse.ArgumentParser) -> None:
@@ -254,6 +250,10 @@ def add_lanczos(parser: argparse.ArgumentParser) -> None:
 def add_measuring(parser: argparse.ArgumentParser) -> None:
     """What besides the published quantities is measured, and how."""
     group = parser.add_argument_group("measuring")
+    group.add_argument("--data_memory", type=gibibytes, metavar="GIB", help="images that take more than this are not kept on the GPU but copied there "
+                       "batch by batch (default: half of its free memory)")
+    group.add_argument("--precision", default="", choices=choice_or_empty(PRECISIONS), metavar="P", help="fp32, tf32 (CUDA) or bf16, which is fastest and "
+                       "differs from fp32 by less than 1 %% in loss near a minimum (default: as PyTorch by default, float32, on CUDA with TF32 convolutions)")
     group.add_argument("--weight_decay", type=not_negative_number, default=0.0, metavar="W", help="of the training: W/2 |weights|^2 is measured as penalty, and its sum "
                        "with the loss as train_regularised_loss")
     group.add_argument("--bn", type=bn_samples, default=0, metavar="HOW", help=f"recompute or recompute:N: estimate the batch norms' statistics anew from N ({BN_SAMPLES}) "

@@ -44,9 +44,8 @@ def build_parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    two_d = args.y is not None
-    if not two_d and (args.model_file3 or args.same_dir):
-        parser.error("--model_file3 and --same_dir are for two dimensions; give --y too")
+    if fault := request.fault(args):
+        parser.error(fault)
     argv = sys.argv[1:] if argv is None else argv
     with sentence(parser):
         machine = request.machine(args)

@@ -22,6 +22,7 @@ import options
 import request
 import surface_run
 from command_line import Parser, add_format_option, finite, sentence
+from errors import InputError
 from evaluation import Samples
 from file_names import Axis
 from h5_util import Projection
@@ -56,8 +57,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     args.series = request.is_series(args)
     two_d = request.is_plane(args)
-    if not two_d and (args.model_file3 or args.same_dir):
-        parser.error("--model_file3 and --same_dir are for two dimensions; give --y too")
+    if fault := request.fault(args):
+        parser.error(fault)
     if args.series and (args.seeds > 1 or args.proj_file or args.model_file2 or args.model_file3):
         parser.error(f"--model_file {args.model_file} names several checkpoints, whose surfaces have one pair of directions and a path of their own; leave --seeds, "
                      "--proj_file, --model_file2 and --model_file3 out")
@@ -99,11 +100,14 @@ def measure_series(args: argparse.Namespace, argv: list[str], machine: request.M
 
     def find_places() -> np.ndarray:
         directions, _ = last.study.find_directions(overwrite=args.overwrite)
-        return np.array([checkpoint_series.place(request.load_net(args, file), last.study.net, directions, args.dir_type) for file in files])
+        found = np.array([checkpoint_series.place(request.load_net(args, file), last.study.net, directions, args.dir_type) for file in files])
+        if lost := [file for file, place in zip(files, found, strict=True) if not np.isfinite(place).all()]:
+            raise InputError(f"{lost[0]}: holds NaN or infinity, so it has no place in the plane; leave it out of --model_file")
+        return found
     places = together(ranks, find_places, only=True)
     axes = last.grid(places)
     name = request.surface_file(with_(args, surf_file=""), last.study, axes)
-    paths = {file: checkpoint_series.surface_file(file, name, args.surf_file) for file in files}
+    paths = checkpoint_series.surface_files(files, name, args.surf_file)
     for number, file in enumerate([files[-1], *files[:-1]], start=1):  # the last one's directions are the others'
         last.run.say(f"checkpoint {number} of {len(files)}: {file}")
         job = last if file == files[-1] else Job.of(with_(args, model_file=file), argv, machine, sets)

@@ -25,9 +25,9 @@ import own_code
 import range_probe
 from cifar10.models import MODELS
 from errors import InputError
-from evaluation import Samples
+from evaluation import Samples, exact_products
 from file_names import Axis
-from hess_vec_prod import Curvature
+from hess_vec_prod import BATCH_SIZE, Curvature
 from lanczos import eigenvalues
 from losses import Loss
 from mpi4pytorch import Serial, together
@@ -36,7 +36,7 @@ from provenance import fingerprint_of_file, record_of_run
 from scheduler import Values
 from shared_images import load_parts
 from study import Study, fingerprint_of_net
-from surface_run import Run
+from surface_run import Run, buffers_kept
 
 SEED = 123  # the published program's; --idx N draws from SEED + N
 
@@ -79,7 +79,7 @@ def study(args: argparse.Namespace, machine: Machine, sets: dict[str, Samples], 
     if "model_file" not in files and ranks.rank == 0:
         print("no --model_file: " + ("the net has random weights" if args.model in MODELS else f"the net is as {args.model} makes it"))
     loss = together(ranks, lambda: losses.find(args.loss_name))
-    vectors = _eigenvectors(net, sets["train"], loss, machine, [args.xdir, args.ydir].count("hessian"), args.dir_type)
+    vectors = _eigenvectors(net, sets["train"], loss, machine, [args.xdir, args.ydir].count("hessian"), args.dir_type, args.batch_size)
     recipes = {"x": Recipe(partial(load_net, args, files["model_file2"]) if "model_file2" in files else None, norm=args.xnorm, ignore=args.xignore, params=args.params,
                            vector=(lambda: vectors()[0]) if args.xdir == "hessian" else None)}
     if two_d and not args.same_dir:
@@ -94,6 +94,16 @@ def study(args: argparse.Namespace, machine: Machine, sets: dict[str, Samples], 
                  sets=sets, files=files, dir_file=dir_file, dir_file_given=bool(args.dir_file), same_dir=args.same_dir, settings={
                      "loss_name": args.loss_name, "dataset": "trainloader" if args.trainloader else args.dataset,
                      "data_split": str(args.data_split), "split_idx": str(args.split_idx), **_code("loss", args.loss_name), **settings})
+
+
+def fault(args: argparse.Namespace) -> str:
+    """What is wrong with directions that are asked for, in a sentence; empty if nothing is."""
+    if not is_plane(args) and (args.model_file3 or args.same_dir or args.ydir != "random"):
+        return "--model_file3, --same_dir and --ydir are for two dimensions; give --y too"
+    for axis, other in (("x", args.model_file2), ("y", args.model_file3 or args.same_dir)):
+        if getattr(args, f"{axis}dir") != "random" and (other or args.dir_file):
+            return f"--{axis}dir {getattr(args, axis + 'dir')} is one of two directions that are given for {axis}; leave it out, or the other"
+    return ""
 
 
 def is_series(args: argparse.Namespace) -> bool:
@@ -122,8 +132,9 @@ def grid(args: argparse.Namespace, study: Study, run: Run, measure: Callable[[],
     axes, between = range_probe.between_nets({axis: given or WHOLE_RANGE for axis, given in wanted.items()}, study.towards_nets)
     reasons += between
     if question := range_probe.question(axes, args.rise):
-        axes, found = together(run.ranks, lambda: study.find_ranges(axes, question, measure(), rise=args.rise, surf_file=args.surf_file,
-                                                                    overwrite=args.overwrite), only=True)
+        with buffers_kept(study.net):
+            axes, found = together(run.ranks, lambda: study.find_ranges(axes, question, measure(), rise=args.rise, surf_file=args.surf_file,
+                                                                        overwrite=args.overwrite), only=True)
         reasons += found
     for reason in reasons:
         run.say(reason)
@@ -159,14 +170,16 @@ def _code(what: str, spec: str) -> dict[str, str]:
     return {f"{what} code": " ".join(own_code.source_facts(spec).values())} if own_code.is_own(spec) and not library_nets.is_library(spec) else {}
 
 
-def _eigenvectors(net: nn.Module, data: Samples, loss: Loss, machine: Machine, count: int, dir_type: str) -> Callable[[], list[Direction]]:
+def _eigenvectors(net: nn.Module, data: Samples, loss: Loss, machine: Machine, count: int, dir_type: str,
+                  batch_size: int | None) -> Callable[[], list[Direction]]:
     """Those of the largest eigenvalues of the Hessian at the net, computed when they are first asked for."""
     @cache
     def find() -> list[Direction]:
         net.to(machine.device)
-        matrix = Curvature(net, data.to(machine.device), loss=loss)
+        matrix = Curvature(net, data.to(machine.device), loss=loss, batch_size=batch_size or BATCH_SIZE)
         print(f"{count} eigenvector{'s' if count > 1 else ''} of the Hessian, {matrix.dimension} parameters, over {len(data)} samples")
-        _, found = eigenvalues(matrix, smallest=0, largest=count, show_progress=True)
+        with exact_products():
+            _, found = eigenvalues(matrix, smallest=0, largest=count, show_progress=True)
         for eigen in found:
             if eigen.vector is None:
                 raise InputError("the second derivative of the loss is not finite at the centre, so there is no eigenvector; leave --xdir and --ydir out")

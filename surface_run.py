@@ -103,15 +103,24 @@ def _measure_points(study: Study, surface: Surface, directions: list[Direction],
 def unchanged(net: nn.Module) -> Iterator[None]:
     """After the block the net's modes, buffers and device are those before it; its weights are the mover's to restore."""
     modes = {module: module.training for module in net.modules()}
-    buffers = {name: buffer.detach().clone() for name, buffer in net.named_buffers()}
     device = next(net.parameters()).device
-    net.eval()
+    try:
+        with buffers_kept(net):
+            net.eval()
+            yield
+    finally:
+        net.to(device)
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
+def buffers_kept(net: nn.Module) -> Iterator[None]:
+    """After the block the net's buffers, such as the statistics of batch norms, have the values that they had before it."""
+    buffers = {name: buffer.detach().clone() for name, buffer in net.named_buffers()}
     try:
         yield
     finally:
-        net.to(device)
         with torch.no_grad():
             for name, value in buffers.items():
                 net.get_buffer(name).copy_(value)
-        for module, mode in modes.items():
-            module.training = mode

@@ -144,6 +144,50 @@ def test_batch_norms_are_estimated_anew_as_by_a_loop():
     assert torch.equal(net[1].running_mean, small_net()[1].running_mean)
 
 
+class Remembers(nn.Module):
+    """Keeps what it computes, and a buffer that it replaces."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.table = nn.Linear(4, 2), None
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x):
+        self.table = torch.ones(2) if self.table is None else self.table
+        self.calls = self.calls + 1
+        return self.linear(x) * self.table
+
+
+def test_a_net_that_keeps_what_it_computes_can_be_trained_on():
+    net = Remembers()
+    landscape.loss_surface(net, (X, Y), x=(-1, 1, 3), quiet=True)
+    F.cross_entropy(net(X), Y).backward()
+    assert net.linear.weight.grad is not None
+
+
+def test_a_net_in_double_precision_and_one_whose_loss_needs_gradients_of_the_weights():
+    net = nn.Sequential(nn.Linear(4, 2)).double()
+    surface = landscape.loss_surface(net, (X.double(), Y), x=(0, 0, 1), quiet=True)
+    with torch.no_grad():
+        assert surface.get("train_loss")[0] == pytest.approx(float(F.cross_entropy(net(X.double()), Y)), rel=1e-12)
+
+    def sharpness(net, batch):
+        loss = F.cross_entropy(net(batch[0]), batch[1])
+        return sum(grad.square().sum() for grad in torch.autograd.grad(loss, tuple(net.parameters())))
+    net = nn.Sequential(nn.Linear(4, 2))
+    assert landscape.loss_surface(net, [(X, Y)], sharpness, x=(0, 0, 1), batch_size=90, quiet=True).get("train_loss")[0] > 0
+
+
+def test_directions_that_do_not_fit_are_refused():
+    net = small_net()
+    with pytest.raises(InputError, match="1 directions for a surface of 2 dimensions"):
+        landscape.loss_surface(net, (X, Y), directions=[list(net.parameters())], y=(-1, 1, 3), quiet=True)
+    with pytest.raises(InputError, match="does not fit the net"):
+        landscape.loss_surface(net, (X, Y), directions=[[torch.ones(2)]], quiet=True)
+    along = landscape.loss_surface(net, (X, Y), directions=[list(net.parameters())], x=(0, 0, 1), quiet=True)  # parameters have gradients
+    assert np.isfinite(along.get("train_loss")).all()
+
+
 def test_the_penalty_is_that_of_the_training():
     net = small_net()
     surface = landscape.loss_surface(net, (X, Y), x=(0, 0, 1), weight_decay=0.01, quiet=True)

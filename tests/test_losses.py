@@ -71,6 +71,26 @@ def test_built_in_losses_are_those_of_pytorch(name, batch_size):
     assert found == pytest.approx({f"train_{key}": float(value) for key, value in expected(outputs, target).items()}, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["crossentropy", "mse"])
+def test_labels_that_do_not_count_are_left_out(name):
+    outputs, labels = rand(23, 7), LABELS.clone()
+    labels[::3] = IGNORED
+    kept = labels != IGNORED
+    assert measured(name, Outputs(), (outputs, labels), 5) == pytest.approx(measured(name, Outputs(), (outputs[kept], labels[kept]), 5), rel=1e-6)
+
+
+def test_the_published_mse_of_pixels_is_that_of_each_pixel():
+    """With as many pixels as classes, axes that are mixed up would not be noticed by their lengths."""
+    outputs, classes = rand(8, 5, 5), torch.arange(40).view(8, 5) % 5
+    expected = measured("mse", Outputs(), (outputs.movedim(1, 2).flatten(0, 1), classes.flatten()), 40)
+    assert measured("mse", Outputs(), (outputs, classes), 3) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_class_that_the_net_does_not_know_is_named():
+    with pytest.raises(InputError, match="a target of 7, and the net tells classes 0 to 6 apart"):
+        check_data(Outputs(), own_data.as_samples((rand(23, 7), LABELS + 1)), losses.find("crossentropy"), "net")
+
+
 @pytest.mark.parametrize("batch_size", [23, 5])
 def test_pixels_that_do_not_count_are_left_out(batch_size):
     outputs = rand(23, 3, 4, 5)

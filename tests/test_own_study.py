@@ -7,13 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call, hessian
 
+import checkpoint_series
 import h5_util
+import net_plotter
 import own_code
 import plot_hessian_eigen
 import plot_surface
 import study
 from provenance import fingerprint_of_arrays
-from tests.helpers import succeed
+from tests.helpers import run, succeed
 
 STUDY = '''
 import torch
@@ -227,3 +229,47 @@ def test_a_net_is_told_by_all_its_weights():
     with torch.no_grad():
         net.bias[1] += 1e-3
     assert study.fingerprint_of_net(net) != first
+
+
+def test_a_loss_that_raises_late_ends_all_ranks(folder):
+    """In the probe of the batch size, which one rank makes: the others do not wait for it."""
+    (folder / "late.py").write_text(STUDY + '''
+
+def many():
+    x = torch.zeros(3000, 3)
+    x[5] = 1
+    return x, torch.zeros(3000, dtype=torch.long)
+
+def raises(net, batch):
+    if bool((batch[0] == 1).any()):
+        raise ValueError("sample 5")
+    return net(batch[0]).square().mean()
+''')
+    done = run("plot_surface.py", "--model", "late.py:net", "--dataset", "late.py:many", "--loss_name", "late.py:raises", "--x=-1:1:3", "--surf_file", "s.h5",
+               ranks=2, cwd=folder)
+    assert done.returncode == 2 and "sample 5" in done.stderr
+
+
+def test_the_place_of_a_checkpoint_does_not_depend_on_counters_of_batches():
+    net, last = (torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4)) for _ in range(2))
+    torch.manual_seed(0)
+    axes = [net_plotter.random_direction(last, "states", norm="filter") for _ in range(2)]
+    state = {name: value + (0.3 * x - 0.2 * y if value.is_floating_point() else 2000) for (name, value), x, y in zip(last.state_dict().items(), *axes, strict=True)}
+    net.load_state_dict(state)
+    assert checkpoint_series.place(net, last, axes, "states") == pytest.approx((0.3, -0.2), rel=1e-3)
+
+
+def test_checkpoints_of_one_name_are_refused_one_surface_file(folder, capsys):
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        torch.save(parts()[0].state_dict(), f"{name}/model.pt")
+    with pytest.raises(SystemExit):
+        plot_surface.main([*OWN, "--model_file", "*/model.pt", "--x=-1:1:3", "--surf_file", "all"])
+    assert "are called model.pt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--ydir", "hessian"], ["--y=-1:1:3", "--ydir", "hessian", "--same_dir"], ["--model_file2", "x.pt", "--xdir", "hessian"], ["--bn", "recompute"]])
+def test_flags_that_would_do_nothing_are_refused(folder, capsys, flags):
+    with pytest.raises(SystemExit) as ended:
+        plot_surface.main([*OWN, "--x=-1:1:3", *flags])
+    assert ended.value.code == 2 and next(flag for flag in flags if flag.endswith(("dir", "bn"))) in capsys.readouterr().err
