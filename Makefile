@@ -13,7 +13,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	@$(IN_VENV) ruff check .
-	@$(IN_VENV) OMP_NUM_THREADS=1 python -m pytest
+	@$(IN_VENV) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)

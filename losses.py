@@ -63,7 +63,8 @@ class Loss:
 class BuiltIn(Loss):
     """A loss of a net's outputs and a target.
 
-    measured: (outputs, target) -> values of each sample, each (N,), in the order of `names`, and the samples' weights (N,) or None.
+    measured: (outputs, target) -> values of each sample, each (N,), in the order of `names`, and the samples' weights (N,) or None. Weights may be
+        booleans if the values are zero where they are False.
     target: of a batch; the rest of it goes to the net.
     """
 
@@ -85,10 +86,11 @@ class BuiltIn(Loss):
 
     def of_outputs(self, outputs: Tensor, batch: Batch) -> Terms:
         values, weights = self.measured(outputs, self.target(batch))
-        if weights is None:
-            sums = [value.sum(dtype=torch.float64) for value in values]
-            return Terms(torch.stack(sums), sums[0].new_full((), len(values[0])), values[0])
-        sums = [torch.where(weights > 0, value.double() * weights, 0.0).sum() for value in values]
+        if weights is None or weights.dtype is torch.bool:  # values are zero where a sample does not count
+            sums = torch.stack([value.sum(dtype=torch.float64) for value in values])
+            weight = sums.new_full((), len(values[0])) if weights is None else weights.sum(dtype=torch.float64)
+            return Terms(sums, weight, values[0], weights)
+        sums = [(value.double() * weights).sum() for value in values]
         return Terms(torch.stack(sums), weights.sum(dtype=torch.float64), values[0], weights)
 
     def quantities(self, net: Net, batch: Batch) -> list[str]:
@@ -223,10 +225,13 @@ def sample_losses(name: str, logits: Tensor, labels: Tensor) -> Tensor:
 def _classification(name: str, best: int = 0) -> Callable[[Tensor, Tensor], tuple[list[Tensor], Tensor | None]]:
     """Loss and accuracy, and accuracy of the `best` classes; of every pixel or position where there are several."""
     def measured(logits: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        counted = labels != IGNORED
         values = [sample_losses(name, logits, labels), 100.0 * (logits.argmax(1) == labels)]
+        if name == "mse":
+            values[0] = values[0] * counted
         if best:
             values.append(100.0 * (logits.topk(min(best, logits.shape[1]), 1).indices == labels.unsqueeze(1)).any(1))
-        return _over_positions(values, labels != IGNORED)
+        return _over_positions(values, counted)
     return measured
 
 

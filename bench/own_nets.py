@@ -68,9 +68,12 @@ def compare(name: str, net: nn.Module, data: tuple[Tensor, ...], loss: str | Cal
 
     @torch.inference_mode()
     def plain() -> float:
-        total = 0.0
+        total, right = 0.0, 0
         for x, y in zip(inputs.split(batch_size), labels.split(batch_size), strict=True):
-            total += F.cross_entropy(net(x), y, reduction="sum").item()
+            scores = net(x)
+            total += F.cross_entropy(scores, y, reduction="sum").item()
+            if loss == "crossentropy":  # which measures the accuracy too
+                right += (scores.argmax(1) == y).sum().item()
         return total / len(labels)
 
     expected, found = plain(), evaluator.measure()["train_loss"]
