@@ -46,6 +46,8 @@ def parts_of(given: object, *, what: str) -> dict[str, object]:
         return {"train": given}
     if isinstance(given, dict):
         return given
+    if isinstance(given, list) and len(given) == 2 and all(isinstance(part, Dataset) for part in given):  # as random_split returns
+        given = tuple(given)
     if isinstance(given, tuple) and len(given) == 2 and not any(isinstance(part, Tensor | np.ndarray) for part in given):
         return dict(zip(("train", "test"), given, strict=True))
     if given is None:

@@ -28,6 +28,7 @@ def data() -> tuple[TensorDataset, TensorDataset]:
 if __name__ == "__main__":
     epochs = int(sys.argv[1]) if sys.argv[1:] else 30
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # for a small net, threads wait more than they work
     model, (pictures, others) = net(), data()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     for _ in range(epochs):

@@ -36,6 +36,7 @@ def loss(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
 if __name__ == "__main__":
     epochs = int(sys.argv[1]) if sys.argv[1:] else 15
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # for a small net, threads wait more than they work
     model, (batches, others) = net(), data()
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
     for _ in range(epochs):

@@ -42,6 +42,7 @@ def loss(net: nn.Module, batch: tuple[torch.Tensor]) -> tuple[torch.Tensor, int,
 if __name__ == "__main__":
     steps = int(sys.argv[1]) if sys.argv[1:] else 600
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # for a small net, threads wait more than they work
     model, batch = net(), data().tensors
     optimizer = torch.optim.LBFGS(model.parameters(), max_iter=steps, history_size=50, line_search_fn="strong_wolfe", tolerance_change=0)
 

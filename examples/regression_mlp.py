@@ -28,6 +28,7 @@ def data() -> tuple[TensorDataset, TensorDataset]:
 if __name__ == "__main__":
     epochs = int(sys.argv[1]) if sys.argv[1:] else 50
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # for a small net, threads wait more than they work
     model, (patients, others) = net(), data()
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
     for _ in range(epochs):

@@ -23,7 +23,6 @@ def net(width: int = 16) -> nn.Module:
     """(N, 1, 16, 16) to scores of 11 classes (N, 11, 16, 16): the digits 0 to 9, and the background."""
     def block(a: int, b: int) -> nn.Module:
         return nn.Sequential(*(layer for size in (a, b) for layer in (nn.Conv2d(size, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())))
-
     coarse = Beside(nn.MaxPool2d(2), block(width, 4 * width), nn.Upsample(scale_factor=2))
     return nn.Sequential(block(1, width), coarse, block(5 * width, width), nn.Conv2d(width, 11, 1))
 
@@ -49,6 +48,7 @@ def loss(net: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, 
 if __name__ == "__main__":
     epochs = int(sys.argv[1]) if sys.argv[1:] else 8
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # for a small net, threads wait more than they work
     model, (pictures, others) = net(), data()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(epochs):

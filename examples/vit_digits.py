@@ -29,6 +29,7 @@ def data() -> tuple[TensorDataset, ...]:
 if __name__ == "__main__":
     epochs = int(sys.argv[1]) if sys.argv[1:] else 15
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # for a small net, threads wait more than they work
     model, (images, others) = net(), data()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
     for _ in range(epochs):

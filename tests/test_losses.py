@@ -250,7 +250,7 @@ def test_what_is_no_data_is_named(data, words):
 
 
 @pytest.mark.parametrize(("given", "parts"), [
-    ((TensorDataset(X), TensorDataset(X)), ["train", "test"]), ({"train": [X], "test": [X]}, ["train", "test"]), ((X, Y), ["train"]), ([X], ["train"]), ({"x": X}, ["train"]),
+    ((TensorDataset(X), TensorDataset(X)), ["train", "test"]), ([TensorDataset(X), TensorDataset(X)], ["train", "test"]), ({"train": [X], "test": [X]}, ["train", "test"]), ((X, Y), ["train"]), ([X], ["train"]), ({"x": X}, ["train"]),
 ])
 def test_train_and_test_data_are_told_apart(given, parts):
     assert list(own_data.parts_of(given, what="data")) == parts
