@@ -20,7 +20,7 @@ from samples import Batch, SampleSet
 Samples = ImageSet | SampleSet
 
 PRECISIONS = ("fp32", "tf32", "bf16")
-CPU_BATCH_SIZES = (16, 32, 64, 128, 256)
+CPU_BATCH_SIZES = (16, 32, 64, 128, 256, 1024, 4096)  # the last two for small nets alone, which are fast enough to come to them
 CUDA_BATCH_SIZES = (256, 512, 1024, 2048, 4096)
 TRIED_IMAGES = 1000  # at most, to see whether a net knows these images
 TRIED_BATCH = 100
@@ -61,7 +61,7 @@ def _totals(net: Callable, data: Samples, loss: Loss, batch_size: int, device: t
     kept: list[tuple[Tensor | None, Tensor | None]] = []
     for batch in batches(data, batch_size, device):
         terms = loss.of(net, batch)
-        sums = terms.sums.detach(), terms.weight.detach()  # a net that is no copy has gradients, and they would keep every batch in memory
+        sums = terms.sums.detach(), terms.weight  # a net that is no copy has gradients, and they would keep every batch in memory
         total = sums if total is None else (total[0] + sums[0], total[1] + sums[1])
         if keep_samples:
             kept.append((None if terms.samples is None else terms.samples.detach(), terms.sample_weights))
@@ -147,8 +147,13 @@ class Evaluator:
                 return self._loss.probe(net, first)
         self._fused = FusedNet(net, trial, fold=fuse, channels_last=channels_last, dtype=None if self._loss.needs_gradients else low)
         self._forward = self._fused.module if self._loss.needs_gradients else self._fused
-        if self._loss.needs_gradients and not _runs(trial, self._forward):  # it differentiates by the weights
-            self._forward.requires_grad_()
+        self._context = partial(_gradients, self._loss, copied=self._fused.copied)
+        if self._loss.needs_gradients and self._fused.copied:
+            found = [_tried(self._loss, self._forward, first, context) for context in (torch.no_grad, torch.enable_grad)]
+            if found[1] is None:  # it differentiates by the weights
+                self._forward.requires_grad_()
+            elif found[0] is not None and torch.equal(*found):  # it takes no gradient, after all
+                self._context = torch.no_grad
         with _gradients(self._loss):
             measured = {part: self._loss.quantities(self._forward, self._first_batch(data)) for part, data in sets.items()}
         self.names = quantity_names(measured, errors=errors, penalty=bool(weight_decay))
@@ -181,7 +186,7 @@ class Evaluator:
     def prepare(self) -> None:
         """Choose the batch size unless it is given, and capture CUDA graphs; the first `measure()` does it if it is not done."""
         self.batch_size = self.batch_size or self.fastest_batch_size()
-        with _gradients(self._loss, copied=self._fused.copied):
+        with self._context():
             for part, data in self._sets.items():
                 if self._use_graph and data.device == self._device:
                     self._graphs[part] = CapturedTotals(partial(self._totals, data))
@@ -191,7 +196,7 @@ class Evaluator:
         """Take the losses of the samples at the net as it is for those that differences are from."""
         if self._errors:
             self._refresh()
-            with _gradients(self._loss, copied=self._fused.copied):
+            with self._context():
                 self._centre = {part: self._totals(data).samples.detach() for part, data in self._sets.items()}
 
     def measure(self) -> dict[str, float]:
@@ -201,7 +206,7 @@ class Evaluator:
         if self._errors and not self._centre:
             self.remember_centre()
         self._refresh()
-        with _gradients(self._loss, copied=self._fused.copied):
+        with self._context():
             totals = {part: self._graphs[part]() if part in self._graphs else self._totals(data) for part, data in self._sets.items()}
             values = [value for part, found in totals.items() for value in self._values(part, found)]
         if self._weight_decay:
@@ -255,17 +260,18 @@ class Evaluator:
 
     def _seconds(self, data: Samples) -> float:
         begin = time.perf_counter()
-        with _gradients(self._loss, copied=self._fused.copied):
+        with self._context():
             _totals(self._forward, data, self._loss, len(data), self._device).sums.tolist()
         return time.perf_counter() - begin
 
 
-def _runs(trial: Callable[[nn.Module], Tensor], net: nn.Module) -> bool:
+def _tried(loss: Loss, net: nn.Module, batch: Batch, context: Callable[[], AbstractContextManager]) -> Tensor | None:
+    """The sums of a batch; None if the loss raises. What it raises in any case is told by `check_data`."""
     try:
-        trial(net)
-    except Exception:  # whatever the user's loss meets; what it meets with gradients too is told then
-        return False
-    return True
+        with context():
+            return loss.of(net, batch).sums.detach()
+    except Exception:  # whatever the user's loss meets
+        return None
 
 
 def _placed(sets: dict[str, Samples], device: torch.device, memory: int) -> dict[str, Samples]:

@@ -96,7 +96,7 @@ class Curvature:
         """Views of a vector (n,) in the shapes of the parameters."""
         return [part.view_as(tensor) for part, tensor in zip(vector.split(self.sizes), self._parameters, strict=True)]
 
-    def _hessian_products(self, batch: Batch, vectors: list[list[Tensor]]) -> tuple[Tensor, Iterator[list[Tensor]]]:
+    def _hessian_products(self, batch: Batch, vectors: list[list[Tensor]]) -> tuple[Tensor | float, Iterator[list[Tensor]]]:
         """The weight of the batch, and the products of its sum with each vector."""
         terms = self._loss.of(self._net, batch)
         gradient = self._backward(terms.sums[0].to(self.dtype), None, create_graph=True)
@@ -105,9 +105,9 @@ class Curvature:
         def products() -> Iterator[list[Tensor]]:
             for left, vector in _countdown(vectors):
                 yield self._backward([gradient[i] for i in varying], [vector[i] for i in varying], retain_graph=left > 0)
-        return terms.weight.detach(), products()
+        return terms.weight, products()
 
-    def _outer_products(self, kind: str, batch: Batch, vectors: list[list[Tensor]]) -> tuple[Tensor, Iterator[list[Tensor]]]:
+    def _outer_products(self, kind: str, batch: Batch, vectors: list[list[Tensor]]) -> tuple[Tensor | float, Iterator[list[Tensor]]]:
         """Likewise J^T M J v of outputs with derivative J: logits and the loss's Hessian M, or each sample's loss and M = 1.
 
         J v is the derivative of J^T u by u, so it takes reverse mode alone.
@@ -125,7 +125,7 @@ class Curvature:
             for left, vector in _countdown(vectors):
                 pushed = grad([pulled[i] for i in varying], seed, [vector[i] for i in varying], retain_graph=True)[0] if varying else torch.zeros_like(outputs)
                 yield self._backward(outputs, middle(outputs, pushed) if middle else pushed, retain_graph=left > 0)
-        return terms.weight.detach(), products()
+        return terms.weight, products()
 
     def _loss_curvature(self, batch: Batch, outputs: Tensor, tangents: Tensor) -> Tensor:
         """(d^2 l_i / d f^2) t_i for each sample i, in the outputs' shape."""

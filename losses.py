@@ -28,12 +28,12 @@ Net = Callable[..., object]
 class Terms(NamedTuple):
     """What a batch adds to the means over all data.
 
-    sums (k,): float64, of each quantity, the loss first. weight (): float64, what the sums are divided by in the end. samples (N,): the loss of
+    sums (k,): float64, of each quantity, the loss first. weight: a number, or a tensor () of float64, that the sums are divided by in the end. samples (N,): the loss of
     each sample, with its weight in sample_weights (N,), None for 1; None where they are not known.
     """
 
     sums: Tensor
-    weight: Tensor
+    weight: Tensor | float
     samples: Tensor | None = None
     sample_weights: Tensor | None = None
 
@@ -88,7 +88,7 @@ class BuiltIn(Loss):
         values, weights = self.measured(outputs, self.target(batch))
         if weights is None or weights.dtype is torch.bool:  # values are zero where a sample does not count
             sums = torch.stack([value.sum(dtype=torch.float64) for value in values])
-            weight = sums.new_full((), len(values[0])) if weights is None else weights.sum(dtype=torch.float64)
+            weight = len(values[0]) if weights is None else weights.sum(dtype=torch.float64)
             return Terms(sums, weight, values[0], weights)
         sums = [(value.double() * weights).sum() for value in values]
         return Terms(torch.stack(sums), weights.sum(dtype=torch.float64), values[0], weights)
@@ -126,9 +126,11 @@ class OwnLoss(Loss):
         mean, weight, more = self._call(net, batch)
         own = more.pop(SAMPLES, None)
         device = samples.tensors(batch)[0].device
-        weight = torch.as_tensor(weight, dtype=torch.float64, device=device)
         means = torch.stack([torch.as_tensor(value, device=device).double().reshape(()) for value in (mean, *more.values())])
-        return Terms(torch.where(weight > 0, means * weight, 0.0), weight, own)
+        if isinstance(weight, Tensor):  # which may be zero, and a mean over nothing is no number
+            weight = weight.detach().double().reshape(())
+            return Terms(torch.where(weight > 0, means * weight, 0.0), weight, own)
+        return Terms(means * weight if weight else torch.zeros_like(means), float(weight), own)
 
     def quantities(self, net: Net, batch: Batch) -> list[str]:
         _, _, more = self._call(net, batch)

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python bench/own_nets.py --out bench/results/own_nets.json
 
 A point is the loss over all samples of a net whose weights have just been moved. `plain loop` runs the net itself in inference mode, batch by batch;
-`Evaluator` is what `plot_surface.py` runs, with the same batch size. torch.fx cannot trace the second net of each pair, as its forward asks for a value,
+`Evaluator` is what `plot_surface.py` runs, with the same batch size, and in the last columns with the one that it chooses itself. torch.fx cannot trace the second net of each pair, as its forward asks for a value,
 so nothing is folded there. Interleaved repeats, medians.
 """
 import argparse
@@ -63,7 +63,9 @@ def main() -> None:
 
 
 def compare(name: str, net: nn.Module, data: tuple[Tensor, ...], loss: str | Callable, batch_size: int, repeats: int) -> dict[str, object]:
-    evaluator = Evaluator(net, {"train": own_data.as_samples(data)}, loss=loss, batch_size=batch_size)
+    sets = {"train": own_data.as_samples(data)}
+    evaluator, chooses = Evaluator(net, sets, loss=loss, batch_size=batch_size), Evaluator(net, sets, loss=loss)
+    chooses.prepare()
     inputs, labels = data
 
     @torch.inference_mode()
@@ -79,9 +81,9 @@ def compare(name: str, net: nn.Module, data: tuple[Tensor, ...], loss: str | Cal
     expected, found = plain(), evaluator.measure()["train_loss"]
     if abs(found - expected) > 1e-4 * abs(expected):
         raise SystemExit(f"{name}: the Evaluator measures {found}, the plain loop {expected}")
-    times = report.medians(report.interleaved({"plain": timed(plain), "ours": timed(evaluator.measure)}, repeats))
+    times = report.medians(report.interleaved({"plain": timed(plain), "ours": timed(evaluator.measure), "own": timed(chooses.measure)}, repeats))
     return {"net": name, "loss": losses.find(loss).name, "batch norms folded": evaluator.folded, "plain loop, ms": 1e3 * times["plain"],
-            "Evaluator, ms": 1e3 * times["ours"], "x as fast": times["plain"] / times["ours"]}
+            "Evaluator, ms": 1e3 * times["ours"], "x as fast": times["plain"] / times["ours"], "batch": batch_size, "own batch": chooses.batch_size, "x as fast with it": times["plain"] / times["own"]}
 
 
 def timed(call: Callable[[], object]) -> Callable[[], float]:
