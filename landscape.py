@@ -20,12 +20,10 @@ from errors import InputError
 from file_names import Axis
 from h5_util import Surface
 from loss_measure import LossMeasure, Measuring
-from net_plotter import Direction, Recipe
+from net_plotter import SEED, Direction, Recipe
 from provenance import record_of_run
 from study import Study, fingerprint_of_net
 from surface_run import Run, measure, unchanged
-
-SEED = 123  # the published program's
 
 
 def loss_surface(net: nn.Module, data: object, loss: str | Callable[..., object] = "crossentropy", *, x: Axis = (-1.0, 1.0, 51), y: Axis | None = None,

@@ -20,6 +20,7 @@ from errors import InputError
 from net_tensors import NetTensor
 from provenance import Facts, require_same
 
+SEED = 123  # of random directions, the published program's; --idx N draws from SEED + N
 NORMS = ("filter", "layer", "weight", "dfilter", "dlayer")
 IGNORES = ("biasbn",)
 FILTER_NORM_OFFSET = 1e-10  # the published program's guard against filters of zero norm

@@ -66,9 +66,7 @@ def main(argv: list[str] | None = None) -> None:
                 return dict(zip(QUANTITIES, [eigen.value for eigen in found] + [eigen.residual for eigen in found], strict=True))
             return measure
 
-        axes, question = request.grid(args, study, run, lambda: Evaluator(study.net.to(machine.device), study.sets, loss=study.loss).measure)
-        if question:
-            run.record["range"] = question
+        axes = request.grid(args, study, run, lambda: Evaluator(study.net.to(machine.device), study.sets, loss=study.loss).measure)
         surf_file = request.surface_file(args, study, axes)
         surface_run.measure(study, axes, list(QUANTITIES), run, surf_file=surf_file, prepare=prepare)
         if args.plot and machine.ranks.rank == 0:

@@ -148,10 +148,7 @@ class Job:
         return cls(args, study, run, LossMeasure(study, run, measuring, device=machine.device, sharers=machine.sharers, recorded=recorded))
 
     def grid(self, places: np.ndarray | None = None) -> dict[str, Axis]:
-        axes, question = request.grid(self.args, self.study, self.run, lambda: self.loss.evaluator.measure, places=places)
-        if question:
-            self.run.record["range"] = question
-        return axes
+        return request.grid(self.args, self.study, self.run, lambda: self.loss.evaluator.measure, places=places)
 
     def measure(self, axes: dict[str, Axis], surf_file: str) -> None:
         surface_run.measure(self.study, axes, self.loss.names, self.run, surf_file=surf_file, prepare=self.loss.prepare)

@@ -44,11 +44,10 @@ from errors import InputError
 from evaluation import Evaluator, Samples, check_data
 from h5_util import Projection
 from mpi4pytorch import Serial
-from net_plotter import Recipe
+from net_plotter import SEED, Recipe
 from provenance import Facts, fingerprint_of_arrays, keep_aside, require_same
 from trajectory import Trajectory
 
-SEED = 123  # of the random plane: that of plot_surface.py
 PLANES = ("pca", "random")
 METHODS = (*projection.METHODS, "tsne")
 OBLIQUE = 0.1  # a cosine beyond which contours, drawn at right angles, do not fit lengths along the directions

@@ -31,14 +31,12 @@ from hess_vec_prod import BATCH_SIZE, Curvature
 from lanczos import eigenvalues
 from losses import Loss
 from mpi4pytorch import Serial, together
-from net_plotter import Direction, Recipe
+from net_plotter import SEED, Direction, Recipe
 from provenance import fingerprint_of_file, record_of_run
 from scheduler import Values
 from shared_images import load_parts
 from study import Study, fingerprint_of_net
 from surface_run import Run, buffers_kept
-
-SEED = 123  # the published program's; --idx N draws from SEED + N
 
 WHOLE_RANGE = (-1.0, 1.0, 51)  # of an axis, as published
 
@@ -117,8 +115,8 @@ def is_plane(args: argparse.Namespace) -> bool:
 
 
 def grid(args: argparse.Namespace, study: Study, run: Run, measure: Callable[[], Callable[[], Values]], *,
-         places: np.ndarray | None = None) -> tuple[dict[str, Axis], str]:
-    """The axes, with a range found for each that is `auto` by what `measure()` says of the net moved; and the question that was asked for that.
+         places: np.ndarray | None = None) -> dict[str, Axis]:
+    """The axes, with a range found for each that is `auto` by what `measure()` says of the net moved; the record of the run keeps what was asked.
 
     Where a path is to be drawn, that of `places` (checkpoints, dimensions) or of --proj_file, and a range is not given, it is that of the path.
     """
@@ -136,9 +134,10 @@ def grid(args: argparse.Namespace, study: Study, run: Run, measure: Callable[[],
             axes, found = together(run.ranks, lambda: study.find_ranges(axes, question, measure(), rise=args.rise, surf_file=args.surf_file,
                                                                         overwrite=args.overwrite), only=True)
         reasons += found
+        run.record["range"] = question
     for reason in reasons:
         run.say(reason)
-    return axes, question
+    return axes
 
 
 def surface_file(args: argparse.Namespace, study: Study, axes: dict[str, Axis]) -> str:
