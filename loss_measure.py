@@ -9,6 +9,7 @@ import torch
 import bn_statistics
 import check_report
 import evaluation
+import losses
 from errors import InputError
 from evaluation import Evaluator
 from h5_util import Surface
@@ -97,7 +98,7 @@ class LossMeasure:
         known = study.dir_file_given or study.given is not None
         random = {} if known else {axis: recipe.norm for axis, recipe in study.recipes.items() if recipe.target is None and recipe.vector is None}
         found = check_report.report(study.net, directions, surface.points(), dir_type=study.dir_type, sets=study.sets, norms=random,
-                                    params=next(iter(study.recipes.values())).params, other_model=bool(study.towards_nets), recorded=self._recorded(),
+                                    params=next(iter(study.recipes.values())).params, other_model=bool(study.towards_nets), recorded=self._recorded() if study.loss.name in losses.CLASSIFICATIONS else None,
                                     batch_size=self._measuring.batch_size,
                                     loss=loss, loss_error=error, penalty=self.evaluator.penalty() if self._measuring.weight_decay else None)
         self._run.say(found)

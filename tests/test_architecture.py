@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "interactive_curves": {"contour_levels", "errors", "figures", "h5_util", "interactive", "quantity", "surface_views"},
     "interactive_film": {"interactive", "surface_views"},
     "lanczos": {"errors"},
-    "loss_measure": {"bn_statistics", "check_report", "errors", "evaluation", "h5_util", "mpi4pytorch", "net_plotter", "scheduler", "study", "surface_run"},
+    "loss_measure": {"bn_statistics", "check_report", "errors", "evaluation", "h5_util", "losses", "mpi4pytorch", "net_plotter", "scheduler", "study", "surface_run"},
     "losses": {"errors", "own_code", "samples"},
     "metrics_table": {"surface_metrics", "whole_file"},
     "net_plotter": {"errors", "h5_util", "net_tensors", "provenance"},
