@@ -11,9 +11,9 @@ from torch.nn.modules.dropout import _DropoutNd
 
 import net_plotter
 import net_tensors
-from evaluation import far_below
 from net_plotter import Direction
 from net_tensors import NetTensor
+from trial import Estimate
 
 ADAPTER = re.compile(r"lora_|adapter", re.IGNORECASE)
 SMALL_SHARE = 0.5  # of the parameters: if fewer move although all may, something is amiss
@@ -56,31 +56,31 @@ class _Moved:
 
 
 def report(net: nn.Module, directions: list[Direction], points: np.ndarray, *, dir_type: str, sets: Mapping[str, Sized], norms: Mapping[str, str] | None = None,
-           params: str = "", other_model: bool = False, recorded: float | None = None, loss: float | None = None, loss_error: float | None = None,
-           penalty: float | None = None, batch_size: int | None = None) -> Report:
+           params: str = "", other_model: bool = False, centre: Mapping[str, Estimate] | None = None,
+           recorded: float | None = None, penalty: float | None = None) -> Report:
     """Facts and warnings of a surface that is to be measured.
 
     Args:
         net: at the centre of the surface, on the device that computes.
         points: (n, number of directions) coordinates of the surface.
-        sets: data by part; if `recorded` is given, the last of them is tried with the net.
+        sets: data by part.
         norms: by axis, `x` or `y`, the norm of each direction that is random; none of those that are known from a file alone.
         params: the regular expression that chose what moves.
         other_model: whether a direction leads to another net.
-        recorded: accuracy in percent that the checkpoint says it has; None if it says none.
-        batch_size: samples in a forward pass of what is tried; None for a usual one.
-        loss, loss_error, penalty: of the first part at the centre, as far as they are known: data term, its standard error, weight penalty.
+        centre: what the net does there, by part, as far as it is known.
+        recorded: accuracy in percent on the last part that the checkpoint says it has; None if it says none.
+        penalty: weight penalty at the centre.
     """
     moved = [_Moved(tensor, tuple(parts)) for tensor, *parts in zip(net_tensors.tensors(net, dir_type), *directions, strict=True)]
     lines, warnings = [], []
-    leaves_centre = bool(np.any(points))
+    leaves_centre, known = bool(np.any(points)), centre or {}
     for found in (_share(moved, params), _lengths(moved, norms or {}), _cosine(moved, directions, other_model), _zero_filters(moved), _ties(moved), _adapters(moved)):
         lines += found.lines
         warnings += found.warnings if leaves_centre else []
-    for found in (_samples(sets, loss, loss_error), _penalty(loss, penalty)):
+    for found in (_samples(sets, known.get("train")), _penalty(known.get("train"), penalty)):
         lines += found.lines
         warnings += found.warnings
-    return Report(lines, [*warnings, *_modes(net), *_batch_norms(net, directions, points, dir_type, other_model), *_accuracy(net, sets, recorded, batch_size)])
+    return Report(lines, [*warnings, *_modes(net), *_batch_norms(net, directions, points, dir_type, other_model), *_accuracy(known, recorded)])
 
 
 def _share(moved: list[_Moved], params: str) -> Report:
@@ -185,22 +185,22 @@ def _adapters(moved: list[_Moved]) -> Report:
     return Report([line], [f"the net has adapters and its base moves with them; --params {word} moves the adapters alone"] if move and base else [])
 
 
-def _samples(sets: Mapping[str, Sized], loss: float | None, error: float | None) -> Report:
+def _samples(sets: Mapping[str, Sized], centre: Estimate | None) -> Report:
     line = "samples: " + ", ".join(f"{len(data):,} {part}" for part, data in sets.items())
-    if error is None:
+    if centre is None or centre.error is None:
         return Report([line], [])
-    share = abs(error / loss) if loss else float("inf")
-    return Report([f"{line}; standard error of the loss at the centre {error:.3g} ({100 * share:.2g} %)"],
+    share = abs(centre.error / centre.loss) if centre.loss else float("inf")
+    return Report([f"{line}; standard error of the loss at the centre {centre.error:.3g} ({100 * share:.2g} %)"],
                   [f"the standard error of the loss at the centre is {100 * share:.2g} % of it, so features near the centre that are no higher are noise; "
                    "measure on more samples (a smaller --data_split, or none)"] if share > UNSURE else [])
 
 
-def _penalty(loss: float | None, penalty: float | None) -> Report:
-    if loss is None or penalty is None:
+def _penalty(centre: Estimate | None, penalty: float | None) -> Report:
+    if centre is None or penalty is None:
         return Report([], [])
-    return Report([f"at the centre: data term {loss:.4g}, weight penalty {penalty:.4g}"],
-                  [f"the weight penalty at the centre is {penalty:.4g} where the data term is {loss:.4g}: train_regularised_loss shows a parabola; "
-                   "plot train_loss, or give the --weight_decay of the training"] if penalty > MOSTLY_PENALTY * abs(loss) else [])
+    return Report([f"at the centre: data term {centre.loss:.4g}, weight penalty {penalty:.4g}"],
+                  [f"the weight penalty at the centre is {penalty:.4g} where the data term is {centre.loss:.4g}: train_regularised_loss shows a parabola; "
+                   "plot train_loss, or give the --weight_decay of the training"] if penalty > MOSTLY_PENALTY * abs(centre.loss) else [])
 
 
 def _modes(net: nn.Module) -> list[str]:
@@ -246,9 +246,11 @@ def _batch_norms(net: nn.Module, directions: list[Direction], points: np.ndarray
     return []
 
 
-def _accuracy(net: nn.Module, sets: Mapping[str, Sized], recorded: float | None, batch_size: int | None) -> list[str]:
-    part, data = list(sets.items())[-1]
-    if recorded is not None and (accuracy := far_below(net, data, recorded, batch_size=batch_size)) is not None:
-        return [f"at the centre {accuracy:.1f} % of the {part} images tried are told right, and the checkpoint says {recorded:.1f} %; the usual cause is "
-                "preprocessing that differs from the training's: see --raw_data, --mean, --std and --dataset"]
-    return []
+def _accuracy(centre: Mapping[str, Estimate], recorded: float | None) -> list[str]:
+    if recorded is None or not centre:
+        return []
+    part, found = list(centre.items())[-1]
+    if not found.far_below(recorded):
+        return []
+    return [f"at the centre {found.accuracy:.1f} % of the {part} samples tried are told right, and the checkpoint says {recorded:.1f} %; the usual cause is "
+            "preprocessing that differs from the training's: see --raw_data, --mean, --std and --dataset"]

@@ -1,12 +1,16 @@
-"""Where a rank computes: one GPU by its number on the node, or its share of the cores."""
+"""Where a rank computes, one GPU by its number on the node or its share of the cores, and how exactly."""
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 import mpi4pytorch
 from errors import InputError
 from mpi4pytorch import Serial
+
+PRECISIONS = ("fp32", "tf32", "bf16")
 
 
 def choose(cuda: bool, ranks: Serial) -> torch.device:
@@ -38,3 +42,25 @@ def sharers(ranks: Serial, device: torch.device) -> int:
 def name(device: torch.device) -> str:
     """What a run's record says of it."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads a rank"
+
+
+def set_precision(precision: str, device: torch.device) -> None:
+    """Let CUDA's float32 products be exact (fp32) or rounded to TF32; "" and bf16 leave PyTorch's defaults. Process-wide."""
+    if precision == "tf32" and device.type != "cuda":
+        raise InputError("--precision tf32 is for CUDA devices; give --cuda, or fp32 or bf16")
+    if precision in ("fp32", "tf32"):
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Inside this block CUDA's float32 products are not rounded to TF32, which is too coarse for second derivatives."""
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed

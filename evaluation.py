@@ -1,7 +1,7 @@
 """What is measured at a point of a surface: a loss, and what else it tells, of a net on data held in memory."""
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 
 import numpy as np
@@ -19,11 +19,8 @@ from samples import Batch, SampleSet
 
 Samples = ImageSet | SampleSet
 
-PRECISIONS = ("fp32", "tf32", "bf16")
 CPU_BATCH_SIZES = (16, 32, 64, 128, 256, 1024, 4096)  # the last two for small nets alone, which are fast enough to come to them
 CUDA_BATCH_SIZES = (256, 512, 1024, 2048, 4096)
-TRIED_IMAGES = 1000  # at most, to see whether a net knows these images
-TRIED_BATCH = 100
 PROBE_REPEATS = 3
 PROBE_SECONDS = 2.0  # after which no larger batch is tried
 CLEARLY_SLOWER = 1.1
@@ -43,19 +40,19 @@ def evaluate(net: nn.Module, data: Samples, *, loss: str | Loss = "crossentropy"
     loss, training = losses.find(loss), net.training
     net.eval()
     try:
-        with _gradients(loss):
-            sums, weight, *_ = _totals(net, data, loss, batch_size, data.device)
+        with gradients(loss):
+            sums, weight, *_ = total_terms(net, data, loss, batch_size, data.device)
         return tuple((sums / weight).tolist())
     finally:
         net.train(training)
 
 
-def _gradients(loss: Loss, *, copied: bool = False) -> AbstractContextManager:
+def gradients(loss: Loss, *, copied: bool = False) -> AbstractContextManager:
     """In which the loss is measured: what a net keeps of inference mode it cannot be trained with, so that is for copies."""
     return torch.enable_grad() if loss.needs_gradients else torch.inference_mode() if copied else torch.no_grad()
 
 
-def _totals(net: Callable, data: Samples, loss: Loss, batch_size: int, device: torch.device, *, keep_samples: bool = False) -> Terms:
+def total_terms(net: Callable, data: Samples, loss: Loss, batch_size: int, device: torch.device, *, keep_samples: bool = False) -> Terms:
     """The terms of all batches together, on the device: nothing here waits for it. `keep_samples`: with the loss of each sample."""
     total = None
     kept: list[tuple[Tensor | None, Tensor | None]] = []
@@ -121,7 +118,7 @@ class Evaluator:
         net: on the device that is to compute.
         sets: samples by part, such as {"train": …, "test": …}; `measure()` returns `train_loss`, `train_acc` and so on.
         batch_size: samples in a forward pass; with None the fastest is found by a short probe.
-        precision: one of `PRECISIONS`, or "" for what PyTorch does by default.
+        precision: one of `devices.PRECISIONS`, or "" for what PyTorch does by default.
         memory: bytes that samples may take on a GPU; what is larger stays where it is and is copied there batch by batch.
             None is half of what is free, divided among the `sharers` of the GPU.
         weight_decay: W adds `penalty`, W / 2 times the squared norm of all parameters, and `train_regularised_loss`, the sum with the loss.
@@ -143,18 +140,18 @@ class Evaluator:
         first = self._first_batch(next(iter(sets.values())))
 
         def trial(net: nn.Module) -> Tensor:
-            with _gradients(self._loss):
+            with gradients(self._loss):
                 return self._loss.probe(net, first)
         self._fused = FusedNet(net, trial, fold=fuse, channels_last=channels_last, dtype=None if self._loss.needs_gradients else low)
         self._forward = self._fused.module if self._loss.needs_gradients else self._fused
-        self._context = partial(_gradients, self._loss, copied=self._fused.copied)
+        self._context = partial(gradients, self._loss, copied=self._fused.copied)
         if self._loss.needs_gradients and self._fused.copied:
             found = [_tried(self._loss, self._forward, first, context) for context in (torch.no_grad, torch.enable_grad)]
             if found[1] is None:  # it differentiates by the weights
                 self._forward.requires_grad_()
             elif found[0] is not None and torch.equal(*found):  # it takes no gradient, after all
                 self._context = torch.no_grad
-        with _gradients(self._loss):
+        with gradients(self._loss):
             measured = {part: self._loss.quantities(self._forward, self._first_batch(data)) for part, data in sets.items()}
         self.names = quantity_names(measured, errors=errors, penalty=bool(weight_decay))
         self._weight_decay, self._errors = weight_decay, errors
@@ -235,7 +232,7 @@ class Evaluator:
 
     def _totals(self, data: Samples) -> Terms:
         with torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None):
-            return _totals(self._forward, data, self._loss, self.batch_size, self._device, keep_samples=self._errors)
+            return total_terms(self._forward, data, self._loss, self.batch_size, self._device, keep_samples=self._errors)
 
     def _first_batch(self, data: Samples) -> Batch:
         return next(batches(data.take(np.arange(min(2, len(data)))), 2, self._device))
@@ -261,12 +258,12 @@ class Evaluator:
     def _seconds(self, data: Samples) -> float:
         begin = time.perf_counter()
         with self._context():
-            _totals(self._forward, data, self._loss, len(data), self._device).sums.tolist()
+            total_terms(self._forward, data, self._loss, len(data), self._device).sums.tolist()
         return time.perf_counter() - begin
 
 
 def _tried(loss: Loss, net: nn.Module, batch: Batch, context: Callable[[], AbstractContextManager]) -> Tensor | None:
-    """The sums of a batch; None if the loss raises. What it raises in any case is told by `check_data`."""
+    """The sums of a batch; None if the loss raises. What it raises in any case is told by `trial.check_data`."""
     try:
         with context():
             return loss.of(net, batch).sums.detach()
@@ -315,105 +312,3 @@ class CapturedTotals:
             return self._totals()
         self._graph.replay()
         return self._results
-
-
-def set_precision(precision: str, device: torch.device) -> None:
-    """Let CUDA's float32 products be exact (fp32) or rounded to TF32; "" and bf16 leave PyTorch's defaults. Process-wide."""
-    if precision == "tf32" and device.type != "cuda":
-        raise InputError("--precision tf32 is for CUDA devices; give --cuda, or fp32 or bf16")
-    if precision in ("fp32", "tf32"):
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-
-
-@contextmanager
-def exact_products() -> Iterator[None]:
-    """Inside this block CUDA's float32 products are not rounded to TF32, which is too coarse for second derivatives."""
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [backend.allow_tf32 for backend in backends]
-    try:
-        for backend in backends:
-            backend.allow_tf32 = False
-        yield
-    finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed
-
-
-def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[str]:
-    """The names of the quantities of this loss, tried on a sample or two. Raises `InputError` if `net` (named `model`) does not take the data.
-
-    Also if it has fewer outputs than images have classes.
-    """
-    batch = data.prepared(next(data.take(np.arange(min(2, len(data)))).raw_batches(2)))
-    net.eval()
-    if isinstance(data, ImageSet) and isinstance(loss, losses.BuiltIn):
-        _check_images(net, data, batch, model)
-    try:
-        with _gradients(loss):
-            if loss.name in losses.CLASSIFICATIONS and isinstance(data, SampleSet):
-                _check_classes(data, loss, loss.outputs(net, batch).shape[1])
-            return loss.quantities(net, batch)
-    except InputError:
-        raise
-    except Exception as error:  # whatever the net's own code meets
-        shapes = ", ".join(f"{name + ' ' if isinstance(batch, dict) else ''}{list(tensor.shape)}" for name, tensor in
-                           (batch.items() if isinstance(batch, dict) else enumerate(batch)))
-        raise InputError(f"{model} does not take a batch of the data, of shapes {shapes} ({type(error).__name__}: {_first_line(error)}); give data of the form "
-                         "that the net takes, or a loss of your own that calls it") from error
-
-
-def _check_images(net: nn.Module, data: ImageSet, batch: Batch, model: str) -> None:
-    try:
-        with torch.no_grad():
-            outputs = net(batch[0])
-    except Exception as error:  # whatever the net's own code meets
-        shape = "x".join(map(str, data.images.shape[1:]))
-        raise InputError(f"{model} does not take images of shape {shape} ({_first_line(error)}); the built-in nets take 3x32x32") from error
-    if isinstance(outputs, Tensor) and outputs.dim() == 2 and data.num_classes > outputs.shape[1]:
-        raise InputError(f"the data has {data.num_classes} classes and {model} tells {outputs.shape[1]} apart; give data with at most {outputs.shape[1]}")
-
-
-def _check_classes(data: SampleSet, loss: Loss, classes: int) -> None:
-    for chunk in data.chunks:
-        target = loss.target(chunk)
-        if target.is_floating_point():
-            return  # the loss itself says so
-        wrong = target[(target != losses.IGNORED) & ((target < 0) | (target >= classes))]
-        if len(wrong):
-            raise InputError(f"the data has a target of {wrong[0].item():g}, and the net tells classes 0 to {classes - 1} apart; give class numbers in that range, or "
-                             f"{losses.IGNORED} for what does not count")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) -> None:
-    """Raise `InputError` if the loss does not tell that of each sample, which standard errors need."""
-    data = next(iter(sets.values()))
-    with _gradients(loss):
-        if loss.of(net, data.prepared(next(data.raw_batches(2)))).samples is None:
-            raise InputError(f"--errors needs the loss of each sample, which --loss_name {loss.name} does not tell; let it return (mean, weight, "
-                             "{'samples': losses})")
-
-
-def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | None = None) -> tuple[float, float | None]:
-    """The mean loss of the net on some of the data, on the net's device, and the standard error that all of it would have; None where the loss does not tell."""
-    tried = data.take(np.linspace(0, len(data) - 1, min(len(data), TRIED_IMAGES)).astype(int))
-    device = next(net.parameters()).device
-    net.eval()
-    with _gradients(loss):
-        found = _totals(net, tried, loss, batch_size or TRIED_BATCH, device, keep_samples=True)
-    mean = (found.sums[0] / found.weight).item()
-    return mean, None if found.samples is None else standard_errors(found, found.samples)[0] * (len(tried) / len(data)) ** 0.5
-
-
-def far_below(net: nn.Module, data: Samples, recorded: float, *, batch_size: int | None = None) -> float | None:
-    """The accuracy in percent of `net` on some of the images, if it is far below the recorded one; None if it is not.
-
-    Far is more than 5 points, and more than three standard errors of the images that are tried.
-    """
-    step = -(-len(data) // TRIED_IMAGES)  # spread over the set: a folder's images are sorted by class
-    tried = data.take(np.arange(0, len(data), step)).to(next(net.parameters()).device)
-    _, accuracy = evaluate(net, tried, batch_size=batch_size or TRIED_BATCH)
-    return accuracy if recorded - accuracy > max(5.0, 3 * 50 / len(tried) ** 0.5) else None

@@ -22,12 +22,13 @@ import model_loader
 import options
 import shared_images
 from command_line import Parser, add_format_option, sentence
+from devices import set_precision
 from errors import InputError
-from evaluation import check_data, set_precision
 from hess_vec_prod import BATCH_SIZE, KINDS, Curvature
 from lanczos import Eigen, eigenvalues
 from mpi4pytorch import Serial
 from spectrum import DENSITY_PROBES, MOST_PROBES, STEPS, TRACE_TOLERANCE, Density, Trace, spectral_density, trace
+from trial import check_data
 from whole_file import replacing
 
 QUANTITIES = ("eigenvalues", "trace", "density")

@@ -8,8 +8,9 @@ import torch
 
 import bn_statistics
 import check_report
+import devices
 import evaluation
-import losses
+import trial
 from errors import InputError
 from evaluation import Evaluator
 from h5_util import Surface
@@ -24,7 +25,7 @@ from surface_run import Run
 class Measuring:
     """How a loss is measured at a point.
 
-    batch_size: samples in a forward pass; None is the fastest, found by a short probe. precision: one of `evaluation.PRECISIONS` or "". memory: bytes
+    batch_size: samples in a forward pass; None is the fastest, found by a short probe. precision: one of `devices.PRECISIONS` or "". memory: bytes
     that the data may take on a GPU. weight_decay: of the training; its penalty becomes a quantity. bn_samples: training samples from which batch norms'
     statistics are estimated anew at each point; 0 takes those stored. errors: standard errors too. allow_nan: go on where the loss at the centre is no
     finite number.
@@ -60,13 +61,13 @@ class LossMeasure:
     def __init__(self, study: Study, run: Run, measuring: Measuring, *, device: torch.device, sharers: int = 1,
                  recorded: Callable[[], float | None] = lambda: None):
         self._study, self._run, self._measuring, self._device, self._sharers, self._recorded = study, run, measuring, device, sharers, recorded
-        together(run.ranks, lambda: evaluation.set_precision(measuring.precision, device))
-        measured = together(run.ranks, lambda: {part: evaluation.check_data(study.net, data, study.loss, study.net_facts.get("model", "the net"))
+        together(run.ranks, lambda: devices.set_precision(measuring.precision, device))
+        measured = together(run.ranks, lambda: {part: trial.check_data(study.net, data, study.loss, study.net_facts.get("model", "the net"))
                                                 for part, data in study.sets.items()})
         if measuring.bn_samples and not bn_statistics.norms_of(study.net):
             raise InputError("--bn recompute: the net has no batch norm that keeps statistics; leave it out")
         if measuring.errors:
-            together(run.ranks, lambda: evaluation.require_sample_losses(study.net, study.sets, study.loss))
+            together(run.ranks, lambda: trial.require_sample_losses(study.net, study.sets, study.loss))
         self.names = evaluation.quantity_names(measured, errors=measuring.errors, penalty=bool(measuring.weight_decay))
 
     @cached_property
@@ -92,15 +93,16 @@ class LossMeasure:
 
     def _report(self, surface: Surface, directions: list[Direction]) -> None:
         study = self._study
-        loss, error = evaluation.estimate(study.net, study.sets["train"], study.loss, batch_size=self._measuring.batch_size)
-        if not math.isfinite(loss) and not self._measuring.allow_nan:
-            raise InputError(f"the loss at the centre is {loss}: the net, the data or the preprocessing is not what it should be; give --allow_nan to go on all the same")
+        recorded = self._recorded()
+        parts = ["train"] if recorded is None else dict.fromkeys(["train", list(study.sets)[-1]])
+        centre = {part: trial.estimate(study.net, study.sets[part], study.loss, batch_size=self._measuring.batch_size) for part in parts}
+        if not math.isfinite(centre["train"].loss) and not self._measuring.allow_nan:
+            raise InputError(f"the loss at the centre is {centre['train'].loss}: the net, the data or the preprocessing is not what it should be; give --allow_nan to go on all the same")
         known = study.dir_file_given or study.given is not None
         random = {} if known else {axis: recipe.norm for axis, recipe in study.recipes.items() if recipe.target is None and recipe.vector is None}
         found = check_report.report(study.net, directions, surface.points(), dir_type=study.dir_type, sets=study.sets, norms=random,
-                                    params=next(iter(study.recipes.values())).params, other_model=bool(study.towards_nets), recorded=self._recorded() if study.loss.name in losses.CLASSIFICATIONS else None,
-                                    batch_size=self._measuring.batch_size,
-                                    loss=loss, loss_error=error, penalty=self.evaluator.penalty() if self._measuring.weight_decay else None)
+                                    params=next(iter(study.recipes.values())).params, other_model=bool(study.towards_nets), centre=centre, recorded=recorded,
+                                    penalty=self.evaluator.penalty() if self._measuring.weight_decay else None)
         self._run.say(found)
         if surface.runs:
             surface.runs[-1]["check_report"] = found.as_dict()

@@ -7,7 +7,7 @@ import own_code
 from cifar10.models import MODELS
 from command_line import finite
 from dataloader import DATASETS
-from evaluation import PRECISIONS
+from devices import PRECISIONS
 from file_names import Axis
 from lanczos import MOST_PRODUCTS, TOLERANCE
 from losses import LOSSES

@@ -15,12 +15,14 @@ import options
 import request
 import surface_run
 from command_line import Parser, add_format_option, sentence
-from evaluation import Evaluator, check_data, set_precision
+from devices import set_precision
+from evaluation import Evaluator
 from h5_util import Surface
 from hess_vec_prod import BATCH_SIZE, extreme_eigenvalues
 from mpi4pytorch import together
 from net_plotter import Direction
 from scheduler import Values
+from trial import check_data
 
 QUANTITIES = ("min_eig", "max_eig", "min_eig_residual", "max_eig_residual")
 

@@ -41,12 +41,13 @@ import trajectory_losses
 from command_line import Parser, add_format_option, sentence
 from dataloader import ImageSet
 from errors import InputError
-from evaluation import Evaluator, Samples, check_data
+from evaluation import Evaluator, Samples
 from h5_util import Projection
 from mpi4pytorch import Serial
 from net_plotter import SEED, Recipe
 from provenance import Facts, fingerprint_of_arrays, keep_aside, require_same
 from trajectory import Trajectory
+from trial import check_data
 
 PLANES = ("pca", "random")
 METHODS = (*projection.METHODS, "tsne")

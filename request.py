@@ -24,8 +24,9 @@ import net_plotter
 import own_code
 import range_probe
 from cifar10.models import MODELS
+from devices import exact_products
 from errors import InputError
-from evaluation import Samples, exact_products
+from evaluation import Samples
 from file_names import Axis
 from hess_vec_prod import BATCH_SIZE, Curvature
 from lanczos import eigenvalues

@@ -68,13 +68,13 @@ def ordered(points: Iterable[int], shape: tuple[int, ...], order: str) -> list[i
 
 
 def run(points: Sequence[int], measure: Callable[[int], Values], *, record: Callable[[int, Values], None],
-        save: Callable[[], None], ranks: Serial, total: int, schedule: str = "dynamic") -> None:
+        save: Callable[[], None], ranks: Serial, total: int, schedule: str = "dynamic", quiet: bool = False) -> None:
     """Measure every point once on some rank and record its values on rank 0, where alone `points`, `record` and `save` are used.
 
     `record(point, values)` and `save()` are called by one thread of rank 0, `save` every second or so while there is something
     new, and at the end however the run ends. A rank whose `measure` raises is reported and retires; its point goes to another
     rank. `total` is the number of points of the whole surface, for the progress shown. `schedule` is `dynamic`, where a rank that is
-    free gets the next point, or `static`, where each has an even share from the start.
+    free gets the next point, or `static`, where each has an even share from the start. `quiet` shows no progress, only warnings.
 
     Returns, on every rank, when nothing is left to measure. Raises `AllRanksFailed` on rank 0 if every rank has retired, and
     what `record` or `save` raise; an `OSError` of `save` (a full disk) only if it is there at the end too.
@@ -82,7 +82,7 @@ def run(points: Sequence[int], measure: Callable[[int], Values], *, record: Call
     if ranks.rank > 0:
         _work_for_rank_0(measure, ranks)
         return
-    clerk = _Clerk(points, record, save, ranks, total, schedule)
+    clerk = _Clerk(points, record, save, ranks, total, schedule, quiet)
     try:
         clerk.work(measure)
         clerk.finish()
@@ -115,7 +115,8 @@ def _work_for_rank_0(measure: Callable[[int], Values], ranks: Serial) -> None:
 class _Clerk:
     """The thread of rank 0 that alone knows which points are waiting and which are out."""
 
-    def __init__(self, points: Sequence[int], record: Callable[[int, Values], None], save: Callable[[], None], ranks: Serial, total: int, schedule: str):
+    def __init__(self, points: Sequence[int], record: Callable[[int, Values], None], save: Callable[[], None], ranks: Serial, total: int, schedule: str,
+                 quiet: bool):
         if schedule not in SCHEDULES:
             raise ValueError(f"unknown schedule {schedule!r}; choose from {', '.join(SCHEDULES)}")
         self._record, self._save, self._ranks = record, save, ranks
@@ -134,10 +135,11 @@ class _Clerk:
         self._own_points: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._unsaved = self._save_failed = self._estimated = False
+        self._unsaved = self._save_failed = False
+        self._estimated = quiet  # whether it has been said how long it will take
         self._next_save = 0.0
         self._thread = threading.Thread(target=self._serve, name="clerk", daemon=True)
-        self._bar = tqdm(total=total, initial=total - len(points), unit="point", smoothing=0.1,
+        self._bar = tqdm(total=total, initial=total - len(points), unit="point", smoothing=0.1, disable=quiet,
                          mininterval=0.5 if sys.stderr.isatty() else 10)
         self._thread.start()
 

@@ -29,7 +29,7 @@ class Run:
 
     ranks: who share the points. overwrite: begin anew, keeping an old file aside. wait: for another run that writes the file, rather than
     stop. order, schedule: those of `scheduler`. record: what the file keeps of this run, for people. ends_program: a signal saves what is measured and
-    ends the program. quiet: print nothing.
+    ends the program. quiet: print nothing but warnings, and show no progress.
     """
 
     ranks: Serial
@@ -96,7 +96,8 @@ def _measure_points(study: Study, surface: Surface, directions: list[Direction],
         def values_at(point: int) -> Values:
             move(tuple(coordinate - own for coordinate, own in zip(surface.point(point), place, strict=True)))
             return values_here()
-        scheduler.run(points, values_at, record=surface.set, save=save, ranks=run.ranks, total=math.prod(surface.shape), schedule=run.schedule)
+        scheduler.run(points, values_at, record=surface.set, save=save, ranks=run.ranks, total=math.prod(surface.shape), schedule=run.schedule,
+                      quiet=run.quiet)
 
 
 @contextmanager

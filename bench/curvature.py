@@ -31,7 +31,7 @@ import model_loader
 from bench import report
 from command_line import Parser, sentence
 from dataloader import ImageSet
-from evaluation import set_precision
+from devices import set_precision
 from hess_vec_prod import KINDS, Curvature
 from lanczos import eigenvalues
 from options import positive

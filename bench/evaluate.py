@@ -39,8 +39,9 @@ from bench import report
 from cifar10.models import MODELS
 from command_line import Parser, sentence
 from dataloader import CIFAR10_MEAN, CIFAR10_STD, ImageSet
+from devices import set_precision
 from errors import InputError
-from evaluation import CapturedTotals, Evaluator, set_precision
+from evaluation import CapturedTotals, Evaluator
 from fused_net import FusedNet
 from losses import sample_losses
 from options import positive

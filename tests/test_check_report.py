@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 import check_report
+import losses
 import net_plotter
 import net_tensors
 from dataloader import ImageSet
+from trial import Estimate, estimate
 
 POINTS = np.array([[x, y] for x in (-1.0, 0.0, 1.0) for y in (-1.0, 0.0, 1.0)])
 
@@ -29,6 +31,10 @@ def report(net: nn.Module, directions=None, *, dir_type: str = "weights", norm: 
     return check_report.report(net, directions, **{**defaults, **known})
 
 
+def estimated(loss: float, error: float | None = None) -> Estimate:
+    return Estimate(loss, error, accuracy=None, samples=1000)
+
+
 def line(found: check_report.Report, beginning: str) -> str:
     found = [line for line in found.lines if line.startswith(beginning)]
     assert len(found) == 1
@@ -38,7 +44,7 @@ def line(found: check_report.Report, beginning: str) -> str:
 def test_a_sound_run_has_facts_and_no_warning():
     net = small_net()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    found = report(net, loss=0.5, loss_error=0.01, penalty=0.1)
+    found = report(net, centre={"train": estimated(0.5, 0.01)}, penalty=0.1)
     assert found.warnings == []
     assert line(found, "moves") == "moves: 1,072 of 1,130 parameters (94.87 %)"  # 16·27 + 64·10, of these with 2·16 + 16 + 10
     assert line(found, "length") == "length of direction by length of net: x conv 1, linear 1, norm 0, bias 0; y conv 1, linear 1, norm 0, bias 0"
@@ -120,8 +126,8 @@ WARNINGS = {  # a net, what is given with it, and what is said
                           r"^2 batch norms, '1' first, are in training mode.*--batch_size.*--bn recompute"),
     "no statistics": (lambda: nn.Sequential(nn.Conv2d(9, 9, 3), nn.BatchNorm2d(9, track_running_stats=False)), {},
                       "^batch norm '1' is without running statistics.*--batch_size"),
-    "few samples": (small_net, {"loss": 0.1, "loss_error": 0.03}, "^the standard error of the loss at the centre is 30 % of it.*--data_split"),
-    "mostly penalty": (small_net, {"loss": 0.01, "penalty": 0.5}, "^the weight penalty at the centre is 0.5 where the data term is 0.01.*--weight_decay"),
+    "few samples": (small_net, {"centre": {"train": estimated(0.1, 0.03)}}, "^the standard error of the loss at the centre is 30 % of it.*--data_split"),
+    "mostly penalty": (small_net, {"centre": {"train": estimated(0.01)}, "penalty": 0.5}, "^the weight penalty at the centre is 0.5 where the data term is 0.01.*--weight_decay"),
     "statistics of one net": (small_net, {"other_model": True}, "--dir_type states to interpolate"),
 }
 
@@ -150,9 +156,10 @@ def test_an_accuracy_far_below_the_recorded_one_is_told():
     data = ImageSet(torch.randn(200, 3, 4, 4), torch.randint(10, (200,)), None, None)
     with torch.inference_mode():
         accuracy = 100 * (net(data.images).argmax(1) == data.labels).float().mean().item()
-    (warning,) = report(net, sets={"train": range(9), "test": data}, recorded=95.0).warnings
-    assert warning.startswith(f"at the centre {accuracy:.1f} % of the test images tried are told right, and the checkpoint says 95.0 %")
-    assert report(net, sets={"train": data}, recorded=accuracy + 1).warnings == []
+    centre = {"train": estimated(0.5), "test": estimate(net, data, losses.find("crossentropy"))}
+    (warning,) = report(net, sets={"train": range(9), "test": data}, centre=centre, recorded=95.0).warnings
+    assert warning.startswith(f"at the centre {accuracy:.1f} % of the test samples tried are told right, and the checkpoint says 95.0 %")
+    assert report(net, sets={"train": range(9), "test": data}, centre=centre, recorded=accuracy + 1).warnings == []
 
 
 @pytest.mark.parametrize(("params", "said"), [("lora_", "they move, the base does not"), ("base", "the base moves, they do not"), ("", "they and the base move")])

@@ -8,8 +8,9 @@ import dataloader
 import devices
 import model_loader
 import net_plotter
+from devices import set_precision
 from errors import InputError
-from evaluation import Evaluator, batches, evaluate, set_precision
+from evaluation import Evaluator, batches, evaluate
 from mpi4pytorch import Serial
 from tests.helpers import SMALL_BATCH
 

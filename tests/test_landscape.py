@@ -37,7 +37,7 @@ def loss_at(net, axes, place, data=(X, Y)):
         return float(F.cross_entropy(moved(data[0]), data[1]))
 
 
-def test_a_plane_is_that_of_the_published_draws_and_the_net_is_left_alone():
+def test_a_plane_is_that_of_the_published_draws_and_the_net_is_left_alone(capfd):
     net = small_net().train()
     handle = net[0].register_forward_hook(lambda *_: None)
     before, state = copy.deepcopy(net.state_dict()), torch.get_rng_state()
@@ -49,6 +49,7 @@ def test_a_plane_is_that_of_the_published_draws_and_the_net_is_left_alone():
     expected = [[loss_at(net, axes, (x, y)) for x in np.linspace(-1, 1, 3)] for y in np.linspace(-0.5, 1, 4)]
     np.testing.assert_allclose(surface.get("train_loss"), expected, rtol=1e-5)
     assert surface.shape == (4, 3) and surface.names == ["train_loss", "train_acc"]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_towards_other_nets_and_along_given_directions():

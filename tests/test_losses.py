@@ -12,9 +12,10 @@ import losses
 import own_data
 import samples
 from errors import InputError
-from evaluation import Evaluator, check_data, evaluate
+from evaluation import Evaluator, evaluate
 from losses import IGNORED
 from own_code import OwnCodeError
+from trial import check_data
 
 
 class Outputs(nn.Module):

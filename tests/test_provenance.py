@@ -119,7 +119,7 @@ def test_preprocessing_that_differs_is_warned_about(folder, capsys):
     plot_surface.main([*line, "--surf_file", "right.h5"])
     assert "told right" not in capsys.readouterr().out
     plot_surface.main([*line, "--mean", "3", "--surf_file", "wrong.h5"])
-    assert re.search(r"warning: at the centre [\d.]+ % of the train images tried are told right, and the checkpoint says [\d.]+ %", capsys.readouterr().out)
+    assert re.search(r"warning: at the centre [\d.]+ % of the train samples tried are told right, and the checkpoint says [\d.]+ %", capsys.readouterr().out)
 
 
 def test_variances_that_become_negative_are_told_before(folder, capsys):
