@@ -14,7 +14,7 @@ from errors import InputError
 VMIN, VMAX, VLEVEL = 0.1, 10.0, 0.5  # the published program's levels, of a loss
 MOST_LEVELS = 1000  # more lines than a figure has room for; a --vlevel that asks for them is a slip
 LOG_RATIO = 100  # from the lowest to the highest loss, beyond which levels of even steps would all lie at the top
-ENOUGH_LEVELS = 10  # where they have equal ratios
+ENOUGH_LEVELS, ENOUGH_TICKS = 10, 3  # where they have equal ratios
 SMALLEST = 1e-200  # matplotlib overflows near the ends of float64's range: on a log scale, a positive value below this is drawn as this
 FARTHEST = 1e200  # of levels from zero, likewise
 
@@ -33,6 +33,10 @@ class Scale:
     @property
     def log(self) -> bool:
         return isinstance(self.norm, LogNorm)
+
+    def ticks(self) -> np.ndarray:
+        """Round numbers to label the colours of a log scale with."""
+        return _round_ratios(self.norm.vmin, self.norm.vmax, ENOUGH_TICKS)
 
 
 def choose_scale(
@@ -88,13 +92,13 @@ def possible(vmin: float | None, vmax: float | None, vlevel: float | None, *, lo
     return vmin, vmax, vlevel
 
 
-def _round_ratios(low: float, high: float) -> np.ndarray:
+def _round_ratios(low: float, high: float, enough: int = ENOUGH_LEVELS) -> np.ndarray:
     """Round numbers from low to high with nearly equal ratios: of the series in use, the sparsest that has enough there."""
     decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     every_nth_power = [10.0 ** decades[decades % n == 0] for n in (64, 32, 16, 8, 4, 2)]
     series = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), np.arange(1, 10, 0.5), np.arange(1, 10, 0.1))
     for levels in [*every_nth_power, *(np.outer(10.0**decades, steps).ravel() for steps in series)]:
         levels = levels[(levels >= low) & (levels <= high)]
-        if len(levels) >= ENOUGH_LEVELS:
+        if len(levels) >= enough:
             break
     return levels

@@ -34,7 +34,6 @@ FRAMES_A_SECOND = 15
 SECONDS, LAST_SECONDS = 6, 2  # of the film, and of its last picture after that
 LONGEST = 3  # times as long is the film of many checkpoints
 DPI = 110
-MOST_TICKS = 6
 WRITERS = {".gif": PillowWriter, ".mp4": FFMpegWriter}
 
 
@@ -164,9 +163,7 @@ class Screen:
             [*first.x, *(path.x if path else [])], [*first.y, *(path.y if path else [])]))
         self.fig = Figure(figsize=(6.6, 1.3 + 4.6 * np.clip(np.ptp(self._y_ends) / np.ptp(self._x_ends), 0.3, 1.2)), layout="constrained", dpi=DPI)
         self._axes = self.fig.add_subplot()
-        bar = self.fig.colorbar(drawn, ax=self._axes, label=figures.label(reel.name)) if (drawn := self._draw(first)) else None
-        if bar and scale.log and len(decades := _decades(scale)) > 1:  # matplotlib may leave out just those that it would label
-            bar.set_ticks(decades)
+        bar = panels.add_colour_bar(self.fig, drawn, self._axes, reel.name, scale) if (drawn := self._draw(first)) else None
         self.fig.draw_without_rendering()
         self.fig.set_layout_engine("none")  # a layout for each frame would shake
         if bar:  # as high as the plane, which equal lengths on both axes may have made lower than its place
@@ -205,13 +202,6 @@ class Screen:
         here = [np.interp(time, np.arange(len(x)), coordinates) for coordinates in (x, y)]
         self._trail.set_data([*x[:int(time) + 1], here[0]], [*y[:int(time) + 1], here[1]])
         self._end.set_data(*np.reshape(here, (2, 1)))
-
-
-def _decades(scale: Scale) -> np.ndarray:
-    """Powers of ten within a scale, few enough for labels."""
-    low, high = np.log10([scale.levels[0], scale.levels[-1]])
-    powers = np.arange(np.ceil(low), np.floor(high) + 1)
-    return 10.0 ** powers[::max(1, len(powers) // MOST_TICKS)]
 
 
 def _draw_path(axes: Axes, projection: Projection, shares: np.ndarray | None) -> list:

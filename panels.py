@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -53,7 +54,7 @@ def side_by_side(surfaces: Sequence, titles: Sequence[str], name: str, scale: Sc
         axes.set_title(title, **({"y": 1.0} if in_3d else {}))
     if drawn:
         place = {"shrink": 0.65, "pad": 0.1} if in_3d else {"extend": _extend(surfaces, name, scale)} if draw is draw_heat else {}
-        fig.colorbar(drawn, ax=all_axes, label=figures.label(name), **place)
+        add_colour_bar(fig, drawn, all_axes, name, scale, **place)
     notes = [f"{figures.label(name)} is {scale.norm.vmin:.4g} everywhere"] if not scale.levels.size and not in_3d else []
     notes += [f"{title}: {text}" if title else text
               for surface, title in zip(surfaces, titles, strict=True) if (text := figures.describe_missing(surface, name))]
@@ -65,6 +66,14 @@ def side_by_side(surfaces: Sequence, titles: Sequence[str], name: str, scale: Sc
     if draw is draw_contour:
         label_contours(fig)
     return fig
+
+
+def add_colour_bar(fig: Figure, drawn: ScalarMappable, axes: Axes | Sequence[Axes], name: str, scale: Scale, **place) -> Colorbar:
+    bar = fig.colorbar(drawn, ax=axes, label=figures.label(name), **place)
+    if isinstance(drawn.norm, LogNorm):  # matplotlib may leave out just those ticks that it would label
+        bar.set_ticks(scale.ticks())
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _level(value)))
+    return bar
 
 
 def _extend(surfaces, name: str, scale: Scale) -> str:
