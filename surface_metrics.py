@@ -136,10 +136,12 @@ def convexity(surface) -> Convexity | None:
 def sharpness(axes: Axes, values: np.ndarray, radius: float = SHARPNESS_RADIUS) -> float | None:
     """100 (max f - f(0)) / (1 + f(0)), the maximum over the box |x| <= radius, |y| <= radius (Keskar et al. 2017, Metric 2.1).
 
-    `axes` (y, x) or (x,) in ascending order, `values` of their shape. None if the box reaches beyond the grid, or has points not measured.
+    `axes` (y, x) or (x,) in ascending order, `values` of their shape. None if the box reaches beyond the grid, has points not measured, or
+    has no grid line on one side of the centre: all would be interpolation there.
     """
-    f = _linear(axes, values)
-    if f is None or any(axis[0] > -radius or axis[-1] < radius for axis in axes):
+    f, reach = _linear(axes, values), radius * (1 + ROUNDING)
+    sides = [side[np.abs(side) <= reach] for axis in axes for side in (axis[axis > 0], axis[axis < 0])]
+    if f is None or any(axis[0] > -radius or axis[-1] < radius for axis in axes) or not all(side.size for side in sides):
         return None
     # The highest point of a surface that is linear between the grid's lines lies where these cross each other or the box's sides.
     lines = [np.concatenate([[-radius], axis[np.abs(axis) < radius], [radius]]) for axis in axes]

@@ -177,7 +177,7 @@ def test_planes_of_several_seeds_are_those_of_single_runs(folder, capsys):
     torch.save(parts()[0].state_dict(), "m.pt")
     command = [*OWN, "--model_file", "m.pt", "--x=-1:1:3", "--y=-1:1:3"]
     plot_surface.main([*command, "--seeds", "3"])
-    assert "sharpness" in capsys.readouterr().out
+    assert "flatness radius" in capsys.readouterr().out
     names = [f"m.pt_weights_xnorm=filter_ynorm=filter{idx}.h5_[-1.0,1.0,3]x[-1.0,1.0,3].h5" for idx in ("", "_idx=1", "_idx=2")]
     several = [h5_util.read_surface(name).get("train_loss") for name in names]
     assert not np.allclose(several[0], several[1]) and not np.allclose(several[1], several[2])

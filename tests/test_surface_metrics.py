@@ -130,6 +130,12 @@ def test_the_sharpness_needs_the_box_within_the_grid():
     assert surface_metrics.measure(surface(lambda x: 1 + x**2, x=np.linspace(-0.05, 0.05, 11)), "train_loss").sharpness is None
 
 
+def test_the_sharpness_needs_points_within_the_box():
+    for points, known in ((21, True), (20, True), (19, False), (3, False)):  # of 20, the centre lies between two
+        found = surface_metrics.measure(surface(lambda x: 1 + x**2, x=np.linspace(-1, 1, points)), "train_loss")
+        assert (found.sharpness is not None) == known
+
+
 def test_axes_that_go_down_and_grids_that_are_not_square():
     up = surface_metrics.measure(surface(bowl, x=np.linspace(-1, 1, 21), y=np.linspace(-0.5, 0.5, 31)), "train_loss")
     down = surface_metrics.measure(surface(bowl, x=np.linspace(1, -1, 21), y=np.linspace(0.5, -0.5, 31)), "train_loss")
