@@ -23,6 +23,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import nn
 
 import dataloader
@@ -100,6 +101,7 @@ KINDS = {
     "projection": (write_projection, h5_util.read_whole_projection),
     "zip checkpoint": (lambda path: write_checkpoint(path, zip_format=True), read_checked_checkpoint),
     "legacy checkpoint": (lambda path: write_checkpoint(path, zip_format=False), read_checkpoint),
+    "checkpoint.safetensors": (lambda path: save_file(small_net().state_dict(), path), read_checkpoint),
     "images": (write_images, read_images),
     "compressed images": (lambda path: write_images(path, save=np.savez_compressed), read_images),
     "labels": (write_labels, read_labels),
@@ -177,7 +179,7 @@ def serve(folder: str) -> None:
         kind, given = json.loads(line)
         path = given
         if isinstance(given, list):
-            path = os.path.join(folder, f"mutated {number}")
+            path = os.path.join(folder, f"mutated {number}{Path(kind).suffix}")
             Path(path).write_bytes(mutated(Path(folder, kind).read_bytes(), given))
         fault = fault_of(KINDS[kind][1], path)
         if resident_mebibytes() > begun_with + RESIDENT:
