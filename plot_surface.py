@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
 def measure_around(args: argparse.Namespace, argv: list[str], machine: request.Machine, sets: dict[str, Samples]) -> str:
     """Measure the surface that is asked for, plot it, and return its file's path."""
     job = Job.of(args, argv, machine, sets)
-    axes = job.grid()
+    axes = job.grid(args)
     surf_file = request.surface_file(args, job.study, axes)
     job.measure(axes, surf_file)
     if args.plot and machine.ranks.rank == 0:
@@ -105,7 +105,7 @@ def measure_series(args: argparse.Namespace, argv: list[str], machine: request.M
             raise InputError(f"{lost[0]}: holds NaN or infinity, so it has no place in the plane; leave it out of --model_file")
         return found
     places = together(ranks, find_places, only=True)
-    axes = last.grid(places)
+    axes = last.grid(args, places)
     name = request.surface_file(with_(args, surf_file=""), last.study, axes)
     paths = checkpoint_series.surface_files(files, name, args.surf_file)
     for number, file in enumerate([files[-1], *files[:-1]], start=1):  # the last one's directions are the others'
@@ -129,7 +129,6 @@ def measure_series(args: argparse.Namespace, argv: list[str], machine: request.M
 class Job:
     """One net and how its loss is to be measured."""
 
-    args: argparse.Namespace
     study: Study
     run: Run
     loss: LossMeasure
@@ -145,10 +144,10 @@ class Job:
             if "model_file" not in study.files:
                 return None
             return model_loader.read_checkpoint(study.files["model_file"], state_key=args.state_key, unsafe_pickle=args.unsafe_pickle).acc
-        return cls(args, study, run, LossMeasure(study, run, measuring, device=machine.device, sharers=machine.sharers, recorded=recorded))
+        return cls(study, run, LossMeasure(study, run, measuring, device=machine.device, sharers=machine.sharers, recorded=recorded))
 
-    def grid(self, places: np.ndarray | None = None) -> dict[str, Axis]:
-        return request.grid(self.args, self.study, self.run, lambda: self.loss.evaluator.measure, places=places)
+    def grid(self, args: argparse.Namespace, places: np.ndarray | None = None) -> dict[str, Axis]:
+        return request.grid(args, self.study, self.run, lambda: self.loss.evaluator.measure, places=places)
 
     def measure(self, axes: dict[str, Axis], surf_file: str) -> None:
         surface_run.measure(self.study, axes, self.loss.names, self.run, surf_file=surf_file, prepare=self.loss.prepare)
