@@ -82,7 +82,7 @@ class ImageSet:
 
     def prepared(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         images, labels = batch
-        return self.normalised(images), labels
+        return self.normalised(images), labels.clone()
 
     def take(self, index: np.ndarray | Tensor) -> "ImageSet":
         index = torch.as_tensor(index, device=self.device)

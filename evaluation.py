@@ -12,6 +12,7 @@ import bn_statistics
 import losses
 import samples
 from dataloader import ImageSet
+from devices import exact_products
 from errors import InputError
 from fused_net import FusedNet
 from losses import Loss, Terms
@@ -136,16 +137,20 @@ class Evaluator:
             sets = _placed(sets, self._device, torch.cuda.mem_get_info(self._device)[0] // 2 // sharers if memory is None else memory)
         self._sets = sets
         low = torch.bfloat16 if precision == "bf16" else None
-        self._autocast = low if self._loss.needs_gradients else None
         first = self._first_batch(next(iter(sets.values())))
 
-        def trial(net: nn.Module) -> Tensor:
+        def trial(net: nn.Module | FusedNet) -> Tensor:
+            if self._loss.needs_gradients and isinstance(net, FusedNet):
+                net = net.module.requires_grad_()  # it may differentiate by the weights
             with gradients(self._loss):
-                return self._loss.probe(net, first)
-        self._fused = FusedNet(net, trial, fold=fuse, channels_last=channels_last, dtype=None if self._loss.needs_gradients else low)
+                return self._loss.probe(net, samples.each(first, torch.clone)).detach()
+        with exact_products():
+            self._fused = FusedNet(net, trial, fold=fuse, channels_last=channels_last, dtype=None if self._loss.needs_gradients else low)
+        self._autocast = low if self._loss.needs_gradients or not self._fused.copied else None
         self._forward = self._fused.module if self._loss.needs_gradients else self._fused
         self._context = partial(gradients, self._loss, copied=self._fused.copied)
         if self._loss.needs_gradients and self._fused.copied:
+            self._forward.requires_grad_(False)
             found = [_tried(self._loss, self._forward, first, context) for context in (torch.no_grad, torch.enable_grad)]
             if found[1] is None:  # it differentiates by the weights
                 self._forward.requires_grad_()

@@ -8,7 +8,8 @@ The fused net is a copy with tensors of its own, which `refresh` computes from t
 """
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, fx, nn
@@ -16,33 +17,38 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 FOLDS_INTO = {nn.BatchNorm1d: nn.Linear, nn.BatchNorm2d: nn.Conv2d}
 AGREEMENT = 1e-3  # a fused net whose outputs differ by more, relative to the largest, is not the same function and is not used
+SHAKEN = 0.25  # by how much of itself each number of the net is moved, to see whether the copy follows
 
 
 class FusedNet:
-    """Evaluates a net through a fused copy of it; the net itself is only read.
+    """Evaluates a net through a copy of it, fused if torch.fx can trace it; the net itself is only read.
+
+    The copy is what agrees with the net, where it is and moved: with batch norms folded or not, in this memory layout or the net's own. If
+    none does, such as of a net that counts its calls, the net itself is used.
 
     Args:
-        net: in evaluation mode. If torch.fx cannot trace it, or the trace is another function, it is copied unfused.
-        trial: what it makes of a net, in numbers, must be the same of copy and net; for example the outputs for a small batch.
+        net: in evaluation mode.
+        trial: what it makes of a net, or of this FusedNet, in numbers must be the same of both; for example the outputs for a small batch.
         dtype: what the copy computes in, if not in the net's own; outputs then come out as float32, and batch norms that are left stay as they are.
-        channels_last: the copy's memory layout for images and convolutions.
+        channels_last: whether the memory layout for images and convolutions may be that.
         fold: off copies the net as it is, to measure what folding brings.
     """
 
-    def __init__(self, net: nn.Module, trial: Callable[[nn.Module], Tensor], *, dtype: torch.dtype | None = None, channels_last: bool = False,
+    def __init__(self, net: nn.Module, trial: Callable[["nn.Module | FusedNet"], Tensor], *, dtype: torch.dtype | None = None, channels_last: bool = False,
                  fold: bool = True):
-        self._dtype = dtype
-        self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        if not fold or not self._adopt(net, *_fold(net)) or not self._agrees(net, trial):
-            self._adopt(net, _copied(net), [])
-        if self._copy is net:
-            self._dtype = None
+        self._dtype: torch.dtype | None = None
+        makers = [*([_fold] if fold else []), lambda net: (_copied(net), [])]
+        layouts = [*([torch.channels_last] if channels_last else []), torch.contiguous_format]
+        if not any(self._adopt(net, *make(net), layout) and self._agrees(net, trial) for make in makers for layout in layouts):
+            self._copy, self._pairs, self._sources, self._targets, self._layout = net, [], [], [], torch.contiguous_format
+            self._is_copy = False
             return
-        for module in self._copy.modules():
-            if dtype and not isinstance(module, _BatchNorm):
-                for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
-                    tensor.data = tensor.data.to(dtype if tensor.is_floating_point() else tensor.dtype)
-        self._copy.to(memory_format=self._layout)
+        if dtype:
+            self._dtype = dtype
+            for module in self._copy.modules():
+                if not isinstance(module, _BatchNorm):
+                    for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
+                        tensor.data = tensor.data.to(dtype if tensor.is_floating_point() else tensor.dtype)
         self.refresh()
 
     @property
@@ -83,38 +89,69 @@ class FusedNet:
             return tensor
         return tensor.to(self._dtype or tensor.dtype, memory_format=self._layout if tensor.dim() == 4 else torch.preserve_format)
 
-    def _adopt(self, net: nn.Module, fused: nn.Module | None, pairs: list[tuple[nn.Module, nn.Module, str]]) -> bool:
+    def _adopt(self, net: nn.Module, fused: nn.Module | None, pairs: list[tuple[nn.Module, nn.Module, str]], layout: torch.memory_format) -> bool:
         if fused is None:
             return False
-        self._is_copy = fused is not net
-        if fused is net:
-            self._copy, self._pairs, self._sources, self._targets = net, [], [], []
-            return True
-        self._copy = fused.eval().requires_grad_(False)
+        self._copy, self._is_copy, self._layout = fused.eval().requires_grad_(False), True, layout
         self._pairs = [(layer, norm, fused.get_submodule(name)) for layer, norm, name in pairs]
         computed = {id(tensor) for _, _, layer in self._pairs for tensor in layer.parameters()}
         own, ours = (_named_tensors(module) for module in (net, fused))
+        for tensor in ours.values():
+            if tensor.dim() == 4 and layout is torch.channels_last:
+                tensor.data = tensor.data.contiguous(memory_format=layout)
         shared = [name for name, tensor in ours.items() if name in own and tensor.is_floating_point() and id(tensor) not in computed]
         self._sources, self._targets = [own[name].detach() for name in shared], [ours[name] for name in shared]
         return True
 
-    def _agrees(self, net: nn.Module, trial: Callable[[nn.Module], Tensor]) -> bool:
-        self.refresh()
-        expected = trial(net)
-        try:
-            found = trial(self._copy)
-        except Exception:  # a trace lacks what the net's class has, and a loss may use that
+    def _agrees(self, net: nn.Module, trial: Callable[["nn.Module | FusedNet"], Tensor]) -> bool:
+        """Whether this is the net, and still is when all of the net has moved: a trace may have kept what it computed from the net's tensors."""
+        if not self._gives_the_same(net, trial):
             return False
-        tolerance = AGREEMENT * expected.abs().max()
-        return found.shape == expected.shape and bool((found - expected).abs().max() <= tolerance)
+        with _shaken(net):
+            return self._gives_the_same(net, trial)
+
+    def _gives_the_same(self, net: nn.Module, trial: Callable[["nn.Module | FusedNet"], Tensor]) -> bool:
+        expected = trial(net).detach()
+        try:
+            self.refresh()
+            found = trial(self).detach()
+        except Exception:  # a trace lacks what the net's class has, and a loss may use that; a net may need its own memory layout
+            return False
+        finite = expected[expected.isfinite()].abs()
+        tolerance = AGREEMENT * float(finite.max()) if finite.numel() else 0.0
+        return found.shape == expected.shape and torch.allclose(found, expected.to(found.dtype), rtol=0, atol=tolerance, equal_nan=True)
 
 
-def _copied(net: nn.Module) -> nn.Module:
-    """A copy, or the net itself where it cannot be copied: a tensor that was computed and kept (old weight norms) cannot."""
+@contextmanager
+def _shaken(net: nn.Module) -> Iterator[None]:
+    """Inside the block all numbers of the net are others, though of the same sign and about the same size; those that are zero are small ones."""
+    generator = torch.Generator().manual_seed(0)
+    tensors = [tensor for tensor in [*net.parameters(), *net.buffers()] if tensor.is_floating_point()]
+    before = [tensor.detach().clone() for tensor in tensors]
+    try:
+        with torch.no_grad():
+            for tensor in tensors:
+                noise = torch.rand(tensor.shape, generator=generator).to(tensor)
+                tensor.mul_(1 + SHAKEN * (2 * noise - 1)).add_(SHAKEN**2 * noise * (tensor == 0))
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, before, strict=True):
+                tensor.copy_(value)
+
+
+def _copied(net: nn.Module) -> nn.Module | None:
+    """A copy; None where it cannot be copied: a tensor that was computed and kept (old weight norms) cannot."""
     try:
         return copy.deepcopy(net)
     except Exception:  # whatever a module of the user's holds
-        return net
+        return None
+
+
+class _Tracer(fx.Tracer):
+    """Buffers stay what they are; by default what is computed from them alone becomes a constant."""
+
+    proxy_buffer_attributes = True
 
 
 def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -122,30 +159,34 @@ def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
     return dict([*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)])
 
 
+def _has_hooks(module: nn.Module) -> bool:
+    """Whether something of the user's, or an old weight or spectral norm, computes beside it."""
+    return bool(module._forward_pre_hooks or module._forward_hooks)
+
+
 def _fold(net: nn.Module) -> tuple[nn.Module | None, list[tuple[nn.Module, nn.Module, str]]]:
     """A traced copy of the net without the batch norms that fold, and (layer, batch norm, the layer's name) for each of these."""
+    copied = _copied(net)  # tracing leaves symbols in a net that keeps what it computes
+    if copied is None:
+        return None, []
     try:
-        traced = fx.symbolic_trace(net)
+        fused = fx.GraphModule(copied, _Tracer().trace(copied))
     except Exception:  # tracing runs the net's own code on symbols: whatever that raises, it is a net that runs unfused
         return None, []
-    modules = dict(traced.named_modules())
-    calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
+    modules = dict(net.named_modules())
+    calls = Counter(node.target for node in fused.graph.nodes if node.op == "call_module")
     pairs = []
-    for node in list(traced.graph.nodes):
+    for node in list(fused.graph.nodes):
         source = node.args[0] if node.op == "call_module" and node.args else None
         if not isinstance(source, fx.Node) or source.op != "call_module":
             continue
         layer, norm = modules[source.target], modules[node.target]
         if (type(layer) is FOLDS_INTO.get(type(norm)) and norm.track_running_stats and len(source.users) == 1
-                and calls[source.target] == calls[node.target] == 1):
+                and calls[source.target] == calls[node.target] == 1 and not _has_hooks(layer) and not _has_hooks(norm)):
             node.replace_all_uses_with(source)
-            traced.graph.erase_node(node)
+            fused.graph.erase_node(node)
             pairs.append((layer, norm, source.target))
-    traced.recompile()
-    try:
-        fused = copy.deepcopy(traced)
-    except Exception:  # as _copied
-        return None, []
+    fused.recompile()
     fused.delete_all_unused_submodules()
     for layer, _, name in pairs:
         fused.get_submodule(name).bias = nn.Parameter(layer.weight.new_zeros(layer.weight.shape[0]))

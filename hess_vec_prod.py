@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import grad
@@ -47,7 +48,13 @@ class Curvature:
         batch_size: samples that are in memory at a time; the matrix does not depend on it.
         all_parameters: biases and batch norms' weights too, rather than only parameters of more than one dimension, as published.
 
-    Raises `InputError` if there is no such parameter, and for other kinds than `hessian` of a loss that is the user's function.
+    Raises `InputError` if there is no such parameter, for other kinds than `hessian` of a loss that is the user's function, and for a loss that cannot
+    be differentiated twice.
+
+    Attributes:
+        names, sizes, dimension: of the parameters.
+        asymmetry: by how much u H v and v H u differ for random vectors on two samples, relative to the products' lengths; beyond rounding where
+            PyTorch's derivative of an operation is not the exact one.
     """
 
     def __init__(self, net: nn.Module, data: Samples, *, kind: str = "hessian", loss: str | Loss = "crossentropy", batch_size: int = BATCH_SIZE,
@@ -67,6 +74,28 @@ class Curvature:
         self.sizes = tuple(tensor.numel() for tensor in self._parameters)
         self.dimension = sum(self.sizes)
         self.dtype, self.device = self._parameters[0].dtype, self._parameters[0].device
+        self._layout = torch.channels_last
+        self.asymmetry = self._try_out()
+
+    def _try_out(self) -> float:
+        """Take two products over two samples, and return how far u H v is from v H u, relative to the lengths of the products.
+
+        Raises `InputError` if the loss has no derivative.
+        """
+        tried = self._data.take(np.arange(min(2, len(self._data))))
+        pair = torch.randn(2, self.dimension, generator=torch.Generator().manual_seed(0)).to(self.device, self.dtype)
+        try:
+            try:
+                products = self._products(tried, pair)
+            except RuntimeError:  # a net that flattens its images by `view` needs their usual layout
+                self._layout = torch.preserve_format
+                products = self._products(tried, pair)
+        except RuntimeError as error:
+            raise InputError(f"the loss {self._loss.name} cannot be differentiated twice ({str(error).splitlines()[0]}); a loss that takes gradients inside must do it with "
+                             "create_graph=True") from error
+        crossed = (pair * products.flip(0)).sum(1)
+        length = float(torch.linalg.vector_norm(products))
+        return float((crossed[0] - crossed[1]).abs()) / length if length else 0.0
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Products with one vector (n,) or with several (k, n), in one pass over the data -> the same shape.
@@ -74,23 +103,25 @@ class Curvature:
         Entries are those of the parameters, flat, in the order of `names`. Batches are added up in the parameters' precision: some
         hundred additions lose less than the product of one batch does.
         """
-        rows = vectors.unsqueeze(0) if vectors.dim() == 1 else vectors
+        return self._products(self._data, vectors.unsqueeze(0) if vectors.dim() == 1 else vectors).view_as(vectors)
+
+    def _products(self, data: Samples, rows: Tensor) -> Tensor:
         tensors = [self.split(row) for row in rows]
         total, weight = torch.zeros_like(rows), 0
         sums = [self.split(row) for row in total]
-        with _at_rest(self._net, self._parameters), torch.enable_grad():
-            for batch in batches(self._data, self._batch_size, self.device):
+        with _at_rest(self._net, list(self._net.parameters()) if self._loss.needs_gradients else self._parameters), torch.enable_grad():
+            for batch in batches(data, self._batch_size, self.device):
                 count, products = self._batch_products(samples.each(batch, self._fit), tensors)
                 weight += count
                 for row, product in zip(sums, products, strict=True):
                     torch._foreach_add_(row, product)
-        return total.div_(weight).view_as(vectors)
+        return total.div_(weight)
 
     def _fit(self, tensor: Tensor) -> Tensor:
         """In the parameters' precision; images so that convolutions take a sixth less time on a CPU."""
         if not tensor.is_floating_point():
             return tensor
-        return tensor.to(self.dtype, memory_format=torch.channels_last if tensor.dim() == 4 else torch.preserve_format)
+        return tensor.to(self.dtype, memory_format=self._layout if tensor.dim() == 4 else torch.preserve_format)
 
     def split(self, vector: Tensor) -> list[Tensor]:
         """Views of a vector (n,) in the shapes of the parameters."""
@@ -99,6 +130,9 @@ class Curvature:
     def _hessian_products(self, batch: Batch, vectors: list[list[Tensor]]) -> tuple[Tensor | float, Iterator[list[Tensor]]]:
         """The weight of the batch, and the products of its sum with each vector."""
         terms = self._loss.of(self._net, batch)
+        if not terms.sums.requires_grad:
+            raise InputError(f"the loss {self._loss.name} has no gradient: net or loss computes under torch.no_grad, on detached tensors or by item(); "
+                             "its curvature would be zero everywhere")
         gradient = self._backward(terms.sums[0].to(self.dtype), None, create_graph=True)
         varying = [i for i, part in enumerate(gradient) if part.requires_grad]
 

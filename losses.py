@@ -184,11 +184,16 @@ def _logits(outputs: object) -> Tensor:
 
 # Targets ------------------------------------------------------------------------------------------------------------------
 
+def _wide(tensor: Tensor) -> Tensor:
+    """Integers of any kind as int64, which class numbers must be: in uint8, -100 is 156."""
+    return tensor if tensor.is_floating_point() or tensor.is_complex() else tensor.long()
+
+
 def _target(batch: Batch) -> Tensor:
     if not isinstance(batch, dict):
-        return batch[-1]
+        return _wide(batch[-1])
     if name := next((name for name in TARGETS if name in batch), None):
-        return batch[name]
+        return _wide(batch[name])
     raise InputError(f"a batch has {', '.join(batch)} and none of {', '.join(TARGETS)}; name the target so, or give a loss of your own")
 
 
@@ -196,12 +201,12 @@ def _next_tokens(batch: Batch) -> Tensor:
     """The token after each: the second of two tensors, or else those of `labels` or `input_ids`, or of the only tensor, moved by one."""
     if not isinstance(batch, dict):
         if len(batch) == 2:
-            return batch[1]
-        tokens = batch[0]
+            return _wide(batch[1])
+        tokens = _wide(batch[0])
     elif any(name in batch for name in TARGETS):
         tokens = _target(batch)
     elif "input_ids" in batch:
-        tokens = batch["input_ids"]
+        tokens = _wide(batch["input_ids"])
         if "attention_mask" in batch:
             tokens = tokens.masked_fill(batch["attention_mask"] == 0, IGNORED)
     else:

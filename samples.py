@@ -57,8 +57,8 @@ class SampleSet:
                 yield each(chunk, lambda tensor, start=start: tensor[start:start + batch_size])
 
     def prepared(self, batch: Batch) -> Batch:
-        """A batch of `raw_batches`, on any device, as net and loss take it."""
-        return batch
+        """A batch of `raw_batches`, on any device, as net and loss take it: theirs to write into."""
+        return each(batch, torch.clone)
 
     def take(self, index: np.ndarray | Tensor) -> "SampleSet":
         """The samples of these numbers; within a chunk in the given order."""

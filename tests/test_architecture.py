@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "contour_levels": {"errors"},
     "curves": {"contour_levels", "errors", "figures", "quantity", "surface_metrics"},
     "eigen_figures": {"contour_levels", "curves", "errors", "figures", "h5_util", "metrics_table", "panels", "surface_metrics"},
-    "evaluation": {"bn_statistics", "dataloader", "errors", "fused_net", "losses", "samples"},
+    "evaluation": {"bn_statistics", "dataloader", "devices", "errors", "fused_net", "losses", "samples"},
     "figures": {"command_line", "contour_levels", "errors", "h5_util", "quantity", "tensorboard_log", "whole_file"},
     "film": {"contour_levels", "errors", "figures", "file_names", "h5_util", "panels", "provenance", "quantity", "trajectory_figures", "whole_file"},
     "fused_net": set(),

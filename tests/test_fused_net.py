@@ -8,6 +8,7 @@ import model_loader
 import net_plotter
 from evaluation import Evaluator, evaluate
 from fused_net import FusedNet
+from samples import SampleSet
 from tests.helpers import LARGE_BATCH, SMALL_BATCH
 
 
@@ -150,3 +151,85 @@ def test_tied_weights_follow_the_net():
     fused.refresh()
     with torch.inference_mode():
         torch.testing.assert_close(fused(images), net(images), rtol=1e-4, atol=1e-4)
+
+
+class Flattens(nn.Module):
+    """As tutorials write it: `view` needs the net's own memory layout."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Linear(64, 3)
+
+    def forward(self, images):
+        maps = self.norm(self.conv(images)).relu()
+        return self.last(maps.view(maps.size(0), -1))
+
+
+class Volumes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.last = nn.Conv3d(1, 4, 2), nn.BatchNorm3d(4), nn.Linear(4, 3)
+
+    def forward(self, images):
+        return self.last(self.norm(self.conv(images[:, None])).relu().mean((2, 3, 4)))
+
+
+class OwnNorm(nn.Module):
+    """What it computes from buffers and listed parameters alone, a trace could take for constants."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.scales = nn.Parameter(torch.ones(4))
+        self.register_buffer("running_mean", torch.zeros(4))
+        self.register_buffer("running_var", torch.ones(4))
+
+    def forward(self, images):
+        scale = (self.running_var + 1e-5).rsqrt()
+        named = dict(self.named_parameters())
+        return self.conv(images).mean((2, 3)) * scale - self.running_mean * scale + named["scales"].exp()
+
+
+def with_old_norm(kind):
+    def make():
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 3))
+        kind(net[0])
+        return net
+    return make
+
+
+@pytest.mark.parametrize("make", [Flattens, Volumes, OwnNorm, with_old_norm(nn.utils.weight_norm), with_old_norm(nn.utils.spectral_norm),
+                                  with_old_norm(nn.utils.parametrizations.weight_norm)])
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_nets_of_other_layouts_and_with_tensors_that_are_computed_follow_the_net(make):
+    torch.manual_seed(0)
+    net, data = with_statistics(make()), SampleSet(((torch.randn(9, 3, 4, 4), torch.arange(9) % 3),))
+    evaluator = Evaluator(net, {"train": data})
+    torch.manual_seed(1)
+    axes = [net_plotter.random_direction(net, "states", norm="layer")]
+    with net_plotter.moving(net, axes, "states") as move:
+        for alpha in (0.4, -0.3, 0.0):
+            move((alpha,))
+            assert evaluator.measure()["train_loss"] == pytest.approx(evaluate(net, data)[0], rel=1e-5)
+
+
+class WritesIntoItsInput(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x -= 0.3
+        x *= 1.5
+        return self.last(x)
+
+
+def test_a_net_that_writes_into_its_input_leaves_the_data_alone():
+    inputs, labels = torch.randn(9, 4), torch.arange(9) % 3
+    before, net = inputs.clone(), WritesIntoItsInput()
+    data = SampleSet(((inputs, labels),))
+    evaluator = Evaluator(net, {"train": data})
+    with torch.no_grad():
+        expected = float(nn.functional.cross_entropy(net(before.clone()), labels))
+    assert [evaluator.measure()["train_loss"] for _ in range(3)] == pytest.approx([expected] * 3, rel=1e-6)
+    assert torch.equal(inputs, before)
