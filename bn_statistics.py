@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from errors import InputError
 from samples import Batch
 
 BATCH_SIZE = 128
+ONE_VALUE = "Expected more than 1 value per channel"  # what PyTorch says then
 
 
 def norms_of(net: nn.Module) -> list[_BatchNorm]:
@@ -22,8 +24,10 @@ def recompute(net: nn.Module, batches: Iterator[Batch], forward: Callable[[nn.Mo
     """Set the statistics to the means over batches of what each batch norm sees, all others as the net now is.
 
     Args:
-        batches: of training data, all of about one size; batches count alike.
+        batches: of training data, all of about one size; batches count alike. One that gives a batch norm a single value a channel is left out.
         forward: runs the net on a batch.
+
+    Raises `InputError` if none is left.
     """
     norms = norms_of(net)
     momenta = [norm.momentum for norm in norms]
@@ -32,8 +36,17 @@ def recompute(net: nn.Module, batches: Iterator[Batch], forward: Callable[[nn.Mo
             norm.reset_running_stats()
             norm.train()
             norm.momentum = None  # a cumulative mean
+        used = 0
         for batch in batches:
-            forward(net, batch)
+            try:
+                forward(net, batch)
+            except ValueError as error:
+                if ONE_VALUE not in str(error):
+                    raise
+                continue
+            used += 1
+        if not used:
+            raise InputError("--bn recompute: every batch of the training data has a single sample, of which batch norms can make no statistics; give larger batches, or leave it out")
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.eval()

@@ -186,7 +186,11 @@ class Evaluator:
         return [part for part, totals in self._graphs.items() if totals.captured]
 
     def prepare(self) -> None:
-        """Choose the batch size unless it is given, and capture CUDA graphs; the first `measure()` does it if it is not done."""
+        """Choose the batch size unless it is given, and capture CUDA graphs; the first `measure()` does it if it is not done.
+
+        Raises `InputError` for batch norms whose statistics cannot be estimated from the data.
+        """
+        self._refresh()
         self.batch_size = self.batch_size or self.fastest_batch_size()
         with self._context():
             for part, data in self._sets.items():

@@ -27,6 +27,7 @@ from samples import Batch
 
 KINDS = ("hessian", "gauss_newton", "fisher")
 BATCH_SIZE = 128
+ASYMMETRIC = 1e-3  # of the products' lengths: rounding in float32 is a thousand times less
 
 
 class Curvature:
@@ -87,7 +88,7 @@ class Curvature:
         try:
             try:
                 products = self._products(tried, pair)
-            except RuntimeError:  # a net that flattens its images by `view` needs their usual layout
+            except (RuntimeError, InputError):  # a net that flattens its images by `view` needs their usual layout
                 self._layout = torch.preserve_format
                 products = self._products(tried, pair)
         except RuntimeError as error:
@@ -123,6 +124,13 @@ class Curvature:
             return tensor
         return tensor.to(self.dtype, memory_format=self._layout if tensor.dim() == 4 else torch.preserve_format)
 
+    def doubt(self) -> str:
+        """A warning, if PyTorch's derivative is visibly not the exact one; else empty."""
+        if not self.asymmetry > ASYMMETRIC:
+            return ""
+        return (f"warning: the matrix that PyTorch's derivatives make is not symmetric, by {100 * self.asymmetry:.2g} %, as of weight norm (whose second derivative is not "
+                "exact) or of nets in half precision; what is computed from it is off by about as much")
+
     def split(self, vector: Tensor) -> list[Tensor]:
         """Views of a vector (n,) in the shapes of the parameters."""
         return [part.view_as(tensor) for part, tensor in zip(vector.split(self.sizes), self._parameters, strict=True)]
@@ -130,9 +138,7 @@ class Curvature:
     def _hessian_products(self, batch: Batch, vectors: list[list[Tensor]]) -> tuple[Tensor | float, Iterator[list[Tensor]]]:
         """The weight of the batch, and the products of its sum with each vector."""
         terms = self._loss.of(self._net, batch)
-        if not terms.sums.requires_grad:
-            raise InputError(f"the loss {self._loss.name} has no gradient: net or loss computes under torch.no_grad, on detached tensors or by item(); "
-                             "its curvature would be zero everywhere")
+        self._require_gradient(terms.sums)
         gradient = self._backward(terms.sums[0].to(self.dtype), None, create_graph=True)
         varying = [i for i, part in enumerate(gradient) if part.requires_grad]
 
@@ -151,6 +157,7 @@ class Curvature:
         if kind == "fisher":
             weights = 1 if terms.sample_weights is None else terms.sample_weights.sqrt()
             outputs, middle = terms.samples * weights, None
+        self._require_gradient(outputs)
         seed = torch.ones_like(outputs, requires_grad=True)
         pulled = self._backward(outputs, seed, create_graph=True)
         varying = [i for i, part in enumerate(pulled) if part.requires_grad]
@@ -160,6 +167,11 @@ class Curvature:
                 pushed = grad([pulled[i] for i in varying], seed, [vector[i] for i in varying], retain_graph=True)[0] if varying else torch.zeros_like(outputs)
                 yield self._backward(outputs, middle(outputs, pushed) if middle else pushed, retain_graph=left > 0)
         return terms.weight, products()
+
+    def _require_gradient(self, values: Tensor) -> None:
+        if not values.requires_grad:
+            raise InputError(f"the loss {self._loss.name} has no gradient by the parameters: the net does not use them, or net or loss computes under torch.no_grad, "
+                             "on detached tensors or by item()")
 
     def _loss_curvature(self, batch: Batch, outputs: Tensor, tangents: Tensor) -> Tensor:
         """(d^2 l_i / d f^2) t_i for each sample i, in the outputs' shape."""
@@ -219,13 +231,11 @@ def _scale_and_shift(norm: _BatchNorm, x: Tensor) -> Tensor:
     return torch.addcmul(shift.view(shape), x, scale.view(shape))
 
 
-def extreme_eigenvalues(net: nn.Module, data: Samples, *, loss: str | Loss = "crossentropy", batch_size: int = BATCH_SIZE, tolerance: float = TOLERANCE,
-                        most_products: int = MOST_PRODUCTS, all_parameters: bool = False, seed: int = 0) -> tuple[Eigen, Eigen]:
-    """The smallest and the largest eigenvalue of the Hessian of the mean loss at the net as it is now: what the paper's convexity maps show.
+def extreme_eigenvalues(matrix: Curvature, *, tolerance: float = TOLERANCE, most_products: int = MOST_PRODUCTS, seed: int = 0) -> tuple[Eigen, Eigen]:
+    """The smallest and the largest eigenvalue at the net as it is now: of the Hessian, what the paper's convexity maps show.
 
     The published program's are these times its number of batches; the ratio is the same. The start vector is that of the `seed` at every
     call, so a value does not depend on what was measured before.
     """
-    curvature = Curvature(net, data, loss=loss, batch_size=batch_size, all_parameters=all_parameters)
-    (low,), (high,) = eigenvalues(curvature, tolerance=tolerance, most_products=most_products, seed=seed)
+    (low,), (high,) = eigenvalues(matrix, tolerance=tolerance, most_products=most_products, seed=seed)
     return low, high

@@ -54,6 +54,8 @@ def main(argv: list[str] | None = None) -> None:
         check_data(net, data, loss, args.model)
         matrix = Curvature(net, data, kind=args.kind, loss=loss, batch_size=args.batch_size, all_parameters=args.all_parameters)
         print(f"{NAMES[args.kind]} at {file or 'random weights'}: mean loss over {len(data)} samples, {matrix.dimension} parameters in {len(matrix.names)} tensors")
+        if doubt := matrix.doubt():
+            print(doubt)
         found: dict[str, object] = {}
         if "eigenvalues" in args.only:
             smallest, largest = found["eigenvalues"] = eigenvalues(matrix, smallest=args.bottom, largest=args.top, tolerance=args.tolerance,

@@ -20,7 +20,7 @@ from samples import Batch
 TARGETS = ("labels", "label", "targets", "target")  # what a dict may call it
 IGNORED = -100  # PyTorch's mark of a token or pixel that does not count
 TAKEN = ("loss", "loss_se", "loss_diff_se", "regularised_loss")  # names of quantities that a function may not give
-SAMPLES = "samples"  # what an own loss calls the losses of the single samples
+SAMPLES, SAMPLE_WEIGHTS = OF_SAMPLES = ("samples", "sample_weights")  # what an own loss calls the losses of the single samples, and their weights in the mean
 
 Net = Callable[..., object]
 
@@ -113,7 +113,8 @@ class OwnLoss(Loss):
     """The user's function of net and batch.
 
     It returns the mean loss over the batch, or that and its weight (samples by default, or tokens), or besides these a dict of further means by
-    name. A name `samples` is the loss of each sample, a tensor (N,). Gradients may be taken inside.
+    name. A name `samples` is the loss of each sample, a tensor (N,), and `sample_weights` (N,) their weights in the mean, 1 by default. Gradients may be
+    taken inside.
     """
 
     needs_gradients = True
@@ -124,17 +125,17 @@ class OwnLoss(Loss):
 
     def of(self, net: Net, batch: Batch) -> Terms:
         mean, weight, more = self._call(net, batch)
-        own = more.pop(SAMPLES, None)
+        own = more.pop(SAMPLES, None), more.pop(SAMPLE_WEIGHTS, None)
         device = samples.tensors(batch)[0].device
         means = torch.stack([torch.as_tensor(value, device=device).double().reshape(()) for value in (mean, *more.values())])
         if isinstance(weight, Tensor):  # which may be zero, and a mean over nothing is no number
             weight = weight.detach().double().reshape(())
-            return Terms(torch.where(weight > 0, means * weight, 0.0), weight, own)
-        return Terms(means * weight if weight else torch.zeros_like(means), float(weight), own)
+            return Terms(torch.where(weight > 0, means * weight, 0.0), weight, *own)
+        return Terms(means * weight if weight else torch.zeros_like(means), float(weight), *own)
 
     def quantities(self, net: Net, batch: Batch) -> list[str]:
         _, _, more = self._call(net, batch)
-        return ["loss", *(name for name in more if name != SAMPLES)]
+        return ["loss", *(name for name in more if name not in OF_SAMPLES)]
 
     def probe(self, net: Net, batch: Batch) -> Tensor:
         return self.of(net, batch).sums
@@ -155,9 +156,9 @@ class OwnLoss(Loss):
         if not isinstance(more, dict):
             self._refuse(f"a {type(more).__name__} as the third value")
         for name, value in {"the loss": mean, "the weight": weight, **more}.items():
-            if name == SAMPLES and (not isinstance(value, Tensor) or value.shape != (count,)):
-                self._refuse(f"{_described(value)} as {SAMPLES}, where the batch has {count} samples")
-            if name != SAMPLES and not isinstance(value, int | float) and not (isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex()):
+            if name in OF_SAMPLES and (not isinstance(value, Tensor) or value.shape != (count,)):
+                self._refuse(f"{_described(value)} as {name}, where the batch has {count} samples")
+            if name not in OF_SAMPLES and not isinstance(value, int | float) and not (isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex()):
                 self._refuse(f"{_described(value)} as {name}")
         for name in more:
             if not isinstance(name, str) or not name.isidentifier() or name in TAKEN:

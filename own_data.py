@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, default_collate
 from tqdm import tqdm
 
 import own_code
@@ -67,11 +67,20 @@ def as_samples(data: object, data_split: int = 1, split_idx: int = 0, *, name: s
     elif isinstance(data, dict) or isinstance(data, tuple) and data and all(isinstance(part, Tensor | np.ndarray) for part in data):
         whole = samples.stack([samples.as_batch(data)])
     elif isinstance(data, Iterable) and not isinstance(data, str | Tensor | np.ndarray):
-        whole = samples.stack(map(samples.as_batch, tqdm(data, **progress)))
+        whole = samples.stack(map(samples.as_batch, tqdm(_in_order(data), **progress)))
     else:
         raise InputError(f"the {name} data is of type {type(data).__name__}; give a torch Dataset or an iterable of batches, tuples or dicts of tensors")
     _not_empty(len(whole))
     return whole if data_split == 1 else whole.take(split_indices(len(whole), data_split, split_idx))
+
+
+def _in_order(data: Iterable[object]) -> Iterable[object]:
+    """The same batches at every run, for a loader that shuffles, such as that of a training: its samples, in the order of the data set."""
+    shuffles = isinstance(data, DataLoader) and isinstance(data.sampler, RandomSampler) and not data.sampler.replacement and data.batch_size is not None
+    if not shuffles or len(data.sampler) < len(data.dataset):
+        return data
+    return DataLoader(data.dataset, batch_size=data.batch_size, collate_fn=data.collate_fn, num_workers=data.num_workers, drop_last=data.drop_last,
+                      worker_init_fn=data.worker_init_fn)
 
 
 def _not_empty(count: int) -> int:

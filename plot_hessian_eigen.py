@@ -18,7 +18,7 @@ from command_line import Parser, add_format_option, sentence
 from devices import set_precision
 from evaluation import Evaluator
 from h5_util import Surface
-from hess_vec_prod import BATCH_SIZE, extreme_eigenvalues
+from hess_vec_prod import BATCH_SIZE, Curvature, extreme_eigenvalues
 from mpi4pytorch import together
 from net_plotter import Direction
 from scheduler import Values
@@ -60,11 +60,13 @@ def main(argv: list[str] | None = None) -> None:
 
         def prepare(surface: Surface, directions: list[Direction]) -> Callable[[], Values]:
             net, data = study.net.to(machine.device), study.sets["train"].to(machine.device)
+            matrix = together(machine.ranks, lambda: Curvature(net, data, loss=study.loss, batch_size=args.batch_size or BATCH_SIZE, all_parameters=args.all_parameters))
             run.say(f"{machine.device.type}, Hessian of the mean loss over {len(data)} samples, eigenvalues to {args.tolerance:g}")
+            if doubt := matrix.doubt():
+                run.say(doubt)
 
             def measure() -> Values:
-                found = extreme_eigenvalues(net, data, loss=study.loss, batch_size=args.batch_size or BATCH_SIZE, tolerance=args.tolerance,
-                                            most_products=args.most_products, all_parameters=args.all_parameters)
+                found = extreme_eigenvalues(matrix, tolerance=args.tolerance, most_products=args.most_products)
                 return dict(zip(QUANTITIES, [eigen.value for eigen in found] + [eigen.residual for eigen in found], strict=True))
             return measure
 

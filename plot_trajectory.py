@@ -15,6 +15,7 @@ keeps the loss of each checkpoint and that of its place on the plane, which `<pr
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from dataclasses import replace
@@ -122,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
                 find_or_make_directions(dir_file, training, net, facts, dir_type=args.dir_type, ignore=args.ignore, plane=args.plane, overwrite=args.overwrite)
             found = project(training, dir_file, net, dir_type=args.dir_type, method=args.method, facts=facts)
         found = replace(found, epochs=np.array(list(files)), lr_drops=np.array(trajectory.learning_rate_drops(args.model_folder), int))
-        found = with_known_losses(found, loss_facts(data, args.loss_name) if data else {})
+        found = with_known_losses(found, loss_facts(args, data) if data else {})
         h5_util.write_projection(found)
         if data:
             device = devices.choose(args.cuda, Serial())
@@ -204,9 +205,10 @@ def read_plane(training: Trajectory, dir_file: str, net: nn.Module, *, dir_type:
     return vectors, fingerprint_of_arrays(chain(*net_plotter.arrays(directions)))
 
 
-def loss_facts(data: Samples, loss_name: str) -> Facts:
-    """What decides the losses besides the nets."""
-    facts = {"loss_name": loss_name, "data": fingerprint_of_arrays(data.arrays())}
+def loss_facts(args: argparse.Namespace, data: Samples) -> Facts:
+    """What decides the losses besides the checkpoints."""
+    facts = {"loss_name": args.loss_name, "data": fingerprint_of_arrays(data.arrays()), **request.code_facts("loss", args.loss_name),
+             **request.code_facts("model", args.model)}
     return {**facts, "normalisation": f"{data.mean}, {data.std}"} if isinstance(data, ImageSet) else facts
 
 

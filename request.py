@@ -92,7 +92,7 @@ def study(args: argparse.Namespace, machine: Machine, sets: dict[str, Samples], 
     return Study(net, seed=seed, random_state=random_state, net_facts=together(ranks, lambda: _net_facts(args, net, files, seed, ranks)), dir_type=args.dir_type, recipes=recipes, loss=loss,
                  sets=sets, files=files, dir_file=dir_file, dir_file_given=bool(args.dir_file), same_dir=args.same_dir, settings={
                      "loss_name": args.loss_name, "dataset": "trainloader" if args.trainloader else args.dataset,
-                     "data_split": str(args.data_split), "split_idx": str(args.split_idx), **_code("loss", args.loss_name), **settings})
+                     "data_split": str(args.data_split), "split_idx": str(args.split_idx), **code_facts("loss", args.loss_name), **settings})
 
 
 def fault(args: argparse.Namespace) -> str:
@@ -154,7 +154,7 @@ def run(args: argparse.Namespace, machine: Machine, study: Study, *, program: st
 
 def _net_facts(args: argparse.Namespace, net: nn.Module, files: dict[str, str], seed: int, ranks: Serial) -> dict[str, str]:
     """What tells the net from others; that of a checkpoint is its file, of a net that the user's code makes its weights."""
-    facts = {"model": args.model, "dir_type": args.dir_type, **_code("model", args.model), **({"model_args": " ".join(args.model_args)} if args.model_args else {})}
+    facts = {"model": args.model, "dir_type": args.dir_type, **code_facts("model", args.model), **({"model_args": " ".join(args.model_args)} if args.model_args else {})}
     if "model_file" in files:
         return {**facts, "model_file": fingerprint_of_file(files["model_file"])}
     if args.model in MODELS:
@@ -165,7 +165,7 @@ def _net_facts(args: argparse.Namespace, net: nn.Module, files: dict[str, str], 
     return {**facts, "model_file": f"weights {found}"}
 
 
-def _code(what: str, spec: str) -> dict[str, str]:
+def code_facts(what: str, spec: str) -> dict[str, str]:
     """The state of the user's code, if it is that."""
     return {f"{what} code": " ".join(own_code.source_facts(spec).values())} if own_code.is_own(spec) and not library_nets.is_library(spec) else {}
 

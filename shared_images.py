@@ -32,9 +32,13 @@ def load_parts(ranks: Serial, dataset: str, datapath: str, *, test_set: bool, np
                split_idx: int, **preparation) -> dict[str, Samples]:
     """What to measure on, by part: a share of the training set, and the whole test set if asked for.
 
-    `preparation` is that of `dataloader.load`, and of no meaning for data of the user's own.
+    `preparation` is that of `dataloader.load`. Raises `InputError` where it, or a file, is given for data of the user's own.
     """
     if own_code.is_own(dataset):
+        given = {"--trainloader": npz_files["train"], "--testloader": npz_files["test"], "--train_labels": labels_file,
+                 **{f"--{name}": preparation.get(name) for name in ("raw_data", "mean", "std")}}
+        if unused := [flag for flag, value in given.items() if value]:
+            raise InputError(f"{unused[0]} is for images, and --dataset {dataset} makes its own data; leave {unused[0]} out, or let the function do it")
         return share(ranks, lambda: own_data.load(dataset, test_set=test_set, data_split=data_split, split_idx=split_idx, show_progress=ranks.rank == 0))
     if not npz_files["train"]:
         together(ranks, lambda: dataloader.download(dataset, datapath), only=True)

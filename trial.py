@@ -1,4 +1,5 @@
 """Do net, data and loss fit together? They are tried on a few samples before a long run."""
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from samples import Batch, SampleSet
 
 TRIED_SAMPLES = 1000  # at most, for an estimate
 TRIED_BATCH = 100
+SOME = 8  # samples, of which to see what a loss tells of each
+ROUNDING = 1e-2  # of a mean in half precision
 
 
 def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[str]:
@@ -66,12 +69,17 @@ def _first_line(error: Exception) -> str:
 
 
 def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) -> None:
-    """Raise `InputError` if the loss does not tell that of each sample, which standard errors need."""
+    """Raise `InputError` if the loss does not tell that of each sample, which standard errors need, or those are not what its mean is of."""
     data = next(iter(sets.values()))
     with gradients(loss):
-        if loss.of(net, data.prepared(next(data.raw_batches(2)))).samples is None:
-            raise InputError(f"--errors needs the loss of each sample, which --loss_name {loss.name} does not tell; let it return (mean, weight, "
-                             "{'samples': losses})")
+        found = loss.of(net, data.prepared(next(data.raw_batches(SOME))))
+    if found.samples is None:
+        raise InputError(f"--errors needs the loss of each sample, which --loss_name {loss.name} does not tell; let it return (mean, weight, {{'samples': losses}})")
+    weights = torch.ones_like(found.samples) if found.sample_weights is None else found.sample_weights
+    mean, of_samples = (float(value.detach()) for value in (found.sums[0] / found.weight, (weights * found.samples).sum() / weights.sum()))
+    if math.isfinite(mean) and not math.isclose(mean, of_samples, rel_tol=ROUNDING):
+        raise InputError(f"--errors: --loss_name {loss.name} gives the mean {mean:.6g} of a batch, and its 'samples' have the mean {of_samples:.6g}; let it return "
+                         "'sample_weights' beside them, or samples whose mean it is")
 
 
 @dataclass(frozen=True)

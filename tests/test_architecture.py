@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "samples": {"errors"},
     "untrusted_pickle": set(),
     "whole_file": set(),
-    "bn_statistics": {"samples"},
+    "bn_statistics": {"errors", "samples"},
     "check_report": {"net_plotter", "net_tensors", "trial"},
     "checkpoint_series": {"errors", "file_names", "net_plotter"},
     "cifar10.training": {"dataloader", "errors", "evaluation", "losses"},

@@ -123,6 +123,19 @@ def test_standard_errors_of_next_tokens_are_those_of_sentences_drawn_anew():
     assert found["train_loss_diff_se"] == 0
 
 
+def test_standard_errors_of_a_weighted_mean():
+    net, weights = small_net().eval(), 1.0 + Y
+    def loss(net, batch):
+        losses, weights = F.cross_entropy(net(batch[0]), batch[1], reduction="none"), 1.0 + batch[1]
+        return (weights * losses).sum() / weights.sum(), weights.sum(), {"samples": losses, "sample_weights": weights}
+    surface = landscape.loss_surface(net, (X, Y), loss, x=(0, 0, 1), errors=True, quiet=True)
+    with torch.no_grad():
+        each = F.cross_entropy(net(X), Y, reduction="none").numpy()
+    draws, weights = np.random.default_rng(0).integers(0, 90, (4000, 90)), weights.numpy()
+    assert surface.get("train_loss")[0] == pytest.approx((weights * each).sum() / weights.sum(), rel=1e-5)
+    assert surface.get("train_loss_se")[0] == pytest.approx(((weights * each)[draws].sum(1) / weights[draws].sum(1)).std(), rel=0.05)
+
+
 def test_a_loss_that_does_not_tell_that_of_each_sample_has_no_standard_error():
     with pytest.raises(InputError, match="samples"):
         landscape.loss_surface(small_net(), (X, Y), lambda net, batch: net(batch[0]).mean(), errors=True, quiet=True)
@@ -143,6 +156,15 @@ def test_batch_norms_are_estimated_anew_as_by_a_loop():
             moved[1].running_mean, moved[1].running_var = inside.mean(0), inside.var(0)
             assert found == pytest.approx(float(F.cross_entropy(moved(X), Y)), rel=1e-4)
     assert torch.equal(net[1].running_mean, small_net()[1].running_mean)
+
+
+def test_batches_of_one_sample_tell_batch_norms_nothing():
+    net = small_net()
+    batches = [(X[:40], Y[:40]), (X[40:41, :], Y[40:41]), (X[41:], Y[41:])]
+    surface = landscape.loss_surface(net, batches, x=(0, 0, 1), bn_samples=90, batch_size=1000, quiet=True)
+    assert np.isfinite(surface.get("train_loss")).all()
+    with pytest.raises(InputError, match="single sample"):
+        landscape.loss_surface(net, (X[:1], Y[:1]), x=(0, 0, 1), bn_samples=90, quiet=True)
 
 
 class Remembers(nn.Module):

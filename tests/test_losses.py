@@ -261,3 +261,18 @@ def test_evaluate_leaves_the_mode_and_gives_what_the_loss_measures():
     net = Outputs().train()
     assert evaluate(net, own_data.as_samples((rand(23, 2), TARGETS)), loss="l1") == pytest.approx((float(F.l1_loss(rand(23, 2), TARGETS)),))
     assert net.training
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_class_numbers_of_any_integer_kind(dtype):
+    torch.manual_seed(0)
+    net, inputs, labels = nn.Linear(4, 200), torch.randn(20, 4), torch.arange(20) * 6 + 90
+    labels[:9] = 156  # in uint8, that is -100
+    found, expected = (evaluate(net, own_data.as_samples((inputs, kind))) for kind in ((labels % 200).to(dtype), labels % 200))
+    assert found == expected
+
+
+def test_a_loader_that_shuffles_gives_the_same_at_every_run():
+    sets = TensorDataset(torch.arange(40.0)[:, None], torch.arange(40) % 3)
+    chunks = [own_data.as_samples(DataLoader(sets, batch_size=7, shuffle=True)).chunks[0][0].flatten().tolist() for _ in range(2)]
+    assert chunks[0] == chunks[1] == list(range(40))

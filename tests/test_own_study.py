@@ -33,6 +33,10 @@ def loss(net, batch):
     outputs = net(batch[0])
     return -outputs.square().mean(), len(outputs), {"score": outputs.max(), "samples": -outputs.square().mean(1)}
 
+def weighted(net, batch):
+    losses, weights = net(batch[0]).square().mean(1), batch[1] + 1.0
+    return (weights * losses).sum() / weights.sum(), weights.sum(), {"samples": losses}
+
 def broken():
     raise RuntimeError("the disk of dreams")
 
@@ -211,6 +215,11 @@ def test_directions_are_the_same_whatever_was_drawn_before(folder):
     (["--weight_decay", "-1"], ["-1"]),
     (["--model_file", "model_*.pt"], ["model_*.pt", "0 files"]),
     (["--seeds", "2", "--surf_file", "s.h5"], ["--seeds 2", "--surf_file"]),
+    (["--trainloader", "x.npz"], ["--trainloader", "mine.py:data"]),
+    (["--train_labels", "x.npy"], ["--train_labels", "mine.py:data"]),
+    (["--mean", "0.5"], ["--mean", "mine.py:data"]),
+    (["--raw_data"], ["--raw_data", "mine.py:data"]),
+    (["--errors", "--loss_name", "mine.py:weighted"], ["--errors", "mine.py:weighted", "sample_weights"]),
     (["--dataset", "digits"], ["mine.py:net", "3x32x32"]),
 ])
 def test_what_cannot_be_used_is_named(folder, capsys, flags, words):
