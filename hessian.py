@@ -114,7 +114,7 @@ def print_eigenvalues(smallest: list[Eigen], largest: list[Eigen], tolerance: fl
     if not all(math.isfinite(eigen.value) for eigen in smallest + largest):
         print("The second derivative is not finite here: the loss may have overflowed.")
     elif not all(eigen.converged for eigen in smallest + largest):
-        print(f"Residuals are above --tolerance {tolerance:g}; give more --most_products.")
+        print(f"Residuals are above --tolerance {tolerance:g}, or whether there are others between these could not be seen; give more --most_products.")
     else:
         print(f"|smallest / largest|    {abs(smallest[0].value / largest[0].value) if largest[0].value else math.nan:>12.6g}")
 

@@ -1,7 +1,7 @@
 """Eigenvalues of a symmetric matrix that is known by its products alone: a Krylov space that grows by a product at a time, and Lanczos with restarts."""
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -123,8 +123,10 @@ def eigenvalues(matrix: SymmetricMatrix, *, smallest: int = 1, largest: int = 1,
 
     Thick-restart Lanczos (Wu and Simon, SIAM J. Matrix Anal. Appl. 22, 2000), both ends from one Krylov space. An eigenvalue has
     converged when its residual is at most `tolerance` times its absolute value, or times `NEAR_ZERO` of the largest absolute eigenvalue if
-    that is more; what has not after `most_products` is returned and says so. If a product is not finite, all values are NaN. Of several
-    equal eigenvalues one may be found. Random numbers are drawn from a generator of this `seed`, no others are touched.
+    that is more; what has not after `most_products` is returned and says so. If a product is not finite, all values are NaN.
+
+    A Krylov space holds one vector of several equal eigenvalues. Where more than one is wanted of an end, what is orthogonal to those found is therefore
+    searched until nothing in it lies further out. Random numbers are drawn from a generator of this `seed`, no others are touched.
 
     Raises `InputError` if more eigenvalues are wanted than there are, or than products.
     """
@@ -134,29 +136,88 @@ def eigenvalues(matrix: SymmetricMatrix, *, smallest: int = 1, largest: int = 1,
     if most_products < wanted:
         raise InputError(f"{most_products} products cannot give {wanted} eigenvalues; allow more")
     generator = torch.Generator().manual_seed(seed)
+    with tqdm(total=most_products, desc="eigenvalues", unit="product", disable=not show_progress, leave=False, mininterval=0.5 if sys.stderr.isatty() else 10) as bar:
+        low, high, used = _extreme(matrix, smallest, largest, tolerance, most_products, generator, bar)
+        again = (int(smallest > 1), int(largest > 1))
+        while any(again) and wanted < matrix.dimension and _finite(low + high):
+            rest = _Complement(matrix, [eigen.vector for eigen in low + high], generator)
+            if most_products - used < sum(again):
+                return _unsure(low), _unsure(high)
+            lower, higher, more = _extreme(rest, *again, tolerance, most_products - used, generator, bar)
+            used += more
+            if not _finite(lower + higher) or not all(eigen.converged for eigen in lower + higher):
+                return _unsure(low), _unsure(high)
+            scale = max(abs(eigen.value) for eigen in low + high)
+            others = _measured(matrix, rest.part_of(torch.stack([eigen.vector for eigen in lower + higher])), scale=scale, tolerance=tolerance)
+            low, more_low = _merged(low, others[:len(lower)], tolerance, scale, sign=1)
+            high, more_high = _merged(high, others[len(lower):], tolerance, scale, sign=-1)
+            again = (int(more_low), int(more_high))
+    return low, high
+
+
+def _extreme(matrix: SymmetricMatrix, smallest: int, largest: int, tolerance: float, most_products: int, generator: torch.Generator,
+             bar: tqdm) -> tuple[list[Eigen], list[Eigen], int]:
+    """Those that one Krylov space has, and how many products it took."""
+    wanted = min(smallest + largest, matrix.dimension)
     start = torch.randn(matrix.dimension, generator=generator, dtype=matrix.dtype).to(matrix.device)
     space = Krylov(start, max(min(BASIS_SIZE, BASIS_MEMORY // start.nbytes), 2 * wanted + 8), generator)
-    with tqdm(total=most_products, desc="eigenvalues", unit="product", disable=not show_progress, leave=False, mininterval=0.5 if sys.stderr.isatty() else 10) as bar:
-        for _ in range(most_products):
-            if space.count == space.size:
-                kept = max(wanted, space.size // 2)
-                low = smallest * kept // (smallest + largest)
-                space.restart(np.r_[:low, space.size - (kept - low):space.size])
-            try:
-                space.extend(matrix(space.next))
-            except FloatingPointError:
-                lost = Eigen(math.nan, math.nan, False)
-                return [lost] * smallest, [lost] * largest
-            values, coefficients, residuals = space.ritz()
-            scale = float(np.abs(values).max())
-            ends = np.r_[0:smallest, len(values) - largest:len(values)] if space.count >= wanted else np.arange(len(values))
-            unsure = int((residuals > _allowed(values, scale, tolerance))[ends].sum()) + wanted - min(space.count, wanted)
-            bar.update()
-            bar.set_postfix_str(f"from {values[0]:.4g} to {values[-1]:.4g}, {unsure} of {wanted} not converged", refresh=False)
-            if not unsure:
-                break
-    found = _measured(matrix, space.combine(coefficients[:, np.r_[0:smallest, -1:-largest - 1:-1]]), scale=scale, tolerance=tolerance)
-    return found[:smallest], found[smallest:]
+    for used in range(1, most_products + 1):
+        if space.count == space.size:
+            kept = max(wanted, space.size // 2)
+            low = smallest * kept // (smallest + largest)
+            space.restart(np.r_[:low, space.size - (kept - low):space.size])
+        try:
+            space.extend(matrix(space.next))
+        except FloatingPointError:
+            lost = Eigen(math.nan, math.nan, False)
+            return [lost] * smallest, [lost] * largest, used
+        values, coefficients, residuals = space.ritz()
+        scale = float(np.abs(values).max())
+        ends = np.r_[0:smallest, len(values) - largest:len(values)] if space.count >= wanted else np.arange(len(values))
+        unsure = int((residuals > _allowed(values, scale, tolerance))[ends].sum()) + wanted - min(space.count, wanted)
+        bar.update()
+        bar.set_postfix_str(f"from {values[0]:.4g} to {values[-1]:.4g}, {unsure} of {wanted} not converged", refresh=False)
+        if not unsure:
+            break
+    chosen = np.r_[0:smallest, len(values) - 1:len(values) - 1 - largest:-1]
+    found = _measured(matrix, space.combine(coefficients[:, chosen]), scale=scale, tolerance=tolerance)
+    return found[:smallest], found[smallest:], used
+
+
+class _Complement:
+    """What a matrix does to vectors orthogonal to some of its eigenvectors; these it only multiplies by a number from amid its other eigenvalues."""
+
+    def __init__(self, matrix: SymmetricMatrix, vectors: list[Tensor], generator: torch.Generator):
+        self.dimension, self.dtype, self.device = matrix.dimension, matrix.dtype, matrix.device
+        self._matrix = matrix
+        self._known = torch.linalg.qr(torch.stack(vectors, 1).double())[0].to(matrix.dtype)
+        some = self.part_of(torch.randn(matrix.dimension, generator=generator, dtype=matrix.dtype).to(matrix.device))
+        some = some / torch.linalg.vector_norm(some)
+        self._amid = some @ matrix(some)
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        rest = self.part_of(vectors)
+        return self.part_of(self._matrix(rest)) + self._amid * (vectors - rest)
+
+    def part_of(self, vectors: Tensor) -> Tensor:
+        """What of vectors (n,) or (k, n) is orthogonal to those that are known."""
+        return vectors - (vectors @ self._known) @ self._known.T
+
+
+def _merged(found: list[Eigen], others: list[Eigen], tolerance: float, scale: float, *, sign: int) -> tuple[list[Eigen], bool]:
+    """As many of both as were found, the outermost first, and whether any of the others is among them. sign: 1 of the lowest, -1 of the highest."""
+    last = sign * found[-1].value if found else 0.0
+    further = [eigen for eigen in others if sign * eigen.value < last - _allowed(last, scale, tolerance)]
+    return sorted([*found, *further], key=lambda eigen: sign * eigen.value)[:len(found)], bool(further)
+
+
+def _finite(found: list[Eigen]) -> bool:
+    return all(math.isfinite(eigen.value) for eigen in found)
+
+
+def _unsure(found: list[Eigen]) -> list[Eigen]:
+    """That there is no further one between these could not be seen, unless there is but one, which is the outermost."""
+    return [replace(eigen, converged=eigen.converged and i == 0) for i, eigen in enumerate(found)]
 
 
 def _allowed(values: np.ndarray | float, scale: float, tolerance: float) -> np.ndarray | float:

@@ -425,3 +425,35 @@ def test_a_derivative_that_is_not_exact_is_told():
     first, second = (halves * matrix(halves).flip(0)).sum(1)
     assert abs(float(first - second)) > 1e-4  # PyTorch's own fault; once it is mended, this test and the warning can go
     assert "is not symmetric" in matrix.doubt()
+
+
+class Diagonal:
+    """A symmetric matrix of these eigenvalues, in a basis of its own."""
+
+    def __init__(self, values, dtype):
+        self.dimension, self.dtype, self.device = len(values), dtype, torch.device("cpu")
+        basis = torch.linalg.qr(torch.randn(len(values), len(values), dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
+        self._matrix = (basis * torch.tensor(values, dtype=torch.float64) @ basis.T).to(dtype)
+
+    def __call__(self, vectors):
+        return vectors @ self._matrix
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("values", "smallest", "largest"), [
+    ([81.0] * 3 + [float(i) for i in range(60)], 1, 4), ([0.0] * 20 + [float(i) for i in range(1, 40)], 3, 2), ([1.0] * 50, 2, 2), ([0.0] * 50, 2, 2),
+    ([5.0, 1.0, 1.0], 2, 1), ([-1.0] * 10 + [-2.0] * 10 + [-3.0], 2, 3), ([1e-3] * 5 + [1.0] * 2 + [100.0], 2, 5), ([7.0, 7.0, 1.0], 0, 2)])
+def test_equal_eigenvalues_are_found_as_often_as_they_are_there(values, smallest, largest, dtype):
+    low, high = eigenvalues(Diagonal(values, dtype), smallest=smallest, largest=largest, tolerance=1e-4)
+    scale = max(map(abs, values))
+    assert [eigen.value for eigen in low] == pytest.approx(sorted(values)[:smallest], abs=1e-4 * scale)
+    assert [eigen.value for eigen in high] == pytest.approx(sorted(values, reverse=True)[:largest], abs=1e-4 * scale)
+    assert all(eigen.converged for eigen in low + high)
+    vectors = torch.stack([eigen.vector for eigen in high]).double()
+    torch.testing.assert_close(vectors @ vectors.T, torch.eye(largest, dtype=torch.float64), rtol=0, atol=1e-3)
+
+
+def test_a_search_for_equal_ones_that_has_no_products_left_is_told():
+    matrix = Diagonal([float(i) for i in range(60)], torch.float64)
+    low, high = eigenvalues(matrix, smallest=1, largest=3, tolerance=1e-2, most_products=36)
+    assert [eigen.converged for eigen in low + high] == [True, True, False, False]
