@@ -1,6 +1,7 @@
 """How every script reads its command line and refuses what it cannot use: one sentence, exit status 2, no traceback."""
 import argparse
 import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,16 @@ def finite(text: str) -> float:
     return value
 
 
+def output_file(text: str) -> str:
+    """The name of a file that can be written when all is computed, or empty."""
+    folder = os.path.dirname(text) or "."
+    if not os.path.isdir(folder):
+        raise argparse.ArgumentTypeError(f"{text!r}: the folder {folder!r} is not there; make it, or give another name")
+    if os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder; give the name of a file")
+    return text
+
+
 def add_format_option(parser: argparse.ArgumentParser) -> None:
     """`--format` of every script that draws figures; here rather than with the figures, as drawing takes a while to import."""
     parser.add_argument("--format", nargs="+", choices=FIGURE_FORMATS, default=["pdf"], help="formats of the figures (default: pdf)")
@@ -64,7 +75,7 @@ def add_figure_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", action="store_true", help="open the figures in windows as well")
     parser.add_argument("--watch", action="store_true", help="draw again whenever a surface file grows, until it is complete")
     parser.add_argument("--tensorboard", default="", metavar="LOGDIR", help="add the figures, and 3-D surfaces as meshes, to a TensorBoard log as well")
-    parser.add_argument("--json", default="", metavar="FILE", help="write the numbers that are printed to this file")
+    parser.add_argument("--json", default="", type=output_file, metavar="FILE", help="write the numbers that are printed to this file")
     add_format_option(parser)
 
 

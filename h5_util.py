@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from errors import InputError
-from provenance import require_same
+from provenance import Facts, require_same
 from whole_file import replacing
 
 T = TypeVar("T")
@@ -29,6 +29,8 @@ MOST_COMPRESSION = 1032  # of deflate, the filter that HDF5 files commonly have:
 
 @contextmanager
 def _reading(path: str, kind: str) -> Iterator[h5py.File]:
+    if os.path.isdir(path):
+        raise InputError(f"{path!r} is a folder, where a {kind} file should be; move it away, or give another name")
     if not os.path.isfile(path):
         raise InputError(f"there is no {kind} file {path!r}")
     try:
@@ -345,11 +347,20 @@ def read_whole_projection(path: str) -> Projection:
 
 
 def require_plane_of(surface: Surface, projection: Projection) -> None:
-    """Raise `InputError` if the files know that the trajectory was not projected on the directions of the surface: coordinates mean nothing there."""
+    """Raise `InputError` if the files know that the path is not on the surface: projected on other directions, or from another origin."""
+    require_path_on(surface.made_with, projection, surf_file=surface.path, dir_file=surface.dir_file)
+
+
+def require_path_on(made_with: Facts, projection: Projection, *, surf_file: str, dir_file: str) -> None:
+    """`require_plane_of` a surface that was, or will be, made with these facts."""
     if projection.made_with.get("method") == "tsne":
-        raise InputError(f"{projection.path!r} was made by t-SNE, which has no plane and so no contours; give a projection on the directions of {surface.path!r}")
-    asked = {"directions": surface.made_with["directions"]} if "directions" in surface.made_with else {}
-    require_same(projection.path, projection.made_with, asked, f"give a projection on the directions of {surface.path!r}, {surface.dir_file!r}")
+        raise InputError(f"{projection.path!r} was made by t-SNE, which has no plane and so no contours; give a projection on the directions of {surf_file!r}")
+    asked = {"directions": made_with["directions"]} if "directions" in made_with else {}
+    require_same(projection.path, projection.made_with, asked, f"give a projection on the directions of {surf_file!r}, {dir_file!r}")
+    centre, origin = made_with.get("model_file", ""), projection.made_with.get("origin", "")
+    if centre and origin and centre != origin and " " not in centre and "place of the net" not in made_with:  # with spaces, it is no fingerprint of a file
+        raise InputError(f"the origin of {projection.path!r}, its last checkpoint, is another net than the centre of {surf_file!r}, so that the path would be drawn in the "
+                         "wrong place; take a surface around the last checkpoint (--model_file), or project up to this one (--max_epoch)")
 
 
 def read_explained_variance(path: str) -> np.ndarray | None:

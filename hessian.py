@@ -21,7 +21,7 @@ import losses
 import model_loader
 import options
 import shared_images
-from command_line import Parser, add_format_option, sentence
+from command_line import Parser, add_format_option, output_file, sentence
 from devices import set_precision
 from errors import InputError
 from hess_vec_prod import BATCH_SIZE, KINDS, Curvature
@@ -97,7 +97,7 @@ def argument_parser() -> Parser:
     group = parser.add_argument_group("hardware and output")
     group.add_argument("--cuda", "-c", action="store_true", help="compute on the GPU")
     group.add_argument("--batch_size", type=options.positive, default=BATCH_SIZE, help=f"images that are in memory at a time (default: {BATCH_SIZE})")
-    group.add_argument("--json", default="", metavar="FILE", help="write all numbers to this file")
+    group.add_argument("--json", default="", type=output_file, metavar="FILE", help="write all numbers to this file")
     add_format_option(group)
     return parser
 

@@ -86,6 +86,8 @@ def measure_around(args: argparse.Namespace, argv: list[str], machine: request.M
     job = Job.of(args, argv, machine, sets)
     axes = job.grid(args)
     surf_file = request.surface_file(args, job.study, axes)
+    if args.proj_file:
+        together(machine.ranks, lambda: check_path(args, job.study, surf_file), only=True)
     job.measure(axes, surf_file)
     if args.plot and machine.ranks.rank == 0:
         plot(args, surf_file, job.study.dir_file, two_d="y" in axes)
@@ -175,6 +177,12 @@ def plot(args: argparse.Namespace, surf_file: str, dir_file: str, *, two_d: bool
     else:
         from plot_2D import plot_2d
         plot_2d(surf_file, **levels, **output)
+
+
+def check_path(args: argparse.Namespace, study: Study, surf_file: str) -> None:
+    """Raise `InputError` for a path that is not on the surface, before that is measured."""
+    directions, _ = study.find_directions(overwrite=args.overwrite)
+    h5_util.require_path_on(study.surface_facts(directions), h5_util.read_whole_projection(args.proj_file), surf_file=surf_file, dir_file=study.dir_file)
 
 
 def check_plot(proj_file: str, vmin: float | None, vmax: float | None, vlevel: float | None) -> None:

@@ -105,6 +105,8 @@ def main(argv: list[str] | None = None) -> None:
         torch.manual_seed(SEED)
         net = model_loader.build(args.model, model_loader.parse_model_args(args.model_args))
         loss = losses.find(args.loss_name)
+        if args.animate:
+            h5_util.read_surface(args.animate).get(args.surf_name)
         data = request.load_sets(args, Serial())["train"] if args.losses else None
         if data:
             check_data(net, data, loss, args.model)
@@ -121,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
             if not dir_file:
                 dir_file = os.path.join(args.model_folder, f"{'PCA' if args.plane == 'pca' else args.plane}_{name}", "directions.h5")
                 find_or_make_directions(dir_file, training, net, facts, dir_type=args.dir_type, ignore=args.ignore, plane=args.plane, overwrite=args.overwrite)
-            found = project(training, dir_file, net, dir_type=args.dir_type, method=args.method, facts=facts)
+            found = project(training, dir_file, net, dir_type=args.dir_type, method=args.method, facts=facts, losses=args.losses)
         found = replace(found, epochs=np.array(list(files)), lr_drops=np.array(trajectory.learning_rate_drops(args.model_folder), int))
         found = with_known_losses(found, loss_facts(args, data) if data else {})
         h5_util.write_projection(found)
@@ -156,7 +158,11 @@ def find_or_make_directions(dir_file: str, training: Trajectory, net: nn.Module,
     facts = {**facts, "plane": "principal components" if plane == "pca" else f"random of seed {SEED}, norm filter, length 1"}
     if os.path.exists(dir_file):
         if not overwrite:
-            require_same(dir_file, h5_util.read_made_with(dir_file, "direction"), facts, "give --overwrite to make new directions (the old file is kept aside), "
+            try:
+                made_with = h5_util.read_made_with(dir_file, "direction")
+            except InputError as error:
+                raise InputError(f"{error}; --overwrite makes it anew, and keeps this one aside") from error
+            require_same(dir_file, made_with, facts, "give --overwrite to make new directions (the old file is kept aside), "
                          "or use these with --dir_file")
             print(f"{dir_file} is there and is used")
             return
@@ -171,16 +177,24 @@ def find_or_make_directions(dir_file: str, training: Trajectory, net: nn.Module,
         drawn = [training.vector(direction) for direction in net_plotter.make_directions(net, dir_type, recipes)]
         directions = [training.direction(vector / np.linalg.norm(vector)) for vector in drawn]
         variances = {}
-    os.makedirs(os.path.dirname(dir_file), exist_ok=True)
+    folder = os.path.dirname(dir_file)
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise InputError(f"{folder!r} is no folder, and the directions go into one of that name; move it away")
+    os.makedirs(folder, exist_ok=True)
     h5_util.write_directions(dir_file, directions, made_with=facts, variances=variances)
 
 
-def project(training: Trajectory, dir_file: str, net: nn.Module, *, dir_type: str, method: str, facts: Facts) -> Projection:
-    """The checkpoints on the plane of a direction file that fits the net."""
-    vectors, fingerprint = read_plane(training, dir_file, net, dir_type=dir_type, method=method)
+def project(training: Trajectory, dir_file: str, net: nn.Module, *, dir_type: str, method: str, facts: Facts, losses: bool = False) -> Projection:
+    """The checkpoints on the plane of a direction file that fits the net.
+
+    Raises `InputError` if the `losses` there are to be measured and lengths along the directions are no coordinates.
+    """
+    vectors, fingerprint, fits = read_plane(training, dir_file, net, dir_type=dir_type, method=method)
+    if losses and not fits:
+        raise InputError(f"--losses are those at places of the plane, and along the directions of {dir_file!r} --method {method} gives none; give --method lstsq")
     seen = projection.project(training.pieces(title="projection"), vectors, method=method)
     return Projection(f"{dir_file}_proj_{method}.h5", seen.x, seen.y, distance=seen.distance, shares=seen.shares,
-                      made_with={**facts, "method": method, "directions": fingerprint})
+                      made_with={**facts, "origin": training.origin, "method": method, "directions": fingerprint})
 
 
 def embed(training: Trajectory, path: str, *, ignore: str, facts: Facts) -> Projection:
@@ -189,8 +203,10 @@ def embed(training: Trajectory, path: str, *, ignore: str, facts: Facts) -> Proj
     return Projection(path, x, y, made_with={**facts, "method": "tsne"})
 
 
-def read_plane(training: Trajectory, dir_file: str, net: nn.Module, *, dir_type: str, method: str) -> tuple[np.ndarray, str]:
-    """The directions of a file as vectors (2, columns) and the fingerprint that surfaces along them know them by; prints what a reader must know of them."""
+def read_plane(training: Trajectory, dir_file: str, net: nn.Module, *, dir_type: str, method: str) -> tuple[np.ndarray, str, bool]:
+    """The directions of a file as vectors (2, columns), the fingerprint that surfaces along them know them by, and whether the method's coordinates are those of
+    surfaces; prints what a reader must know of them.
+    """
     directions = net_plotter.read_direction_file(dir_file, net, dir_type, dimensions=2)
     vectors = np.stack([training.vector(direction) for direction in directions])
     cosine = net_plotter.cosine(*directions)
@@ -199,10 +215,11 @@ def read_plane(training: Trajectory, dir_file: str, net: nn.Module, *, dir_type:
     if shares is not None:
         print(f"explained variance: {', '.join(f'{100 * share:.2f} %' for share in shares.flat)}; together {100 * shares.sum():.2f} %")
     lengths = np.linalg.norm(vectors, axis=1)
-    if method == "cos" and (abs(cosine) > OBLIQUE or not np.allclose(lengths, 1, rtol=1e-3)):
+    fits = method == "lstsq" or abs(cosine) <= OBLIQUE and np.allclose(lengths, 1, rtol=1e-3)
+    if not fits:
         print(f"the directions have lengths {lengths[0]:.4g} and {lengths[1]:.4g}; contours along directions that are not of length 1 and at right angles "
               "fit --method lstsq, not cos")
-    return vectors, fingerprint_of_arrays(chain(*net_plotter.arrays(directions)))
+    return vectors, fingerprint_of_arrays(chain(*net_plotter.arrays(directions))), fits
 
 
 def loss_facts(args: argparse.Namespace, data: Samples) -> Facts:
@@ -220,6 +237,8 @@ def with_known_losses(found: Projection, facts: Facts) -> Projection:
     except InputError:  # there is none, or it is no use
         return found
     if any(old.made_with.get(name) != value for name, value in found.made_with.items()):
+        if old.true_loss is not None:
+            print(f"the old projection, with losses of other checkpoints, nets, data or another plane, is kept as {keep_aside(found.path)}")
         return found
     return replace(found, true_loss=old.true_loss, projected_loss=old.projected_loss, made_with=old.made_with)
 

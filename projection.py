@@ -55,7 +55,8 @@ def principal(gram: np.ndarray, count: int = 2) -> Principal:
     values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
     if len(values) < count or values[-1] <= RANK_TOLERANCE * values[0]:
-        raise InputError("the checkpoints lie on a line, and have no second principal component; give checkpoints of more epochs")
+        raise InputError("the checkpoints lie on a line, and have no second principal component; give checkpoints of more epochs, or, if training diverged, leave out "
+                         "the one beside which the others cannot be told apart")
     singular = np.sqrt(values)
     return Principal(values / (len(gram) - 1), values / np.trace(gram), singular, vectors / singular)
 

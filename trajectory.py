@@ -32,6 +32,8 @@ LEARNING_RATE = "lr"  # what cifar10/main.py calls it in its TensorBoard log
 def find_files(folder: str, *, prefix: str, suffix: str, start: int, end: int, step: int) -> dict[int, str]:
     """The checkpoint files `<folder>/<prefix><epoch><suffix>` by epoch: from `start` every `step`, and `end`, which is always the last.
 
+    An epoch may have zeros before it, as in `model_007.t7`.
+
     Raises:
         InputError: naming the folder, or the first file, that is not there; for fewer than three epochs.
     """
@@ -41,20 +43,19 @@ def find_files(folder: str, *, prefix: str, suffix: str, start: int, end: int, s
     if len(epochs) < FEWEST or start > end:
         raise InputError(f"epochs {start} to {end} in steps of {step} are fewer than {FEWEST} checkpoints, and a plane needs that many; "
                          "give other --start_epoch, --max_epoch and --save_epoch")
-    files = {epoch: os.path.join(folder, f"{prefix}{epoch}{suffix}") for epoch in epochs}
-    for epoch, file in files.items():
-        if not os.path.isfile(file):
-            raise InputError(f"{file}: epoch {epoch} is missing{_what_there_is(folder, prefix, suffix)}; "
-                             "give other --start_epoch, --max_epoch and --save_epoch")
-    return files
+    there = _files_there(folder, prefix, suffix)
+    for epoch in epochs:
+        if epoch not in there:
+            others = f" among the {len(there)} that {folder} has, {min(there)} to {max(there)}" if there else f", and {folder} has no file {prefix}<epoch>{suffix}"
+            raise InputError(f"{os.path.join(folder, f'{prefix}{epoch}{suffix}')}: epoch {epoch} is missing{others}; give other --start_epoch, --max_epoch and --save_epoch")
+    return {epoch: there[epoch] for epoch in epochs}
 
 
-def _what_there_is(folder: str, prefix: str, suffix: str) -> str:
+def _files_there(folder: str, prefix: str, suffix: str) -> dict[int, str]:
+    """The checkpoint files of a folder by epoch; of several of one epoch the one of the shortest name."""
     name = re.compile(re.escape(prefix) + r"(\d+)" + re.escape(suffix))
-    epochs = sorted(int(found[1]) for found in map(name.fullmatch, os.listdir(folder)) if found)
-    if not epochs:
-        return f", and {folder} has no file {prefix}<epoch>{suffix}"
-    return f" among the {len(epochs)} that {folder} has, {epochs[0]} to {epochs[-1]}"
+    found = [(int(match[1]), os.path.join(folder, match[0])) for match in map(name.fullmatch, os.listdir(folder)) if match]
+    return {epoch: file for epoch, file in sorted(found, key=lambda pair: -len(pair[1])) if os.path.isfile(file)}
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Trajectory:
 
     files: in order; the last is the origin. tensors: those that a direction has, in its order, by name. biases: those of them that `biasbn` leaves out.
     keys: what each of these tensors is called in each file. mapped: the files that can be. states: size and time of each file when it was checked.
-    fingerprint: of all files.
+    fingerprint, origin: of all files, and of the last.
     """
 
     files: list[str]
@@ -73,6 +74,7 @@ class Trajectory:
     mapped: frozenset[str]
     states: dict[str, tuple[int, int]]
     fingerprint: str
+    origin: str
     state_key: str
     unsafe_pickle: bool
 
@@ -145,7 +147,7 @@ def read(files: list[str], net: nn.Module, dir_type: str, *, state_key: str = ""
             mapped.add(file)
     fingerprint = fingerprint_of_arrays([np.frombuffer("".join(prints).encode(), np.uint8)])
     return Trajectory(files, net_plotter.moving_tensors(net, dir_type), net_plotter.ignored(net, dir_type, "biasbn"), keys, frozenset(mapped), states, fingerprint,
-                      state_key, unsafe_pickle)
+                      prints[-1], state_key, unsafe_pickle)
 
 
 def _keys(state: Mapping[str, Tensor], net: nn.Module, aliases: Mapping[str, Sequence[str]]) -> dict[str, str]:
