@@ -4,6 +4,7 @@ import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import h5_util
 import model_loader
 import net_plotter
 import net_tensors
+import plot_surface
 import plot_trajectory
 import trajectory
 import trajectory_figures
@@ -192,6 +194,9 @@ def test_projection_on_other_directions(undrawn, capsys):
     h5_util.write_directions("d.h5", directions)
     project("--dir_file", "d.h5")
     assert "fit --method lstsq, not cos" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        project("--dir_file", "d.h5", "--losses", "--dataset", "digits", "--data_split", "32")
+    assert "--losses" in (said := capsys.readouterr().err) and "give --method lstsq" in said
     project("--dir_file", "d.h5", "--method", "lstsq")
     found = h5_util.read_whole_projection("d.h5_proj_lstsq.h5")
     matrix, _ = stacked("weights")
@@ -290,7 +295,48 @@ def test_losses_are_kept_gone_on_with_and_measured_anew(monkeypatch, undrawn):
     assert measures(*LOSSES) == 2
     assert h5_util.read_whole_projection(PROJECTION).true_loss.tolist() == [1, 1, 5]
     assert measures(*LOSSES, "--split_idx", "1") == 6
+    assert h5_util.read_whole_projection(f"{PROJECTION}.old").true_loss.tolist() == [1, 1, 5]  # what took hours is not written over
     assert measures(*LOSSES, "--split_idx", "1", "--loss_name", "mse") == 6
+    for factor in (1, 10):
+        Path("own.py").write_text(f"def loss(net, batch): return {factor} * net(batch[0]).square().mean()\n")
+        assert measures(*LOSSES, "--loss_name", "own.py:loss") == 6
+
+
+def test_a_path_is_drawn_on_surfaces_of_its_own_origin_alone(undrawn, capsys):
+    project("--ignore", "biasbn", end=5)
+    dir_file = f"run/{PCA}/directions.h5"
+    surface = ["--dataset", "digits", "--data_split", "64", "--model", "resnet20", "--dir_file", dir_file, "--proj_file", f"{dir_file}_proj_cos.h5", "--x=-1:1:2", "--y=-1:1:2",
+               "--plot", "--format", "png"]
+    plot_surface.main([*surface, "--model_file", "run/model_5.t7", "--surf_file", "five.h5"])
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        plot_surface.main([*surface, "--model_file", "run/model_6.t7", "--surf_file", "six.h5"])
+    assert "origin" in capsys.readouterr().err and not os.path.exists("six.h5")  # before anything is measured
+    os.rename(f"{dir_file}_proj_cos.h5", "five_proj.h5")
+    project("--dir_file", dir_file)
+    with pytest.raises(InputError, match="another net than the centre of 'five.h5'"):
+        film.read(["five.h5"], proj_file=f"{dir_file}_proj_cos.h5")
+    assert film.read(["five.h5"], proj_file="five_proj.h5").projection.x.size == 6
+
+
+def test_epochs_with_zeros_before_them(undrawn):
+    for epoch in range(7):
+        os.rename(f"run/model_{epoch}.t7", f"run/model_{epoch:03d}.t7")
+    os.mkdir("run/model_9.t7")
+    project("--ignore", "biasbn")
+    assert h5_util.read_whole_projection(f"run/{PCA}/directions.h5_proj_cos.h5").epochs.tolist() == list(range(7))
+    with pytest.raises(InputError, match="epoch 7 is missing among the 7 that run has, 0 to 6"):
+        trajectory.find_files("run", prefix="model_", suffix=".t7", start=0, end=9, step=1)
+
+
+def test_a_direction_file_that_cannot_be_used_again(undrawn, capsys):
+    for make, says in ((lambda: os.mkdir(f"run/{PCA}"), ""), (lambda: Path(f"run/{PCA}/directions.h5").write_text("no HDF5"), "--overwrite makes it anew"),
+                       (lambda: shutil.rmtree(f"run/{PCA}"), ""), (lambda: Path(f"run/{PCA}").write_text("a file"), "is no folder")):
+        make()
+        if says:
+            with pytest.raises(SystemExit):
+                project("--ignore", "biasbn")
+            assert says in capsys.readouterr().err
 
 
 OWN = """
