@@ -457,3 +457,10 @@ def test_a_search_for_equal_ones_that_has_no_products_left_is_told():
     matrix = Diagonal([float(i) for i in range(60)], torch.float64)
     low, high = eigenvalues(matrix, smallest=1, largest=3, tolerance=1e-2, most_products=36)
     assert [eigen.converged for eigen in low + high] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("place", ["nowhere/x.json", "."])
+def test_a_place_where_nothing_can_be_written_is_told_before_computing(place, capsys):
+    with pytest.raises(SystemExit) as ended:
+        hessian_script.main([*QUICK, "--json", place])
+    assert ended.value.code == 2 and f"--json: {place!r}" in capsys.readouterr().err
