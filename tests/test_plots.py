@@ -200,6 +200,25 @@ def test_one_sentence_and_status_2(main, argv, says, capsys):
     assert says in sentence
 
 
+    assert made() == [] or "--proj_file" in argv  # the trajectory comes first
+
+
+def test_nothing_is_drawn_where_a_later_quantity_cannot_be():
+    h5_util.write_surface_file("s.h5", x=np.arange(3.0), y=np.arange(3.0), quantities={"train_loss": np.ones((3, 3)), "energy": np.full((3, 3), -2.0)})
+    for options in ({"log": True}, {"zlim": 0.5}):
+        with pytest.raises(InputError, match="no value is positive|zlim 0.5 is below every value of train_loss"):
+            plot_2D.plot_2d("s.h5", name="all", **options)
+    assert made() == []
+
+
+@pytest.mark.parametrize("unbuffered", ["1", ""])
+def test_a_reader_that_has_gone_ends_it_quietly(unbuffered):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, ROOT / "plot_1D.py", "-f", surface(names=("train_acc",)), "--format", "png"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": unbuffered}, timeout=60)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 def test_an_error_leaves_no_traceback():
     done = run("plot_2D.py", "-f", surface("line.h5"))
     assert done.returncode == 2
