@@ -209,20 +209,29 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
 
 
-def describe_missing(surface, name: str) -> str | None:
-    """What a figure of `name` cannot show: points not computed yet and, apart from them, results that are NaN or infinite."""
+def describe_missing(surface, name: str, *, largest: float = LARGEST) -> str | None:
+    """What a figure of `name` cannot show: points not computed yet and, apart from them, results that are NaN or infinite, or too large: from `largest` on."""
     measured = surface.measured(name)
     total, waiting = measured.size, int(np.count_nonzero(~measured))
-    lost = int(np.count_nonzero(measured & np.isnan(finite(surface.get(name)))))
+    values = surface.get(name)
+    lost = int(np.count_nonzero(measured & ~np.isfinite(values)))
+    too_large = int(np.count_nonzero(measured & np.isfinite(values) & (np.abs(values) >= largest)))
     parts = []
     if waiting:
         parts.append(f"{waiting} of {total} points ({_percent(waiting, total)} %) not computed yet")
     if lost:
         parts.append(f"{lost} {'point' if lost == 1 else 'points'} NaN or infinite")
     return "; ".join(parts) or None
+    if too_large:
+        parts.append(f"{too_large} {'point' if too_large == 1 else 'points'} too large to draw, {largest:g} or beyond")
 
 
 def _percent(part: int, total: int) -> str:
+def without_logarithm(count: int) -> str:
+    """That so many values have no place on a log scale."""
+    return f"zero or negative at {count} {'point, which has' if count == 1 else 'points, which have'} no logarithm"
+
+
     """A whole number, except that some is never shown as none, nor some as all."""
     share = 100 * part / total
     if 0 < share < 1:

@@ -87,7 +87,7 @@ def _read_surface(path: str, name: str) -> Surface:
         raise InputError(f"{path} has no contours: a film needs a surface of two coordinates, with at least 2x2 points")
     missing = figures.describe_missing(surface, name)
     if not np.isfinite(panels.values_to_draw(surface, name)).any():
-        raise InputError(f"{path} has no finite {name} to draw ({missing})")
+        raise InputError(f"{path} has no {name} to draw ({missing})")
     if missing:
         print(f"{path}: {name}: {missing}.")
     return surface

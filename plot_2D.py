@@ -190,7 +190,7 @@ def _read_plane(surf_file: str) -> h5_util.Surface:
 def _require_values(surface: h5_util.Surface, name: str) -> None:
     """Raise `InputError` if the surface has nothing of quantity `name` to draw."""
     if np.isnan(panels.values_to_draw(surface, name)).all():
-        raise InputError(f"{surface.path} has no finite {name} to draw ({figures.describe_missing(surface, name)})")
+        raise InputError(f"{surface.path} has no {name} to draw ({figures.describe_missing(surface, name)})")
 
 
 def has_cells(surface) -> bool:
