@@ -157,6 +157,8 @@ def run(script, *args):
         (plot_1D.main, ["-f", "empty.h5"], "11 of 11 points (100 %) not computed yet"),
         (plot_1D.main, ["-f", "zero.h5", "--log"], "leave --log out"),
         (plot_1D.main, ["-f", "line.h5", "--xmin", "1", "--xmax", "0"], "xmin 1 is greater than xmax 0"),
+        (plot_1D.main, ["-f", "line.h5", "--xmin", "5", "--xmax", "6"], "nothing lies between xmin 5 and xmax 6: line.h5 goes from -1 to 1"),
+        (plot_1D.main, ["--prefix", "run", "--idx_max", "1", "--xmax=-4", "--xmin=-5"], "run_1.h5 goes from -1 to 1"),
         (plot_1D.main, ["--prefix", "run", "--idx_max", "3"], "run_2.h5"),
         (plot_1D.main, ["--prefix", "run", "--idx_min", "3", "--idx_max", "1"], "--idx_max 1"),
         (plot_1D.main, ["-f", "line.h5", "--format", "gif"], "gif"),
@@ -441,6 +443,35 @@ def test_minimisers_are_marked(monkeypatch):
 
 def test_repeats_have_their_mean_and_spread(monkeypatch):
     for index, factor in enumerate((1, 2, 6), start=1):
+def test_the_outermost_panel_that_has_an_axis_tells_it(monkeypatch):
+    surface("acc.h5", 9, names=("train_acc",))
+    surface("loss.h5", 9, names=("train_loss",))
+    surface("both.h5", 9)
+    with caught(monkeypatch) as drawn:
+        plot_1D.main(["-f", "acc.h5", "loss.h5", "both.h5", "loss.h5", "--title", "a", "b", "c", "d"])
+    fig = drawn["acc.h5_compared_1d_loss_acc"]
+    fig.draw_without_rendering()
+    left, right = fig.axes[:4], fig.axes[4:]
+
+    def told(axes, side):
+        numbers = any(getattr(tick, f"label{1 if side == 'left' else 2}").get_visible() for tick in axes.yaxis.get_major_ticks())
+        return axes.yaxis.get_visible() and numbers and bool(axes.get_ylabel())
+
+    assert [told(axes, "left") for axes in left] == [False, True, False, False]
+    assert [told(axes, "right") for axes in right] == [False, False, True, False]
+
+
+def test_a_log_axis_that_panels_share_holds_all_of_their_values(monkeypatch, recwarn):
+    surface("a.h5", 9)
+    surface("b.h5", 9, values=np.geomspace(1e-300, 1e190, 9))
+    with caught(monkeypatch) as drawn:
+        plot_1D.main(["-f", "a.h5", "b.h5", "a.h5", "--title", "a", "b", "c", "--log"])
+    assert not recwarn.list
+    for axes in drawn["a.h5_compared_1d_train_loss_log"].axes:
+        low, high = axes.get_ylim()
+        assert 0 < low < 1e-200 and high > 1e190
+
+
         surface(f"run_{index}.h5", names=("train_loss",), values=factor * np.arange(1.0, 10))
     with caught(monkeypatch) as drawn:
         plot_1D.plot_repeats("run", idx_max=3, loss_max=99)
