@@ -176,6 +176,7 @@ def titles_and_stem(files: Sequence[str | Surface], titles: Sequence[str], stem:
     return told, stem
 
 
+@np.errstate(over="ignore")  # matplotlib's own divisions by the tiny range of tiny values, of what lies outside it
 def save(fig: Figure, stem: str | os.PathLike, formats: Iterable[str] = ("pdf",), *, made_by: Iterable[str] = ()) -> list[str]:
     """Write `fig` as `<stem>.<format>` for each of `formats`, print each path, and return the paths.
 
@@ -221,17 +222,17 @@ def describe_missing(surface, name: str, *, largest: float = LARGEST) -> str | N
         parts.append(f"{waiting} of {total} points ({_percent(waiting, total)} %) not computed yet")
     if lost:
         parts.append(f"{lost} {'point' if lost == 1 else 'points'} NaN or infinite")
-    return "; ".join(parts) or None
     if too_large:
         parts.append(f"{too_large} {'point' if too_large == 1 else 'points'} too large to draw, {largest:g} or beyond")
+    return "; ".join(parts) or None
 
 
-def _percent(part: int, total: int) -> str:
 def without_logarithm(count: int) -> str:
     """That so many values have no place on a log scale."""
     return f"zero or negative at {count} {'point, which has' if count == 1 else 'points, which have'} no logarithm"
 
 
+def _percent(part: int, total: int) -> str:
     """A whole number, except that some is never shown as none, nor some as all."""
     share = 100 * part / total
     if 0 < share < 1:
