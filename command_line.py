@@ -31,9 +31,13 @@ class Parser(argparse.ArgumentParser):
 
 @contextmanager
 def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
-    """Turn an `InputError`, or the operating system's refusal of a file, into `parser.error`; an error in the user's code comes with its traceback."""
+    """Turn an `InputError`, or the operating system's refusal of a file, into `parser.error`; an error in the user's code comes with its traceback.
+
+    A reader of the output that has gone, as `| head` does, ends the program quietly with status 1.
+    """
     try:
         yield
+        sys.stdout.flush()
     except OwnCodeError as error:
         if launched()[0] == 0:
             print(error.trace, file=sys.stderr, end="")
@@ -41,7 +45,19 @@ def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
     except InputError as error:
         parser.error(str(error))
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _reader_has_gone():
+            raise SystemExit(1) from None
         parser.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _reader_has_gone() -> bool:
+    """Whether nobody reads the standard output any more; what is left of it then goes nowhere, so that Python does not complain as it ends."""
+    try:
+        print(flush=True)  # only writing tells
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def finite(text: str) -> float:

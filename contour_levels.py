@@ -34,10 +34,6 @@ class Scale:
     def log(self) -> bool:
         return isinstance(self.norm, LogNorm)
 
-    def ticks(self) -> np.ndarray:
-        """Round numbers to label the colours of a log scale with."""
-        return _round_ratios(self.norm.vmin, self.norm.vmax, ENOUGH_TICKS)
-
 
 def choose_scale(
     values: Sequence[np.ndarray], *, vmin: float | None = None, vmax: float | None = None, vlevel: float | None = None, log: bool = False, is_loss: bool = True
@@ -90,6 +86,11 @@ def possible(vmin: float | None, vmax: float | None, vlevel: float | None, *, lo
     if not log and (vmax - vmin) / vlevel > MOST_LEVELS:
         raise InputError(f"vlevel {vlevel:g} makes more than {MOST_LEVELS} levels from vmin {vmin:g} to vmax {vmax:g}")
     return vmin, vmax, vlevel
+
+
+def log_ticks(low: float, high: float) -> np.ndarray:
+    """Round numbers to label a log scale from `low` to `high` with."""
+    return _round_ratios(low, high, ENOUGH_TICKS)
 
 
 def _round_ratios(low: float, high: float, enough: int = ENOUGH_LEVELS) -> np.ndarray:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 import figures
 import quantity
 import surface_metrics
-from contour_levels import LOG_RATIO
+from contour_levels import LOG_RATIO, SMALLEST
 from errors import InputError
 
 LOSS_COLOUR, ACCURACY_COLOUR = "tab:blue", "tab:red"
@@ -43,7 +43,7 @@ class Side:
         """The values of `name` as they are drawn: NaN, and so a gap, where there is nothing to draw."""
         values = figures.finite(surface.get(name))
         values = 100 - values if self.error else values
-        return np.where(values > 0, values, np.nan) if self.log else values
+        return np.where(values > 0, np.maximum(values, SMALLEST), np.nan) if self.log else values
 
 
 def loss_side(surfaces: Sequence, *, loss_max: float, log: bool) -> Side:
@@ -96,17 +96,20 @@ def side_by_side(surfaces: Sequence, titles: Sequence[str], sides: Sequence[Side
     fig = figures.new_figure(show=show, size=(1.4 + 5 * len(surfaces), 4.8))
     panels = fig.subplots(1, len(surfaces), squeeze=False, sharey=True)[0]
     legend = []
+    told_by: list[list[Axes]] = [[] for _ in sides]
     for axes, surface, title in zip(panels, surfaces, titles, strict=True):
-        for side, axes_of_side in zip(sides, [axes, *(axes.twinx() for _ in sides[1:])], strict=True):
+        for side, axes_of_side, having in zip(sides, [axes, *(axes.twinx() for _ in sides[1:])], told_by, strict=True):
             names = [name for name in side.names if name in surface.names]
             for name in names:
                 legend += _curve(axes_of_side, surface, name, side)
             _finish_side(axes_of_side, side, coloured=len(sides) > 1)
             axes_of_side.yaxis.set_visible(bool(names))
+            having += [axes_of_side] if names else []
         axes.set_title(title, pad=20)  # above the marks
         _finish(axes, [surface], xmin=xmin, xmax=xmax)
-    for axes in fig.axes:
-        axes.label_outer(remove_inner_ticks=False) if axes in panels else _hide_inner_right(axes, panels[-1])
+    for having, side_of_axes, outermost in zip(told_by, ("left", "right"), (0, -1), strict=False):
+        for axes in having:
+            _label(axes, side_of_axes, told=axes is having[outermost])
     _footnote(fig, surfaces, titles, sides)
     _legend(fig, legend)
     return fig
@@ -180,6 +183,9 @@ def _finish(axes: Axes, surfaces: Sequence, *, xmin: float | None, xmax: float |
     high = max(surface.x.max() for surface in surfaces) if xmax is None else xmax
     if low > high:
         raise InputError(f"xmin {low:g} is greater than xmax {high:g}")
+    if all(surface.x.max() < low or surface.x.min() > high for surface in surfaces):
+        one = surfaces[0]
+        raise InputError(f"nothing lies between xmin {low:g} and xmax {high:g}: {one.path or figures.UNNAMED} goes from {one.x.min():g} to {one.x.max():g}")
     if low == high:
         low, high = low - 0.5, high + 0.5
     axes.set_xlim(low, high)
@@ -196,11 +202,12 @@ def _finish(axes: Axes, surfaces: Sequence, *, xmin: float | None, xmax: float |
     axes.set_axisbelow(True)
 
 
-def _hide_inner_right(axes: Axes, last: Axes) -> None:
-    """The right axis of a panel is told by the last panel alone."""
-    if axes.get_position().x1 < last.get_position().x1:
+def _label(axes: Axes, side: str, *, told: bool) -> None:
+    """Show or hide what a vertical axis says: of panels that share one, the outermost that has it tells it for all."""
+    axes.tick_params(axis="y", which="both", **{f"label{side}": told})
+    axes.yaxis.get_offset_text().set_visible(told)
+    if not told:
         axes.set_ylabel("")
-        axes.tick_params(labelright=False)
 
 
 def _footnote(fig: Figure, surfaces: Sequence, titles: Sequence[str], sides: Sequence[Side]) -> None:
@@ -228,7 +235,7 @@ def _out_of_sight(surface, sides: Sequence[Side]) -> list[str]:
     for name, side in side_of.items():
         values = figures.finite(surface.get(name))
         if side.log and (without := np.count_nonzero(values <= 0)):
-            texts.append(f"{figures.label(name)}: zero or negative at {without} {'point, which has' if without == 1 else 'points, which have'} no logarithm")
+            texts.append(f"{figures.label(name)}: {figures.without_logarithm(without)}")
         elif side.limits and name not in LOSSES and (beyond := np.count_nonzero((values < side.limits[0]) | (values > side.limits[1]))):
             texts.append(f"{figures.label(name)}: {beyond} {'point' if beyond == 1 else 'points'} beyond the axis (values from {np.nanmin(values):.3g} to {np.nanmax(values):.3g})")
     return texts

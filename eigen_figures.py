@@ -21,6 +21,7 @@ from surface_metrics import eigenvalue_ratio
 
 EIGENVALUES = ("min_eig", "max_eig")
 RATIO, ABS_RATIO = "eig_ratio", "eig_abs_ratio"
+ROOM = 0.02  # of the scale, beyond its ends on a line: a curve at an end is not hidden by the frame
 TOPS = (0.5, 1.0)  # of the scale: the published program's, and where the loss curves down as much as up; values beyond take the colour of the end
 DIVERGING = "RdBu"  # red where the loss curves down, white where it does not curve, blue where it curves up
 
@@ -77,7 +78,7 @@ def draw_lines(surfaces: Sequence[h5_util.Surface], titles: Sequence[str], stem:
     paths = []
     for name, low in ((RATIO, -1), (ABS_RATIO, 0)):
         top = _top(drawn)
-        side = curves.Side((name,), figures.label(name), limits=(low * top, top))
+        side = curves.Side((name,), figures.label(name), limits=((low - ROOM) * top, (1 + ROOM) * top))
         fig = curves.side_by_side(drawn, titles, [side], xmin=xmin, xmax=xmax, show=show)
         paths += figures.save(fig, f"{stem}_1d_{name}", formats, made_by=figures.commands(*surfaces))
     return paths

@@ -176,6 +176,7 @@ def titles_and_stem(files: Sequence[str | Surface], titles: Sequence[str], stem:
     return told, stem
 
 
+@np.errstate(over="ignore")  # matplotlib's own divisions by the tiny range of tiny values, of what lies outside it
 def save(fig: Figure, stem: str | os.PathLike, formats: Iterable[str] = ("pdf",), *, made_by: Iterable[str] = ()) -> list[str]:
     """Write `fig` as `<stem>.<format>` for each of `formats`, print each path, and return the paths.
 
@@ -209,17 +210,26 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
 
 
-def describe_missing(surface, name: str) -> str | None:
-    """What a figure of `name` cannot show: points not computed yet and, apart from them, results that are NaN or infinite."""
+def describe_missing(surface, name: str, *, largest: float = LARGEST) -> str | None:
+    """What a figure of `name` cannot show: points not computed yet and, apart from them, results that are NaN or infinite, or too large: from `largest` on."""
     measured = surface.measured(name)
     total, waiting = measured.size, int(np.count_nonzero(~measured))
-    lost = int(np.count_nonzero(measured & np.isnan(finite(surface.get(name)))))
+    values = surface.get(name)
+    lost = int(np.count_nonzero(measured & ~np.isfinite(values)))
+    too_large = int(np.count_nonzero(measured & np.isfinite(values) & (np.abs(values) >= largest)))
     parts = []
     if waiting:
         parts.append(f"{waiting} of {total} points ({_percent(waiting, total)} %) not computed yet")
     if lost:
         parts.append(f"{lost} {'point' if lost == 1 else 'points'} NaN or infinite")
+    if too_large:
+        parts.append(f"{too_large} {'point' if too_large == 1 else 'points'} too large to draw, {largest:g} or beyond")
     return "; ".join(parts) or None
+
+
+def without_logarithm(count: int) -> str:
+    """That so many values have no place on a log scale."""
+    return f"zero or negative at {count} {'point, which has' if count == 1 else 'points, which have'} no logarithm"
 
 
 def _percent(part: int, total: int) -> str:

@@ -87,7 +87,7 @@ def _read_surface(path: str, name: str) -> Surface:
         raise InputError(f"{path} has no contours: a film needs a surface of two coordinates, with at least 2x2 points")
     missing = figures.describe_missing(surface, name)
     if not np.isfinite(panels.values_to_draw(surface, name)).any():
-        raise InputError(f"{path} has no finite {name} to draw ({missing})")
+        raise InputError(f"{path} has no {name} to draw ({missing})")
     if missing:
         print(f"{path}: {name}: {missing}.")
     return surface
@@ -163,7 +163,7 @@ class Screen:
             [*first.x, *(path.x if path else [])], [*first.y, *(path.y if path else [])]))
         self.fig = Figure(figsize=(6.6, 1.3 + 4.6 * np.clip(np.ptp(self._y_ends) / np.ptp(self._x_ends), 0.3, 1.2)), layout="constrained", dpi=DPI)
         self._axes = self.fig.add_subplot()
-        bar = panels.add_colour_bar(self.fig, drawn, self._axes, reel.name, scale) if (drawn := self._draw(first)) else None
+        bar = panels.add_colour_bar(self.fig, drawn, self._axes, reel.name) if (drawn := self._draw(first)) else None
         self.fig.draw_without_rendering()
         self.fig.set_layout_engine("none")  # a layout for each frame would shake
         if bar:  # as high as the plane, which equal lengths on both axes may have made lower than its place

@@ -122,7 +122,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def _say_missing(surface: h5_util.Surface, name: str, *, log: bool) -> None:
     """Print what is cut out of a surface."""
-    missing = figures.describe_missing(surface, name)
+    missing = figures.describe_missing(surface, name, largest=np.inf if log else polydata.LARGEST)
     if missing:
         print(f"{surface.path}: {name}: {missing}: cut out.")
     below = np.count_nonzero(surface.get(name) <= -polydata.LOG_OFFSET) if log else 0

@@ -34,7 +34,8 @@ def curves_figure(surface: Surface, *, log: bool, axis_title: str) -> go.Figure:
     values = {name: figures.finite(surface.get(name)[kept]) for name in in_order(surface)}
     values = {name: array for name, array in values.items() if np.isfinite(array).any()}
     if kept.size < 2 or not values:
-        raise InputError(f"{surface.path}: a curve needs at least 2 points with finite values")
+        about = figures.describe_missing(surface, surface.names[0])
+        raise InputError(f"{surface.path}: a curve needs at least 2 points with values to draw" + (f", {surface.names[0]}: {about}" if about else ""))
     x = surface.x[kept]
     left = {name: array for name, array in values.items() if not quantity.is_percentage(name)}
     own = [value for value in dict.fromkeys(quantity.split(name)[1] for name in values) if value not in COLOURS]

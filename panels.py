@@ -17,19 +17,22 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import Formatter, FuncFormatter, MaxNLocator
+from matplotlib.transforms import Affine2D
 
 import figures
-from contour_levels import SMALLEST, Scale
-from errors import InputError
+from contour_levels import SMALLEST, Scale, log_ticks
 
 COLOURS = "viridis"  # even steps for every eye, colour-blind ones too
 LINE_COLOURS = ListedColormap(colormaps[COLOURS](np.linspace(0, 0.88, 256)))  # its yellow end cannot be seen in a line on white
 MISSING_COLOUR, MISSING_HATCH = "0.85", "0.55"  # hatched: no colour of a map looks like it
 SMALL_GRID = 10_000  # cells beyond which a 3-D surface goes into a PDF as an image, which opens in reasonable time
 LABEL_SIZE = 9
+HEIGHT_PAD = 3.5  # at least, of the numbers on the axis of heights; matplotlib places their middles, so that long ones need more
 SMALLEST_LABELLED = 2  # times its label's length
+FEWEST_DIGITS, MOST_DIGITS = 4, 15  # of a level
 
 
 def values_to_draw(surface, name: str) -> np.ndarray:
@@ -44,6 +47,7 @@ def _on_scale(surface, name: str, scale: Scale) -> np.ndarray:
 
 
 @figures.styled
+@np.errstate(over="ignore")  # as in `figures.save`
 def side_by_side(surfaces: Sequence, titles: Sequence[str], name: str, scale: Scale, draw: Callable, *, show: bool = False, **options) -> Figure:
     """A panel for each surface, drawn by one of the functions below with its `options`, one colour bar, and what is missing."""
     in_3d = draw is draw_surface_3d
@@ -54,12 +58,14 @@ def side_by_side(surfaces: Sequence, titles: Sequence[str], name: str, scale: Sc
         axes.set_title(title, **({"y": 1.0} if in_3d else {}))
     if drawn:
         place = {"shrink": 0.65, "pad": 0.1} if in_3d else {"extend": _extend(surfaces, name, scale)} if draw is draw_heat else {}
-        add_colour_bar(fig, drawn, all_axes, name, scale, **place)
-    notes = [f"{figures.label(name)} is {scale.norm.vmin:.4g} everywhere"] if not scale.levels.size and not in_3d else []
-    notes += [f"{title}: {text}" if title else text
-              for surface, title in zip(surfaces, titles, strict=True) if (text := figures.describe_missing(surface, name))]
-    notes += [f"{f'{title}: ' if title else ''}zero or negative at {without} points, which have no logarithm" for surface, title in zip(surfaces, titles, strict=True)
-              if scale.log and (without := np.count_nonzero(surface.get(name) <= 0))]
+        add_colour_bar(fig, drawn, all_axes, name, **place)
+    missing = [f"{title}: {text}" if title else text
+               for surface, title in zip(surfaces, titles, strict=True) if (text := figures.describe_missing(surface, name))]
+    where = "wherever it is known" if missing else "everywhere"
+    notes = [f"{figures.label(name)} is {scale.heights[0]:.4g} {where}"] if not scale.levels.size and not in_3d else []
+    notes += missing
+    notes += [f"{title}: {text}" if title else text for surface, title in zip(surfaces, titles, strict=True)
+              if scale.log and (without := np.count_nonzero(surface.get(name) <= 0)) and (text := figures.without_logarithm(without))]
     zlim = options.get("zlim")
     notes += [f"cut off at {zlim:g}"] if zlim is not None and any((surface.get(name) > zlim).any() for surface in surfaces) else []
     figures.footnote(fig, "; ".join(notes))
@@ -68,11 +74,11 @@ def side_by_side(surfaces: Sequence, titles: Sequence[str], name: str, scale: Sc
     return fig
 
 
-def add_colour_bar(fig: Figure, drawn: ScalarMappable, axes: Axes | Sequence[Axes], name: str, scale: Scale, **place) -> Colorbar:
+def add_colour_bar(fig: Figure, drawn: ScalarMappable, axes: Axes | Sequence[Axes], name: str, **place) -> Colorbar:
     bar = fig.colorbar(drawn, ax=axes, label=figures.label(name), **place)
     if isinstance(drawn.norm, LogNorm):  # matplotlib may leave out just those ticks that it would label
-        bar.set_ticks(scale.ticks())
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _level(value)))
+        bar.set_ticks(log_ticks(bar.vmin, bar.vmax))  # of filled contours it may be shorter than the scale; a tick beyond it would add white
+        bar.ax.yaxis.set_major_formatter(_Levels())
     return bar
 
 
@@ -121,14 +127,14 @@ def draw_surface_3d(axes: Axes, surface, name: str, scale: Scale, *, zlim: float
     x, y, values = known_part(surface, name, scale)
     low, high = scale.heights
     if zlim is not None:
-        if not zlim > low:
-            raise InputError(f"zlim {zlim:g} is below every value of {name} (the least is {low:.3g})")
         values, high = np.minimum(values, zlim), min(zlim, high)
     log = scale.log and zlim is None
     if log:
         values, (low, high) = np.log10(values), np.log10(scale.heights)
         axes.zaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.zaxis.set_major_formatter(FuncFormatter(lambda power, _: f"$10^{{{power:g}}}$"))
+    else:
+        axes.zaxis.set_major_formatter(_Levels())
     norm = Normalize(low, high)
     # Without the counts, matplotlib thins the grid to 50 rows and columns without a word.
     axes.plot_surface(*np.meshgrid(x, y), values, cmap=COLOURS, norm=norm, rcount=values.shape[0], ccount=values.shape[1], linewidth=0,
@@ -140,9 +146,17 @@ def draw_surface_3d(axes: Axes, surface, name: str, scale: Scale, *, zlim: float
     axes.set_xlabel(r"$\alpha$ (x direction)", labelpad=8)
     axes.set_ylabel(r"$\beta$ (y direction)", labelpad=8)
     axes.tick_params(labelsize=10)
+    axes.tick_params(axis="z", pad=max(HEIGHT_PAD, _widest(axes.zaxis.get_ticklabels()) / 3 - HEIGHT_PAD))
     axes.locator_params(axis="x", nbins=6)
     axes.locator_params(axis="y", nbins=6)
     return ScalarMappable(scale.norm if log else norm, COLOURS)
+
+
+def _widest(texts: Sequence[Text]) -> float:
+    """The width of the widest of these numbers, in points."""
+    for text in texts:
+        text.set_position((0, 0))  # in the millions of pixels of a place among huge heights, the width would be lost
+    return max(text.get_window_extent().width * 72 / text.figure.dpi for text in texts)
 
 
 def draw_trajectory(axes: Axes, x: np.ndarray, y: np.ndarray, shares: np.ndarray | None) -> None:
@@ -205,7 +219,7 @@ def label_contours(fig: Figure) -> None:
     fig.draw_without_rendering()  # the layout decides how large the axes are, and so where labels meet
     for axes in fig.axes:
         for lines in (drawn for drawn in axes.collections if isinstance(drawn, ContourSet) and not drawn.filled):
-            style = {"fontsize": LABEL_SIZE, "fmt": _level, "colors": "0.15"}
+            style = {"fontsize": LABEL_SIZE, "fmt": dict(zip(lines.levels, level_texts(lines.levels), strict=True)), "colors": "0.15"}
             pieces = [axes.transData.transform(piece) for path in lines.get_paths() for piece in path.to_polygons(closed_only=False)]
             tried = axes.clabel(lines, inline=False, **style)
             places = _places_with_room(axes, tried, pieces)
@@ -215,7 +229,9 @@ def label_contours(fig: Figure) -> None:
 
 
 def _places_with_room(axes: Axes, texts: list[Text], pieces: list[np.ndarray]) -> list[tuple[float, float]]:
-    """Where labels may stay, of contours whose pieces are given in pixels: one that is hardly larger than its label would vanish behind it."""
+    """Where labels may stay, of contours whose pieces are given in pixels: one that is hardly larger than its label would vanish behind it, and
+    a label through which another goes could be that one's.
+    """
     taken = [line.get_window_extent() for line in axes.lines]
     places = []
     for text in texts:
@@ -223,17 +239,49 @@ def _places_with_room(axes: Axes, texts: list[Text], pieces: list[np.ndarray]) -
         contour = min(pieces, key=lambda piece, middle=middle: np.hypot(*(piece - middle).T).min())
         large = np.ptp(contour, axis=0).max() > SMALLEST_LABELLED * max(box.width, box.height)
         inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
-        if large and inside and not any(box.overlaps(other) for other in taken):
+        if large and inside and not any(box.overlaps(other) for other in taken) \
+                and not _is_crossed(text, middle, [piece for piece in pieces if piece is not contour]):
             taken.append(box)
             places.append(text.get_position())
     return places
 
 
-def _level(value: float) -> str:
+def _is_crossed(text: Text, middle: np.ndarray, pieces: list[np.ndarray]) -> bool:
+    """Whether one of the contours, in pixels, goes through a text that is turned around its middle."""
+    rotation = text.get_rotation()
+    text.set_rotation(0)
+    upright = text.get_window_extent()
+    text.set_rotation(rotation)
+    turn = Affine2D().rotate_deg_around(*middle, -rotation)
+    return any(Path(turn.transform(piece)).intersects_bbox(upright, filled=False) for piece in pieces)
+
+
+class _Levels(Formatter):
+    """Texts of levels at the ticks of an axis: matplotlib's own may leave a common part to a corner of the axes, where a 3-D axis has its numbers."""
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        return _level(value)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        return level_texts(np.asarray(values))
+
+
+def level_texts(levels: np.ndarray) -> list[str]:
+    """A text for each of ascending levels, with so many digits that rounding moves none by more than a tenth of the way to its neighbours.
+
+    >>> level_texts(np.array([1234.5005, 1234.501, 1234.5015]))
+    ['1234.5005', '1234.501', '1234.5015']
+    """
+    room = np.minimum(np.diff(levels, prepend=-np.inf), np.diff(levels, append=np.inf)) / 10
+    digits = next((n for n in range(FEWEST_DIGITS, MOST_DIGITS) if (np.abs([float(f"{level:.{n}g}") - level for level in levels]) <= room).all()), MOST_DIGITS)
+    return [_level(level, digits) for level in levels]
+
+
+def _level(value: float, digits: int = FEWEST_DIGITS) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.4g}"
-    factor, power = f"{value:.2e}".split("e")
-    factor = "" if float(factor) == 1 else rf"{float(factor):g}\times"
+        return f"{value:.{digits}g}"
+    factor, power = f"{value:.{digits - 1}e}".split("e")
+    factor = "" if float(factor) == 1 else rf"{float(factor):.{digits}g}\times"
     return rf"${factor}10^{{{int(power)}}}$"
 
 

@@ -142,7 +142,7 @@ def read_line(surf_file: str) -> h5_util.Surface:
     if not names:
         raise InputError(f"{surface.path or figures.UNNAMED} has no quantity to draw")
     if not any(np.isfinite(figures.finite(surface.get(name))).any() for name in names):
-        raise InputError(f"{surf_file} has no finite value to draw ({names[0]}: {figures.describe_missing(surface, names[0])})")
+        raise InputError(f"{surf_file} has no value to draw ({names[0]}: {figures.describe_missing(surface, names[0])})")
     return surface
 
 

@@ -94,9 +94,11 @@ def plot_2d(*surf_files: str | h5_util.Surface, name: str = "", titles: Sequence
         for one in names:
             _require_values(surface, one)
     titles, stem = figures.titles_and_stem(surf_files, titles, out)
+    scales = {one: _scale(surfaces, one, vmin=vmin, vmax=vmax, vlevel=vlevel, log=log) for one in names}
+    if zlim is not None and all(map(has_cells, surfaces)):
+        _require_heights_below(zlim, scales)
     paths = []
-    for one in names:
-        scale = _scale(surfaces, one, vmin=vmin, vmax=vmax, vlevel=vlevel, log=log)
+    for one, scale in scales.items():
         paths += _draw(surfaces, one, scale, titles, stem, zlim=zlim, show=show, formats=formats)
     if all(map(eigen_figures.has_eigenvalues, surfaces)):
         paths += eigen_figures.draw_heats(surfaces, titles, stem, show=show, formats=formats)
@@ -190,7 +192,14 @@ def _read_plane(surf_file: str) -> h5_util.Surface:
 def _require_values(surface: h5_util.Surface, name: str) -> None:
     """Raise `InputError` if the surface has nothing of quantity `name` to draw."""
     if np.isnan(panels.values_to_draw(surface, name)).all():
-        raise InputError(f"{surface.path} has no finite {name} to draw ({figures.describe_missing(surface, name)})")
+        raise InputError(f"{surface.path} has no {name} to draw ({figures.describe_missing(surface, name)})")
+
+
+def _require_heights_below(zlim: float, scales: dict[str, Scale]) -> None:
+    """Raise `InputError` if a 3-D surface that is cut off at `zlim` would have nothing left of one of the quantities."""
+    for name, scale in scales.items():
+        if not zlim > scale.heights[0]:
+            raise InputError(f"zlim {zlim:g} is below every value of {name} (the least is {scale.heights[0]:.3g})")
 
 
 def has_cells(surface) -> bool:

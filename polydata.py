@@ -60,10 +60,11 @@ def sheet(surface: Surface, name: str, *, zmax: float = 0.0, log: bool = False, 
     measured = surface.measured(name)
     columns, rows = places(surface.x, measured.any(axis=0)), places(surface.y, measured.any(axis=1))
     values = {other: _finite(surface.get(other)[np.ix_(rows, columns)]) for other in surface.names}
-    height = _log(values[name]) if log else values[name]
+    height = _log(surface.get(name)[np.ix_(rows, columns)]) if log else values[name]
     shown = Sheet(surface.x[columns], surface.y[rows], height, values)
     if not shown.has_cells:
-        raise InputError(f"{surface.path}: {name} leaves nothing to draw: a surface needs 2x2 neighbouring points that have finite values")
+        why = f", and {LARGEST:g} or beyond is too large (--log shows it)" if not log and (np.abs(surface.get(name)) >= LARGEST).any() else ""
+        raise InputError(f"{surface.path}: {name} leaves nothing to draw: a surface needs 2x2 neighbouring points that have finite values{why}")
     low, ceiling = shown.z_range[0], np.inf
     if zmax > 0:
         ceiling = float(np.log(zmax + LOG_OFFSET)) if log else zmax
@@ -146,7 +147,7 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def _log(values: np.ndarray) -> np.ndarray:
-    return np.log(values + LOG_OFFSET, out=np.full(values.shape, np.nan), where=values > -LOG_OFFSET)
+    return np.log(values + LOG_OFFSET, out=np.full(values.shape, np.nan), where=np.isfinite(values) & (values > -LOG_OFFSET))
 
 
 def _whole_cells(known: np.ndarray) -> np.ndarray:

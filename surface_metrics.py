@@ -17,6 +17,7 @@ RISE_FACTOR, RISE_FLOOR = 2.0, 0.1  # a loss has risen when it is twice that of 
 RAYS = 72  # directions in which the flatness radius of a plane is looked for
 STEPS = 1000  # along each
 ROUNDING = 1e-6  # of a float32 loss, relative
+OWN_ROUNDING = 1e-12  # of float64 sums, relative
 HIGHER_THAN_ANY = 1e200
 CURVED_DOWN = 0.1  # part of the largest eigenvalue beyond which a negative one counts: next to nothing to the eye of Li et al. 2018, figure 7
 
@@ -148,7 +149,12 @@ def sharpness(axes: Axes, values: np.ndarray, radius: float = SHARPNESS_RADIUS) 
     centre, highest = float(f(np.zeros(len(axes)))[0]), float(np.max(f(np.stack(np.meshgrid(*lines), axis=-1))))
     if math.isnan(highest) or math.isnan(centre):
         return None
-    return math.inf if highest >= HIGHER_THAN_ANY else 100 * (highest - centre) / (1 + centre)
+    return math.inf if highest >= HIGHER_THAN_ANY else 100 * _rise(highest - centre, highest) / (1 + centre)
+
+
+def _rise(difference: float, value: float) -> float:
+    """A difference from a value, zero where it is the rounding of an interpolation: that of a constant gives it back to the last digit but one."""
+    return difference if abs(difference) > OWN_ROUNDING * abs(value) else 0.0
 
 
 def flatness(axes: Axes, values: np.ndarray, factor: float = RISE_FACTOR) -> dict[str, float | None]:
@@ -207,7 +213,7 @@ def barrier(x: np.ndarray, values: np.ndarray) -> float | None:
     ends = (1 - t) * heights[0] + t * heights[-1]
     if max(heights[0], heights[-1]) >= HIGHER_THAN_ANY / 2:
         return None
-    above = float(np.max(heights - ends))
+    above = _rise(float(np.max(heights - ends)), max(heights[0], heights[-1]))
     return None if math.isnan(above) else math.inf if above >= HIGHER_THAN_ANY / 2 else above
 
 

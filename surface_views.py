@@ -112,7 +112,7 @@ def views(surface: Surface, *, zmax: float | None = None) -> list[View]:
     if not made:
         size = "x".join(str(number) for number in reversed(surface.shape))
         about = "; ".join(f"{name}: {text}" for name in surface.names[:1] if (text := figures.describe_missing(surface, name)))
-        raise InputError(f"{surface.path}: a 3-D surface needs at least 2x2 points with finite values, and this grid has {size} (x by y)"
+        raise InputError(f"{surface.path}: a 3-D surface needs at least 2x2 points with values to draw, and this grid has {size} (x by y)"
                          + (f", {about}" if about else ""))
     return made
 
@@ -150,7 +150,7 @@ def _logarithm(name: str, shown: Grid, values: np.ndarray, *, zmax: float | None
     positive = values > 0
     without = int(np.count_nonzero(np.isfinite(values) & ~positive))
     values = np.minimum(values, zmax) if zmax is not None and zmax > 0 else values
-    note = f"{_sentence_start(name)} is zero or negative at {without} {'point, which has' if without == 1 else 'points, which have'} no logarithm." if without else ""
+    note = f"{_sentence_start(name)} is {figures.without_logarithm(without)}." if without else ""
     return View(name, f"log {figures.label(name)}", shown, np.log10(values, out=np.full(values.shape, np.nan), where=positive), log=True, note=note)
 
 

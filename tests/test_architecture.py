@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "net_plotter": {"errors", "h5_util", "net_tensors", "provenance"},
     "net_tensors": {"errors"},
     "page": {"whole_file"},
-    "panels": {"contour_levels", "errors", "figures"},
+    "panels": {"contour_levels", "figures"},
     "polydata": {"errors", "h5_util", "quantity", "surface_views", "whole_file"},
     "projection": {"errors"},
     "range_probe": {"errors", "file_names", "h5_util", "provenance"},

@@ -120,7 +120,7 @@ def test_what_makes_no_film():
     for files, proj_file, says in ((["s.h5"], "", "alone is no film"), (["line.h5"], "p.h5", "surface of two coordinates"), (["s.h5", "grid.h5"], "", "another grid"),
                                    (["made.h5", "made2.h5"], "", "another directions"), (["made.h5"], "other.h5", "another directions"),
                                    (["s.h5"], "nan.h5", "1 of 3 checkpoints have no place"), (["s.h5"], "s.h5", "not a projection file"),
-                                   (["s.h5", "s2.h5"], projection(), "has 3 checkpoints where there are 2 surfaces"), (["nan_surface.h5"], "p.h5", "no finite train_loss")):
+                                   (["s.h5", "s2.h5"], projection(), "has 3 checkpoints where there are 2 surfaces"), (["nan_surface.h5"], "p.h5", "no train_loss to draw")):
         with pytest.raises(InputError, match=says):
             film.read(files, proj_file=proj_file)
     with pytest.raises(InputError, match="--title has 1 texts for 2 checkpoints"):

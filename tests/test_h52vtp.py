@@ -158,6 +158,21 @@ def test_points_without_value_are_cut_out(capsys):
     assert "1 of 35 points (3 %) not computed yet; 3 points NaN or infinite: cut out" in capsys.readouterr().out
 
 
+def test_what_is_too_large_is_said_and_its_logarithm_shown(capsys):
+    surface(values=1e198 * (1 + bowl()))
+    with pytest.raises(SystemExit):
+        h52vtp.main(["-f", "s.h5"])
+    assert "1e+100 or beyond is too large (--log shows it)" in capsys.readouterr().err
+    made = convert("--log", made="s.h5_train_loss_log.vtp")
+    assert np.allclose(made.of_points["zvalue"], np.log(1e198 * (1 + bowl())).ravel())
+    assert "too large" not in capsys.readouterr().out
+    cliff = bowl()
+    cliff[0, 0] = 1e150
+    surface(values=cliff)
+    convert()
+    assert "1 point too large to draw, 1e+100 or beyond: cut out" in capsys.readouterr().out
+
+
 def test_holes_of_another_quantity_stay_nan_in_its_array():
     accuracy = np.arange(35.0).reshape(5, 7)
     accuracy[2, 3] = np.nan

@@ -166,7 +166,7 @@ def test_eigenvalue_ratios_on_a_line(monkeypatch):
     expected = np.array([-0.8, -0.4, -0.1, 0.1, 0.2, 0.1, -0.1, np.nan, -3])
     np.testing.assert_allclose(signed.lines[0].get_ydata(), expected)
     np.testing.assert_allclose(size.lines[0].get_ydata(), np.abs(expected))
-    assert (signed.get_ylim(), size.get_ylim()) == ((-1, 1), (0, 1))
+    assert (signed.get_ylim(), size.get_ylim()) == ((-1.02, 1.02), (-0.02, 1.02))  # a ratio of 1 is not hidden by the frame
     assert "1 point beyond the axis (values from 0.1 to 3)" in drawn["s.h5_1d_eig_abs_ratio"].get_supxlabel()
 
 

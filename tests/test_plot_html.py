@@ -230,6 +230,8 @@ def test_a_page_of_51x51_points_is_under_6_mb(rough):
     ("row.h5", (), "at least 2x2 points"),
     ("nan.h5", (), "63 points NaN or infinite"),
     ("one.h5", (), "at least 2 points"),
+    ("large.h5", (), "63 points too large to draw"),
+    ("large_line.h5", (), "train_loss: 3 points too large to draw"),
     ("line.h5", ("--proj_file", "d.h5_proj_cos.h5"), "line.h5 is 1-D"),
     ("s.h5", ("--surf_name", "max_eig"), "'max_eig'"),
     ("s.h5", ("--proj_file", "s.h5"), "not a projection file"),
@@ -239,6 +241,8 @@ def test_one_sentence_and_status_2(file, arguments, says, capsys):
     surface("point.h5", 1, 1)
     surface("row.h5", 9, 1)
     surface("nan.h5", values=np.nan, names=("train_loss",))
+    surface("large.h5", values=1e250, names=("train_loss",))
+    h5_util.write_surface_file("large_line.h5", x=np.arange(3.0), quantities={"train_loss": np.full(3, 1e250)})
     h5_util.write_surface_file("one.h5", x=np.zeros(1), quantities={"train_loss": np.ones(1)})
     h5_util.write_surface_file("line.h5", x=np.arange(3.0), quantities={"train_loss": np.ones(3)})
     trajectory([0], [0])

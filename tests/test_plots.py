@@ -157,6 +157,8 @@ def run(script, *args):
         (plot_1D.main, ["-f", "empty.h5"], "11 of 11 points (100 %) not computed yet"),
         (plot_1D.main, ["-f", "zero.h5", "--log"], "leave --log out"),
         (plot_1D.main, ["-f", "line.h5", "--xmin", "1", "--xmax", "0"], "xmin 1 is greater than xmax 0"),
+        (plot_1D.main, ["-f", "line.h5", "--xmin", "5", "--xmax", "6"], "nothing lies between xmin 5 and xmax 6: line.h5 goes from -1 to 1"),
+        (plot_1D.main, ["--prefix", "run", "--idx_max", "1", "--xmax=-4", "--xmin=-5"], "run_1.h5 goes from -1 to 1"),
         (plot_1D.main, ["--prefix", "run", "--idx_max", "3"], "run_2.h5"),
         (plot_1D.main, ["--prefix", "run", "--idx_min", "3", "--idx_max", "1"], "--idx_max 1"),
         (plot_1D.main, ["-f", "line.h5", "--format", "gif"], "gif"),
@@ -198,6 +200,25 @@ def test_one_sentence_and_status_2(main, argv, says, capsys):
     sentence = capsys.readouterr().err.strip().splitlines()[-1]
     assert "error: " in sentence
     assert says in sentence
+    assert made() == [] or "--proj_file" in argv  # the trajectory comes first
+
+
+def test_nothing_is_drawn_where_a_later_quantity_cannot_be():
+    h5_util.write_surface_file("s.h5", x=np.arange(3.0), y=np.arange(3.0), quantities={"train_loss": np.ones((3, 3)), "energy": np.full((3, 3), -2.0)})
+    for options in ({"log": True}, {"zlim": 0.5}):
+        with pytest.raises(InputError, match="no value is positive|zlim 0.5 is below every value of train_loss"):
+            plot_2D.plot_2d("s.h5", name="all", **options)
+    assert made() == []
+
+
+@pytest.mark.parametrize("unbuffered", ["1", ""])
+def test_a_reader_that_has_gone_ends_it_quietly(unbuffered):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, ROOT / "plot_1D.py", "-f", surface(names=("train_acc",)), "--format", "png"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": unbuffered}, timeout=60)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_an_error_leaves_no_traceback():
@@ -336,6 +357,57 @@ def test_contour_labels_do_not_collide(monkeypatch):
     assert collisions == 0
 
 
+def test_a_label_lies_on_no_other_contour(monkeypatch):
+    """Contours of a range as huge as that of float64 come together."""
+    x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 7)
+    h5_util.write_surface_file("s.h5", x=x, y=y, quantities={"train_loss": 10.0 ** (-300 + 249.5 * (x[None] ** 2 + y[:, None] ** 2))})
+    h5_util.write_surface_file("even.h5", x=x, y=y, quantities={"train_loss": 1 + x[None] + 0 * y[:, None]})
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d("s.h5")
+        plot_2D.plot_2d("even.h5")
+    crossed = 0
+    for stem, enough in (("s.h5", 0), ("even.h5", 6)):
+        axes = drawn[f"{stem}_train_loss_2dcontour"].axes[0]
+        assert len(axes.texts) >= enough
+        pieces = [axes.transData.transform(piece) for path in axes.collections[0].get_paths() for piece in path.to_polygons(closed_only=False)]
+        crossed += sum(panels._is_crossed(text, axes.transData.transform(text.get_position()), pieces) for text in axes.texts)
+    assert not crossed  # its own contour has a gap there
+
+
+def test_labels_of_levels_differ():
+    for base, step in ((2.3026, 1e-5), (1234.5, 5e-4), (-1e12, 1.0), (0.0, 1e-7), (12000, 50)):
+        levels = base + step * np.arange(9)
+        texts_of = panels.level_texts(levels)
+        assert len(set(texts_of)) == 9
+        if "$" not in "".join(texts_of):
+            assert np.allclose([float(text) for text in texts_of], levels, rtol=0, atol=step / 10)
+
+
+def test_numbers_of_heights_are_whole(monkeypatch):
+    """matplotlib would write what they have in common over one of them."""
+    surface(nx=9, ny=7, values=1234.5 + 1e-3 * np.linspace(0, 1, 9))
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d("s.h5")
+    fig = drawn["s.h5_train_loss_3dsurface"]
+    fig.draw_without_rendering()
+    axis = fig.axes[0].zaxis
+    assert axis.get_offset_text().get_text() == ""
+    numbers = [float(text.get_text()) for text in axis.get_ticklabels()]
+    assert len(set(numbers)) == len(numbers) > 3
+    assert np.allclose(numbers, axis.get_ticklocs(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-3, 1e4), (0.05, 40), (1e-30, 1e30)])
+def test_the_bar_of_filled_contours_ends_with_them(monkeypatch, low, high):
+    surface(nx=9, ny=7, values=np.geomspace(low, high, 9))
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d("s.h5")
+    plane, bar = drawn["s.h5_train_loss_2dcontourf"].axes
+    levels = plane.collections[0].levels
+    assert bar.get_ylim() == pytest.approx((levels[0], levels[-1]))
+    assert len(bar.get_yticks()) >= 3
+
+
 def test_labels_of_large_levels_are_powers():
     assert [panels._level(value) for value in (0.3, 3000, 1e4, 3e4, 1e-5, -2e6, 0)] == [
         "0.3", "3000", "$10^{4}$", r"$3\times10^{4}$", "$10^{-5}$", r"$-2\times10^{6}$", "0"]
@@ -371,6 +443,35 @@ def test_several_curves_on_one_scale(monkeypatch):
     assert len(drawn["a.h5_compared_1d_train_err"].axes) == 2
 
 
+def test_the_outermost_panel_that_has_an_axis_tells_it(monkeypatch):
+    surface("acc.h5", 9, names=("train_acc",))
+    surface("loss.h5", 9, names=("train_loss",))
+    surface("both.h5", 9)
+    with caught(monkeypatch) as drawn:
+        plot_1D.main(["-f", "acc.h5", "loss.h5", "both.h5", "loss.h5", "--title", "a", "b", "c", "d"])
+    fig = drawn["acc.h5_compared_1d_loss_acc"]
+    fig.draw_without_rendering()
+    left, right = fig.axes[:4], fig.axes[4:]
+
+    def told(axes, side):
+        numbers = any(getattr(tick, f"label{1 if side == 'left' else 2}").get_visible() for tick in axes.yaxis.get_major_ticks())
+        return axes.yaxis.get_visible() and numbers and bool(axes.get_ylabel())
+
+    assert [told(axes, "left") for axes in left] == [False, True, False, False]
+    assert [told(axes, "right") for axes in right] == [False, False, True, False]
+
+
+def test_a_log_axis_that_panels_share_holds_all_of_their_values(monkeypatch, recwarn):
+    surface("a.h5", 9)
+    surface("b.h5", 9, values=np.geomspace(1e-300, 1e190, 9))
+    with caught(monkeypatch) as drawn:
+        plot_1D.main(["-f", "a.h5", "b.h5", "a.h5", "--title", "a", "b", "c", "--log"])
+    assert not recwarn.list
+    for axes in drawn["a.h5_compared_1d_train_loss_log"].axes:
+        low, high = axes.get_ylim()
+        assert 0 < low < 1e-200 and high > 1e190
+
+
 def test_files_of_one_name_are_told_apart(monkeypatch, tmp_path, saves_nothing):
     for folder, factor in (("a", 1.0), ("b", 50.0)):
         os.mkdir(folder)
@@ -402,7 +503,11 @@ def test_what_has_no_logarithm_is_a_hole_and_said(monkeypatch, recwarn):
     with caught(monkeypatch) as drawn:
         plot_2D.plot_2d("s.h5", log=True)
     assert not recwarn.list
-    assert "zero or negative at 21 points" in texts(drawn["s.h5_train_loss_2dcontour"])
+    assert "zero or negative at 21 points, which have" in texts(drawn["s.h5_train_loss_2dcontour"])
+    h5_util.write_surface_file("s.h5", x=np.arange(3.0), y=np.arange(2.0), quantities={"train_loss": np.arange(6.0).reshape(2, 3)})
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d("s.h5", log=True)
+    assert "zero or negative at 1 point, which has" in texts(drawn["s.h5_train_loss_2dheat"])
 
 
 @pytest.mark.parametrize("main", [plot_1D.main, plot_2D.main])
@@ -575,12 +680,12 @@ def test_odd_values_end_in_a_figure_without_a_warning(ny, values, recwarn):
     assert not recwarn.list
 
 
-def test_values_that_matplotlib_overflows_on_count_as_infinite():
-    with pytest.raises(InputError, match="NaN or infinite"):
+def test_values_that_matplotlib_overflows_on_are_too_large():
+    with pytest.raises(InputError, match="21 points too large to draw, 1e.200 or beyond"):
         plot_2D.plot_2d(surface(nx=7, ny=3, values=1e300))
 
 
-@pytest.mark.parametrize(("low", "high", "log"), [(1e-300, 1e199, False), (1e-320, 1e-290, True), (-1e199, 1e199, False)])
+@pytest.mark.parametrize(("low", "high", "log"), [(1e-300, 1e199, False), (1e-320, 1e-290, True), (-1e199, 1e199, False), (1e-251, 1e-250, False)])
 def test_values_at_the_ends_of_what_a_float_holds_are_drawn(low, high, log, recwarn):
     values = np.geomspace(low, high, 7) if low > 0 else np.linspace(low, high, 7)
     plot_2D.plot_2d(surface(nx=7, ny=3, values=values), log=log, formats=("png",))
@@ -605,7 +710,16 @@ def test_one_point_of_a_line(recwarn):
 def test_a_constant_surface_says_its_value(monkeypatch):
     with caught(monkeypatch) as drawn:
         plot_2D.plot_2d(surface(nx=5, ny=4, values=2.3))
-    assert "train loss is 2.3 everywhere" in texts(drawn["s.h5_train_loss_2dcontour"])
+    for kind in ("2dcontour", "2dcontourf", "2dheat"):
+        assert "train loss is 2.3 everywhere" in texts(drawn[f"s.h5_train_loss_{kind}"])
+
+
+def test_a_surface_with_one_point_is_not_constant_everywhere(monkeypatch):
+    measured = np.zeros((4, 5), bool)
+    measured[1, 2] = True
+    with caught(monkeypatch) as drawn:
+        plot_2D.plot_2d(surface(nx=5, ny=4, names=("train_loss",), measured=measured, values=np.where(measured, 4.6, -1)))
+    assert "train loss is 4.6 wherever it is known; 19 of 20 points" in texts(drawn["s.h5_train_loss_2dheat"])
 
 
 def test_edges():

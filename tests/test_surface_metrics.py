@@ -130,6 +130,14 @@ def test_the_sharpness_needs_the_box_within_the_grid():
     assert surface_metrics.measure(surface(lambda x: 1 + x**2, x=np.linspace(-0.05, 0.05, 11)), "train_loss").sharpness is None
 
 
+@pytest.mark.parametrize("constant", [2.5, 0.1, 1e-3, 1234.567])
+def test_a_constant_rises_nowhere_for_all_its_rounding(constant):
+    axis = np.linspace(-1, 1, 51)
+    assert surface_metrics.sharpness((axis, axis), np.full((51, 51), constant)) == 0
+    assert surface_metrics.barrier(np.linspace(-0.5, 1.5, 41), np.full(41, constant)) == 0
+    assert surface_metrics.sharpness((axis, axis), constant * (1 + 1e-9 * axis + 0 * axis[:, None])) > 0
+
+
 def test_the_sharpness_needs_points_within_the_box():
     for points, known in ((21, True), (20, True), (19, False), (3, False)):  # of 20, the centre lies between two
         found = surface_metrics.measure(surface(lambda x: 1 + x**2, x=np.linspace(-1, 1, points)), "train_loss")
