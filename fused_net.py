@@ -39,11 +39,10 @@ class FusedNet:
         self._dtype: torch.dtype | None = None
         makers = [*([_fold] if fold else []), lambda net: (_copied(net), [])]
         layouts = [*([torch.channels_last] if channels_last else []), torch.contiguous_format]
-        if not any(self._adopt(net, *make(net), layout) and self._agrees(net, trial) for make in makers for layout in layouts):
-            self._copy, self._pairs, self._sources, self._targets, self._layout = net, [], [], [], torch.contiguous_format
-            self._is_copy = False
-            return
-        if dtype:
+        found = any(self._adopt(net, make, layout) and self._agrees(net, trial) for make in makers for layout in layouts)
+        if not found:
+            self._use(net)
+        if found and dtype:
             self._dtype = dtype
             for module in self._copy.modules():
                 if not isinstance(module, _BatchNorm):
@@ -89,7 +88,15 @@ class FusedNet:
             return tensor
         return tensor.to(self._dtype or tensor.dtype, memory_format=self._layout if tensor.dim() == 4 else torch.preserve_format)
 
-    def _adopt(self, net: nn.Module, fused: nn.Module | None, pairs: list[tuple[nn.Module, nn.Module, str]], layout: torch.memory_format) -> bool:
+    def _use(self, net: nn.Module) -> None:
+        """Take the net itself for the copy."""
+        self._copy, self._pairs, self._sources, self._targets = net, [], [], []
+        self._is_copy, self._layout = False, torch.contiguous_format
+
+    def _adopt(self, net: nn.Module, make: Callable[[nn.Module], tuple[nn.Module | None, list[tuple[nn.Module, nn.Module, str]]]],
+               layout: torch.memory_format) -> bool:
+        self._use(net)  # lets go of the copy before: there may be no room for two
+        fused, pairs = make(net)
         if fused is None:
             return False
         self._copy, self._is_copy, self._layout = fused.eval().requires_grad_(False), True, layout
@@ -127,7 +134,7 @@ def _shaken(net: nn.Module) -> Iterator[None]:
     """Inside the block all numbers of the net are others, though of the same sign and about the same size; those that are zero are small ones."""
     generator = torch.Generator().manual_seed(0)
     tensors = [tensor for tensor in [*net.parameters(), *net.buffers()] if tensor.is_floating_point()]
-    before = [tensor.detach().clone() for tensor in tensors]
+    before = [tensor.detach().to("cpu", copy=True) for tensor in tensors]
     try:
         with torch.no_grad():
             for tensor in tensors:
