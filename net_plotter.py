@@ -242,16 +242,17 @@ def cosine(a: Direction, b: Direction) -> float:
     return dot / (aa * bb) ** 0.5 if aa > 0 and bb > 0 else float("nan")
 
 
-def first_negative_variance(net: nn.Module, directions: list[Direction], points: np.ndarray) -> tuple[str, np.ndarray] | None:
-    """The first batch norm whose variance becomes negative, so that the loss is NaN, and the points at which it does.
+def negative_variances(net: nn.Module, directions: list[Direction], points: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Where the variance of any batch norm is negative, so that the loss is NaN.
 
     Args:
         directions: of type `states`.
         points: (n, number of directions) coordinates.
 
     Returns:
-        the layer's name and its points (m, number of directions), nearest to the centre first; None if there is no such layer.
+        the names of the layers, of several at a point the net's first, and the points (m, number of directions), nearest to the centre first.
     """
+    layers = np.full(len(points), "", object)
     index = {name: i for i, name in enumerate(moving_tensors(net, "states"))}
     for name, layer in net.named_modules():
         place = index.get(f"{name}.running_var") if net_tensors.is_norm(layer) else None
@@ -259,9 +260,10 @@ def first_negative_variance(net: nn.Module, directions: list[Direction], points:
             continue
         steps = np.stack([direction[place].double().numpy() for direction in directions])
         variances = layer.running_var.double().cpu().numpy() + layer.eps + points @ steps
-        if (bad := (variances < 0).any(axis=1)).any():
-            return name, points[bad][np.argsort(np.linalg.norm(points[bad], axis=1))]
-    return None
+        layers[(layers == "") & (variances < 0).any(axis=1)] = name
+    bad = np.flatnonzero(layers != "")
+    bad = bad[np.argsort(np.linalg.norm(points[bad], axis=1), kind="stable")]
+    return layers[bad].tolist(), points[bad]
 
 
 @contextmanager
