@@ -216,7 +216,7 @@ class Surface:
 
     def _known(self, name: str) -> str:
         if name not in self._values:
-            raise InputError(f"{self.path!r} has no quantity {name!r}; it has {', '.join(self._values) or 'none'}")
+            raise InputError(f"{repr(self.path) if self.path else 'the surface'} has no quantity {name!r}; it has {', '.join(self._values) or 'none'}")
         return name
 
 
@@ -262,7 +262,7 @@ def open_surface(path: str, *, x: np.ndarray, y: np.ndarray | None, dir_file: st
 
     Raises `InputError` if the file has another grid or was made with something else.
     """
-    advice = "give another --surf_file, or --overwrite to begin anew (the old file is kept aside)"
+    advice = "give another surface file, or --overwrite, or overwrite=True from Python, to begin anew (the old file is kept aside)"
     if os.path.exists(path) and not anew:
         surface = read_surface(path)
         for axis, asked, found in (("x", x, surface.x), ("y", y, surface.y)):

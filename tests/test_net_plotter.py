@@ -170,8 +170,8 @@ def test_params_finds_a_tied_tensor_by_each_of_its_names():
 
 
 @pytest.mark.parametrize(("params", "sentence"), [
-    ("layer9", r"--params 'layer9' is found in none of the 6 names .*such as 0\.weight, .*3\.weight"),
-    ("layer(", r"--params 'layer\(' is not a regular expression \(.*at position 5\)"),
+    ("layer9", r"^params 'layer9' is found in none of the 6 names .*such as 0\.weight, .*3\.weight"),
+    ("layer(", r"^params 'layer\(' is not a regular expression \(.*at position 5\)"),
 ])
 def test_params_that_cannot_be_used(net, params, sentence):
     with pytest.raises(InputError, match=sentence):
