@@ -26,7 +26,7 @@ DIVERGING = "RdBu"  # red where the loss curves down, white where it does not cu
 
 
 def plot_eigenvalues(*surf_files: str | h5_util.Surface, titles: Sequence[str] = (), out: str = "", json_file: str = "", show: bool = False,
-                     formats: Sequence[str] = ("pdf",)) -> list[str]:
+                     formats: str | Sequence[str] = ("pdf",)) -> list[str]:
     """Draw the ratio of the eigenvalues of surface files, several side by side on one scale, print its numbers, and return the paths written.
 
     On a line `<surf>_1d_eig_ratio` and `<surf>_1d_eig_abs_ratio`, in a plane `<surf>_min_eig_max_eig_ratio_heat_sns` and `…_abs_ratio_heat_sns`.

@@ -75,7 +75,7 @@ def argument_parser() -> Parser:
 
 
 def plot_1d(*surf_files: str | h5_util.Surface, titles: Sequence[str] = (), out: str = "", xmin: float | None = None, xmax: float | None = None, loss_max: float = 5,
-            log: bool = False, json_file: str = "", show: bool = False, formats: Sequence[str] = ("pdf",)) -> list[str]:
+            log: bool = False, json_file: str = "", show: bool = False, formats: str | Sequence[str] = ("pdf",)) -> list[str]:
     """Draw every 1-D figure that the files' quantities allow, several files side by side; return the paths written.
 
     Numbers that describe the curves are printed, and written to `json_file`. Raises InputError for a 2-D file, and for one without any finite value.

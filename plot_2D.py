@@ -79,7 +79,7 @@ def argument_parser() -> Parser:
 
 def plot_2d(*surf_files: str | h5_util.Surface, name: str = "", titles: Sequence[str] = (), out: str = "", vmin: float | None = None, vmax: float | None = None,
             vlevel: float | None = None, log: bool = False, zlim: float | None = None, json_file: str = "", show: bool = False,
-            formats: Sequence[str] = ("pdf",)) -> list[str]:
+            formats: str | Sequence[str] = ("pdf",)) -> list[str]:
     """Draw quantity `name` as contour lines, filled contours, a heat map and a 3-D surface; return the paths written.
 
     `name` "" is train_loss, or the first quantity that the file has, and "all" is each one in turn. Several surfaces stand side by side on one scale,

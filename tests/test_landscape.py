@@ -311,6 +311,11 @@ def test_the_plot_functions_take_a_surface_that_has_no_file(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     line = landscape.loss_surface(small_net(), (X, Y), x=(-1, 1, 5), errors=True, quiet=True)
     plane = landscape.loss_surface(small_net(), (X, Y), x=(-1, 1, 5), y=(-1, 1, 5), quiet=True)
-    paths = [*plot_1D.plot_1d(line, out="line", formats=["png"]), *plot_2D.plot_2d(plane, formats=["png"])]
+    paths = [*plot_1D.plot_1d(line, out="line", formats="png"), *plot_2D.plot_2d(plane, formats=["png"])]
     assert {"line_1d_train_loss.png", "surface_train_loss_2dcontour.png"} <= set(paths)
     assert all((tmp_path / path).stat().st_size > 5000 for path in paths)
+    for asked, sentence in (({"formats": "gif"}, "no format 'gif'; choose one of 'pdf'"), ({"titles": ["a", "b"]}, "titles="), ({}, "titles= from Python")):
+        with pytest.raises(InputError, match=sentence):
+            plot_1D.plot_1d(*[line] * (1 if asked else 2), **asked)
+    with pytest.raises(InputError, match="^the surface has no quantity 'foo'; it has train_loss"):
+        line.get("foo")
