@@ -43,7 +43,6 @@ STYLE = {
     "savefig.dpi": 200,
 }
 FOOTNOTE_SIZE = 10
-UNNAMED = "surface"  # what figures of a surface without a file begin with
 # matplotlib overflows near the end of float64's range. A float32 net's loss ends at 1e38: beyond this is as good as infinite.
 LARGEST = 1e200
 
@@ -158,7 +157,7 @@ def titles_and_stem(files: Sequence[str | Surface], titles: Sequence[str], stem:
 
     Raises `InputError` if there are titles, but not one for each file, two that are equal, or one with mathematics that cannot be read.
     """
-    files = [getattr(file, "path", file) or UNNAMED for file in files]
+    files = [getattr(file, "called", file) for file in files]
     if titles and len(titles) != len(files):
         raise InputError(f"--title has {len(titles)} texts for {len(files)} surface files; give one for each, from Python as titles=")
     for title in titles:
