@@ -239,11 +239,13 @@ def _batch_norms(net: nn.Module, directions: list[Direction], points: np.ndarray
     if other_model and dir_type == "weights" and any(name.endswith("running_mean") for name in net.state_dict()):
         return ["--dir_type weights leaves the BN statistics at those of --model_file, so the loss at the other net is not its own; "
                 "use --dir_type states to interpolate"]
-    if dir_type == "states" and (found := net_plotter.first_negative_variance(net, directions, points)):
-        layer, places = found
-        return [f"the variance of {layer} is negative at {len(places)} of {len(points)} points, the first at ({', '.join(f'{c:g}' for c in places[0])}): "
-                "the loss is NaN there"]
-    return []
+    if dir_type != "states":
+        return []
+    layers, places = net_plotter.negative_variances(net, directions, points)
+    if not layers:
+        return []
+    return [f"a batch norm's variance is negative at {len(places)} of {len(points)} points, first that of {layers[0]} at "
+            f"({', '.join(f'{c:g}' for c in places[0])}): the loss is NaN there"]
 
 
 def _accuracy(centre: Mapping[str, Estimate], recorded: float | None) -> list[str]:

@@ -65,8 +65,8 @@ class Claim:
                 time.sleep(POLL_SECONDS)
                 taken = _take(self._file)
         if isinstance(taken, _Found):
-            raise InputError(f"{self._held_by(taken)}; wait for it (--wait), or give another --surf_file; if that run is dead for certain, "
-                             f"remove {self._path + '.running'!r}")
+            raise InputError(f"{self._held_by(taken)}; wait for it (--wait, or wait=True from Python), or give another --surf_file; "
+                             f"if that run is dead for certain, remove {self._path + '.running'!r}")
         self._content, self._process = taken, os.getpid()
         self._released, self._lost = threading.Event(), threading.Event()
         atexit.register(self.release)

@@ -185,7 +185,7 @@ def _finish(axes: Axes, surfaces: Sequence, *, xmin: float | None, xmax: float |
         raise InputError(f"xmin {low:g} is greater than xmax {high:g}")
     if all(surface.x.max() < low or surface.x.min() > high for surface in surfaces):
         one = surfaces[0]
-        raise InputError(f"nothing lies between xmin {low:g} and xmax {high:g}: {one.path or figures.UNNAMED} goes from {one.x.min():g} to {one.x.max():g}")
+        raise InputError(f"nothing lies between xmin {low:g} and xmax {high:g}: {one.called} goes from {one.x.min():g} to {one.x.max():g}")
     if low == high:
         low, high = low - 0.5, high + 0.5
     axes.set_xlim(low, high)

@@ -19,11 +19,31 @@ def choose(cuda: bool, ranks: Serial) -> torch.device:
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(mpi4pytorch.divide_cores(ranks))
         return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise InputError("--cuda: PyTorch finds no CUDA device here; run without --cuda, or install a PyTorch with CUDA and a driver for it")
+    _require_cuda("--cuda")
     device = torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)
     return device
+
+
+def find(given: torch.device | str) -> torch.device:
+    """The device that is given from Python. Raises `InputError` if it is not here, or none that we compute on."""
+    what = f"device {str(given)!r}"
+    try:
+        device = torch.device(given)
+    except (RuntimeError, TypeError):
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise InputError(f"{what} is none that the program computes on; give cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        _require_cuda(what)
+        if (device.index or 0) >= (count := torch.cuda.device_count()):
+            raise InputError(f"{what}: PyTorch finds {count} CUDA device{'s' if count > 1 else ''} here; give a number below {count}")
+    return device
+
+
+def _require_cuda(asked: str) -> None:
+    if not torch.cuda.is_available():
+        raise InputError(f"{asked}: PyTorch finds no CUDA device here; compute on the CPU without it, or install a PyTorch with CUDA and a driver for it")
 
 
 def sharers(ranks: Serial, device: torch.device) -> int:
@@ -47,7 +67,7 @@ def name(device: torch.device) -> str:
 def set_precision(precision: str, device: torch.device) -> None:
     """Let CUDA's float32 products be exact (fp32) or rounded to TF32; "" and bf16 leave PyTorch's defaults. Process-wide."""
     if precision == "tf32" and device.type != "cuda":
-        raise InputError("--precision tf32 is for CUDA devices; give --cuda, or fp32 or bf16")
+        raise InputError("precision tf32 is for CUDA devices; compute on one, or choose fp32 or bf16")
     if precision in ("fp32", "tf32"):
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
 

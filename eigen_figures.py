@@ -27,7 +27,7 @@ DIVERGING = "RdBu"  # red where the loss curves down, white where it does not cu
 
 
 def plot_eigenvalues(*surf_files: str | h5_util.Surface, titles: Sequence[str] = (), out: str = "", json_file: str = "", show: bool = False,
-                     formats: Sequence[str] = ("pdf",)) -> list[str]:
+                     formats: str | Sequence[str] = ("pdf",)) -> list[str]:
     """Draw the ratio of the eigenvalues of surface files, several side by side on one scale, print its numbers, and return the paths written.
 
     On a line `<surf>_1d_eig_ratio` and `<surf>_1d_eig_abs_ratio`, in a plane `<surf>_min_eig_max_eig_ratio_heat_sns` and `…_abs_ratio_heat_sns`.
@@ -37,11 +37,11 @@ def plot_eigenvalues(*surf_files: str | h5_util.Surface, titles: Sequence[str] =
     for surface in surfaces:
         require_eigenvalues(surface)
     if len({surface.y is None for surface in surfaces}) > 1:
-        raise InputError(f"{surfaces[0].path} is {'1-D' if surfaces[0].y is None else '2-D'} and others are not; give files of one kind")
+        raise InputError(f"{surfaces[0].called} is {'1-D' if surfaces[0].y is None else '2-D'} and others are not; give files of one kind")
     titles, stem = figures.titles_and_stem(surf_files, titles, out)
     for surface in surfaces:
         if text := figures.describe_missing(surface, "min_eig"):
-            print(f"{surface.path}: eigenvalues: {text}.")
+            print(f"{surface.called}: eigenvalues: {text}.")
     draw = draw_lines if surfaces[0].y is None else draw_heats
     paths = draw(surfaces, titles, stem, show=show, formats=formats)
     metrics_table.tell(surfaces, titles, [], json_file=json_file)
@@ -58,9 +58,9 @@ def has_eigenvalues(surface: h5_util.Surface) -> bool:
 def require_eigenvalues(surface: h5_util.Surface) -> None:
     """Raise `InputError` if there is no ratio to draw."""
     if not set(EIGENVALUES) <= set(surface.names):
-        raise InputError(f"{surface.path} has no {' and '.join(EIGENVALUES)}; it has {', '.join(surface.names) or 'no quantity'}")
+        raise InputError(f"{surface.called} has no {' and '.join(EIGENVALUES)}; it has {', '.join(surface.names) or 'no quantity'}")
     if not has_eigenvalues(surface):
-        raise InputError(f"{surface.path} has no finite ratio of eigenvalues to draw (max_eig: {figures.describe_missing(surface, 'max_eig') or 'zero'})")
+        raise InputError(f"{surface.called} has no finite ratio of eigenvalues to draw (max_eig: {figures.describe_missing(surface, 'max_eig') or 'zero'})")
 
 
 def ratios(surface: h5_util.Surface) -> h5_util.Surface:

@@ -5,5 +5,15 @@ is a fault of ours and keeps its traceback.
 """
 
 
+from collections.abc import Iterable
+
+
 class InputError(ValueError):
     """What the user gave cannot be used; the message is one sentence naming the bad value and what to do."""
+
+
+def require_choice(name: str, given: object, choices: Iterable[str]) -> None:
+    """Raise `InputError`, naming the choices, unless what is given as `name` is one of them."""
+    choices = tuple(choices)
+    if given not in choices:
+        raise InputError(f"there is no {name} {given!r}; choose one of {', '.join(map(repr, choices))}")

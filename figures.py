@@ -21,7 +21,7 @@ from matplotlib.mathtext import MathTextParser
 
 import quantity
 from command_line import FIGURE_FORMATS
-from errors import InputError
+from errors import InputError, require_choice
 from whole_file import replacing
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ STYLE = {
     "savefig.dpi": 200,
 }
 FOOTNOTE_SIZE = 10
-UNNAMED = "surface"  # what figures of a surface without a file begin with
 # matplotlib overflows near the end of float64's range. A float32 net's loss ends at 1e38: beyond this is as good as infinite.
 LARGEST = 1e200
 
@@ -158,9 +157,9 @@ def titles_and_stem(files: Sequence[str | Surface], titles: Sequence[str], stem:
 
     Raises `InputError` if there are titles, but not one for each file, two that are equal, or one with mathematics that cannot be read.
     """
-    files = [getattr(file, "path", file) or UNNAMED for file in files]
+    files = [getattr(file, "called", file) for file in files]
     if titles and len(titles) != len(files):
-        raise InputError(f"--title has {len(titles)} texts for {len(files)} surface files; give one for each")
+        raise InputError(f"--title has {len(titles)} texts for {len(files)} surface files; give one for each, from Python as titles=")
     for title in titles:
         try:
             MathTextParser("agg").parse(title)
@@ -172,21 +171,21 @@ def titles_and_stem(files: Sequence[str | Surface], titles: Sequence[str], stem:
     own = [os.path.basename(file) for file in files]
     told = list(titles) or [name.replace("$", r"\$") for name in (own if len(set(own)) == len(own) else files)]
     if len(set(told)) < len(told):
-        raise InputError(f"two surfaces have the title {next(title for title in told if told.count(title) > 1)!r}; give --title with a text of its own for each")
+        raise InputError(f"two surfaces have the title {next(title for title in told if told.count(title) > 1)!r}; give --title, or titles= from Python, "
+                         "with a text of its own for each")
     return told, stem
 
 
 @np.errstate(over="ignore")  # matplotlib's own divisions by the tiny range of tiny values, of what lies outside it
-def save(fig: Figure, stem: str | os.PathLike, formats: Iterable[str] = ("pdf",), *, made_by: Iterable[str] = ()) -> list[str]:
-    """Write `fig` as `<stem>.<format>` for each of `formats`, print each path, and return the paths.
+def save(fig: Figure, stem: str | os.PathLike, formats: str | Iterable[str] = ("pdf",), *, made_by: Iterable[str] = ()) -> list[str]:
+    """Write `fig` as `<stem>.<format>` for each of `formats`, or for the only one, print each path, and return the paths.
 
     Its metadata hold its name and the commands that made it: those that measured what it shows (`made_by`), then the one that draws.
     The file appears whole or not at all: it is written under another name in the same folder and then renamed.
     """
     paths = []
-    for name in dict.fromkeys(formats):
-        if name not in FIGURE_FORMATS:
-            raise ValueError(f"format {name!r} is none of {', '.join(FIGURE_FORMATS)}")
+    for name in dict.fromkeys([formats] if isinstance(formats, str) else formats):
+        require_choice("format", name, FIGURE_FORMATS)
         path = f"{os.fspath(stem)}.{name}"
         about = {"Title": os.path.basename(stem), TEXT_PLACE[name]: "\n".join(dict.fromkeys(filter(None, [*made_by, _drawing.get()])))}
         metadata = {place: _printable(text) for place, text in about.items() if text} | UNDATED.get(name, {})

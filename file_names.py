@@ -1,11 +1,20 @@
 """The published program's names for direction and surface files, which tell what a file was made with."""
 import hashlib
+import math
 import os
 import re
 
 Axis = tuple[float, float, int]  # min, max, number of points
+WHOLE_RANGE: Axis = (-1.0, 1.0, 51)  # as published
 LONGEST_PARAMS = 60  # characters of a --params in a file's name
 PLAIN = re.compile(rf"[\w.=+,-]{{1,{LONGEST_PARAMS}}}", re.ASCII)
+
+
+def axis_fault(low: float, high: float, number: int, form: str) -> str:
+    """What is wrong with an axis, which should be `form`, as a predicate of what was given; empty if nothing is."""
+    if number < 1 or not math.isfinite(high - low):
+        return f"is not {form}"
+    return f"puts {number} points at one place; give two different ends" if low == high and number > 1 else ""
 
 
 def direction_file_name(model_file: str, dir_type: str, *, model_file2: str = "", model_file3: str = "", two_d: bool = False,

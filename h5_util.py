@@ -22,6 +22,7 @@ from whole_file import replacing
 T = TypeVar("T")
 
 NOT_MEASURED = {"min_eig": 1.0}  # the published program's mark of a point not computed yet; -1 for every other quantity
+UNNAMED = "surface"  # one that has no file
 DIRECTION_GROUPS = ("xdirection", "ydirection")
 RESERVED = ("dir_file", "xcoordinates", "ycoordinates", "measured", "made_with", "runs")
 MOST_COMPRESSION = 1032  # of deflate, the filter that HDF5 files commonly have: a dataset that claims to be larger is a lie
@@ -159,6 +160,11 @@ class Surface:
                 self._measured[name] |= measured
 
     @property
+    def called(self) -> str:
+        """What people are told that it is: its path, or `UNNAMED`, with which the names of its figures begin then too."""
+        return self.path or UNNAMED
+
+    @property
     def names(self) -> list[str]:
         return list(self._values)
 
@@ -216,7 +222,7 @@ class Surface:
 
     def _known(self, name: str) -> str:
         if name not in self._values:
-            raise InputError(f"{self.path!r} has no quantity {name!r}; it has {', '.join(self._values) or 'none'}")
+            raise InputError(f"{self.called!r} has no quantity {name!r}; it has {', '.join(self._values) or 'none'}")
         return name
 
 
@@ -262,7 +268,7 @@ def open_surface(path: str, *, x: np.ndarray, y: np.ndarray | None, dir_file: st
 
     Raises `InputError` if the file has another grid or was made with something else.
     """
-    advice = "give another --surf_file, or --overwrite to begin anew (the old file is kept aside)"
+    advice = "give another surface file, or --overwrite, or overwrite=True from Python, to begin anew (the old file is kept aside)"
     if os.path.exists(path) and not anew:
         surface = read_surface(path)
         for axis, asked, found in (("x", x, surface.x), ("y", y, surface.y)):

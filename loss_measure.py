@@ -3,6 +3,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 
 import torch
 
@@ -11,7 +12,7 @@ import check_report
 import devices
 import evaluation
 import trial
-from errors import InputError
+from errors import InputError, require_choice
 from evaluation import Evaluator
 from h5_util import Surface
 from mpi4pytorch import together
@@ -29,6 +30,8 @@ class Measuring:
     that the data may take on a GPU. weight_decay: of the training; its penalty becomes a quantity. bn_samples: training samples from which batch norms'
     statistics are estimated anew at each point; 0 takes those stored. errors: standard errors too. allow_nan: go on where the loss at the centre is no
     finite number.
+
+    Raises `InputError` for a value that is none of these.
     """
 
     batch_size: int | None = None
@@ -39,10 +42,26 @@ class Measuring:
     errors: bool = False
     allow_nan: bool = False
 
+    def __post_init__(self):
+        require_choice("precision", self.precision, (*devices.PRECISIONS, ""))
+        if self.batch_size is not None:
+            _require_whole("batch_size", self.batch_size, least=1)
+        if self.memory is not None:
+            _require_whole("memory", self.memory, least=0)
+        if self.bn_samples != 0:
+            _require_whole("bn_samples", self.bn_samples, least=2)  # a variance needs two
+        if not isinstance(self.weight_decay, Real) or not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"weight_decay {self.weight_decay!r} is not a finite number of at least 0")
+
     def facts(self) -> dict[str, str]:
         """What of it decides values, in words; nothing for what is as published."""
         return {"precision": self.precision or "default", "bn": f"recomputed from {self.bn_samples} samples" if self.bn_samples else "stored",
                 **({"weight_decay": f"{self.weight_decay:g}"} if self.weight_decay else {})}
+
+
+def _require_whole(name: str, given: object, *, least: int) -> None:
+    if not isinstance(given, Integral) or given < least:
+        raise InputError(f"{name} {given!r} is not a whole number of at least {least}")
 
 
 class LossMeasure:
@@ -65,7 +84,7 @@ class LossMeasure:
         measured = together(run.ranks, lambda: {part: trial.check_data(study.net, data, study.loss, study.net_facts.get("model", "the net"))
                                                 for part, data in study.sets.items()})
         if measuring.bn_samples and not bn_statistics.norms_of(study.net):
-            raise InputError("--bn recompute: the net has no batch norm that keeps statistics; leave it out")
+            raise InputError("the net has no batch norm that keeps statistics; leave --bn recompute, or bn_samples from Python, out")
         if measuring.errors:
             together(run.ranks, lambda: trial.require_sample_losses(study.net, study.sets, study.loss))
         self.names = evaluation.quantity_names(measured, errors=measuring.errors, penalty=bool(measuring.weight_decay))
@@ -97,7 +116,8 @@ class LossMeasure:
         parts = ["train"] if recorded is None else dict.fromkeys(["train", list(study.sets)[-1]])
         centre = {part: trial.estimate(study.net, study.sets[part], study.loss, batch_size=self._measuring.batch_size) for part in parts}
         if not math.isfinite(centre["train"].loss) and not self._measuring.allow_nan:
-            raise InputError(f"the loss at the centre is {centre['train'].loss}: the net, the data or the preprocessing is not what it should be; give --allow_nan to go on all the same")
+            raise InputError(f"the loss at the centre is {centre['train'].loss}: the net, the data or the preprocessing is not what it should be; "
+                             "give --allow_nan, or allow_nan=True from Python, to go on all the same")
         known = study.dir_file_given or study.given is not None
         random = {} if known else {axis: recipe.norm for axis, recipe in study.recipes.items() if recipe.target is None and recipe.vector is None}
         found = check_report.report(study.net, directions, surface.points(), dir_type=study.dir_type, sets=study.sets, norms=random,

@@ -121,6 +121,7 @@ class OwnLoss(Loss):
 
     def __init__(self, spec: str, function: Callable[[Net, Batch], object]):
         self.name, self._function = spec, function
+        self._what = f"--loss_name {spec}" if own_code.is_own(spec) else f"the loss {spec}"
         self._names: list[str] | None = None  # of the further values, as the first call gave them
 
     def of(self, net: Net, batch: Batch) -> Terms:
@@ -141,7 +142,7 @@ class OwnLoss(Loss):
         return self.of(net, batch).sums
 
     def _call(self, net: Net, batch: Batch) -> tuple[object, object, dict[str, object]]:
-        result = own_code.call(self._function, net, batch, what=f"--loss_name {self.name}")
+        result = own_code.call(self._function, net, batch, what=self._what)
         given = result if isinstance(result, tuple) else (result,)
         if not 1 <= len(given) <= 3:
             self._refuse(f"a tuple of {len(given)}")
@@ -165,7 +166,7 @@ class OwnLoss(Loss):
                 self._refuse(f"a value of the name {name!r}, which no quantity can have")
 
     def _refuse(self, what: str) -> None:
-        raise InputError(f"--loss_name {self.name} returned {what}; return the mean loss of the batch as a scalar, or (mean, weight), or "
+        raise InputError(f"{self._what} returned {what}; return the mean loss of the batch as a scalar, or (mean, weight), or "
                          '(mean, weight, {"name": mean value})')
 
 
@@ -297,8 +298,8 @@ def find(loss: "str | Loss | Callable[[Net, Batch], object]") -> Loss:
         return loss
     if callable(loss):
         return OwnLoss(getattr(loss, "__name__", "loss"), loss)
-    if loss in BUILT_IN:
+    if isinstance(loss, str) and loss in BUILT_IN:
         return BUILT_IN[loss]
-    if own_code.is_own(loss):
+    if isinstance(loss, str) and own_code.is_own(loss):
         return OwnLoss(loss, own_code.load(loss))
-    raise InputError(f"--loss_name {loss}: there is no such loss; choose one of {', '.join(LOSSES)}, or give FILE.py:FUNCTION")
+    raise InputError(f"there is no loss {loss!r}; choose one of {', '.join(LOSSES)}, or give FILE.py:FUNCTION, or from Python a function")

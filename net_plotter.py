@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import h5_util
 import net_tensors
-from errors import InputError
+from errors import InputError, require_choice
 from net_tensors import NetTensor
 from provenance import Facts, require_same
 
@@ -52,11 +52,11 @@ def chosen(net: nn.Module, dir_type: str, params: str) -> frozenset[str]:
     try:
         found = frozenset(tensor.names[0] for tensor in tensors if any(re.search(params, name) for name in tensor.names))
     except re.error as error:
-        raise InputError(f"--params {params!r} is not a regular expression ({error}); write . ( [ * + ? as \\. and so on where they stand for themselves") from error
+        raise InputError(f"params {params!r} is not a regular expression ({error}); write . ( [ * + ? as \\. and so on where they stand for themselves") from error
     if not found:
         names = [tensor.names[0] for tensor in tensors]
         step = -(-len(names) // NAMES_TOLD)
-        raise InputError(f"--params {params!r} is found in none of the {len(names)} names of the net's {dir_type}; give a part of names such as {', '.join(names[::step])}")
+        raise InputError(f"params {params!r} is found in none of the {len(names)} names of the net's {dir_type}; give a part of names such as {', '.join(names[::step])}")
     return found
 
 
@@ -118,7 +118,8 @@ def target_direction(net: nn.Module, other: nn.Module, dir_type: str, *, params:
     for name, tensor in here.items():
         if name not in there or there[name].shape != tensor.shape:
             found = f"has shape {list(there[name].shape)} there" if name in there else "is not there"
-            raise InputError(f"the direction to another net needs one of the same shape: {name} of shape {list(tensor.shape)} {found}; give the same model twice")
+            raise InputError(f"the direction to another net needs one of the same shape: {name} of shape {list(tensor.shape)} {found}; give one that is built as "
+                             "the net at the centre")
     return _only(net, dir_type, params, [_difference(tensor.cpu(), there[name].cpu()) for name, tensor in here.items()])
 
 
@@ -167,7 +168,7 @@ def from_flat(net: nn.Module, dir_type: str, names: Iterable[str], vector: Tenso
 class Recipe:
     """How a direction is made: towards another net, along a vector, or at random. The first two are made only then, as building a net draws random numbers.
 
-    norm and ignore are not for other nets; params is for all.
+    norm, one of `NORMS` or "", and ignore, one of `IGNORES` or "", are not for other nets; params is for all.
     """
 
     target: Callable[[], nn.Module] | None = None
@@ -175,6 +176,10 @@ class Recipe:
     ignore: str = ""
     params: str = ""
     vector: Callable[[], Direction] | None = None
+
+    def __post_init__(self):
+        require_choice("norm", self.norm, (*NORMS, ""))
+        require_choice("ignore", self.ignore, (*IGNORES, ""))
 
     def make(self, net: nn.Module, dir_type: str) -> Direction:
         if self.target is not None:
@@ -199,8 +204,8 @@ def find_or_make_directions(path: str, net: nn.Module, dir_type: str, recipes: l
     """
     if os.path.exists(path):
         try:
-            require_same(path, h5_util.read_made_with(path, "direction"), made_with, "give --overwrite to make new directions (the old file is kept aside), "
-                         "or use these with --dir_file")
+            require_same(path, h5_util.read_made_with(path, "direction"), made_with, "give --overwrite, or overwrite=True from Python, to make new directions "
+                         "(the old file is kept aside), or use these with --dir_file, or directions= from Python")
             return read_direction_file(path, net, dir_type, dimensions=len(recipes) + same_dir), False
         except InputError:
             if not overwrite:
@@ -218,18 +223,19 @@ def read_direction_file(path: str, net: nn.Module, dir_type: str, *, dimensions:
     stored = h5_util.read_directions(path)
     if len(stored) < dimensions:
         raise InputError(f"{path!r} has one direction where a surface with --y needs two; give a --dir_file with two, or move this one away")
-    return [check_fit(path, direction, net, dir_type) for direction in stored[:dimensions]]
-
-
-def check_fit(path: str, direction: list[np.ndarray], net: nn.Module, dir_type: str) -> Direction:
-    tensors = moving_tensors(net, dir_type)
     advice = f"give a direction file made for this net and --dir_type {dir_type}"
+    return [check_fit(repr(path), direction, net, dir_type, advice=advice) for direction in stored[:dimensions]]
+
+
+def check_fit(what: str, direction: list[np.ndarray], net: nn.Module, dir_type: str, *, advice: str) -> Direction:
+    """The arrays of a direction as tensors. Raises `InputError`, naming `what` they are, if they are not for this net."""
+    tensors = moving_tensors(net, dir_type)
     for (name, tensor), values in zip(tensors.items(), direction, strict=False):
         if values.shape != tuple(tensor.shape):
-            raise InputError(f"{path!r} does not fit the net: its direction for {name} has shape {list(values.shape)}, "
+            raise InputError(f"{what} does not fit the net: its direction for {name} has shape {list(values.shape)}, "
                              f"the net's tensor {list(tensor.shape)}; {advice}")
     if len(direction) != len(tensors):
-        raise InputError(f"{path!r} does not fit the net: it has {len(direction)} tensors where the net has {len(tensors)} {dir_type}; {advice}")
+        raise InputError(f"{what} does not fit the net: it has {len(direction)} tensors where the net has {len(tensors)} {dir_type}; {advice}")
     return [torch.from_numpy(values) for values in direction]
 
 
@@ -242,16 +248,17 @@ def cosine(a: Direction, b: Direction) -> float:
     return dot / (aa * bb) ** 0.5 if aa > 0 and bb > 0 else float("nan")
 
 
-def first_negative_variance(net: nn.Module, directions: list[Direction], points: np.ndarray) -> tuple[str, np.ndarray] | None:
-    """The first batch norm whose variance becomes negative, so that the loss is NaN, and the points at which it does.
+def negative_variances(net: nn.Module, directions: list[Direction], points: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Where the variance of any batch norm is negative, so that the loss is NaN.
 
     Args:
         directions: of type `states`.
         points: (n, number of directions) coordinates.
 
     Returns:
-        the layer's name and its points (m, number of directions), nearest to the centre first; None if there is no such layer.
+        the names of the layers, of several at a point the net's first, and the points (m, number of directions), nearest to the centre first.
     """
+    layers = np.full(len(points), "", object)
     index = {name: i for i, name in enumerate(moving_tensors(net, "states"))}
     for name, layer in net.named_modules():
         place = index.get(f"{name}.running_var") if net_tensors.is_norm(layer) else None
@@ -259,9 +266,10 @@ def first_negative_variance(net: nn.Module, directions: list[Direction], points:
             continue
         steps = np.stack([direction[place].double().numpy() for direction in directions])
         variances = layer.running_var.double().cpu().numpy() + layer.eps + points @ steps
-        if (bad := (variances < 0).any(axis=1)).any():
-            return name, points[bad][np.argsort(np.linalg.norm(points[bad], axis=1))]
-    return None
+        layers[(layers == "") & (variances < 0).any(axis=1)] = name
+    bad = np.flatnonzero(layers != "")
+    bad = bad[np.argsort(np.linalg.norm(points[bad], axis=1), kind="stable")]
+    return layers[bad].tolist(), points[bad]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from cifar10.models import MODELS
 from command_line import finite
 from dataloader import DATASETS
 from devices import PRECISIONS
-from file_names import Axis
+from file_names import Axis, axis_fault
 from lanczos import MOST_PRODUCTS, TOLERANCE
 from losses import LOSSES
 from net_plotter import IGNORES, NORMS
@@ -26,13 +26,12 @@ def axis(text: str) -> Axis | Auto:
     if parts[0] == "auto":
         return _auto(text, parts[1:])
     try:
-        low, high, number = float(parts[0]), float(parts[1]), int(parts[2])
-    except (ValueError, IndexError):
-        number = 0
-    if len(parts) != 3 or number < 1 or not math.isfinite(low) or not math.isfinite(high):
-        raise argparse.ArgumentTypeError(f"{text!r} is not min:max:number with at least one point, such as -1:1:51")
-    if low == high and number > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} puts {number} points at one place; give two different ends")
+        low, high, number = parts
+        low, high, number = float(low), float(high), int(number)
+    except ValueError:
+        low, high, number = 0.0, 0.0, 0
+    if fault := axis_fault(low, high, number, "min:max:number with at least one point, such as -1:1:51"):
+        raise argparse.ArgumentTypeError(f"{text!r} {fault}")
     return low, high, number
 
 

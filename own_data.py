@@ -28,7 +28,7 @@ def load(spec: str, *, test_set: bool, data_split: int = 1, split_idx: int = 0, 
         InputError: saying what was expected and what came, where it returns something else.
     """
     what = f"--dataset {spec}"
-    parts = parts_of(own_code.call(own_code.load(spec), what=what), what=what)
+    parts = parts_of(own_code.call(own_code.load(spec), what=what))
     if test_set and parts.get("test") is None:
         raise InputError(f"{what} returned no test data, which --test_set needs; return (train, test), or leave --test_set out")
     chosen = {"train": (data_split, split_idx), **({"test": (1, 0)} if test_set else {})}
@@ -40,7 +40,7 @@ def load(spec: str, *, test_set: bool, data_split: int = 1, split_idx: int = 0, 
         raise InputError(f"{what}: {error}") from error
 
 
-def parts_of(given: object, *, what: str) -> dict[str, object]:
+def parts_of(given: object) -> dict[str, object]:
     """Train and test data in what was given: a pair, a dict with `train`, or train data alone."""
     if isinstance(given, SampleSet | ImageSet) or isinstance(given, dict) and "train" not in given:
         return {"train": given}
@@ -50,8 +50,6 @@ def parts_of(given: object, *, what: str) -> dict[str, object]:
         given = tuple(given)
     if isinstance(given, tuple) and len(given) == 2 and not any(isinstance(part, Tensor | np.ndarray) for part in given):
         return dict(zip(("train", "test"), given, strict=True))
-    if given is None:
-        raise InputError(f"{what} returned None; return the training data: a torch Dataset or an iterable of batches")
     return {"train": given}
 
 

@@ -74,8 +74,8 @@ def argument_parser() -> Parser:
     return parser
 
 
-def plot_1d(*surf_files: str | h5_util.Surface, titles: Sequence[str] = (), out: str = "", xmin: float | None = None, xmax: float | None = None, loss_max: float = 5,
-            log: bool = False, json_file: str = "", show: bool = False, formats: Sequence[str] = ("pdf",)) -> list[str]:
+def plot_1d(*surf_files: str | h5_util.Surface, titles: Sequence[str] = (), out: str = "", xmin: float | None = None, xmax: float | None = None,
+            loss_max: float = 5, log: bool = False, json_file: str = "", show: bool = False, formats: str | Sequence[str] = ("pdf",)) -> list[str]:
     """Draw every 1-D figure that the files' quantities allow, several files side by side; return the paths written.
 
     Numbers that describe the curves are printed, and written to `json_file`. Raises InputError for a 2-D file, and for one without any finite value.
@@ -137,12 +137,12 @@ def read_line(surf_file: str) -> h5_util.Surface:
     """The surface of a 1-D file that has something to draw."""
     surface = h5_util.as_surface(surf_file)
     if surface.y is not None:
-        raise InputError(f"{surface.path or figures.UNNAMED} is 2-D; use plot_2D.py")
+        raise InputError(f"{surface.called} is 2-D; use plot_2D.py")
     names = quantity.shown(surface.names)
     if not names:
-        raise InputError(f"{surface.path or figures.UNNAMED} has no quantity to draw")
+        raise InputError(f"{surface.called} has no quantity to draw")
     if not any(np.isfinite(figures.finite(surface.get(name))).any() for name in names):
-        raise InputError(f"{surf_file} has no value to draw ({names[0]}: {figures.describe_missing(surface, names[0])})")
+        raise InputError(f"{surface.called} has no value to draw ({names[0]}: {figures.describe_missing(surface, names[0])})")
     return surface
 
 
@@ -151,7 +151,7 @@ def _sides(surfaces: Sequence[h5_util.Surface], *, loss_max: float, log: bool) -
     loss, error = curves.loss_side(surfaces, loss_max=loss_max, log=log), curves.accuracy_side(surfaces, error=True)
     if loss.names and not log and not loss.limits:
         why = "some loss is negative" if curves.found(surfaces, loss).min() < 0 else f"no loss is below --loss_max {loss_max:g}"
-        print(f"{surfaces[0].path}: {why}, so the axis follows the data.")
+        print(f"{surfaces[0].called}: {why}, so the axis follows the data.")
     published = {"train_loss": loss, "train_err": error}
     return {value: side for value, side in published.items() if side.names} | {
         value: curves.value_side(surfaces, value, log=log) for value in curves.own_values(surfaces)}
@@ -166,7 +166,7 @@ def _told(surfaces: Sequence[h5_util.Surface]) -> list[str]:
 def _say_missing(surfaces: Sequence[h5_util.Surface]) -> None:
     for surface in surfaces:
         for text in curves.missing(surface, quantity.shown(surface.names)):
-            print(f"{surface.path}: {text}.")
+            print(f"{surface.called}: {text}.")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def argument_parser() -> Parser:
 
 def plot_2d(*surf_files: str | h5_util.Surface, name: str = "", titles: Sequence[str] = (), out: str = "", vmin: float | None = None, vmax: float | None = None,
             vlevel: float | None = None, log: bool = False, zlim: float | None = None, json_file: str = "", show: bool = False,
-            formats: Sequence[str] = ("pdf",)) -> list[str]:
+            formats: str | Sequence[str] = ("pdf",)) -> list[str]:
     """Draw quantity `name` as contour lines, filled contours, a heat map and a 3-D surface; return the paths written.
 
     `name` "" is train_loss, or the first quantity that the file has, and "all" is each one in turn. Several surfaces stand side by side on one scale,
@@ -114,7 +114,7 @@ def _names(surfaces: Sequence[h5_util.Surface], name: str) -> list[str]:
     if name and name != ALL:
         return [name]
     if not shared:
-        raise InputError(f"{surfaces[0].path} has no quantity to draw" + (" that all files have" if len(surfaces) > 1 else ""))
+        raise InputError(f"{surfaces[0].called} has no quantity to draw" + (" that all files have" if len(surfaces) > 1 else ""))
     if not name:
         return shared[:1]
     return [one for one in shared if not all(np.isnan(panels.values_to_draw(surface, one)).all() for surface in surfaces)] or shared[:1]
@@ -127,7 +127,7 @@ def _draw(surfaces: Sequence[h5_util.Surface], name: str, scale: Scale, titles: 
     kinds: dict[str, Callable] = {"2dcontour": panels.draw_contour, "2dcontourf": panels.draw_filled_contour, "2dheat": panels.draw_heat,
                                   "3dsurface": panels.draw_surface_3d}
     if thin := [surface for surface in surfaces if not has_cells(surface)]:
-        print(f"{thin[0].path}: {too_thin(thin[0])}; only the heat map is drawn.")
+        print(f"{thin[0].called}: {too_thin(thin[0])}; only the heat map is drawn.")
         kinds = {"2dheat": panels.draw_heat}
     paths = []
     for suffix, draw in kinds.items():
@@ -185,14 +185,14 @@ def plot_contour_trajectory(surf_file, *, name="", dir_file="", proj_file, vmin=
 def _read_plane(surf_file: str) -> h5_util.Surface:
     surface = h5_util.as_surface(surf_file)
     if surface.y is None:
-        raise InputError(f"{surface.path or figures.UNNAMED} is 1-D; use plot_1D.py")
+        raise InputError(f"{surface.called} is 1-D; use plot_1D.py")
     return surface
 
 
 def _require_values(surface: h5_util.Surface, name: str) -> None:
     """Raise `InputError` if the surface has nothing of quantity `name` to draw."""
     if np.isnan(panels.values_to_draw(surface, name)).all():
-        raise InputError(f"{surface.path} has no {name} to draw ({figures.describe_missing(surface, name)})")
+        raise InputError(f"{surface.called} has no {name} to draw ({figures.describe_missing(surface, name)})")
 
 
 def _require_heights_below(zlim: float, scales: dict[str, Scale]) -> None:
@@ -219,10 +219,10 @@ def _say(surfaces, name: str, scale: Scale) -> None:
     """Print what a reader of the figures must know."""
     for surface in surfaces:
         if missing := figures.describe_missing(surface, name):
-            print(f"{surface.path}: {name}: {missing}.")
+            print(f"{surface.called}: {name}: {missing}.")
     if scale.refitted and scale.levels.size and all(map(has_cells, surfaces)):
         low, high = scale.levels[0], scale.levels[-1]
-        print(f"{surfaces[0].path}: vmin, vmax and vlevel do not suit {name}; the levels go from {low:.4g} to {high:.4g} instead.")
+        print(f"{surfaces[0].called}: vmin, vmax and vlevel do not suit {name}; the levels go from {low:.4g} to {high:.4g} instead.")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from cifar10.models import MODELS
 from devices import exact_products
 from errors import InputError
 from evaluation import Samples
-from file_names import Axis
+from file_names import WHOLE_RANGE, Axis
 from hess_vec_prod import BATCH_SIZE, Curvature
 from lanczos import eigenvalues
 from losses import Loss
@@ -36,10 +36,8 @@ from net_plotter import SEED, Direction, Recipe
 from provenance import fingerprint_of_file, record_of_run
 from scheduler import Values
 from shared_images import load_parts
-from study import Study, fingerprint_of_net
+from study import Study, fingerprint_of_net, require_folder
 from surface_run import Run, buffers_kept
-
-WHOLE_RANGE = (-1.0, 1.0, 51)  # of an axis, as published
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def study(args: argparse.Namespace, machine: Machine, sets: dict[str, Samples], 
         files.get("model_file", ""), args.dir_type, model_file2=files.get("model_file2", ""), model_file3=files.get("model_file3", ""), two_d=two_d,
         xdir=args.xdir, xignore=args.xignore, xnorm=args.xnorm, ydir=args.ydir, yignore=args.yignore, ynorm=args.ynorm, same_dir=args.same_dir,
         params=args.params, idx=args.idx)
-    together(ranks, lambda: _require_folder(args.surf_file or dir_file))
+    together(ranks, lambda: require_folder(args.surf_file or dir_file))
     return Study(net, seed=seed, random_state=random_state, net_facts=together(ranks, lambda: _net_facts(args, net, files, seed, ranks)), dir_type=args.dir_type, recipes=recipes, loss=loss,
                  sets=sets, files=files, dir_file=dir_file, dir_file_given=bool(args.dir_file), same_dir=args.same_dir, settings={
                      "loss_name": args.loss_name, "dataset": "trainloader" if args.trainloader else args.dataset,
@@ -186,9 +184,3 @@ def _eigenvectors(net: nn.Module, data: Samples, loss: Loss, machine: Machine, c
             print(f"eigenvalue {eigen.value:.6g}, residual {eigen.residual:.2g}{'' if eigen.converged else '  NOT CONVERGED'}")
         return [net_plotter.from_flat(net, dir_type, matrix.names, eigen.vector) for eigen in found]
     return find
-
-
-def _require_folder(surf_file: str) -> None:
-    folder = os.path.dirname(surf_file) or "."
-    if not os.path.isdir(folder):
-        raise InputError(f"the folder {folder!r}, where the surface file is to be, is not there; make it, or give another --surf_file")

@@ -19,6 +19,7 @@ import h5_util
 import net_plotter
 import range_probe
 from dataloader import ImageSet
+from errors import InputError
 from evaluation import Samples
 from file_names import Axis
 from h5_util import Surface
@@ -166,6 +167,13 @@ class Study:
                 facts[f"{part} normalisation"] = "none" if data.mean is None else f"mean {_numbers(data.mean)}, deviation {_numbers(data.std)}"
             facts[f"{part} {'images' if isinstance(data, ImageSet) else 'samples'}"] = fingerprint_of_arrays(data.arrays())
         return facts
+
+
+def require_folder(surf_file: str) -> None:
+    """Raise `InputError` unless the folder of a surface file that is to be written is there."""
+    folder = os.path.dirname(surf_file) or "."
+    if not os.path.isdir(folder):
+        raise InputError(f"the folder {folder!r}, where the surface file is to be, is not there; make it, or give another surface file")
 
 
 def fingerprint_of_net(net: nn.Module) -> str:

@@ -14,7 +14,7 @@ import net_plotter
 import rank_watch
 import scheduler
 from claim import Claim
-from errors import InputError
+from errors import InputError, require_choice
 from file_names import Axis
 from h5_util import Surface
 from mpi4pytorch import Serial, together
@@ -40,6 +40,10 @@ class Run:
     wait: bool = False
     order: str = "coarse"
     schedule: str = "dynamic"
+
+    def __post_init__(self):
+        require_choice("order", self.order, scheduler.ORDERS)
+        require_choice("schedule", self.schedule, scheduler.SCHEDULES)
 
     def say(self, *words: object) -> None:
         """Print, on the first rank alone."""

@@ -74,12 +74,13 @@ def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) 
     with gradients(loss):
         found = loss.of(net, data.prepared(next(data.raw_batches(SOME))))
     if found.samples is None:
-        raise InputError(f"--errors needs the loss of each sample, which --loss_name {loss.name} does not tell; let it return (mean, weight, {{'samples': losses}})")
+        raise InputError(f"--errors, or errors=True from Python, needs the loss of each sample, which the loss {loss.name} does not tell; let it return "
+                         "(mean, weight, {'samples': losses})")
     weights = torch.ones_like(found.samples) if found.sample_weights is None else found.sample_weights
     mean, of_samples = (float(value.detach()) for value in (found.sums[0] / found.weight, (weights * found.samples).sum() / weights.sum()))
     if math.isfinite(mean) and not math.isclose(mean, of_samples, rel_tol=ROUNDING):
-        raise InputError(f"--errors: --loss_name {loss.name} gives the mean {mean:.6g} of a batch, and its 'samples' have the mean {of_samples:.6g}; let it return "
-                         "'sample_weights' beside them, or samples whose mean it is")
+        raise InputError(f"--errors, or errors=True from Python: the loss {loss.name} gives the mean {mean:.6g} of a batch, and its 'samples' have the mean "
+                         f"{of_samples:.6g}; let it return 'sample_weights' beside them, or samples whose mean it is")
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ def test_negative_variances_are_told():
     place = list(net.state_dict()).index("1.running_var")
     directions[0][place][:] = -2
     (warning,) = [warning for warning in report(net, directions, dir_type="states", norms={}).warnings if "variance" in warning]
-    assert warning.startswith("the variance of 1 is negative at 3 of 9 points, the first at (1, 0)")
+    assert warning.startswith("a batch norm's variance is negative at 3 of 9 points, first that of 1 at (1, 0)")
 
 
 def test_an_accuracy_far_below_the_recorded_one_is_told():

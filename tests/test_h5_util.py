@@ -100,7 +100,7 @@ def test_a_surface_with_another_grid_or_directions_is_refused(path):
         h5_util.open_surface(path, x=np.linspace(-1, 1, 5), y=Y, dir_file="d.h5", names=[])
     with pytest.raises(InputError, match="its y is 0.0:1.0:3, asked is none"):
         h5_util.open_surface(path, x=X, y=None, dir_file="d.h5", names=[])
-    with pytest.raises(InputError, match="another --surf_file"):
+    with pytest.raises(InputError, match="another surface file"):
         h5_util.open_surface(path, x=X, y=Y, dir_file="e.h5", names=[])
 
 

@@ -73,8 +73,10 @@ def test_a_file_is_gone_on_with_and_refused_to_another_net(tmp_path):
         "train_loss": np.where(np.arange(5) < 2, whole, -1), "train_acc": surface.get("train_acc")}, measured=np.arange(5) < 2).save()
     again = landscape.loss_surface(net, (X, Y), x=(-1, 1, 5), surf_file=path, quiet=True)
     np.testing.assert_allclose(again.get("train_loss"), whole, rtol=1e-6)
-    with pytest.raises(InputError, match="was made with another net"):
-        landscape.loss_surface(small_net(1), (X, Y), x=(-1, 1, 5), surf_file=path, quiet=True)
+    for asked, sentence in (({"net": small_net(1)}, "was made with another net"), ({"seed": 5}, "another x direction .*overwrite=True from Python.*directions= from Python$"),
+                            ({"x": (-1, 1, 4)}, "another grid.*overwrite=True from Python")):
+        with pytest.raises(InputError, match=sentence):
+            landscape.loss_surface(**{"net": net, "data": (X, Y), "x": (-1, 1, 5), "surf_file": path, "quiet": True, **asked})
 
 
 def test_every_rank_gets_the_whole_surface(tmp_path):
@@ -201,13 +203,88 @@ def test_a_net_in_double_precision_and_one_whose_loss_needs_gradients_of_the_wei
     assert landscape.loss_surface(net, [(X, Y)], sharpness, x=(0, 0, 1), batch_size=90, quiet=True).get("train_loss")[0] > 0
 
 
-def test_directions_that_do_not_fit_are_refused():
+def ones(net, value=1.0):
+    return [torch.full_like(parameter, value) for parameter in net.parameters()]
+
+
+REFUSED = {  # what is asked of `small_net`, and the sentence
+    "precision": ({"precision": "foo"}, "no precision 'foo'; choose one of 'fp32', 'tf32', 'bf16', ''$"),
+    "precision of GPUs": ({"precision": "tf32", "device": "cpu"}, "^precision tf32 is for CUDA"),
+    "ignore": ({"ignore": "bias"}, "no ignore 'bias'; choose one of 'biasbn', ''$"),
+    "norm": ({"norm": "filters"}, "no norm 'filters'; .*'dfilter'"),
+    "dir_type": ({"dir_type": "state"}, "no dir_type 'state'; choose one of 'weights', 'states', ''$"),
+    "order": ({"order": "col"}, "no order 'col'; choose one of 'coarse', 'row'$"),
+    "schedule": ({"schedule": "lazy"}, "no schedule 'lazy'; choose one of 'dynamic', 'static'$"),
+    "loss": ({"loss": "hinge"}, "no loss 'hinge'; .*crossentropy"),
+    "loss of no kind": ({"loss": 5}, "no loss 5; "),
+    "no point": ({"x": (-0.5, 0.5, 0)}, r"^x \(-0.5, 0.5, 0\) is not \(minimum, maximum, number of points\)"),
+    "no number": ({"y": (np.nan, 0.5, 3)}, r"^y \(nan, 0.5, 3\) is not"),
+    "infinite": ({"x": (-1e308, 1e308, 3)}, "^x .* is not"),
+    "a part of a point": ({"x": (-1, 1, 3.5)}, "^x .* is not"),
+    "a word": ({"x": "auto"}, "^x 'auto' is not"),
+    "the points themselves": ({"x": np.linspace(-1, 1, 3)}, r"^x array\(.*\) is not"),
+    "nothing": ({"y": ()}, r"^y \(\) is not"),
+    "no extent": ({"x": (1, 1, 3)}, r"^x \(1, 1, 3\) puts 3 points at one place"),
+    "bn_samples below 0": ({"bn_samples": -1}, "^bn_samples -1 is not a whole number of at least 2"),
+    "one bn sample": ({"bn_samples": 1}, "^bn_samples 1 is not"),
+    "bn_samples in words": ({"bn_samples": "x"}, "^bn_samples 'x' is not"),
+    "bn_samples without batch norms": ({"net": nn.Linear(4, 2), "bn_samples": 9}, "no batch norm that keeps statistics; leave .*bn_samples"),
+    "weight_decay below 0": ({"weight_decay": -1.0}, "^weight_decay -1.0 is not a finite number"),
+    "weight_decay": ({"weight_decay": np.nan}, "^weight_decay nan is not"),
+    "batch_size": ({"batch_size": 0}, "^batch_size 0 is not a whole number of at least 1"),
+    "seed": ({"seed": 1.5}, "^seed 1.5 is not a whole number"),
+    "too few directions": ({"directions": [ones(small_net())], "y": (-1, 1, 3)}, "1 directions for a surface of 2 dimensions"),
+    "directions of another net": ({"directions": [[torch.ones(2)]]}, r"^directions\[0\] does not fit the net: .*0\.weight .*; give for each axis a list"),
+    "a direction without lists": ({"directions": 5}, "^directions are no lists of tensors"),
+    "directions that lead nowhere": ({"directions": [ones(small_net(), np.nan)]}, r"^directions\[0\] holds NaN or infinity for 0\.weight"),
+    "directions and target": ({"directions": [ones(small_net())], "target": small_net(1)}, "^directions and target both"),
+    "directions and params": ({"directions": [ones(small_net())], "params": "weight"}, "^directions and params both"),
+    "params": ({"params": "conv"}, "^params 'conv' is found in none"),
+    "two targets on a line": ({"target": (small_net(1), small_net(2))}, "^target has 2 nets for a surface of 1 dimension;"),
+    "target": ({"target": "other"}, "^target is of type str"),
+    "target of another shape": ({"target": nn.Linear(4, 2)}, r"0\.weight of shape \[8, 4\] is not there; give one that is built as the net at the centre"),
+    "net": ({"net": "resnet20"}, "^net is of type str"),
+    "net without parameters": ({"net": nn.Identity()}, "^net has no parameters"),
+    "data": ({"data": None}, "^the train data is of type NoneType"),
+    "test data alone": ({"data": (None, [(X, Y)])}, "^the train data is of type NoneType"),
+    "device": ({"device": "meta"}, "^device 'meta' is none that the program computes on"),
+    "folder": ({"surf_file": "nowhere/s.h5"}, "^the folder 'nowhere'.* is not there"),
+}
+if not torch.cuda.is_available():
+    REFUSED["GPU"] = ({"device": "cuda"}, "^device 'cuda': PyTorch finds no CUDA device here")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_used_is_named_in_a_sentence_before_anything_is_written(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked, sentence = REFUSED[name]
+    asked = {"net": small_net(), "data": (X, Y), "x": (-1, 1, 3), "surf_file": "s.h5", "quiet": True, **asked}
+    with pytest.raises(InputError, match=sentence) as caught:
+        landscape.loss_surface(**asked)
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_an_axis_without_a_number_has_51_points_and_numbers_of_numpy_are_numbers():
+    ends = {"x": (-0.5, np.float32(0.5)), "y": [0, 0, np.int64(1)]}
+    surface = landscape.loss_surface(nn.Linear(4, 2), (X, Y), **ends, quiet=True)
+    np.testing.assert_array_equal(surface.x, np.linspace(-0.5, 0.5, 51))
+    assert surface.shape == (1, 51)
+
+
+def test_what_one_rank_alone_cannot_use_stops_all(tmp_path):
+    script = tmp_path / "notebook.py"
+    script.write_text(f"import sys, torch\nsys.path.insert(0, {str(landscape.__file__.rsplit('/', 1)[0])!r})\nimport landscape, mpi4pytorch\n"
+                      "rank, _ = mpi4pytorch.launched()\n"
+                      "net, data = torch.nn.Linear(3, 2), (torch.ones(8, 3), torch.arange(8) % 2)\n"
+                      "try:\n    landscape.loss_surface(net, data, x=(-1, 1, 7), ignore='bias' if rank else 'biasbn', quiet=True)\n"
+                      "except landscape.InputError as error:\n    open(f'rank_{rank}', 'w').write(str(error))\n")
+    subprocess.run([*mpirun(2), sys.executable, str(script)], capture_output=True, check=True, timeout=100, cwd=tmp_path)
+    assert [(tmp_path / f"rank_{rank}").read_text() for rank in (0, 1)] == ["there is no ignore 'bias'; choose one of 'biasbn', ''"] * 2
+
+
+def test_given_directions_may_be_parameters():
     net = small_net()
-    with pytest.raises(InputError, match="1 directions for a surface of 2 dimensions"):
-        landscape.loss_surface(net, (X, Y), directions=[list(net.parameters())], y=(-1, 1, 3), quiet=True)
-    with pytest.raises(InputError, match="does not fit the net"):
-        landscape.loss_surface(net, (X, Y), directions=[[torch.ones(2)]], quiet=True)
-    along = landscape.loss_surface(net, (X, Y), directions=[list(net.parameters())], x=(0, 0, 1), quiet=True)  # parameters have gradients
+    along = landscape.loss_surface(net, (X, Y), directions=[list(net.parameters())], x=(0, 0, 1), quiet=True)  # they have gradients
     assert np.isfinite(along.get("train_loss")).all()
 
 
@@ -223,7 +300,7 @@ def test_a_net_that_is_lost_at_the_centre_stops_unless_told_to_go_on():
     net = small_net()
     with torch.no_grad():
         net[0].weight[0, 0] = torch.nan
-    with pytest.raises(InputError, match="nan.*--allow_nan"):
+    with pytest.raises(InputError, match="nan.*--allow_nan, or allow_nan=True from Python"):
         landscape.loss_surface(net, (X, Y), x=(0, 0, 1), quiet=True)
     assert np.isnan(landscape.loss_surface(net, (X, Y), x=(0, 0, 1), allow_nan=True, quiet=True).get("train_loss")).all()
 
@@ -234,6 +311,13 @@ def test_the_plot_functions_take_a_surface_that_has_no_file(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     line = landscape.loss_surface(small_net(), (X, Y), x=(-1, 1, 5), errors=True, quiet=True)
     plane = landscape.loss_surface(small_net(), (X, Y), x=(-1, 1, 5), y=(-1, 1, 5), quiet=True)
-    paths = [*plot_1D.plot_1d(line, out="line", formats=["png"]), *plot_2D.plot_2d(plane, formats=["png"])]
+    paths = [*plot_1D.plot_1d(line, out="line", formats="png"), *plot_2D.plot_2d(plane, formats=["png"])]
     assert {"line_1d_train_loss.png", "surface_train_loss_2dcontour.png"} <= set(paths)
     assert all((tmp_path / path).stat().st_size > 5000 for path in paths)
+    for asked, sentence in (({"formats": "gif"}, "no format 'gif'; choose one of 'pdf'"), ({"titles": ["a", "b"]}, "titles="), ({}, "titles= from Python")):
+        with pytest.raises(InputError, match=sentence):
+            plot_1D.plot_1d(*[line] * (1 if asked else 2), **asked)
+    with pytest.raises(InputError, match="^'surface' has no quantity 'foo'; it has train_loss"):
+        line.get("foo")
+    with pytest.raises(InputError, match="^surface has no finite value to draw"):
+        plot_1D.plot_1d(h5_util.Surface("", x=line.x, y=None, quantities={"train_loss": np.full(5, np.nan)}))

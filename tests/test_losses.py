@@ -254,7 +254,7 @@ def test_what_is_no_data_is_named(data, words):
     ((TensorDataset(X), TensorDataset(X)), ["train", "test"]), ([TensorDataset(X), TensorDataset(X)], ["train", "test"]), ({"train": [X], "test": [X]}, ["train", "test"]), ((X, Y), ["train"]), ([X], ["train"]), ({"x": X}, ["train"]),
 ])
 def test_train_and_test_data_are_told_apart(given, parts):
-    assert list(own_data.parts_of(given, what="data")) == parts
+    assert list(own_data.parts_of(given)) == parts
 
 
 def test_evaluate_leaves_the_mode_and_gives_what_the_loss_measures():

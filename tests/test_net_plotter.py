@@ -170,8 +170,8 @@ def test_params_finds_a_tied_tensor_by_each_of_its_names():
 
 
 @pytest.mark.parametrize(("params", "sentence"), [
-    ("layer9", r"--params 'layer9' is found in none of the 6 names .*such as 0\.weight, .*3\.weight"),
-    ("layer(", r"--params 'layer\(' is not a regular expression \(.*at position 5\)"),
+    ("layer9", r"^params 'layer9' is found in none of the 6 names .*such as 0\.weight, .*3\.weight"),
+    ("layer(", r"^params 'layer\(' is not a regular expression \(.*at position 5\)"),
 ])
 def test_params_that_cannot_be_used(net, params, sentence):
     with pytest.raises(InputError, match=sentence):
@@ -317,18 +317,18 @@ def test_directions_of_another_origin_are_refused_or_made_anew(net, tmp_path):
 
 
 @pytest.mark.parametrize(("variances", "points", "expected"), [
-    ([1.0, 1.0], [[0.0], [1.0], [2.0]], None),
-    ([-3.0, 0.5], [[0.0], [0.5], [-1.0], [1.0], [2.0]], [[0.5], [1.0], [2.0]]),  # 1 - 3 a < 0 beyond 1/3
+    ([[1.0, 1.0], [0.5, 0.5]], [[0.0], [1.0], [2.0]], []),
+    ([[-3.0, 0.5], [0.0, 0.0]], [[0.0], [0.5], [-1.0], [1.0], [2.0]], [("1", 0.5), ("1", 1.0), ("1", 2.0)]),  # 1 - 3 a < 0 beyond 1/3
+    ([[2.0, 2.0], [0.0, -1.0]], [[-1.0], [-0.5], [0.0], [1.0], [1.5]], [("1", -1.0), ("2", 1.5)]),  # below -1/2, which eps just saves; and beyond 1
+    ([[-3.0, 0.0], [-3.0, 0.0]], [[1.0]], [("1", 1.0)]),
 ])
-def test_first_negative_variance(variances, points, expected):
-    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2))  # running variances are 1
+def test_negative_variances_of_any_layer(variances, points, expected):
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2), nn.BatchNorm2d(2))  # running variances are 1
     direction = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in net.state_dict().values()]
-    direction[list(net.state_dict()).index("1.running_var")] = torch.tensor(variances)
-    found = net_plotter.first_negative_variance(net, [direction], np.array(points))
-    assert (found is None) == (expected is None)
-    if expected:
-        assert found[0] == "1"
-        np.testing.assert_array_equal(found[1], expected)
+    for layer, change in zip("12", variances, strict=True):
+        direction[list(net.state_dict()).index(f"{layer}.running_var")] = torch.tensor(change)
+    layers, places = net_plotter.negative_variances(net, [direction], np.array(points))
+    assert list(zip(layers, places[:, 0].tolist(), strict=True)) == expected
 
 
 FOLDERS = st.sampled_from(["", "nets", "nets/a", "nets/b/c", "/data/nets/a"])

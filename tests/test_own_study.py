@@ -209,7 +209,7 @@ def test_directions_are_the_same_whatever_was_drawn_before(folder):
     (["--dataset", "mine.py:broken"], ["--dataset mine.py:broken", "the disk of dreams"]),
     (["--loss_name", "mine.py:net"], ["--loss_name mine.py:net"]),
     (["--loss_name", "next_token"], ["next_token"]),
-    (["--params", "("], ["--params", "("]),
+    (["--params", "("], ["params '('", "regular expression"]),
     (["--params", "conv9"], ["conv9", "0.weight"]),
     (["--bn", "recompute:0"], ["recompute:0"]),
     (["--weight_decay", "-1"], ["-1"]),
