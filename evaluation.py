@@ -118,7 +118,7 @@ class Evaluator:
     Args:
         net: on the device that is to compute.
         sets: samples by part, such as {"train": …, "test": …}; `measure()` returns `train_loss`, `train_acc` and so on.
-        batch_size: samples in a forward pass; with None the fastest is found by a short probe.
+        batch_size: samples in a forward pass; with None the fastest is found by a short probe. Batch norms are estimated anew in batches of at most that many if it is given.
         precision: one of `devices.PRECISIONS`, or "" for what PyTorch does by default.
         memory: bytes that samples may take on a GPU; what is larger stays where it is and is copied there batch by batch.
             None is half of what is free, divided among the `sharers` of the GPU.
@@ -162,6 +162,7 @@ class Evaluator:
         self._weight_decay, self._errors = weight_decay, errors
         self._bn_data = sets["train"].take(np.random.RandomState(0).permutation(len(sets["train"]))[:bn_samples]) if bn_samples else None
         self._centre: dict[str, Tensor] = {}
+        self._bn_batch = min(batch_size or bn_statistics.BATCH_SIZE, bn_statistics.BATCH_SIZE)  # no size that was found by a probe: values depend on it
         self.batch_size = batch_size
         self._use_graph = graph and self._device.type == "cuda" and not self._loss.needs_gradients and not errors
         self._graphs: dict[str, CapturedTotals] = {}
@@ -233,8 +234,7 @@ class Evaluator:
     def _refresh(self) -> None:
         """Let the copy follow the net."""
         if self._bn_data:
-            most = min(self.batch_size or bn_statistics.BATCH_SIZE, bn_statistics.BATCH_SIZE)
-            size = -(-len(self._bn_data) // -(-len(self._bn_data) // most))  # batches of about one size
+            size = -(-len(self._bn_data) // -(-len(self._bn_data) // self._bn_batch))  # batches of about one size
             with torch.enable_grad() if self._loss.needs_gradients else torch.no_grad():
                 bn_statistics.recompute(self._net, batches(self._bn_data, size, self._device), self._loss.probe)
         self._fused.refresh()

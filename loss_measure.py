@@ -55,7 +55,8 @@ class Measuring:
 
     def facts(self) -> dict[str, str]:
         """What of it decides values, in words; nothing for what is as published."""
-        return {"precision": self.precision or "default", "bn": f"recomputed from {self.bn_samples} samples" if self.bn_samples else "stored",
+        small = f" in batches of {self.batch_size}" if (self.batch_size or bn_statistics.BATCH_SIZE) < bn_statistics.BATCH_SIZE else ""
+        return {"precision": self.precision or "default", "bn": f"recomputed from {self.bn_samples} samples{small}" if self.bn_samples else "stored",
                 **({"weight_decay": f"{self.weight_decay:g}"} if self.weight_decay else {})}
 
 

@@ -14,6 +14,7 @@ import landscape
 import net_plotter
 from errors import InputError
 from evaluation import Evaluator
+from loss_measure import Measuring
 from own_data import as_samples
 from tests.helpers import mpirun
 
@@ -158,6 +159,15 @@ def test_batch_norms_are_estimated_anew_as_by_a_loop():
             moved[1].running_mean, moved[1].running_var = inside.mean(0), inside.var(0)
             assert found == pytest.approx(float(F.cross_entropy(moved(X), Y)), rel=1e-4)
     assert torch.equal(net[1].running_mean, small_net()[1].running_mean)
+
+
+def test_batch_norms_that_are_estimated_anew_do_not_depend_on_a_probe(monkeypatch):
+    found = []
+    for size in (16, 90):
+        monkeypatch.setattr(Evaluator, "fastest_batch_size", lambda self, size=size: size)
+        found.append(landscape.loss_surface(small_net(), (X, Y), x=(1, 1, 1), bn_samples=90, quiet=True).get("train_loss")[0])
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert Measuring(bn_samples=90, batch_size=16).facts() != Measuring(bn_samples=90).facts()  # that is asked for, and told
 
 
 def test_batches_of_one_sample_tell_batch_norms_nothing():
