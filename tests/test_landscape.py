@@ -329,5 +329,5 @@ def test_the_plot_functions_take_a_surface_that_has_no_file(tmp_path, monkeypatc
             plot_1D.plot_1d(*[line] * (1 if asked else 2), **asked)
     with pytest.raises(InputError, match="^'surface' has no quantity 'foo'; it has train_loss"):
         line.get("foo")
-    with pytest.raises(InputError, match="^surface has no finite value to draw"):
+    with pytest.raises(InputError, match="^surface has no value to draw"):
         plot_1D.plot_1d(h5_util.Surface("", x=line.x, y=None, quantities={"train_loss": np.full(5, np.nan)}))
