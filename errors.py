@@ -3,8 +3,6 @@
 Modules raise `InputError`; a script's `command_line.sentence` turns it into one sentence and exit status 2. Any other exception
 is a fault of ours and keeps its traceback.
 """
-
-
 from collections.abc import Iterable
 
 
