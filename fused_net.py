@@ -84,7 +84,7 @@ class FusedNet:
         return outputs.float() if self._dtype and isinstance(outputs, Tensor) else outputs
 
     def _fit(self, tensor: Tensor) -> Tensor:
-        if not tensor.is_floating_point():
+        if not tensor.is_floating_point() or self._dtype is None and tensor.dim() != 4:
             return tensor
         return tensor.to(self._dtype or tensor.dtype, memory_format=self._layout if tensor.dim() == 4 else torch.preserve_format)
 
@@ -193,6 +193,8 @@ def _fold(net: nn.Module) -> tuple[nn.Module | None, list[tuple[nn.Module, nn.Mo
             node.replace_all_uses_with(source)
             fused.graph.erase_node(node)
             pairs.append((layer, norm, source.target))
+    if not pairs:
+        return None, []  # a traced net without a use is a slower copy
     fused.recompile()
     fused.delete_all_unused_submodules()
     for layer, _, name in pairs:

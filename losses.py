@@ -28,7 +28,7 @@ Net = Callable[..., object]
 class Terms(NamedTuple):
     """What a batch adds to the means over all data.
 
-    sums (k,): float64, of each quantity, the loss first. weight: a number, or a tensor () of float64, that the sums are divided by in the end. samples (N,): the loss of
+    sums (k,): float64, of each quantity, the loss first. weight: a number, or a tensor (), that the sums are divided by in the end. samples (N,): the loss of
     each sample, with its weight in sample_weights (N,), None for 1; None where they are not known.
     """
 
@@ -87,9 +87,8 @@ class BuiltIn(Loss):
     def of_outputs(self, outputs: Tensor, batch: Batch) -> Terms:
         values, weights = self.measured(outputs, self.target(batch))
         if weights is None or weights.dtype is torch.bool:  # values are zero where a sample does not count
-            sums = torch.stack([value.sum(dtype=torch.float64) for value in values])
-            weight = len(values[0]) if weights is None else weights.sum(dtype=torch.float64)
-            return Terms(sums, weight, values[0], weights)
+            weight = len(values[0]) if weights is None else weights.count_nonzero()
+            return Terms(torch.stack(values).sum(1, dtype=torch.float64), weight, values[0], weights)
         sums = [(value.double() * weights).sum() for value in values]
         return Terms(torch.stack(sums), weights.sum(dtype=torch.float64), values[0], weights)
 
@@ -235,7 +234,7 @@ def _classification(name: str, best: int = 0) -> Callable[[Tensor, Tensor], tupl
     """Loss and accuracy, and accuracy of the `best` classes; of every pixel or position where there are several."""
     def measured(logits: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor | None]:
         counted = labels != IGNORED
-        values = [sample_losses(name, logits, labels), 100.0 * (logits.argmax(1) == labels)]
+        values = [sample_losses(name, logits, labels), torch.where(logits.argmax(1) == labels, 100.0, 0.0)]
         if name == "mse":
             values[0] = values[0] * counted
         if best:

@@ -53,8 +53,8 @@ class SampleSet:
     def raw_batches(self, batch_size: int) -> Iterator[Batch]:
         """All samples in order, at most `batch_size` at a time; views of what is in memory."""
         for chunk in self.chunks:
-            for start in range(0, size(chunk), batch_size):
-                yield each(chunk, lambda tensor, start=start: tensor[start:start + batch_size])
+            for parts in zip(*(tensor.split(batch_size) for tensor in tensors(chunk)), strict=True):
+                yield dict(zip(chunk, parts, strict=True)) if isinstance(chunk, dict) else parts
 
     def prepared(self, batch: Batch) -> Batch:
         """A batch of `raw_batches`, on any device, as net and loss take it: theirs to write into."""
