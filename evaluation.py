@@ -141,23 +141,28 @@ class Evaluator:
 
         def trial(net: nn.Module | FusedNet) -> Tensor:
             if self._loss.needs_gradients and isinstance(net, FusedNet):
-                net = net.module.requires_grad_()  # it may differentiate by the weights
+                net = _for_own_loss(net)
             with gradients(self._loss):
                 return self._loss.probe(net, samples.each(first, torch.clone)).detach()
         with exact_products():
             self._fused = FusedNet(net, trial, fold=fuse, channels_last=channels_last, dtype=None if self._loss.needs_gradients else low)
-        self._autocast = low if self._loss.needs_gradients or not self._fused.copied else None
-        self._forward = self._fused.module if self._loss.needs_gradients else self._fused
+        self._autocast = low if self._fused.dtype is None else None
+        self._forward = _for_own_loss(self._fused) if self._loss.needs_gradients else self._fused
         self._context = partial(gradients, self._loss, copied=self._fused.copied)
         if self._loss.needs_gradients and self._fused.copied:
-            self._forward.requires_grad_(False)
+            self._fused.module.requires_grad_(False)
             found = [_tried(self._loss, self._forward, first, context) for context in (torch.no_grad, torch.enable_grad)]
             if found[1] is None:  # it differentiates by the weights
-                self._forward.requires_grad_()
+                self._fused.module.requires_grad_()
             elif found[0] is not None and torch.equal(*found):  # it takes no gradient, after all
                 self._context = torch.no_grad
-        with gradients(self._loss):
-            measured = {part: self._loss.quantities(self._forward, self._first_batch(data)) for part, data in sets.items()}
+        with gradients(self._loss), self._low_precision():
+            try:
+                measured = {part: self._loss.quantities(self._forward, self._first_batch(data)) for part, data in sets.items()}
+            except RuntimeError as error:
+                if self._autocast is None:
+                    raise
+                raise InputError(f"the net does not run in precision {precision} ({str(error).splitlines()[0]}); leave it out") from error
         self.names = quantity_names(measured, errors=errors, penalty=bool(weight_decay))
         self._weight_decay, self._errors = weight_decay, errors
         self._bn_data = sets["train"].take(np.random.RandomState(0).permutation(len(sets["train"]))[:bn_samples]) if bn_samples else None
@@ -240,8 +245,12 @@ class Evaluator:
         self._fused.refresh()
 
     def _totals(self, data: Samples) -> Terms:
-        with torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None):
+        with self._low_precision():
             return total_terms(self._forward, data, self._loss, self.batch_size, self._device, keep_samples=self._errors)
+
+    def _low_precision(self) -> AbstractContextManager:
+        """In which a net that is no copy in the low precision computes in it where that is safe."""
+        return torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None)
 
     def _first_batch(self, data: Samples) -> Batch:
         return next(batches(data.take(np.arange(min(2, len(data)))), 2, self._device))
@@ -269,6 +278,13 @@ class Evaluator:
         with self._context():
             total_terms(self._forward, data, self._loss, len(data), self._device).sums.tolist()
         return time.perf_counter() - begin
+
+
+def _for_own_loss(fused: FusedNet) -> Callable[..., object]:
+    """What the user's loss gets for the net: a copy that it may look into and differentiate by; where batch norms are folded, only what it may call."""
+    if fused.folded:
+        return lambda *inputs, **named: fused(*inputs, **named)
+    return fused.module.requires_grad_() if fused.copied else fused.module
 
 
 def _tried(loss: Loss, net: nn.Module, batch: Batch, context: Callable[[], AbstractContextManager]) -> Tensor | None:

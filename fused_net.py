@@ -18,6 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 FOLDS_INTO = {nn.BatchNorm1d: nn.Linear, nn.BatchNorm2d: nn.Conv2d}
 AGREEMENT = 1e-3  # a fused net whose outputs differ by more, relative to the largest, is not the same function and is not used
 SHAKEN = 0.25  # by how much of itself each number of the net is moved, to see whether the copy follows
+SMALLER = 0.25  # of the numbers compared are at most as large as that to a part of which all others are
+MOST_SORTED = 2**24  # numbers of which torch tells quantiles
+
+Maker = Callable[[nn.Module], tuple[nn.Module | None, list[tuple[nn.Module, nn.Module, str]]]]  # a copy of a net, with (layer, batch norm, the layer's name) folded in it
 
 
 class FusedNet:
@@ -39,16 +43,27 @@ class FusedNet:
         self._dtype: torch.dtype | None = None
         makers = [*([_fold] if fold else []), lambda net: (_copied(net), [])]
         layouts = [*([torch.channels_last] if channels_last else []), torch.contiguous_format]
-        found = any(self._adopt(net, make, layout) and self._agrees(net, trial) for make in makers for layout in layouts)
+        found = next(((make, layout) for make in makers for layout in layouts if self._fits(net, make, layout, trial)), None)
+        if found and dtype:
+            self._cast(dtype)
+            if not self._runs(trial):
+                self._dtype = None
+                self._adopt(net, *found)
         if not found:
             self._use(net)
-        if found and dtype:
-            self._dtype = dtype
-            for module in self._copy.modules():
-                if not isinstance(module, _BatchNorm):
-                    for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
-                        tensor.data = tensor.data.to(dtype if tensor.is_floating_point() else tensor.dtype)
         self.refresh()
+
+    def _cast(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        for module in self._copy.modules():
+            if not isinstance(module, _BatchNorm):
+                for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
+                    tensor.data = tensor.data.to(dtype if tensor.is_floating_point() else tensor.dtype)
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """What the copy computes in, if not in the net's own: None also where the net does not run in what was asked for."""
+        return self._dtype
 
     @property
     def folded(self) -> int:
@@ -93,8 +108,17 @@ class FusedNet:
         self._copy, self._pairs, self._sources, self._targets = net, [], [], []
         self._is_copy, self._layout = False, torch.contiguous_format
 
-    def _adopt(self, net: nn.Module, make: Callable[[nn.Module], tuple[nn.Module | None, list[tuple[nn.Module, nn.Module, str]]]],
-               layout: torch.memory_format) -> bool:
+    def _fits(self, net: nn.Module, make: Maker, layout: torch.memory_format, trial: Callable[["nn.Module | FusedNet"], Tensor]) -> bool:
+        """Whether such a copy is the net, and still is when all of the net has moved: a trace may have kept what it computed from the net's tensors."""
+        try:
+            if not self._adopt(net, make, layout) or not self._agrees(net, trial):
+                return False
+            with _shaken(net):
+                return self._agrees(net, trial)
+        except Exception:  # copies lack what a net's class has, scripted ones cannot be changed, a net may need its own layout or weights that fit together
+            return False
+
+    def _adopt(self, net: nn.Module, make: Maker, layout: torch.memory_format) -> bool:
         self._use(net)  # lets go of the copy before: there may be no room for two
         fused, pairs = make(net)
         if fused is None:
@@ -111,40 +135,45 @@ class FusedNet:
         return True
 
     def _agrees(self, net: nn.Module, trial: Callable[["nn.Module | FusedNet"], Tensor]) -> bool:
-        """Whether this is the net, and still is when all of the net has moved: a trace may have kept what it computed from the net's tensors."""
-        if not self._gives_the_same(net, trial):
-            return False
-        with _shaken(net):
-            return self._gives_the_same(net, trial)
+        """Whether each number of the trial is the same, to a part of itself or of the smaller ones: a few may be huge, such as those of masks."""
+        expected = trial(net).detach().double()
+        self.refresh()
+        found = trial(self).detach().double()
+        sizes = expected[expected.isfinite() & (expected != 0)].abs()
+        if not sizes.numel():  # it tells nothing
+            return not self._pairs
+        tolerance = AGREEMENT * torch.maximum(expected.abs().nan_to_num(posinf=0.0), sizes.quantile(SMALLER) if sizes.numel() < MOST_SORTED else sizes.min())
+        same = (found == expected) | (found.isnan() & expected.isnan()) | ((found - expected).abs() <= tolerance)
+        return found.shape == expected.shape and bool(same.all())
 
-    def _gives_the_same(self, net: nn.Module, trial: Callable[["nn.Module | FusedNet"], Tensor]) -> bool:
-        expected = trial(net).detach()
+    def _runs(self, trial: Callable[["nn.Module | FusedNet"], Tensor]) -> bool:
         try:
             self.refresh()
-            found = trial(self).detach()
-        except Exception:  # a trace lacks what the net's class has, and a loss may use that; a net may need its own memory layout
+            trial(self)
+        except Exception:  # a net that makes tensors of a precision of its own
             return False
-        finite = expected[expected.isfinite()].abs()
-        tolerance = AGREEMENT * float(finite.max()) if finite.numel() else 0.0
-        return found.shape == expected.shape and torch.allclose(found, expected.to(found.dtype), rtol=0, atol=tolerance, equal_nan=True)
+        return True
 
 
 @contextmanager
 def _shaken(net: nn.Module) -> Iterator[None]:
-    """Inside the block all numbers of the net are others, though of the same sign and about the same size; those that are zero are small ones."""
+    """Inside the block all numbers of the net are others, of the same sign and about the same size; those of scales and shifts, and zeros, may be larger."""
     generator = torch.Generator().manual_seed(0)
-    tensors = [tensor for tensor in [*net.parameters(), *net.buffers()] if tensor.is_floating_point()]
-    before = [tensor.detach().to("cpu", copy=True) for tensor in tensors]
+    changed: list[tuple[Tensor, Tensor]] = []
     try:
         with torch.no_grad():
-            for tensor in tensors:
-                noise = torch.rand(tensor.shape, generator=generator).to(tensor)
-                tensor.mul_(1 + SHAKEN * (2 * noise - 1)).add_(SHAKEN**2 * noise * (tensor == 0))
+            for tensor in filter(torch.is_floating_point, [*net.parameters(), *net.buffers()]):
+                rows = torch.rand(tensor.shape[:1], generator=generator).to(tensor).view(-1, *[1] * (tensor.dim() - 1)) if tensor.dim() else torch.ones_like(tensor)
+                other = tensor * (1 + SHAKEN * (2 * rows - 1))
+                other += SHAKEN**2 * rows * (tensor == 0 if tensor.dim() > 1 else 1)
+                before = tensor.detach().to("cpu", copy=True)
+                tensor.copy_(other)
+                changed.append((tensor, before))
         yield
     finally:
         with torch.no_grad():
-            for tensor, value in zip(tensors, before, strict=True):
-                tensor.copy_(value)
+            for tensor, before in changed:
+                tensor.copy_(before)
 
 
 def _copied(net: nn.Module) -> nn.Module | None:
@@ -182,6 +211,7 @@ def _fold(net: nn.Module) -> tuple[nn.Module | None, list[tuple[nn.Module, nn.Mo
         return None, []
     modules = dict(net.named_modules())
     calls = Counter(node.target for node in fused.graph.nodes if node.op == "call_module")
+    read = {node.target.rpartition(".")[0] for node in fused.graph.nodes if node.op == "get_attr"}  # modules whose tensors are also used in another way
     pairs = []
     for node in list(fused.graph.nodes):
         source = node.args[0] if node.op == "call_module" and node.args else None
@@ -189,7 +219,7 @@ def _fold(net: nn.Module) -> tuple[nn.Module | None, list[tuple[nn.Module, nn.Mo
             continue
         layer, norm = modules[source.target], modules[node.target]
         if (type(layer) is FOLDS_INTO.get(type(norm)) and norm.track_running_stats and len(source.users) == 1
-                and calls[source.target] == calls[node.target] == 1 and not _has_hooks(layer) and not _has_hooks(norm)):
+                and calls[source.target] == calls[node.target] == 1 and not read & {source.target, node.target} and not _has_hooks(layer) and not _has_hooks(norm)):
             node.replace_all_uses_with(source)
             fused.graph.erase_node(node)
             pairs.append((layer, norm, source.target))
@@ -198,5 +228,6 @@ def _fold(net: nn.Module) -> tuple[nn.Module | None, list[tuple[nn.Module, nn.Mo
     fused.recompile()
     fused.delete_all_unused_submodules()
     for layer, _, name in pairs:
-        fused.get_submodule(name).bias = nn.Parameter(layer.weight.new_zeros(layer.weight.shape[0]))
+        folded = fused.get_submodule(name)
+        folded.weight, folded.bias = nn.Parameter(torch.empty_like(layer.weight)), nn.Parameter(layer.weight.new_zeros(layer.weight.shape[0]))  # tied to no other layer
     return fused, pairs

@@ -228,7 +228,7 @@ def _scale_and_shift(norm: _BatchNorm, x: Tensor) -> Tensor:
     if norm.bias is not None:
         shift = shift + norm.bias
     shape = (-1, *[1] * (x.dim() - 2))
-    return torch.addcmul(shift.view(shape), x, scale.view(shape))
+    return torch.addcmul(shift.view(shape), x, scale.view(shape)).to(x.dtype)
 
 
 def extreme_eigenvalues(matrix: Curvature, *, tolerance: float = TOLERANCE, most_products: int = MOST_PRODUCTS, seed: int = 0) -> tuple[Eigen, Eigen]:

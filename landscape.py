@@ -14,6 +14,7 @@ from operator import index
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 import devices
 import losses
@@ -90,6 +91,10 @@ def _require_net(name: str, given: object) -> None:
         raise InputError(f"{name} is of type {type(given).__name__}; give a net, an nn.Module")
     if next(given.parameters(), None) is None:
         raise InputError(f"{name} has no parameters, so there is nothing to move; give a net that has some")
+    if any(is_lazy(tensor) for tensor in given.parameters()):
+        raise InputError(f"{name} has lazy modules, whose weights are not there yet; run it once on a batch")
+    if any(tensor.layout is not torch.strided for tensor in [*given.parameters(), *given.buffers()]):
+        raise InputError(f"{name} has sparse tensors, which cannot be moved; make them dense")
 
 
 def _axes(x: object, y: object) -> dict[str, Axis]:

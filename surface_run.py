@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import net_plotter
 import rank_watch
@@ -122,10 +122,15 @@ def unchanged(net: nn.Module) -> Iterator[None]:
 @contextmanager
 def buffers_kept(net: nn.Module) -> Iterator[None]:
     """After the block the net's buffers, such as the statistics of batch norms, have the values that they had before it."""
-    buffers = {name: buffer.detach().clone() for name, buffer in net.named_buffers()}
+    buffers = [(module, name, buffer.detach().clone()) for module in net.modules() for name, buffer in module.named_buffers(recurse=False)]
+    device = next(net.parameters()).device
     try:
         yield
     finally:
         with torch.no_grad():
-            for name, value in buffers.items():
-                net.get_buffer(name).copy_(value)
+            for module, name, value in buffers:
+                now = getattr(module, name, None)
+                if isinstance(now, Tensor) and now.shape == value.shape:
+                    now.copy_(value)
+                else:  # the net made another of it
+                    setattr(module, name, value.to(device))
