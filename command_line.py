@@ -2,6 +2,7 @@
 import argparse
 import math
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,11 @@ def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
         parser.error(str(error))
     except InputError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        if launched()[1] > 1:  # the ranks end together, or those that wait for this one never
+            raise
+        print(f"{parser.prog}: stopped; what was saved stays, and the same command goes on from there", file=sys.stderr, flush=True)
+        raise SystemExit(128 + signal.SIGINT) from None
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _reader_has_gone():
             raise SystemExit(1) from None

@@ -21,15 +21,15 @@ OBLIQUE = 0.1  # a cosine that random directions of so many weights do not come 
 def main(argv: list[str] | None = None) -> None:
     parser = Parser("Tell what is in HDF5 files of this program or of the published one, what made them, and how to go on with them.")
     parser.add_argument("files", nargs="+", metavar="FILE", help="surface, direction or projection file")
-    refused = []
-    for path in parser.parse_args(argv).files:
-        try:
-            text = report(path)
-        except (InputError, OSError) as error:
-            refused.append(error)
-        else:
-            print(f"{text}\n")
+    args, refused = parser.parse_args(argv), []
     with sentence(parser):
+        for path in args.files:
+            try:
+                text = report(path)
+            except (InputError, OSError) as error:
+                refused.append(error)
+            else:
+                print(f"{text}\n")
         if refused:
             raise refused[0]
 

@@ -8,14 +8,17 @@ Where |smallest / largest| is near 0 the surface is nearly convex, where it is n
 section 6). The Hessian is that of the mean loss over the training images chosen, by parameters of more than one dimension. At a single
 point, `hessian.py` tells more. A run that was stopped goes on where it was when it is started again.
 """
+import os
 import sys
 from collections.abc import Callable
 
+import h5_util
 import options
 import request
 import surface_run
 from command_line import Parser, add_format_option, sentence
 from devices import set_precision
+from errors import InputError
 from evaluation import Evaluator
 from h5_util import Surface
 from hess_vec_prod import BATCH_SIZE, Curvature, extreme_eigenvalues
@@ -72,10 +75,22 @@ def main(argv: list[str] | None = None) -> None:
 
         axes = request.grid(args, study, run, lambda: Evaluator(study.net.to(machine.device), study.sets, loss=study.loss).measure)
         surf_file = request.surface_file(args, study, axes)
+        if not args.overwrite:
+            together(machine.ranks, lambda: require_own_scale(surf_file), only=True)
         surface_run.measure(study, axes, list(QUANTITIES), run, surf_file=surf_file, prepare=prepare)
         if args.plot and machine.ranks.rank == 0:
             from eigen_figures import plot_eigenvalues
             plot_eigenvalues(surf_file, show=args.show, formats=args.format)
+
+
+def require_own_scale(surf_file: str) -> None:
+    """Raise `InputError` for eigenvalues of the published program, which are ours times its number of batches: a file with some of each would tell nothing."""
+    if not os.path.exists(surf_file):
+        return
+    surface = h5_util.read_surface(surf_file)
+    if "min_eig_residual" not in surface.names and any(name in surface.names and surface.measured(name).any() for name in ("min_eig", "max_eig")):
+        raise InputError(f"{surf_file!r} has eigenvalues of the published program, which are those of this one times its number of batches; plot them with plot_2D.py or "
+                         "plot_1D.py, give another --surf_file, or --overwrite (the old file is kept aside)")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from file_names import Axis
 from h5_util import Projection
 from loss_measure import LossMeasure, Measuring
 from mpi4pytorch import together
-from provenance import fingerprint_of_arrays
+from provenance import fingerprint_of_arrays, fingerprint_of_file, require_same
 from study import Study
 from surface_run import Run
 
@@ -100,19 +100,21 @@ def measure_series(args: argparse.Namespace, argv: list[str], machine: request.M
     files = together(ranks, lambda: checkpoint_series.find(args.model_folder, args.model_file), only=True)
     last = Job.of(with_(args, model_file=files[-1]), argv, machine, sets)
 
-    def find_places() -> np.ndarray:
+    def find_places() -> tuple[np.ndarray, list[str]]:
         directions, _ = last.study.find_directions(overwrite=args.overwrite)
+        prints = [fingerprint_of_file(file) for file in files]
         found = np.array([checkpoint_series.place(request.load_net(args, file), last.study.net, directions, args.dir_type) for file in files])
         if lost := [file for file, place in zip(files, found, strict=True) if not np.isfinite(place).all()]:
             raise InputError(f"{lost[0]}: holds NaN or infinity, so it has no place in the plane; leave it out of --model_file")
-        return found
-    places = together(ranks, find_places, only=True)
+        return found, prints
+    places, prints = together(ranks, find_places, only=True)
     axes = last.grid(args, places)
     name = request.surface_file(with_(args, surf_file=""), last.study, axes)
     paths = checkpoint_series.surface_files(files, name, args.surf_file)
     for number, file in enumerate([files[-1], *files[:-1]], start=1):  # the last one's directions are the others'
         last.run.say(f"checkpoint {number} of {len(files)}: {file}")
         job = last if file == files[-1] else Job.of(with_(args, model_file=file), argv, machine, sets)
+        together(ranks, lambda job=job, file=file: require_unchanged(job.study, file, prints[files.index(file)]))
         in_plane = replace(job.study, dir_file=last.study.dir_file, dir_file_given=job is not last or last.study.dir_file_given,
                            place=tuple(places[files.index(file)].tolist()))
         replace(job, study=in_plane).measure(axes, paths[file])
@@ -125,6 +127,12 @@ def measure_series(args: argparse.Namespace, argv: list[str], machine: request.M
         if args.plot:
             from plot_film import plot_film
             plot_film([paths[file] for file in files], proj_file=projection.path, dir_file=last.study.dir_file, vmin=args.vmin, vmax=args.vmax, vlevel=args.vlevel)
+
+
+def require_unchanged(study: Study, file: str, fingerprint: str) -> None:
+    """Raise `InputError` if the checkpoint of a study is not that which was found to have this fingerprint."""
+    if study.net_facts["model_file"] != fingerprint:
+        raise InputError(f"{file}: was changed while this ran; give the same command again when nothing writes the checkpoints any more")
 
 
 @dataclass(frozen=True)
@@ -162,6 +170,8 @@ def with_(args: argparse.Namespace, **changes: object) -> argparse.Namespace:
 def tell_spread(paths: list[str]) -> None:
     from metrics_table import tell_spread
     surfaces = [h5_util.read_surface(path) for path in paths]
+    for surface in surfaces[1:]:
+        require_same(surface.path, surface.made_with, {"model_file": surfaces[0].made_with["model_file"]}, "the checkpoint was changed while this ran; give the same command again")
     tell_spread(surfaces, [name for name in surfaces[0].names if name.endswith("_loss")])
 
 

@@ -72,8 +72,8 @@ def run(points: Sequence[int], measure: Callable[[int], Values], *, record: Call
     """Measure every point once on some rank and record its values on rank 0, where alone `points`, `record` and `save` are used.
 
     `record(point, values)` and `save()` are called by one thread of rank 0, `save` every second or so while there is something
-    new, and at the end however the run ends. A rank whose `measure` raises is reported and retires; its point goes to another
-    rank. `total` is the number of points of the whole surface, for the progress shown. `schedule` is `dynamic`, where a rank that is
+    new, and at the end however the run ends. A rank whose `measure` raises is reported and retires; another rank tries its point when
+    all others are measured. `total` is the number of points of the whole surface, for the progress shown. `schedule` is `dynamic`, where a rank that is
     free gets the next point, or `static`, where each has an even share from the start. `quiet` shows no progress, only warnings.
 
     Returns, on every rank, when nothing is left to measure. Raises `AllRanksFailed` on rank 0 if every rank has retired, and
@@ -202,13 +202,14 @@ class _Clerk:
             self._show(answer.values, answer.seconds)
 
     def _retire(self, rank: int, trace: str) -> None:
-        point = self._held[rank][0]
+        point = self._held[rank].popleft()
         self._working.discard(rank)
         self._set_rate(rank, 0.0)
         self._for_all.extendleft(reversed([*self._held[rank], *self._shares[rank]]))
+        self._for_all.append(point)  # the last: should it be the point's fault, all others will have been measured
         self._held[rank].clear()
         self._shares[rank].clear()
-        fate = "the point goes to another rank" if self._working else "no rank is left"
+        fate = "another rank tries it at the end" if self._working else "no rank is left"
         tqdm.write(f"rank {rank} failed at point {point} and measures no more; {fate}:\n{trace}", file=sys.stderr)
 
     def _show(self, values: Values, seconds: float) -> None:

@@ -64,7 +64,10 @@ def measure(study: Study, axes: dict[str, Axis], names: list[str], run: Run, *, 
 
     def open_files() -> tuple[Surface, list[Direction] | None]:
         if surf_file:
-            claim.acquire(wait=run.wait)
+            try:
+                claim.acquire(wait=run.wait)
+            except OSError as error:
+                raise InputError(f"{surf_file!r} cannot be written: {error.strerror or error}; give another place, or make room or a right to write there") from error
         surface, directions = study.open_files(surf_file, axes, names, run=run.record, overwrite=run.overwrite, say=run.say)
         return surface, None if surf_file else directions
 

@@ -21,6 +21,8 @@ def main() -> None:
         nonlocal done
         if job.get("raise_at", {}).get(str(ranks.rank)) == done:
             raise MemoryError(f"rank {ranks.rank} has no memory")
+        if job.get("bad") == point:
+            raise ValueError(f"point {point} cannot be measured")
         done += 1
         time.sleep(job["seconds"][ranks.rank])
         return {"value": point**2, "rank": ranks.rank}

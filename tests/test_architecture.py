@@ -96,7 +96,7 @@ MAY_IMPORT = {
                 "shared_images", "spectrum", "trial", "whole_file"},
     "landscape": {"devices", "errors", "file_names", "h5_util", "loss_measure", "losses", "mpi4pytorch", "net_plotter", "net_tensors", "own_data", "provenance",
                   "study", "surface_run"},
-    "plot_hessian_eigen": {"command_line", "devices", "eigen_figures", "evaluation", "h5_util", "hess_vec_prod", "mpi4pytorch", "net_plotter", "options", "request",
+    "plot_hessian_eigen": {"command_line", "devices", "eigen_figures", "errors", "evaluation", "h5_util", "hess_vec_prod", "mpi4pytorch", "net_plotter", "options", "request",
                            "scheduler", "surface_run", "trial"},
     "plot_surface": {"checkpoint_series", "command_line", "contour_levels", "errors", "evaluation", "file_names", "h5_util", "loss_measure", "metrics_table",
                      "model_loader", "mpi4pytorch", "options", "plot_1D", "plot_2D", "plot_film", "provenance", "request", "study", "surface_run",

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 import dataloader
+import losses
 import model_loader
 import net_plotter
 from evaluation import Evaluator, evaluate
@@ -233,3 +234,70 @@ def test_a_net_that_writes_into_its_input_leaves_the_data_alone():
         expected = float(nn.functional.cross_entropy(net(before.clone()), labels))
     assert [evaluator.measure()["train_loss"] for _ in range(3)] == pytest.approx([expected] * 3, rel=1e-6)
     assert torch.equal(inputs, before)
+
+
+class Tied(nn.Module):
+    """The convolution before a batch norm has the weight of another; a mask with large numbers; a branch that is next to nothing where the net is."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.other, self.last = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(3, 4, 1), nn.Linear(4, 3)
+        self.other.weight = self.conv.weight
+        self.scale = nn.Parameter(torch.tensor(1e-5))
+
+    def forward(self, images):
+        features = self.other(images) + self.scale * self.norm(self.conv(images))
+        return self.last(features.mean((2, 3))).masked_fill(torch.tensor([False, False, True]), -1e9)
+
+
+def test_a_fold_that_only_small_numbers_tell_apart_is_right_where_the_net_moves_to():
+    torch.manual_seed(0)
+    net, data = with_statistics(Tied()), SampleSet(((torch.randn(9, 3, 4, 4), torch.arange(9) % 2),))
+    evaluator = Evaluator(net, {"train": data})
+    with torch.no_grad():
+        net.scale.fill_(3)
+    assert evaluator.folded == 1
+    assert evaluator.measure()["train_loss"] == pytest.approx(evaluate(net, data)[0], rel=1e-5)
+
+
+def test_a_loss_that_looks_into_the_net_sees_the_net():
+    torch.manual_seed(0)
+    net, data = with_statistics(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 3))), SampleSet(((torch.randn(9, 3, 4, 4), torch.arange(9) % 3),))
+
+    def penalised(net, batch):
+        outputs = net(batch[0])
+        penalty = 1e-4 * sum(parameter.square().sum() for parameter in net.parameters())
+        return nn.functional.cross_entropy(outputs, batch[1]) + penalty, len(batch[0]), {"acc": 100 * (outputs.argmax(1) == batch[1]).float().mean()}
+
+    def plain(net, batch):
+        return nn.functional.cross_entropy(net(batch[0]), batch[1])
+    for loss, folded in ((penalised, 0), (plain, 1)):
+        evaluator = Evaluator(net, {"train": data}, loss=losses.find(loss))
+        with torch.no_grad():
+            expected = loss(net, data.chunks[0])
+        assert evaluator.folded == folded
+        assert evaluator.measure()["train_loss"] == pytest.approx(float(expected[0] if isinstance(expected, tuple) else expected), rel=1e-5)
+
+
+class OfItsOwnPrecision(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.last(x.float() / 255)
+
+
+def test_bf16_of_a_net_that_makes_float32_itself_is_autocast():
+    torch.manual_seed(0)
+    net, data = OfItsOwnPrecision(), SampleSet(((torch.randint(256, (9, 4), dtype=torch.uint8), torch.arange(9) % 3),))
+    found = Evaluator(net, {"train": data}, precision="bf16").measure()["train_loss"]
+    expected = evaluate(net, data)[0]
+    assert found == pytest.approx(expected, rel=0.01) and found != expected
+
+
+def test_scripted_nets_are_measured():
+    torch.manual_seed(0)
+    data = SampleSet(((torch.randn(9, 3, 4, 4), torch.arange(9) % 3),))
+    net = with_statistics(nn.Sequential(torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))), nn.Flatten(), nn.Linear(16, 3)))
+    assert Evaluator(net, {"train": data}).measure()["train_loss"] == pytest.approx(evaluate(net, data)[0], rel=1e-5)

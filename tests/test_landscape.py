@@ -200,6 +200,28 @@ def test_a_net_that_keeps_what_it_computes_can_be_trained_on():
     assert net.linear.weight.grad is not None
 
 
+class Grows(nn.Module):
+    """Makes other buffers of its buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+        self.register_buffer("seen", torch.zeros(0))
+        self.register_buffer("gone", torch.ones(2))
+
+    def forward(self, x):
+        self.seen, self.gone = torch.cat([self.seen, x[:1, 0].detach()]), None
+        return self.linear(x)
+
+
+def test_a_net_that_replaces_its_buffers_gets_them_back():
+    net = Grows()
+    landscape.loss_surface(net, (X, Y), x=(-1, 1, 3), quiet=True)
+    assert net.seen.shape == (0,) and torch.equal(net.gone, torch.ones(2))
+    with pytest.raises(InputError, match="lazy modules"):
+        landscape.loss_surface(nn.Sequential(nn.LazyLinear(2)), (X, Y), quiet=True)
+
+
 def test_a_net_in_double_precision_and_one_whose_loss_needs_gradients_of_the_weights():
     net = nn.Sequential(nn.Linear(4, 2)).double()
     surface = landscape.loss_surface(net, (X.double(), Y), x=(0, 0, 1), quiet=True)

@@ -283,3 +283,31 @@ def test_flags_that_would_do_nothing_are_refused(folder, capsys, flags):
     with pytest.raises(SystemExit) as ended:
         plot_surface.main([*OWN, "--x=-1:1:3", *flags])
     assert ended.value.code == 2 and next(flag for flag in flags if flag.endswith(("dir", "bn"))) in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_is_replaced_while_its_series_runs_is_told(folder, capsys, monkeypatch):
+    for epoch in range(3):
+        net = parts()[0]
+        with torch.no_grad():
+            net[0].weight += 0.1 * epoch
+        torch.save(net.state_dict(), f"model_{epoch}.pt")
+    place = checkpoint_series.place
+
+    def and_replace(*args):
+        found = place(*args)
+        torch.save({name: value + 1 for name, value in parts()[0].state_dict().items()}, "model_1.pt")
+        return found
+    monkeypatch.setattr(checkpoint_series, "place", and_replace)
+    with pytest.raises(SystemExit):
+        plot_surface.main([*OWN, "--model_file", "model_*.pt", "--x=-1:1:2", "--y=-1:1:2"])
+    assert "model_1.pt: was changed while this ran" in capsys.readouterr().err
+    assert not list(folder.glob("model_1.pt*.h5"))
+
+
+def test_eigenvalues_of_the_published_program_are_not_mixed_with_ours(folder, capsys):
+    h5_util.write_surface_file("p.h5", x=np.linspace(-1, 1, 3), quantities={"min_eig": np.full(3, -2.0), "max_eig": np.full(3, 30.0)}, dir_file="d.h5")
+    before = (folder / "p.h5").read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        plot_hessian_eigen.main([*OWN, "--x=-1:1:3", "--surf_file", "p.h5"])
+    assert ended.value.code == 2 and "times its number of batches" in capsys.readouterr().err
+    assert (folder / "p.h5").read_bytes() == before

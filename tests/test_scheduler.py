@@ -65,6 +65,12 @@ def test_all_ranks_failing_ends_with_the_error_and_keeps_what_was_measured():
     assert result["saves"][-1] == 3
 
 
+def test_a_point_that_no_rank_can_measure_keeps_none_of_the_others():
+    done, result = run_job(2, points=10, seconds=[0.01] * 2, bad=0)
+    assert done.returncode != 0 and "1 points are not measured" in done.stderr
+    assert sorted(point for point, _ in result["recorded"]) == list(range(1, 10))
+
+
 def serial(points, measure, record, save):
     scheduler.run(points, measure, record=record, save=save, ranks=Serial(), total=len(points))
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import command_line
 import h5_util
+import mpi4pytorch
 import plot_1D
 import plot_2D
 import plot_surface
@@ -192,3 +194,11 @@ def test_ranks_without_a_launcher(folder, monkeypatch, capsys):
     with pytest.raises(SystemExit) as refused:
         experiments.main(["contours", "--models", "resnet20", *DIGITS, "--ranks", "2"])
     assert refused.value.code == 2 and "--ranks 2 needs mpirun, which is not installed" in capsys.readouterr().err
+
+
+def test_ctrl_c_outside_the_grid_ends_without_a_traceback(capsys, monkeypatch):
+    for variable in (name for names in mpi4pytorch.LAUNCHER_VARIABLES for name in names):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(SystemExit) as ended, command_line.sentence(command_line.Parser("x")):
+        raise KeyboardInterrupt
+    assert ended.value.code == 130 and "the same command goes on" in capsys.readouterr().err
