@@ -19,7 +19,7 @@ def choose(cuda: bool, ranks: Serial) -> torch.device:
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(mpi4pytorch.divide_cores(ranks))
         return torch.device("cpu")
-    _require_cuda("--cuda")
+    require_cuda("--cuda")
     device = torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)
     return device
@@ -35,13 +35,14 @@ def find(given: torch.device | str) -> torch.device:
     if device is None or device.type not in ("cpu", "cuda"):
         raise InputError(f"{what} is none that the program computes on; give cpu, cuda or cuda:N")
     if device.type == "cuda":
-        _require_cuda(what)
+        require_cuda(what)
         if (device.index or 0) >= (count := torch.cuda.device_count()):
             raise InputError(f"{what}: PyTorch finds {count} CUDA device{'s' if count > 1 else ''} here; give a number below {count}")
     return device
 
 
-def _require_cuda(asked: str) -> None:
+def require_cuda(asked: str) -> None:
+    """Raise `InputError`, naming what asked for it, where there is no GPU."""
     if not torch.cuda.is_available():
         raise InputError(f"{asked}: PyTorch finds no CUDA device here; compute on the CPU without it, or install a PyTorch with CUDA and a driver for it")
 

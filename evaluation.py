@@ -141,6 +141,7 @@ class Evaluator:
 
         def trial(net: nn.Module | FusedNet) -> Tensor:
             if self._loss.needs_gradients and isinstance(net, FusedNet):
+                net.module.requires_grad_()  # it may differentiate by the weights
                 net = _for_own_loss(net)
             with gradients(self._loss):
                 return self._loss.probe(net, samples.each(first, torch.clone)).detach()
@@ -281,17 +282,17 @@ class Evaluator:
 
 
 def _for_own_loss(fused: FusedNet) -> Callable[..., object]:
-    """What the user's loss gets for the net: a copy that it may look into and differentiate by; where batch norms are folded, only what it may call."""
+    """What the user's loss gets for the net: the copy, which it may look into; where batch norms are folded, only what it may call."""
     if fused.folded:
         return lambda *inputs, **named: fused(*inputs, **named)
-    return fused.module.requires_grad_() if fused.copied else fused.module
+    return fused.module
 
 
 def _tried(loss: Loss, net: nn.Module, batch: Batch, context: Callable[[], AbstractContextManager]) -> Tensor | None:
     """The sums of a batch; None if the loss raises. What it raises in any case is told by `trial.check_data`."""
     try:
         with context():
-            return loss.of(net, batch).sums.detach()
+            return loss.of(net, samples.each(batch, torch.clone)).sums.detach()
     except Exception:  # whatever the user's loss meets
         return None
 

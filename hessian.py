@@ -22,8 +22,7 @@ import model_loader
 import options
 import shared_images
 from command_line import Parser, add_format_option, output_file, sentence
-from devices import set_precision
-from errors import InputError
+from devices import require_cuda, set_precision
 from hess_vec_prod import BATCH_SIZE, KINDS, Curvature
 from lanczos import Eigen, eigenvalues
 from mpi4pytorch import Serial
@@ -39,8 +38,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argument_parser()
     args = parser.parse_args(argv)
     with sentence(parser), figures.drawn_by("hessian.py", sys.argv[1:] if argv is None else argv):
-        if args.cuda and not torch.cuda.is_available():
-            raise InputError("--cuda: PyTorch finds no CUDA device here; run without --cuda, or install a PyTorch with CUDA and a driver for it")
+        if args.cuda:
+            require_cuda("--cuda")
         device = torch.device("cuda" if args.cuda else "cpu")
         set_precision("fp32", device)  # TF32 is too coarse for second derivatives
         torch.manual_seed(args.seed)

@@ -14,12 +14,12 @@ from operator import index
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 import devices
 import losses
 import mpi4pytorch
 import net_plotter
+import net_tensors
 import own_data
 from errors import InputError, require_choice
 from file_names import WHOLE_RANGE, Axis, axis_fault
@@ -91,10 +91,9 @@ def _require_net(name: str, given: object) -> None:
         raise InputError(f"{name} is of type {type(given).__name__}; give a net, an nn.Module")
     if next(given.parameters(), None) is None:
         raise InputError(f"{name} has no parameters, so there is nothing to move; give a net that has some")
-    if any(is_lazy(tensor) for tensor in given.parameters()):
-        raise InputError(f"{name} has lazy modules, whose weights are not there yet; run it once on a batch")
     if any(tensor.layout is not torch.strided for tensor in [*given.parameters(), *given.buffers()]):
         raise InputError(f"{name} has sparse tensors, which cannot be moved; make them dense")
+    net_tensors.tensors(given, "weights")  # refuses those that are not there
 
 
 def _axes(x: object, y: object) -> dict[str, Axis]:

@@ -11,6 +11,7 @@ import bn_statistics
 import check_report
 import devices
 import evaluation
+import losses
 import trial
 from errors import InputError, require_choice
 from evaluation import Evaluator
@@ -113,7 +114,7 @@ class LossMeasure:
 
     def _report(self, surface: Surface, directions: list[Direction]) -> None:
         study = self._study
-        recorded = self._recorded()
+        recorded = self._recorded() if study.loss.name in losses.CLASSIFICATIONS else None
         parts = ["train"] if recorded is None else dict.fromkeys(["train", list(study.sets)[-1]])
         centre = {part: trial.estimate(study.net, study.sets[part], study.loss, batch_size=self._measuring.batch_size) for part in parts}
         if not math.isfinite(centre["train"].loss) and not self._measuring.allow_nan:

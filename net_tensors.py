@@ -100,7 +100,7 @@ def tensors(net: nn.Module, dir_type: str) -> list[NetTensor]:
 
 def _check(name: str, tensor: Tensor) -> None:
     if is_lazy(tensor):
-        raise InputError(f"parameter {name!r} has no shape yet; pass a batch through the net before you hand it over")
+        raise InputError(f"parameter {name!r} has no shape yet; pass a batch through the net before you hand it over, as lazy modules need")
     if tensor.is_meta:
         raise InputError(f"parameter {name!r} is not in memory (device meta); load the net whole, without offloading")
     if tensor.is_complex():

@@ -87,7 +87,7 @@ def measure_around(args: argparse.Namespace, argv: list[str], machine: request.M
     axes = job.grid(args)
     surf_file = request.surface_file(args, job.study, axes)
     if args.proj_file:
-        together(machine.ranks, lambda: check_path(args, job.study, surf_file), only=True)
+        together(machine.ranks, lambda: check_path(job.study, args.proj_file, surf_file, overwrite=args.overwrite), only=True)
     job.measure(axes, surf_file)
     if args.plot and machine.ranks.rank == 0:
         plot(args, surf_file, job.study.dir_file, two_d="y" in axes)
@@ -100,9 +100,9 @@ def measure_series(args: argparse.Namespace, argv: list[str], machine: request.M
     files = together(ranks, lambda: checkpoint_series.find(args.model_folder, args.model_file), only=True)
     last = Job.of(with_(args, model_file=files[-1]), argv, machine, sets)
 
-    def find_places() -> tuple[np.ndarray, list[str]]:
+    def find_places() -> tuple[np.ndarray, dict[str, str]]:
         directions, _ = last.study.find_directions(overwrite=args.overwrite)
-        prints = [fingerprint_of_file(file) for file in files]
+        prints = {file: fingerprint_of_file(file) for file in files}
         found = np.array([checkpoint_series.place(request.load_net(args, file), last.study.net, directions, args.dir_type) for file in files])
         if lost := [file for file, place in zip(files, found, strict=True) if not np.isfinite(place).all()]:
             raise InputError(f"{lost[0]}: holds NaN or infinity, so it has no place in the plane; leave it out of --model_file")
@@ -114,7 +114,7 @@ def measure_series(args: argparse.Namespace, argv: list[str], machine: request.M
     for number, file in enumerate([files[-1], *files[:-1]], start=1):  # the last one's directions are the others'
         last.run.say(f"checkpoint {number} of {len(files)}: {file}")
         job = last if file == files[-1] else Job.of(with_(args, model_file=file), argv, machine, sets)
-        together(ranks, lambda job=job, file=file: require_unchanged(job.study, file, prints[files.index(file)]))
+        together(ranks, lambda job=job, file=file: require_unchanged(job.study, file, prints[file]))
         in_plane = replace(job.study, dir_file=last.study.dir_file, dir_file_given=job is not last or last.study.dir_file_given,
                            place=tuple(places[files.index(file)].tolist()))
         replace(job, study=in_plane).measure(axes, paths[file])
@@ -189,10 +189,10 @@ def plot(args: argparse.Namespace, surf_file: str, dir_file: str, *, two_d: bool
         plot_2d(surf_file, **levels, **output)
 
 
-def check_path(args: argparse.Namespace, study: Study, surf_file: str) -> None:
+def check_path(study: Study, proj_file: str, surf_file: str, *, overwrite: bool) -> None:
     """Raise `InputError` for a path that is not on the surface, before that is measured."""
-    directions, _ = study.find_directions(overwrite=args.overwrite)
-    h5_util.require_path_on(study.surface_facts(directions), h5_util.read_whole_projection(args.proj_file), surf_file=surf_file, dir_file=study.dir_file)
+    directions, _ = study.find_directions(overwrite=overwrite)
+    h5_util.require_path_on(study.surface_facts(directions), h5_util.read_whole_projection(proj_file), surf_file=surf_file, dir_file=study.dir_file)
 
 
 def check_plot(proj_file: str, vmin: float | None, vmax: float | None, vlevel: float | None) -> None:

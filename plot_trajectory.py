@@ -15,7 +15,6 @@ keeps the loss of each checkpoint and that of its place on the plane, which `<pr
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from dataclasses import replace
@@ -125,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
                 find_or_make_directions(dir_file, training, net, facts, dir_type=args.dir_type, ignore=args.ignore, plane=args.plane, overwrite=args.overwrite)
             found = project(training, dir_file, net, dir_type=args.dir_type, method=args.method, facts=facts, losses=args.losses)
         found = replace(found, epochs=np.array(list(files)), lr_drops=np.array(trajectory.learning_rate_drops(args.model_folder), int))
-        found = with_known_losses(found, loss_facts(args, data) if data else {})
+        found = with_known_losses(found, loss_facts(data, args.loss_name, args.model) if data else {})
         h5_util.write_projection(found)
         if data:
             device = devices.choose(args.cuda, Serial())
@@ -222,10 +221,9 @@ def read_plane(training: Trajectory, dir_file: str, net: nn.Module, *, dir_type:
     return vectors, fingerprint_of_arrays(chain(*net_plotter.arrays(directions))), fits
 
 
-def loss_facts(args: argparse.Namespace, data: Samples) -> Facts:
+def loss_facts(data: Samples, loss_name: str, model: str) -> Facts:
     """What decides the losses besides the checkpoints."""
-    facts = {"loss_name": args.loss_name, "data": fingerprint_of_arrays(data.arrays()), **request.code_facts("loss", args.loss_name),
-             **request.code_facts("model", args.model)}
+    facts = {"loss_name": loss_name, "data": fingerprint_of_arrays(data.arrays()), **request.code_facts("loss", loss_name), **request.code_facts("model", model)}
     return {**facts, "normalisation": f"{data.mean}, {data.std}"} if isinstance(data, ImageSet) else facts
 
 
