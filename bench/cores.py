@@ -5,6 +5,7 @@
 Each run measures ResNet-56 (random weights, random images) through the program's own scheduler and evaluator. Beside the ranks stand
 as many programs of one rank each, which know nothing of each other but begin at one time: what they lack of the ideal is the machine's part.
 """
+
 import argparse
 import json
 import os
@@ -25,7 +26,9 @@ ONE = "1 rank"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--ranks", type=int, nargs="+", default=[2])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", default="", metavar="FILE.json")
@@ -40,7 +43,9 @@ def main() -> None:
         ways[f"{count} separate programs"] = partial(points_a_second, 1, programs=count)
     rates = report.interleaved(ways, args.repeats)
     middle = report.medians(rates)
-    rows = [{"run": name, "points/s": rate, "x one rank": rate / middle[ONE]} for name, rate in middle.items()]
+    rows = [
+        {"run": name, "points/s": rate, "x one rank": rate / middle[ONE]} for name, rate in middle.items()
+    ]
     print(report.table(rows))
     if args.out:
         report.write(args.out, {"rows": rows, "repeats": rates})
@@ -49,8 +54,16 @@ def main() -> None:
 def points_a_second(ranks: int, *, programs: int = 1) -> float:
     """Of so many programs, of so many ranks each, together."""
     line = [*mpirun(ranks), sys.executable, __file__, "--begin", str(time.time() + START_SECONDS)]
-    started = [subprocess.Popen(line, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-               for _ in range(programs)]
+    started = [
+        subprocess.Popen(
+            line,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(programs)
+    ]
     answers = [program.communicate()[0] for program in started]
     if any(program.returncode for program in started):
         raise SystemExit(f"a run of {ranks} ranks failed; see what {' '.join(line)} says")
@@ -61,22 +74,30 @@ def rank_main(begin_at: float) -> None:
     """One rank of a run, which begins at this time; rank 0 prints how many points a second all ranks measured together."""
     import torch
 
-    import model_loader
-    import mpi4pytorch
-    import scheduler
-    from dataloader import ImageSet
-    from evaluation import Evaluator
+    from losslandscape.data.dataloader import ImageSet
+    from losslandscape.measure.evaluation import Evaluator
+    from losslandscape.nets import model_loader
+    from losslandscape.parallel import mpi4pytorch, scheduler
 
     ranks = mpi4pytorch.connect(mpi=True)
     torch.manual_seed(0)
-    images = ImageSet(torch.randint(0, 256, (IMAGES, 3, 32, 32), dtype=torch.uint8), torch.randint(0, 10, (IMAGES,)))
+    images = ImageSet(
+        torch.randint(0, 256, (IMAGES, 3, 32, 32), dtype=torch.uint8), torch.randint(0, 10, (IMAGES,))
+    )
     evaluator = Evaluator(model_loader.load("resnet56").eval(), {"train": images}, batch_size=32)
     evaluator.measure()
     time.sleep(max(0.0, begin_at - time.time()))
     ranks.gather_all(None)
     points = POINTS_A_RANK * ranks.size
     begin = time.perf_counter()
-    scheduler.run(range(points), lambda point: evaluator.measure(), record=lambda *_: None, save=lambda: None, ranks=ranks, total=points)
+    scheduler.run(
+        range(points),
+        lambda point: evaluator.measure(),
+        record=lambda *_: None,
+        save=lambda: None,
+        ranks=ranks,
+        total=points,
+    )
     if ranks.rank == 0:
         print(json.dumps(points / (time.perf_counter() - begin)))
 

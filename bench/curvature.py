@@ -12,6 +12,7 @@ take turns, in one process. Times are of the processor on a CPU, which other pro
 PyHessian stops when two estimates in a row differ by less than 0.1 %, which for a trace says little; its trace is therefore compared on
 the same random vectors, and ours that has converged stands beside both. Its density needs torch.eig, which PyTorch no longer has.
 """
+
 import sys
 import time
 import warnings
@@ -26,16 +27,16 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import dataloader
-import model_loader
 from bench import report
-from command_line import Parser, sentence
-from dataloader import ImageSet
-from devices import set_precision
-from hess_vec_prod import KINDS, Curvature
-from lanczos import eigenvalues
-from options import positive
-from spectrum import TOGETHER, trace
+from losslandscape.cli.command_line import Parser, sentence
+from losslandscape.cli.options import positive
+from losslandscape.curvature.hess_vec_prod import KINDS, Curvature
+from losslandscape.curvature.lanczos import eigenvalues
+from losslandscape.curvature.spectrum import TOGETHER, trace
+from losslandscape.data import dataloader
+from losslandscape.data.dataloader import ImageSet
+from losslandscape.nets import model_loader
+from losslandscape.parallel.devices import set_precision
 
 CHECKPOINT = report.REPO / "tests" / "golden" / "resnet20_digits_bs=64" / "model_6.t7"
 AGREEMENT = 1e-4  # of two products, relative to their length
@@ -61,18 +62,28 @@ def curvlinops_of(kind: str, net: nn.Module, batches: Batches) -> object:
     import curvlinops
 
     parameters = [tensor for tensor in net.parameters() if tensor.dim() > 1]
-    return getattr(curvlinops, CURVLINOPS[kind])(net, nn.CrossEntropyLoss(), parameters, batches, check_deterministic=False,
-                                                 num_data=sum(len(labels) for _, labels in batches))
+    return getattr(curvlinops, CURVLINOPS[kind])(
+        net,
+        nn.CrossEntropyLoss(),
+        parameters,
+        batches,
+        check_deterministic=False,
+        num_data=sum(len(labels) for _, labels in batches),
+    )
 
 
-def products_of(kind: str, matrix: Curvature, net: nn.Module, batches: Batches, device: torch.device) -> dict[str, Product]:
+def products_of(
+    kind: str, matrix: Curvature, net: nn.Module, batches: Batches, device: torch.device
+) -> dict[str, Product]:
     """Every way to multiply with the matrix, that of one vector first."""
     ways: dict[str, Product] = {"ours": matrix}
     if kind == "hessian" and find_spec("pyhessian"):
         ways["pyhessian"] = partial(pyhessian_product, pyhessian_of(net, batches, device), matrix)
     if find_spec("curvlinops"):
         operator = curvlinops_of(kind, net, batches)
-        ways["curvlinops"] = lambda vectors: (operator @ vectors.T).T if vectors.dim() > 1 else operator @ vectors
+        ways["curvlinops"] = lambda vectors: (
+            (operator @ vectors.T).T if vectors.dim() > 1 else operator @ vectors
+        )
     return ways
 
 
@@ -88,24 +99,42 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
     return clock() - begin
 
 
-def time_products(kind: str, matrix: Curvature, net: nn.Module, batches: Batches, device: torch.device, repeats: int) -> list[dict[str, object]]:
+def time_products(
+    kind: str, matrix: Curvature, net: nn.Module, batches: Batches, device: torch.device, repeats: int
+) -> list[dict[str, object]]:
     """A row for each way with one vector, and with several at once; ends the program if a way's product is another one."""
     ways = products_of(kind, matrix, net, batches, device)
     many = torch.randn(TOGETHER, matrix.dimension, generator=torch.Generator().manual_seed(0)).to(device)
     expected = matrix(many[0])
     for name, way in ways.items():
-        difference = float(torch.linalg.vector_norm(way(many[0]) - expected) / torch.linalg.vector_norm(expected))
+        difference = float(
+            torch.linalg.vector_norm(way(many[0]) - expected) / torch.linalg.vector_norm(expected)
+        )
         if not difference < AGREEMENT:
-            raise SystemExit(f"{kind}: the product of {name!r} differs by {difference:.2g} of it from ours; nothing is measured")
+            raise SystemExit(
+                f"{kind}: the product of {name!r} differs by {difference:.2g} of it from ours; nothing is measured"
+            )
     calls = {(name, 1): partial(way, many[0]) for name, way in ways.items()}
     calls |= {(name, TOGETHER): partial(way, many) for name, way in ways.items() if name != "pyhessian"}
-    times = report.medians(report.interleaved({key: partial(seconds, call, device) for key, call in calls.items()}, repeats))
+    times = report.medians(
+        report.interleaved({key: partial(seconds, call, device) for key, call in calls.items()}, repeats)
+    )
     images = sum(len(labels) for _, labels in batches)
-    return [{"matrix": kind, "way": name, "vectors": count, "ms a product and image": 1000 * times[name, count] / count / images,
-             "of ours, one vector": times[name, count] / count / times["ours", 1]} for name, count in calls]
+    return [
+        {
+            "matrix": kind,
+            "way": name,
+            "vectors": count,
+            "ms a product and image": 1000 * times[name, count] / count / images,
+            "of ours, one vector": times[name, count] / count / times["ours", 1],
+        }
+        for name, count in calls
+    ]
 
 
-def compare_estimates(matrix: Curvature, package: object, device: torch.device, trace_probes: int) -> dict[str, object]:
+def compare_estimates(
+    matrix: Curvature, package: object, device: torch.device, trace_probes: int
+) -> dict[str, object]:
     """The largest eigenvalue and the trace by PyHessian and by ours."""
     torch.manual_seed(0)
     (theirs,), _ = package.eigenvalues(maxIter=100, tol=1e-4)
@@ -113,13 +142,30 @@ def compare_estimates(matrix: Curvature, package: object, device: torch.device, 
     samples = pyhessian_samples(matrix, package, trace_probes)
     converged = trace(matrix, rank=RANK, tolerance=0.01, most_probes=400, show_progress=True)
     error = float(np.std(samples["pyhessian"], ddof=1) / np.sqrt(trace_probes))
-    print(f"largest eigenvalue: pyhessian {theirs:.6g}, ours {high.value:.6g} (residual {high.residual:.2g}); smallest, ours {low.value:.6g}")
-    print(f"trace on the same {trace_probes} random vectors: pyhessian {np.mean(samples['pyhessian']):.6g}, ours {np.mean(samples['ours']):.6g}, "
-          f"standard error {error:.2g}; ours by Hutch++ of rank {RANK}: {converged.value:.6g} +- {converged.standard_error:.2g}")
-    return {"largest eigenvalue": {"pyhessian": theirs, "ours": high.value, "our residual": high.residual, "relative difference": abs(theirs / high.value - 1)},
-            "trace": {"random vectors": trace_probes, **{name: float(np.mean(values)) for name, values in samples.items()}, "standard error": error,
-                      "relative difference": float(abs(np.mean(samples["pyhessian"]) / np.mean(samples["ours"]) - 1)),
-                      "ours, Hutch++": converged.value, "its standard error": converged.standard_error, "its products": 2 * RANK + converged.probes}}
+    print(
+        f"largest eigenvalue: pyhessian {theirs:.6g}, ours {high.value:.6g} (residual {high.residual:.2g}); smallest, ours {low.value:.6g}"
+    )
+    print(
+        f"trace on the same {trace_probes} random vectors: pyhessian {np.mean(samples['pyhessian']):.6g}, ours {np.mean(samples['ours']):.6g}, "
+        f"standard error {error:.2g}; ours by Hutch++ of rank {RANK}: {converged.value:.6g} +- {converged.standard_error:.2g}"
+    )
+    return {
+        "largest eigenvalue": {
+            "pyhessian": theirs,
+            "ours": high.value,
+            "our residual": high.residual,
+            "relative difference": abs(theirs / high.value - 1),
+        },
+        "trace": {
+            "random vectors": trace_probes,
+            **{name: float(np.mean(values)) for name, values in samples.items()},
+            "standard error": error,
+            "relative difference": float(abs(np.mean(samples["pyhessian"]) / np.mean(samples["ours"]) - 1)),
+            "ours, Hutch++": converged.value,
+            "its standard error": converged.standard_error,
+            "its products": 2 * RANK + converged.probes,
+        },
+    }
 
 
 def pyhessian_samples(matrix: Curvature, package: object, count: int) -> dict[str, list[float]]:
@@ -127,26 +173,44 @@ def pyhessian_samples(matrix: Curvature, package: object, count: int) -> dict[st
     torch.manual_seed(1)
     theirs = package.trace(maxIter=count, tol=0.0)
     torch.manual_seed(1)
-    parts = [[2.0 * torch.randint_like(tensor, high=2) - 1 for tensor in package.params] for _ in range(count)]
+    parts = [
+        [2.0 * torch.randint_like(tensor, high=2) - 1 for tensor in package.params] for _ in range(count)
+    ]
     vectors = torch.stack([torch.cat([part.flatten() for part in vector]) for vector in parts])
     ours = [float(value) for block in vectors.split(TOGETHER) for value in (block * matrix(block)).sum(1)]
     return {"pyhessian": theirs, "ours": ours}
 
 
 def prepared(data: ImageSet, batch_size: int) -> Batches:
-    return [(data.batch(slice(start, start + batch_size)), data.labels[start:start + batch_size]) for start in range(0, len(data), batch_size)]
+    return [
+        (data.batch(slice(start, start + batch_size)), data.labels[start : start + batch_size])
+        for start in range(0, len(data), batch_size)
+    ]
 
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--data_split", type=positive, default=32, metavar="N", help="one N-th of the digits' training images (default: 32)")
+    parser.add_argument(
+        "--data_split",
+        type=positive,
+        default=32,
+        metavar="N",
+        help="one N-th of the digits' training images (default: 32)",
+    )
     parser.add_argument("--batch_size", type=positive, default=32, help="(default: 32)")
     parser.add_argument("--repeats", type=positive, default=5, help="rounds of turns (default: 5)")
-    parser.add_argument("--trace_probes", type=positive, default=24, help="random vectors on which the traces are compared (default: 24)")
+    parser.add_argument(
+        "--trace_probes",
+        type=positive,
+        default=24,
+        help="random vectors on which the traces are compared (default: 24)",
+    )
     parser.add_argument("--cuda", action="store_true")
     parser.add_argument("--out", default="", metavar="FILE", help="JSON file to write")
     args = parser.parse_args()
-    warnings.filterwarnings("ignore", message="Using backward\\(\\) with create_graph=True")  # PyHessian's way
+    warnings.filterwarnings(
+        "ignore", message="Using backward\\(\\) with create_graph=True"
+    )  # PyHessian's way
     device = torch.device("cuda" if args.cuda else "cpu")
     with sentence(parser):
         set_precision("fp32", device)
@@ -162,8 +226,17 @@ def main() -> None:
         print(report.table(rows))
         found = {"images": len(data), "batch size": args.batch_size, "products": rows}
         if find_spec("pyhessian"):
-            found["estimates"] = compare_estimates(Curvature(net, data, batch_size=args.batch_size), pyhessian_of(net, batches, device), device, args.trace_probes)
-        found["packages"] = {name: version(name) for name in ("pyhessian", "curvlinops-for-pytorch") if find_spec(name.split("-")[0])}
+            found["estimates"] = compare_estimates(
+                Curvature(net, data, batch_size=args.batch_size),
+                pyhessian_of(net, batches, device),
+                device,
+                args.trace_probes,
+            )
+        found["packages"] = {
+            name: version(name)
+            for name in ("pyhessian", "curvlinops-for-pytorch")
+            if find_spec(name.split("-")[0])
+        }
         if args.out:
             report.write(args.out, found)
 

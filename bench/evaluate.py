@@ -14,6 +14,7 @@ program starts them at every point, which weighs more with the few images here t
 
 Nets have random weights, and batch norm statistics of some of the images, so that numbers inside are as large as in a trained net.
 """
+
 import gc
 import sys
 import time
@@ -33,20 +34,24 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import model_loader
-import net_plotter
 from bench import report
-from cifar10.models import MODELS
-from command_line import Parser, sentence
-from dataloader import CIFAR10_MEAN, CIFAR10_STD, ImageSet
-from devices import set_precision
-from errors import InputError
-from evaluation import CapturedTotals, Evaluator
-from fused_net import FusedNet
-from losses import sample_losses
-from options import positive
+from losslandscape.cli.command_line import Parser, sentence
+from losslandscape.cli.options import positive
+from losslandscape.core.errors import InputError
+from losslandscape.data.dataloader import CIFAR10_MEAN, CIFAR10_STD, ImageSet
+from losslandscape.measure.evaluation import CapturedTotals, Evaluator
+from losslandscape.measure.fused_net import FusedNet
+from losslandscape.measure.losses import sample_losses
+from losslandscape.nets import model_loader, net_plotter
+from losslandscape.nets.models import MODELS
+from losslandscape.parallel.devices import set_precision
 
-IMAGES = {"vgg9": 512, "resnet20": 2048, "resnet56": 1024, "densenet121": 128}  # a point takes some seconds on one core
+IMAGES = {
+    "vgg9": 512,
+    "resnet20": 2048,
+    "resnet56": 1024,
+    "densenet121": 128,
+}  # a point takes some seconds on one core
 OTHER_IMAGES = 256
 CUDA_IMAGES = 50_000
 PUBLISHED_BATCH, PUBLISHED_WORKERS = 128, 2
@@ -71,7 +76,9 @@ class PillowImages(Dataset):
 
     def __init__(self, pixels: np.ndarray, labels: list[int]):
         self._pixels, self._labels = pixels, labels
-        self._transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(CIFAR10_MEAN, CIFAR10_STD)])
+        self._transform = transforms.Compose(
+            [transforms.ToTensor(), transforms.Normalize(CIFAR10_MEAN, CIFAR10_STD)]
+        )
 
     def __len__(self) -> int:
         return len(self._pixels)
@@ -85,7 +92,9 @@ def random_images(count: int) -> tuple[ImageSet, PillowImages]:
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, count)
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    return ImageSet(images, torch.from_numpy(labels), CIFAR10_MEAN, CIFAR10_STD), PillowImages(pixels, labels.tolist())
+    return ImageSet(images, torch.from_numpy(labels), CIFAR10_MEAN, CIFAR10_STD), PillowImages(
+        pixels, labels.tolist()
+    )
 
 
 def random_net(model: str, images: Tensor) -> nn.Module:
@@ -100,9 +109,17 @@ def random_net(model: str, images: Tensor) -> nn.Module:
     return net.eval()
 
 
-def loader_of(dataset: PillowImages, batch_size: int, device: torch.device, *, keep_workers: bool = True) -> DataLoader:
-    return DataLoader(dataset, batch_size=batch_size, shuffle=False, num_workers=PUBLISHED_WORKERS, persistent_workers=keep_workers,
-                      pin_memory=device.type == "cuda")
+def loader_of(
+    dataset: PillowImages, batch_size: int, device: torch.device, *, keep_workers: bool = True
+) -> DataLoader:
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        shuffle=False,
+        num_workers=PUBLISHED_WORKERS,
+        persistent_workers=keep_workers,
+        pin_memory=device.type == "cuda",
+    )
 
 
 @torch.no_grad()
@@ -122,7 +139,12 @@ def published_loss(net: nn.Module, loader: DataLoader, device: torch.device) -> 
 
 
 @torch.inference_mode()
-def fused_loss(fused: FusedNet, forward: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> float:
+def fused_loss(
+    fused: FusedNet,
+    forward: Callable[[Tensor], Tensor],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device,
+) -> float:
     """Our evaluation with batches from elsewhere, or another forward pass of the fused net: the result is waited for once."""
     fused.refresh()
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -144,7 +166,9 @@ def slices(count: int, batch_size: int) -> list[slice]:
 def evaluator_way(net: nn.Module, data: ImageSet, **choices: object) -> Way:
     evaluator = Evaluator(net, {"train": data}, **choices)
     evaluator.batch_size = evaluator.batch_size or evaluator.fastest_batch_size()
-    return Way(lambda: evaluator.measure()["train_loss"], evaluator.batch_size, str(choices.get("precision", "")))
+    return Way(
+        lambda: evaluator.measure()["train_loss"], evaluator.batch_size, str(choices.get("precision", ""))
+    )
 
 
 def compiled_way(net: nn.Module, data: ImageSet, batch_size: int) -> Way | None:
@@ -158,18 +182,30 @@ def compiled_way(net: nn.Module, data: ImageSet, batch_size: int) -> Way | None:
 
     try:
         measure()
-    except Exception as error:  # no compiler, an old one, no permission for its cache: each comes as another exception
-        print(f"left out: torch.compile fails here ({' '.join(str(error).split())[:200]}); it needs a C++ compiler")
+    except (
+        Exception
+    ) as error:  # no compiler, an old one, no permission for its cache: each comes as another exception
+        print(
+            f"left out: torch.compile fails here ({' '.join(str(error).split())[:200]}); it needs a C++ compiler"
+        )
         return None
     return Way(measure, batch_size)
 
 
-def build_ways(net: nn.Module, data: ImageSet, dataset: PillowImages, *, precisions: list[str], compiled: bool) -> dict[str, Way]:
+def build_ways(
+    net: nn.Module, data: ImageSet, dataset: PillowImages, *, precisions: list[str], compiled: bool
+) -> dict[str, Way]:
     """The published way, ours, and ours with one technique off at a time."""
     device = data.images.device
-    loader, new_workers = (loader_of(dataset, PUBLISHED_BATCH, device, keep_workers=keep) for keep in (True, False))
-    ways = {PUBLISHED: Way(lambda: published_loss(net, loader, device), PUBLISHED_BATCH),
-            "published way, new workers each point": Way(lambda: published_loss(net, new_workers, device), PUBLISHED_BATCH)}
+    loader, new_workers = (
+        loader_of(dataset, PUBLISHED_BATCH, device, keep_workers=keep) for keep in (True, False)
+    )
+    ways = {
+        PUBLISHED: Way(lambda: published_loss(net, loader, device), PUBLISHED_BATCH),
+        "published way, new workers each point": Way(
+            lambda: published_loss(net, new_workers, device), PUBLISHED_BATCH
+        ),
+    }
     for precision in precisions:
         ways[ours_in(precision)] = evaluator_way(net, data, precision=precision)
     ways["ours, not folded"] = evaluator_way(net, data, fuse=False)
@@ -178,7 +214,10 @@ def build_ways(net: nn.Module, data: ImageSet, dataset: PillowImages, *, precisi
         ways["ours, no CUDA graph"] = evaluator_way(net, data, graph=False)
     ways[f"ours, batches of {PUBLISHED_BATCH}"] = evaluator_way(net, data, batch_size=PUBLISHED_BATCH)
 
-    fused, batch_size = FusedNet(net, lambda net: net(data.batch(slice(0, 2))), channels_last=True), ways[OURS].batch_size
+    fused, batch_size = (
+        FusedNet(net, lambda net: net(data.batch(slice(0, 2))), channels_last=True),
+        ways[OURS].batch_size,
+    )
     same_size = loader_of(dataset, batch_size, device)
     ways["ours, images read anew"] = Way(lambda: fused_loss(fused, fused, same_size, device), batch_size)
     if compiled and (way := compiled_way(net, data, batch_size)):
@@ -190,10 +229,15 @@ def ours_in(precision: str) -> str:
     return f"{OURS}, {precision}" if precision else OURS
 
 
-def forward_passes(net: nn.Module, data: ImageSet, batch_size: int, dtype: torch.dtype) -> Callable[[], object]:
+def forward_passes(
+    net: nn.Module, data: ImageSet, batch_size: int, dtype: torch.dtype
+) -> Callable[[], object]:
     """Our forward passes on all images and nothing else: batches are prepared beforehand, on CUDA in a graph as ours are."""
     fused = FusedNet(net, lambda net: net(data.batch(slice(0, 2))), dtype=dtype, channels_last=True)
-    batches = [data.batch(index).to(dtype, memory_format=torch.channels_last) for index in slices(len(data), batch_size)]
+    batches = [
+        data.batch(index).to(dtype, memory_format=torch.channels_last)
+        for index in slices(len(data), batch_size)
+    ]
 
     @torch.inference_mode()
     def forward() -> tuple[Tensor, ...]:
@@ -204,6 +248,7 @@ def forward_passes(net: nn.Module, data: ImageSet, batch_size: int, dtype: torch
 
 def timed(call: Callable[[], object], device: torch.device) -> Callable[[], float]:
     """As `call`, but returns the seconds until the device is done."""
+
     def seconds() -> float:
         synchronize(device)
         begin = time.perf_counter()
@@ -241,15 +286,21 @@ def refuse_wrong_losses(model: str, ways: dict[str, Way], differences: dict[str,
     """End the program if a way in float32 is wrong: how fast it is would mean nothing."""
     for name, difference in differences.items():
         if not ways[name].precision and not difference < TOLERANCE:  # so that NaN is refused too
-            raise SystemExit(f"{model}: the loss of {name!r} differs from the {PUBLISHED}'s by {difference:.2g} of it, more than {TOLERANCE:g}; "
-                             "nothing is measured")
+            raise SystemExit(
+                f"{model}: the loss of {name!r} differs from the {PUBLISHED}'s by {difference:.2g} of it, more than {TOLERANCE:g}; "
+                "nothing is measured"
+            )
 
 
-def benchmark(model: str, *, images: int, repeats: int, device: torch.device, precisions: list[str], compiled: bool) -> dict[str, object]:
+def benchmark(
+    model: str, *, images: int, repeats: int, device: torch.device, precisions: list[str], compiled: bool
+) -> dict[str, object]:
     """Time every way on one net, in turns."""
     data, dataset = random_images(images)
     net = random_net(model, data.batch(slice(0, 128)))
-    directions = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn") for _ in range(2)]
+    directions = [
+        net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn") for _ in range(2)
+    ]
     flops = flops_of(net, data.batch(slice(0, 1)))
     net, data = net.to(device), data.to(device)
 
@@ -257,6 +308,7 @@ def benchmark(model: str, *, images: int, repeats: int, device: torch.device, pr
         return build_ways(net, data, dataset, precisions=precisions, compiled=compiled)
 
     with net_plotter.moving(net, directions, "weights") as move:
+
         def moved(way: Way) -> Callable[[], float]:
             return timed(lambda: (move(POINT), way.measure()), device)
 
@@ -270,14 +322,26 @@ def benchmark(model: str, *, images: int, repeats: int, device: torch.device, pr
             gc.collect()  # evaluators and their graphs refer to each other
             torch.cuda.empty_cache()
             ways = ways_now()
-        passes = {f"forward passes, {precision or 'default'}": forward_passes(net, data, ways[ours_in(precision)].batch_size, DTYPES[precision])
-                  for precision in precisions}
-        calls = {name: moved(way) for name, way in ways.items()} | {name: timed(call, device) for name, call in passes.items()}
+        passes = {
+            f"forward passes, {precision or 'default'}": forward_passes(
+                net, data, ways[ours_in(precision)].batch_size, DTYPES[precision]
+            )
+            for precision in precisions
+        }
+        calls = {name: moved(way) for name, way in ways.items()} | {
+            name: timed(call, device) for name, call in passes.items()
+        }
         report.interleaved(calls, 1)  # warm up
         seconds = report.interleaved(calls, repeats)
 
-    return {"images": images, "flops_per_image": flops, "seconds": seconds, "medians": report.medians(seconds),
-            "batch_sizes": {name: way.batch_size for name, way in ways.items()}, "loss_differences": differences}
+    return {
+        "images": images,
+        "flops_per_image": flops,
+        "seconds": seconds,
+        "medians": report.medians(seconds),
+        "batch_sizes": {name: way.batch_size for name, way in ways.items()},
+        "loss_differences": differences,
+    }
 
 
 @torch.no_grad()
@@ -297,13 +361,21 @@ def peak_flops(precision: str, device: torch.device) -> float:
         return torch.randn(shape, device=device).to(DTYPES[precision])
 
     a, b = random(size, size), random(size, size)
-    x, w = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (random(batch, 256, 16, 16), random(256, 256, 3, 3)))
+    x, w = (
+        tensor.contiguous(memory_format=torch.channels_last)
+        for tensor in (random(batch, 256, 16, 16), random(256, 256, 3, 3))
+    )
     product, convolution = timed(lambda: a @ b, device), timed(lambda: F.conv2d(x, w, padding=1), device)
     matmul = torch.backends.cuda.matmul
-    kept, matmul.allow_tf32 = matmul.allow_tf32, torch.backends.cudnn.allow_tf32  # rounded as convolutions are by default
+    kept, matmul.allow_tf32 = (
+        matmul.allow_tf32,
+        torch.backends.cudnn.allow_tf32,
+    )  # rounded as convolutions are by default
     try:
-        return max(2 * size**3 / min(product() for _ in range(PEAK_REPEATS)),
-                   2 * x.numel() * w[0].numel() / min(convolution() for _ in range(PEAK_REPEATS)))
+        return max(
+            2 * size**3 / min(product() for _ in range(PEAK_REPEATS)),
+            2 * x.numel() * w[0].numel() / min(convolution() for _ in range(PEAK_REPEATS)),
+        )
     finally:
         matmul.allow_tf32 = kept
 
@@ -311,20 +383,39 @@ def peak_flops(precision: str, device: torch.device) -> float:
 def speed_rows(result: dict) -> list[dict[str, object]]:
     """How fast each way is, and how far its loss is off."""
     images, seconds = result["images"], result["medians"]
-    return [{"way": name, "batch": batch, "points/s": 1 / seconds[name], "images/s": images / seconds[name],
-             "x published": seconds[PUBLISHED] / seconds[name], "loss off by": f"{result['loss_differences'][name]:.1e}"}
-            for name, batch in result["batch_sizes"].items()]
+    return [
+        {
+            "way": name,
+            "batch": batch,
+            "points/s": 1 / seconds[name],
+            "images/s": images / seconds[name],
+            "x published": seconds[PUBLISHED] / seconds[name],
+            "loss off by": f"{result['loss_differences'][name]:.1e}",
+        }
+        for name, batch in result["batch_sizes"].items()
+    ]
 
 
 def efficiency_rows(model: str, result: dict, peaks: dict[str, float]) -> list[dict[str, object]]:
     """What part of a point of ours is not forward passes, and how near the machine's peak it comes."""
     rows = []
     for precision, peak in peaks.items():
-        whole, forward = (result["medians"][name] for name in (ours_in(precision), f"forward passes, {precision or 'default'}"))
+        whole, forward = (
+            result["medians"][name]
+            for name in (ours_in(precision), f"forward passes, {precision or 'default'}")
+        )
         reached = result["flops_per_image"] * result["images"] / whole
-        rows.append({"model": model, "way": ours_in(precision), "MFLOP/image": result["flops_per_image"] / 1e6,
-                     "not forward %": 100 * (1 - forward / whole), "GFLOP/s": reached / 1e9, "peak GFLOP/s": peak / 1e9,
-                     "% of peak": 100 * reached / peak})
+        rows.append(
+            {
+                "model": model,
+                "way": ours_in(precision),
+                "MFLOP/image": result["flops_per_image"] / 1e6,
+                "not forward %": 100 * (1 - forward / whole),
+                "GFLOP/s": reached / 1e9,
+                "peak GFLOP/s": peak / 1e9,
+                "% of peak": 100 * reached / peak,
+            }
+        )
     return rows
 
 
@@ -343,13 +434,27 @@ def has_bf16(device: torch.device) -> bool:
 
 def build_parser() -> Parser:
     parser = Parser(__doc__)
-    parser.add_argument("--models", nargs="+", default=list(IMAGES), choices=sorted(MODELS), metavar="MODEL",
-                        help=f"nets (default: {' '.join(IMAGES)})")
-    parser.add_argument("--images", type=positive, help=f"images a point (default: by net, such as {IMAGES['resnet20']} for resnet20; "
-                        f"with --cuda {CUDA_IMAGES})")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=list(IMAGES),
+        choices=sorted(MODELS),
+        metavar="MODEL",
+        help=f"nets (default: {' '.join(IMAGES)})",
+    )
+    parser.add_argument(
+        "--images",
+        type=positive,
+        help=f"images a point (default: by net, such as {IMAGES['resnet20']} for resnet20; "
+        f"with --cuda {CUDA_IMAGES})",
+    )
     parser.add_argument("--repeats", type=positive, default=5, help="timed rounds (default: 5)")
     parser.add_argument("--cuda", action="store_true", help="on the GPU")
-    parser.add_argument("--compile", action="store_true", help="time torch.compile on top of ours as well (CPU; needs a C++ compiler)")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="time torch.compile on top of ours as well (CPU; needs a C++ compiler)",
+    )
     parser.add_argument("--out", default="", metavar="FILE.json", help="write every repeat's seconds there")
     return parser
 
@@ -368,13 +473,32 @@ def main(argv: list[str] | None = None) -> None:
         results = {}
         for model in args.models:
             images = args.images or (CUDA_IMAGES if args.cuda else IMAGES.get(model, OTHER_IMAGES))
-            results[model] = benchmark(model, images=images, repeats=args.repeats, device=device, precisions=precisions, compiled=args.compile)
-            print(f"\n{model}, {images} images a point\n{report.table(speed_rows(results[model]))}", flush=True)
-        efficiency = [row for model, result in results.items() for row in efficiency_rows(model, result, peaks)]
+            results[model] = benchmark(
+                model,
+                images=images,
+                repeats=args.repeats,
+                device=device,
+                precisions=precisions,
+                compiled=args.compile,
+            )
+            print(
+                f"\n{model}, {images} images a point\n{report.table(speed_rows(results[model]))}", flush=True
+            )
+        efficiency = [
+            row for model, result in results.items() for row in efficiency_rows(model, result, peaks)
+        ]
         print(f"\n{report.table(efficiency)}")
         if args.out:
-            report.write(args.out, {"device": device.type, "threads": torch.get_num_threads(), "repeats": args.repeats,
-                                    "peak_flops": {precision or "default": peak for precision, peak in peaks.items()}, "models": results})
+            report.write(
+                args.out,
+                {
+                    "device": device.type,
+                    "threads": torch.get_num_threads(),
+                    "repeats": args.repeats,
+                    "peak_flops": {precision or "default": peak for precision, peak in peaks.items()},
+                    "models": results,
+                },
+            )
 
 
 if __name__ == "__main__":

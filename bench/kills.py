@@ -8,6 +8,7 @@ the surface file must open, hold no value that an uninterrupted run does not hav
 before the kill; the same command goes on with it, is killed again, and so on until it is complete, and then it must equal the
 uninterrupted surface. When a point was finished is known from a log, which the program is made to write beside its own work.
 """
+
 import argparse
 import os
 import random
@@ -25,15 +26,33 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
-import h5_util
 from bench import report
 from bench.memory import family, read
-from errors import InputError
+from losslandscape.core.errors import InputError
+from losslandscape.files import h5_util
 from tests.helpers import LARGE_BATCH, mpirun
 
 NET = LARGE_BATCH
-GRID = ["--dataset", "digits", "--data_split", "8", "--batch_size", "64", "--model", "resnet20", "--x=-1:1:15", "--y=-1:1:15", "--xnorm", "filter",
-        "--xignore", "biasbn", "--ynorm", "filter", "--yignore", "biasbn"]
+GRID = [
+    "--dataset",
+    "digits",
+    "--data_split",
+    "8",
+    "--batch_size",
+    "64",
+    "--model",
+    "resnet20",
+    "--x=-1:1:15",
+    "--y=-1:1:15",
+    "--xnorm",
+    "filter",
+    "--xignore",
+    "biasbn",
+    "--ynorm",
+    "filter",
+    "--yignore",
+    "biasbn",
+]
 RANKS = 2
 LONGEST_SECONDS = 8.0  # from the first measured point to the kill
 WHILE_STARTING = 0.15  # of the kills, within this many seconds:
@@ -41,11 +60,18 @@ STARTING_SECONDS = 6.0
 KEPT_AFTER_SECONDS = 5.0
 END_SECONDS = 10.0  # for the rest of a run to end when a part of it is killed
 QUANTITIES = ("train_loss", "train_acc")
-FAULTS = ("files that do not open", "wrong values", "finished points lost", "resumed surfaces unlike the uninterrupted one")
+FAULTS = (
+    "files that do not open",
+    "wrong values",
+    "finished points lost",
+    "resumed surfaces unlike the uninterrupted one",
+)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", default="", metavar="FILE.json")
@@ -88,12 +114,29 @@ def tally(kills: int, seed: int) -> dict[str, int]:
 
 
 def command_for(surface: Path) -> list[str]:
-    return [*mpirun(RANKS), sys.executable, __file__, "--logged", f"{surface}.log", *GRID, "--model_file", NET.name, "--surf_file", str(surface)]
+    return [
+        *mpirun(RANKS),
+        sys.executable,
+        __file__,
+        "--logged",
+        f"{surface}.log",
+        *GRID,
+        "--model_file",
+        NET.name,
+        "--surf_file",
+        str(surface),
+    ]
 
 
 def start(surface: Path) -> subprocess.Popen:
-    return subprocess.Popen(command_for(surface), cwd=surface.parent, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(
+        command_for(surface),
+        cwd=surface.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def finish(surface: Path) -> None:
@@ -132,7 +175,9 @@ def ranks_of(process: subprocess.Popen) -> dict[int, int]:
     """Rank by process id."""
     found = {}
     for pid in family(process.pid):
-        variables = dict(entry.split("=", 1) for entry in read(Path(f"/proc/{pid}/environ")).split("\0") if "=" in entry)
+        variables = dict(
+            entry.split("=", 1) for entry in read(Path(f"/proc/{pid}/environ")).split("\0") if "=" in entry
+        )
         if "PMI_RANK" in variables:
             found[pid] = int(variables["PMI_RANK"])
     return found
@@ -155,7 +200,10 @@ def sleep_while(process: subprocess.Popen, seconds: float) -> None:
 
 def logged(surface: Path) -> list[tuple[float, int]]:
     """When each point was finished, and its number."""
-    return [(float(when), int(point)) for when, point in (line.split() for line in read(Path(f"{surface}.log")).splitlines())]
+    return [
+        (float(when), int(point))
+        for when, point in (line.split() for line in read(Path(f"{surface}.log")).splitlines())
+    ]
 
 
 def finished_since(surface: Path, begin: float) -> set[int]:
@@ -189,13 +237,15 @@ def same(a: h5_util.Surface, b: h5_util.Surface) -> bool:
 
 def run_logged(log: str, arguments: list[str]) -> None:
     """The program, with a line of `log` for each point when rank 0 has its values."""
-    import plot_surface
+    from losslandscape.cli import plot_surface
+
     set_values = h5_util.Surface.set
 
     def set_and_log(surface: h5_util.Surface, index: int, values: dict[str, float]) -> None:
         set_values(surface, index, values)
         with open(log, "a") as file:
             file.write(f"{time.time()} {index}\n")
+
     h5_util.Surface.set = set_and_log
     plot_surface.main(arguments)
 

@@ -9,6 +9,7 @@ process has in memory, PSS (proportional set size) a page that n processes share
 the ranks of a node, as libraries are there once for all of them. The peak of RSS is the kernel's own, that of PSS the highest of the
 samples. Run it where nothing else uses PyTorch, since other programs take their part of shared pages too. It needs Linux.
 """
+
 import argparse
 import os
 import signal
@@ -34,7 +35,9 @@ MIB = 1024  # KiB
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--images", type=int, default=20_000, help="3 x 32 x 32 bytes each (default: 20000)")
     parser.add_argument("--repeats", type=int, default=1)
@@ -44,33 +47,73 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "images.npz"
         make_images(data, args.images)
-        runs = report.interleaved({str(ranks): partial(peaks_of_a_run, data, ranks) for ranks in args.ranks}, args.repeats)
-    rows = [{"ranks": int(ranks), **report.medians({f"{name} MiB": [peaks[name] for peaks in found] for name in found[0]})}
-            for ranks, found in runs.items()]
+        runs = report.interleaved(
+            {str(ranks): partial(peaks_of_a_run, data, ranks) for ranks in args.ranks}, args.repeats
+        )
+    rows = [
+        {
+            "ranks": int(ranks),
+            **report.medians({f"{name} MiB": [peaks[name] for peaks in found] for name in found[0]}),
+        }
+        for ranks, found in runs.items()
+    ]
     print(report.table([{name: round(value) for name, value in row.items()} for row in rows]))
     if args.out:
-        report.write(args.out, {"images": args.images, "image_mib": args.images * 3 * 32 * 32 / 2**20, "rows": rows, "repeats": runs})
+        report.write(
+            args.out,
+            {
+                "images": args.images,
+                "image_mib": args.images * 3 * 32 * 32 / 2**20,
+                "rows": rows,
+                "repeats": runs,
+            },
+        )
 
 
 def make_images(path: Path, count: int) -> None:
     random = np.random.default_rng(0)
-    np.savez(path, images=random.integers(0, 256, (count, 3, 32, 32), np.uint8), labels=random.integers(0, 10, count))
+    np.savez(
+        path,
+        images=random.integers(0, 256, (count, 3, 32, 32), np.uint8),
+        labels=random.integers(0, 10, count),
+    )
 
 
 def peaks_of_a_run(data: Path, ranks: int) -> dict[str, float]:
     """MiB at the peak of a run to its end: of the largest rank, and of all ranks together."""
     with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "output", "w+") as output:
-        line = command(SCRIPT, "--trainloader", data, "--model", "resnet20", "--batch_size", BATCH_SIZE, f"--x=-1:1:{ranks}", "--xnorm", "filter",
-                       "--xignore", "biasbn", ranks=ranks if ranks > 1 else 0)
-        process = subprocess.Popen(line, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        line = command(
+            SCRIPT,
+            "--trainloader",
+            data,
+            "--model",
+            "resnet20",
+            "--batch_size",
+            BATCH_SIZE,
+            f"--x=-1:1:{ranks}",
+            "--xnorm",
+            "filter",
+            "--xignore",
+            "biasbn",
+            ranks=ranks if ranks > 1 else 0,
+        )
+        process = subprocess.Popen(
+            line, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             rss, pss, node = watch(process)
         finally:
             end(process)
         if process.returncode or len(rss) != ranks:
             output.seek(0)
-            raise SystemExit(f"a run of {ranks} ranks ended with status {process.returncode}, {len(rss)} were seen; it said:\n{output.read()}")
-    return {"RSS a rank": max(rss.values()) / MIB, "PSS a rank": max(pss.values()) / MIB, "PSS of the node": node / MIB}
+            raise SystemExit(
+                f"a run of {ranks} ranks ended with status {process.returncode}, {len(rss)} were seen; it said:\n{output.read()}"
+            )
+    return {
+        "RSS a rank": max(rss.values()) / MIB,
+        "PSS a rank": max(pss.values()) / MIB,
+        "PSS of the node": node / MIB,
+    }
 
 
 def watch(process: subprocess.Popen) -> tuple[dict[int, int], dict[int, int], int]:
@@ -93,7 +136,9 @@ def family(root: int) -> list[int]:
     """The process and all that it started, directly or through others."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        state = read(folder / "stat").rpartition(")")[2].split()  # after the name, which may hold anything: state, parent, ...
+        state = (
+            read(folder / "stat").rpartition(")")[2].split()
+        )  # after the name, which may hold anything: state, parent, ...
         if state:
             children.setdefault(int(state[1]), []).append(int(folder.name))
     found = [root]

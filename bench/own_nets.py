@@ -6,6 +6,7 @@ A point is the loss over all samples of a net whose weights have just been moved
 `Evaluator` is what `plot_surface.py` runs, with the same batch size, and in the last columns with the one that it chooses itself. torch.fx cannot trace the second net of each pair, as its forward asks for a value,
 so nothing is folded there. Interleaved repeats, medians.
 """
+
 import argparse
 import sys
 import time
@@ -17,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import losses
-import model_loader
-import own_data
 from bench import report
-from evaluation import Evaluator
+from losslandscape.data import user_data
+from losslandscape.measure import losses
+from losslandscape.measure.evaluation import Evaluator
+from losslandscape.nets import model_loader
 
 
 class Untraceable(nn.Module):
@@ -44,7 +45,9 @@ def own_loss(net: Callable[[Tensor], Tensor], batch: tuple[Tensor, ...]) -> Tens
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--samples", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--out", default="", metavar="FILE.json")
@@ -52,8 +55,15 @@ def main() -> None:
     torch.manual_seed(0)
     images = (torch.randn(args.samples, 3, 32, 32), torch.randint(0, 10, (args.samples,)))
     rows = []
-    for name, net, data, batch_size in (("ResNet-20", model_loader.load("resnet20"), images, 64),
-                                        ("perceptron, 3 layers", multilayer().eval(), (torch.randn(16 * args.samples, 64), torch.randint(0, 10, (16 * args.samples,))), 256)):
+    for name, net, data, batch_size in (
+        ("ResNet-20", model_loader.load("resnet20"), images, 64),
+        (
+            "perceptron, 3 layers",
+            multilayer().eval(),
+            (torch.randn(16 * args.samples, 64), torch.randint(0, 10, (16 * args.samples,))),
+            256,
+        ),
+    ):
         for kind, tried in (("", net), (", not traceable", Untraceable(net).eval())):
             for loss in ("crossentropy", own_loss):
                 rows.append(compare(f"{name}{kind}", tried, data, loss, batch_size, args.repeats))
@@ -62,9 +72,14 @@ def main() -> None:
         report.write(args.out, {"samples": args.samples, "rows": rows})
 
 
-def compare(name: str, net: nn.Module, data: tuple[Tensor, ...], loss: str | Callable, batch_size: int, repeats: int) -> dict[str, object]:
-    sets = {"train": own_data.as_samples(data)}
-    evaluator, chooses = Evaluator(net, sets, loss=loss, batch_size=batch_size), Evaluator(net, sets, loss=loss)
+def compare(
+    name: str, net: nn.Module, data: tuple[Tensor, ...], loss: str | Callable, batch_size: int, repeats: int
+) -> dict[str, object]:
+    sets = {"train": user_data.as_samples(data)}
+    evaluator, chooses = (
+        Evaluator(net, sets, loss=loss, batch_size=batch_size),
+        Evaluator(net, sets, loss=loss),
+    )
     chooses.prepare()
     inputs, labels = data
 
@@ -81,9 +96,22 @@ def compare(name: str, net: nn.Module, data: tuple[Tensor, ...], loss: str | Cal
     expected, found = plain(), evaluator.measure()["train_loss"]
     if abs(found - expected) > 1e-4 * abs(expected):
         raise SystemExit(f"{name}: the Evaluator measures {found}, the plain loop {expected}")
-    times = report.medians(report.interleaved({"plain": timed(plain), "ours": timed(evaluator.measure), "own": timed(chooses.measure)}, repeats))
-    return {"net": name, "loss": losses.find(loss).name, "batch norms folded": evaluator.folded, "plain loop, ms": 1e3 * times["plain"],
-            "Evaluator, ms": 1e3 * times["ours"], "x as fast": times["plain"] / times["ours"], "batch": batch_size, "own batch": chooses.batch_size, "x as fast with it": times["plain"] / times["own"]}
+    times = report.medians(
+        report.interleaved(
+            {"plain": timed(plain), "ours": timed(evaluator.measure), "own": timed(chooses.measure)}, repeats
+        )
+    )
+    return {
+        "net": name,
+        "loss": losses.find(loss).name,
+        "batch norms folded": evaluator.folded,
+        "plain loop, ms": 1e3 * times["plain"],
+        "Evaluator, ms": 1e3 * times["ours"],
+        "x as fast": times["plain"] / times["ours"],
+        "batch": batch_size,
+        "own batch": chooses.batch_size,
+        "x as fast with it": times["plain"] / times["own"],
+    }
 
 
 def timed(call: Callable[[], object]) -> Callable[[], float]:
@@ -91,6 +119,7 @@ def timed(call: Callable[[], object]) -> Callable[[], float]:
         begin = time.perf_counter()
         call()
         return time.perf_counter() - begin
+
     return seconds
 
 

@@ -1,4 +1,5 @@
 """What every benchmark shares: interleaved repeats, a table on the screen, JSON with the machine's description beside it."""
+
 import json
 import os
 import platform
@@ -30,9 +31,20 @@ def table(rows: list[dict[str, object]]) -> str:
     head = list(rows[0])
     cells = [head, *([_cell(row[name]) for name in head] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
-    lines = ["| " + " | ".join(text.rjust(width) if i else text.ljust(width) for i, (text, width) in enumerate(zip(line, widths, strict=True))) + " |"
-             for line in cells]
-    rule = "|" + "|".join(("-" * (width + 1) + ":") if i else "-" * (width + 2) for i, width in enumerate(widths)) + "|"
+    lines = [
+        "| "
+        + " | ".join(
+            text.rjust(width) if i else text.ljust(width)
+            for i, (text, width) in enumerate(zip(line, widths, strict=True))
+        )
+        + " |"
+        for line in cells
+    ]
+    rule = (
+        "|"
+        + "|".join(("-" * (width + 1) + ":") if i else "-" * (width + 2) for i, width in enumerate(widths))
+        + "|"
+    )
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
@@ -42,8 +54,12 @@ def _cell(value: object) -> str:
 
 def machine() -> dict[str, object]:
     """Processor, cores, GPU if there is one, and versions."""
-    found = {"processor": _processor(), "cores": len(os.sched_getaffinity(0)), "python": platform.python_version(),
-             "date": datetime.now(UTC).date().isoformat()}
+    found = {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
     try:
         import torch
     except ImportError:

@@ -11,7 +11,7 @@
 # %% [markdown]
 # # The loss surface of your own net, from Python
 #
-# `landscape.loss_surface` is the function that `plot_surface.py` calls; nets, data and losses are objects here. Its folder must be on Python's path.
+# `losslandscape.loss_surface` is the function that `plot_surface.py` calls; nets, data and losses are objects here. Its folder must be on Python's path.
 
 # %%
 import sys
@@ -23,9 +23,8 @@ from IPython.display import Image, display
 from sklearn.datasets import load_digits
 from torch import nn
 
-import landscape
-import plot_1D
-import plot_2D
+import losslandscape
+from losslandscape.cli import plot_1D, plot_2D
 
 # %% [markdown]
 # A net of one's own, and its data: handwritten digits of 8x8 pixels, (training, test).
@@ -51,7 +50,7 @@ print(f"training loss {loss:.4f}")
 # Arrays come back: row i lies at `surface.y[i]`, column j at `surface.x[j]`. The net itself is as it was.
 
 # %%
-surface = landscape.loss_surface(net, data, x=(-1, 1, 21), y=(-1, 1, 21))
+surface = losslandscape.loss_surface(net, data, x=(-1, 1, 21), y=(-1, 1, 21))
 print(surface.names, surface.get("train_loss").shape)
 
 # %% [markdown]
@@ -72,10 +71,10 @@ display(Image(contours, width=500), Image(mountain, width=600))
 def focal(net, batch):
     scores = net(batch[0])
     right = scores.softmax(1).gather(1, batch[1][:, None]).squeeze(1)
-    losses = -(1 - right) ** 2 * right.clamp(min=1e-12).log()
+    losses = -((1 - right) ** 2) * right.clamp(min=1e-12).log()
     return losses.mean(), len(losses), {"confidence": right.mean(), "samples": losses}
 
 
-line = landscape.loss_surface(net, data, focal, x=(-1, 1, 51), errors=True, surf_file="digits.h5")
+line = losslandscape.loss_surface(net, data, focal, x=(-1, 1, 51), errors=True, surf_file="digits.h5")
 for figure in plot_1D.plot_1d("digits.h5", formats=["png"]):
     display(Image(figure, width=500))

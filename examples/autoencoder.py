@@ -5,6 +5,7 @@
         --dataset examples/autoencoder.py:data --loss_name regression_mse --test_set \\
         --x=-1:1:25 --y=-1:1:25 --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn --plot
 """
+
 import sys
 
 import torch

@@ -5,6 +5,7 @@
         --dataset examples/gpt_text.py:data --loss_name next_token --test_set --data_split 8 \\
         --x=-1:1:25 --y=-1:1:25 --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn --plot
 """
+
 import sys
 from pydoc_data.topics import topics
 
@@ -17,7 +18,16 @@ BATCH, LENGTH = 16, 64
 
 def net(layers: int = 2) -> nn.Module:
     """Token numbers (N, LENGTH) below 128 to scores of the next token (N, LENGTH, 128)."""
-    sizes = {"vocab_size": 128, "n_positions": LENGTH, "n_embd": 64, "n_layer": layers, "n_head": 4, "embd_pdrop": 0, "resid_pdrop": 0, "attn_pdrop": 0}
+    sizes = {
+        "vocab_size": 128,
+        "n_positions": LENGTH,
+        "n_embd": 64,
+        "n_layer": layers,
+        "n_head": 4,
+        "embd_pdrop": 0,
+        "resid_pdrop": 0,
+        "attn_pdrop": 0,
+    }
     return GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=0))
 
 
@@ -26,7 +36,7 @@ def data(characters: int = 80_000) -> tuple[list[dict[str, torch.Tensor]], list[
     text = "".join(topics[name] for name in sorted(topics)).encode("ascii", "ignore")[:characters]
     pieces = torch.tensor(list(text)).split(LENGTH)[:-1]
     batches = [{"input_ids": batch} for batch in torch.stack(pieces).split(BATCH)]
-    return batches[:-(len(batches) // 10)], batches[-(len(batches) // 10):]
+    return batches[: -(len(batches) // 10)], batches[-(len(batches) // 10) :]
 
 
 def loss(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:

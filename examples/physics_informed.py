@@ -5,6 +5,7 @@
         --dataset examples/physics_informed.py:data --loss_name examples/physics_informed.py:loss \\
         --x=-0.1:0.1:25 --y=-0.1:0.1:25 --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn --plot
 """
+
 import sys
 from math import tau
 
@@ -17,7 +18,15 @@ SPEED = 5.0
 
 def net(width: int = 50) -> nn.Module:
     """(N, 2) of place x in [0, 2 pi] and time t in [0, 1] to u (N, 1)."""
-    return nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
+    return nn.Sequential(
+        nn.Linear(2, width),
+        nn.Tanh(),
+        nn.Linear(width, width),
+        nn.Tanh(),
+        nn.Linear(width, width),
+        nn.Tanh(),
+        nn.Linear(width, 1),
+    )
 
 
 def data() -> TensorDataset:
@@ -35,8 +44,16 @@ def loss(net: nn.Module, batch: tuple[torch.Tensor]) -> tuple[torch.Tensor, int,
     start = (net(torch.cat([x, 0 * t], 1)) - x.sin()).square()
     joint = (net(torch.cat([0 * x, t], 1)) - net(torch.cat([0 * x + tau, t], 1))).square()
     samples, error = residual + start + joint, (u - (x - SPEED * t).sin()).square()
-    return samples.mean(), len(points), {
-        "residual": residual.mean(), "boundary": (start + joint).mean(), "error": error.mean(), "samples": samples.squeeze(1)}
+    return (
+        samples.mean(),
+        len(points),
+        {
+            "residual": residual.mean(),
+            "boundary": (start + joint).mean(),
+            "error": error.mean(),
+            "samples": samples.squeeze(1),
+        },
+    )
 
 
 if __name__ == "__main__":
@@ -44,7 +61,9 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     torch.set_num_threads(1)  # for a small net, threads wait more than they work
     model, batch = net(), data().tensors
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=steps, history_size=50, line_search_fn="strong_wolfe", tolerance_change=0)
+    optimizer = torch.optim.LBFGS(
+        model.parameters(), max_iter=steps, history_size=50, line_search_fn="strong_wolfe", tolerance_change=0
+    )
 
     def step() -> torch.Tensor:
         optimizer.zero_grad()

@@ -5,6 +5,7 @@
         --dataset examples/regression_mlp.py:data --loss_name regression_mse --test_set \\
         --x=-1:1:25 --y=-1:1:25 --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn --plot
 """
+
 import sys
 
 import torch
@@ -19,7 +20,9 @@ def net() -> nn.Module:
 
 def data() -> tuple[TensorDataset, TensorDataset]:
     """Ten features and one target of 342 and of 100 patients, scaled to mean 0 and standard deviation 1."""
-    features, target = (torch.tensor(array, dtype=torch.float32) for array in load_diabetes(return_X_y=True, scaled=False))
+    features, target = (
+        torch.tensor(array, dtype=torch.float32) for array in load_diabetes(return_X_y=True, scaled=False)
+    )
     features, target = ((values - values.mean(0)) / values.std(0) for values in (features, target[:, None]))
     order = torch.randperm(len(target), generator=torch.Generator().manual_seed(0))
     return tuple(TensorDataset(features[part], target[part]) for part in (order[:342], order[342:]))

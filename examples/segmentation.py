@@ -5,6 +5,7 @@
         --dataset examples/segmentation.py:data --loss_name examples/segmentation.py:loss --test_set --data_split 5 \\
         --x=-1:1:25 --y=-1:1:25 --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn --plot
 """
+
 import sys
 
 import torch
@@ -15,14 +16,23 @@ from torch.utils.data import DataLoader, TensorDataset, random_split
 
 class Beside(nn.Sequential):
     """Puts what comes in beside what the layers make of it."""
+
     def forward(self, images: Tensor) -> Tensor:
         return torch.cat([images, super().forward(images)], 1)
 
 
 def net(width: int = 16) -> nn.Module:
     """(N, 1, 16, 16) to scores of 11 classes (N, 11, 16, 16): the digits 0 to 9, and the background."""
+
     def block(a: int, b: int) -> nn.Module:
-        return nn.Sequential(*(layer for size in (a, b) for layer in (nn.Conv2d(size, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())))
+        return nn.Sequential(
+            *(
+                layer
+                for size in (a, b)
+                for layer in (nn.Conv2d(size, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
+            )
+        )
+
     coarse = Beside(nn.MaxPool2d(2), block(width, 4 * width), nn.Upsample(scale_factor=2))
     return nn.Sequential(block(1, width), coarse, block(5 * width, width), nn.Conv2d(width, 11, 1))
 
@@ -32,10 +42,16 @@ def data() -> tuple[TensorDataset, ...]:
     digits, names = map(torch.from_numpy, load_digits(return_X_y=True))
     random = torch.Generator().manual_seed(0)
     ink = torch.zeros(len(digits), 1, 16, 16)
-    for canvas, digit, (row, column) in zip(ink, digits.view(-1, 8, 8) / 16, torch.randint(9, (len(digits), 2), generator=random), strict=True):
-        canvas[0, row:row + 8, column:column + 8] = digit
+    for canvas, digit, (row, column) in zip(
+        ink, digits.view(-1, 8, 8) / 16, torch.randint(9, (len(digits), 2), generator=random), strict=True
+    ):
+        canvas[0, row : row + 8, column : column + 8] = digit
     classes = torch.where(ink > 0.5, names.view(-1, 1, 1, 1), torch.where(ink > 0.1, -100, 10)).squeeze(1)
-    return tuple(random_split(TensorDataset(ink + 0.3 * torch.randn(ink.shape, generator=random), classes), (1500, 297), random))
+    return tuple(
+        random_split(
+            TensorDataset(ink + 0.3 * torch.randn(ink.shape, generator=random), classes), (1500, 297), random
+        )
+    )
 
 
 def loss(net: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

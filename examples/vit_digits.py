@@ -5,6 +5,7 @@
         --dataset examples/vit_digits.py:data --test_set --data_split 2 \\
         --x=-1:1:25 --y=-1:1:25 --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn --plot
 """
+
 import sys
 
 import torch
@@ -16,7 +17,9 @@ from torch.utils.data import DataLoader, TensorDataset, random_split
 
 def net(depth: int = 4) -> nn.Module:
     """(N, 1, 8, 8) to scores of ten classes (N, 10)."""
-    return VisionTransformer(img_size=8, patch_size=2, in_chans=1, num_classes=10, embed_dim=64, depth=depth, num_heads=4)
+    return VisionTransformer(
+        img_size=8, patch_size=2, in_chans=1, num_classes=10, embed_dim=64, depth=depth, num_heads=4
+    )
 
 
 def data() -> tuple[TensorDataset, ...]:
@@ -39,5 +42,7 @@ if __name__ == "__main__":
             optimizer.step()
     inputs, digits = others[:]
     with torch.no_grad():
-        print(f"{100 * (model.eval()(inputs).argmax(1) == digits).float().mean():.1f} % of the test digits read right")
+        print(
+            f"{100 * (model.eval()(inputs).argmax(1) == digits).float().mean():.1f} % of the test digits read right"
+        )
     torch.save(model.state_dict(), __file__.replace(".py", ".pt"))

@@ -9,6 +9,7 @@ The nets lie in folders named as cifar10/main.py names them; of each, the checkp
 skipped. Options that are not listed below, such as --cuda, --dataset, --datapath, --data_split and --test_set, go to plot_surface.py as they are.
 What was stopped goes on when it is started again.
 """
+
 import itertools
 import os
 import re
@@ -20,13 +21,15 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the toolkit's modules, wherever this is started from
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent.parent)
+)  # the toolkit's modules, wherever this is started from
 
-import h5_util
-from command_line import Parser, sentence
-from errors import InputError
-from mpi4pytorch import launched
-from options import positive
+from losslandscape.cli.command_line import Parser, sentence
+from losslandscape.cli.options import positive
+from losslandscape.core.errors import InputError
+from losslandscape.files import h5_util
+from losslandscape.parallel.mpi4pytorch import launched
 
 REPO = Path(__file__).resolve().parent.parent
 ALONG_X = ("--dir_type", "weights", "--xnorm", "filter", "--xignore", "biasbn")
@@ -55,13 +58,24 @@ class Experiment:
     def panels(self) -> list["Panel"]:
         """In the order of the figure."""
         groups = [self.batches] if self.interpolates else [(batch,) for batch in self.batches]
-        return [Panel(tuple(Net(model, optimizer, decay, batch) for batch in group), self._title(model, optimizer, decay, group))
-                for model, optimizer, decay, group in itertools.product(self.models, self.optimizers, self.decays, groups)]
+        return [
+            Panel(
+                tuple(Net(model, optimizer, decay, batch) for batch in group),
+                self._title(model, optimizer, decay, group),
+            )
+            for model, optimizer, decay, group in itertools.product(
+                self.models, self.optimizers, self.decays, groups
+            )
+        ]
 
     def _title(self, model: str, optimizer: str, decay: float, batches: tuple[int, ...]) -> str:
         """What the surface differs in from the others."""
-        parts = [(self.models, published_name(model)), (self.optimizers, OPTIMIZERS[optimizer]), (self.decays, f"weight decay {decay:g}"),
-                 (self.batches, f"batch {' to '.join(map(str, batches))}")]
+        parts = [
+            (self.models, published_name(model)),
+            (self.optimizers, OPTIMIZERS[optimizer]),
+            (self.decays, f"weight decay {decay:g}"),
+            (self.batches, f"batch {' to '.join(map(str, batches))}"),
+        ]
         return ", ".join(part for choices, part in parts if len(choices) > 1) or published_name(model)
 
 
@@ -80,15 +94,23 @@ class Net:
 
     def find(self, nets: Path) -> Path | None:
         """The checkpoint of the highest epoch; of several folders that fit, the one with the shortest name has the fewest peculiarities."""
-        folders = [folder for folder in nets.glob(f"{self.model}_{self.optimizer}_*") if self._fits(folder.name.split("_"))]
+        folders = [
+            folder
+            for folder in nets.glob(f"{self.model}_{self.optimizer}_*")
+            if self._fits(folder.name.split("_"))
+        ]
         for folder in sorted(folders, key=lambda folder: (len(folder.name), folder.name)):
-            epochs = {int(match[1]): path for path in folder.iterdir() if (match := CHECKPOINT.fullmatch(path.name))}
+            epochs = {
+                int(match[1]): path for path in folder.iterdir() if (match := CHECKPOINT.fullmatch(path.name))
+            }
             if epochs:
                 return epochs[max(epochs)]
         return None
 
     def _fits(self, parts: list[str]) -> bool:
-        return f"bs={self.batch}" in parts and any(part in parts for part in (f"wd={self.decay}", f"wd={self.decay:g}"))
+        return f"bs={self.batch}" in parts and any(
+            part in parts for part in (f"wd={self.decay}", f"wd={self.decay:g}")
+        )
 
 
 @dataclass(frozen=True)
@@ -119,13 +141,37 @@ def published_name(model: str) -> str:
 
 
 LARGE = {"vgg9": 8192, "resnet56": 4096}
-BETWEEN = {"interpolates": True, "optimizers": ("sgd", "adam"), "flags": ("--dir_type", "states"), "range": "-0.5:1.5", "resolution": 401}
+BETWEEN = {
+    "interpolates": True,
+    "optimizers": ("sgd", "adam"),
+    "flags": ("--dir_type", "states"),
+    "range": "-0.5:1.5",
+    "resolution": 401,
+}
 EXPERIMENTS = {
-    **{f"interpolation_{model}": of_batches("{}, from the small-batch to the large-batch minimiser", model, large, **BETWEEN) for model, large in LARGE.items()},
-    **{f"curves_{model}_{optimizer}": of_batches(f"{{}}, {OPTIMIZERS[optimizer]}: along a filter-normalised direction", model, large, optimizers=(optimizer,))
-       for model, large in LARGE.items() for optimizer in ("sgd", "adam")},
-    "contours": Experiment("planes of nets with and without shortcuts", ("resnet56", "resnet56_noshort", "resnet110_noshort", "vgg9"),
-                           decays=(0.0005,), two_d=True, flags=ALONG_X + ALONG_Y),
+    **{
+        f"interpolation_{model}": of_batches(
+            "{}, from the small-batch to the large-batch minimiser", model, large, **BETWEEN
+        )
+        for model, large in LARGE.items()
+    },
+    **{
+        f"curves_{model}_{optimizer}": of_batches(
+            f"{{}}, {OPTIMIZERS[optimizer]}: along a filter-normalised direction",
+            model,
+            large,
+            optimizers=(optimizer,),
+        )
+        for model, large in LARGE.items()
+        for optimizer in ("sgd", "adam")
+    },
+    "contours": Experiment(
+        "planes of nets with and without shortcuts",
+        ("resnet56", "resnet56_noshort", "resnet110_noshort", "vgg9"),
+        decays=(0.0005,),
+        two_d=True,
+        flags=ALONG_X + ALONG_Y,
+    ),
 }
 
 
@@ -135,40 +181,109 @@ def main(argv: list[str] | None = None) -> None:
     if launched()[1] > 1:
         parser.error("start this without mpirun, and say --ranks N: it starts mpirun itself")
     experiment = EXPERIMENTS[args.experiment]
-    changes = {"models": args.models and tuple(args.models), "range": args.range, "resolution": args.resolution,
-               "batches": (args.small_batch, args.large_batch or experiment.batches[1]) if len(experiment.batches) > 1 else (args.small_batch,)}
+    changes = {
+        "models": args.models and tuple(args.models),
+        "range": args.range,
+        "resolution": args.resolution,
+        "batches": (args.small_batch, args.large_batch or experiment.batches[1])
+        if len(experiment.batches) > 1
+        else (args.small_batch,),
+    }
     experiment = replace(experiment, **{name: value for name, value in changes.items() if value})
     with sentence(parser):
         panels = what_is_there(experiment, args.nets)
         if not panels:
-            raise InputError(f"there is no net for {args.experiment} in {str(args.nets)!r}; train some with cifar10/main.py, or give another --nets")
+            raise InputError(
+                f"there is no net for {args.experiment} in {str(args.nets)!r}; train some with cifar10/main.py, or give another --nets"
+            )
         if not args.list:
             args.out.mkdir(parents=True, exist_ok=True)
         paths = []
         for number, panel in enumerate(panels, start=1):
             paths.append(panel.path(args.out, experiment.resolution))
             print(f"# {number}/{len(panels)} {panel.title}", flush=True)
-            run(surface_command(experiment, panel, args.nets, paths[-1]) + passed_on, ranks=args.ranks, only_listed=args.list)
+            run(
+                surface_command(experiment, panel, args.nets, paths[-1]) + passed_on,
+                ranks=args.ranks,
+                only_listed=args.list,
+            )
             if experiment.range == "auto":
                 experiment = replace(experiment, range=RANGE_IN_LIST if args.list else range_of(paths[-1]))
         print("# the figure", flush=True)
-        run(["plot_2D.py" if experiment.two_d else "plot_1D.py", "--surf_file", *map(str, paths), "--title", *(panel.title for panel in panels),
-             "--out", str(args.out / args.experiment), "--format", *args.format], only_listed=args.list)
+        run(
+            [
+                "plot_2D.py" if experiment.two_d else "plot_1D.py",
+                "--surf_file",
+                *map(str, paths),
+                "--title",
+                *(panel.title for panel in panels),
+                "--out",
+                str(args.out / args.experiment),
+                "--format",
+                *args.format,
+            ],
+            only_listed=args.list,
+        )
 
 
 def make_parser() -> Parser:
-    parser = Parser(__doc__ + "\nExperiments:\n" + "\n".join(f"    {name:24} {experiment.about}" for name, experiment in EXPERIMENTS.items()))
-    parser.add_argument("experiment", choices=EXPERIMENTS, metavar="EXPERIMENT", help="one of those above; before all options")
+    parser = Parser(
+        __doc__
+        + "\nExperiments:\n"
+        + "\n".join(f"    {name:24} {experiment.about}" for name, experiment in EXPERIMENTS.items())
+    )
+    parser.add_argument(
+        "experiment", choices=EXPERIMENTS, metavar="EXPERIMENT", help="one of those above; before all options"
+    )
     parser.add_argument("--list", action="store_true", help="print the commands, run none")
-    parser.add_argument("--nets", type=Path, default=Path("cifar10/trained_nets"), metavar="DIR", help="folder with the nets' folders (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="folder for surfaces and figures (default: %(default)s)")
-    parser.add_argument("--ranks", type=positive, default=1, help="processes that share the points of a surface, under mpirun (default: 1)")
-    parser.add_argument("--resolution", type=positive, metavar="N", help="points on each axis (default: as published, 401 between nets, else 51)")
-    parser.add_argument("--range", metavar="MIN:MAX", help="range of each axis; write --range=-1:1 (default: as published). auto: the one that "
-                        "plot_surface.py --x auto finds for the first net, for all")
-    parser.add_argument("--models", nargs="+", metavar="NAME", help="these models instead of the experiment's")
-    parser.add_argument("--small_batch", type=positive, default=128, metavar="N", help="the batch size that counts as small (default: 128)")
-    parser.add_argument("--large_batch", type=positive, metavar="N", help="the batch size that counts as large (default: as published, 8192 or 4096)")
+    parser.add_argument(
+        "--nets",
+        type=Path,
+        default=Path("cifar10/trained_nets"),
+        metavar="DIR",
+        help="folder with the nets' folders (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("figures"),
+        metavar="DIR",
+        help="folder for surfaces and figures (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ranks",
+        type=positive,
+        default=1,
+        help="processes that share the points of a surface, under mpirun (default: 1)",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=positive,
+        metavar="N",
+        help="points on each axis (default: as published, 401 between nets, else 51)",
+    )
+    parser.add_argument(
+        "--range",
+        metavar="MIN:MAX",
+        help="range of each axis; write --range=-1:1 (default: as published). auto: the one that "
+        "plot_surface.py --x auto finds for the first net, for all",
+    )
+    parser.add_argument(
+        "--models", nargs="+", metavar="NAME", help="these models instead of the experiment's"
+    )
+    parser.add_argument(
+        "--small_batch",
+        type=positive,
+        default=128,
+        metavar="N",
+        help="the batch size that counts as small (default: 128)",
+    )
+    parser.add_argument(
+        "--large_batch",
+        type=positive,
+        metavar="N",
+        help="the batch size that counts as large (default: as published, 8192 or 4096)",
+    )
     parser.add_argument("--format", nargs="+", default=["pdf"], help="formats of the figure (default: pdf)")
     return parser
 
@@ -187,9 +302,24 @@ def what_is_there(experiment: Experiment, nets: Path) -> list[Panel]:
 
 def surface_command(experiment: Experiment, panel: Panel, nets: Path, path: Path) -> list[str]:
     """The call of plot_surface.py, without the launcher."""
-    files = [item for flag, net in zip(("--model_file", "--model_file2"), panel.nets, strict=False) for item in (flag, str(net.find(nets)))]
-    axes = [f"--{axis}={experiment.range}:{experiment.resolution}" for axis in ("xy" if experiment.two_d else "x")]
-    return ["plot_surface.py", "--model", panel.nets[0].model, *files, *axes, *experiment.flags, "--surf_file", str(path)]
+    files = [
+        item
+        for flag, net in zip(("--model_file", "--model_file2"), panel.nets, strict=False)
+        for item in (flag, str(net.find(nets)))
+    ]
+    axes = [
+        f"--{axis}={experiment.range}:{experiment.resolution}" for axis in ("xy" if experiment.two_d else "x")
+    ]
+    return [
+        "plot_surface.py",
+        "--model",
+        panel.nets[0].model,
+        *files,
+        *axes,
+        *experiment.flags,
+        "--surf_file",
+        str(path),
+    ]
 
 
 def range_of(path: Path) -> str:
@@ -206,13 +336,21 @@ def run(command: list[str], *, ranks: int = 1, only_listed: bool) -> None:
         print(shlex.join([*launcher, "python", os.path.relpath(script_file), *flags]))
         return
     if launcher:
-        beside = os.path.dirname(sys.executable)  # the launcher that was installed with this Python comes first
+        beside = os.path.dirname(
+            sys.executable
+        )  # the launcher that was installed with this Python comes first
         launcher[0] = shutil.which("mpirun", path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
         if not launcher[0]:
-            raise InputError(f"--ranks {ranks} needs mpirun, which is not installed; pip install mpich, or leave --ranks out")
+            raise InputError(
+                f"--ranks {ranks} needs mpirun, which is not installed; pip install mpich, or leave --ranks out"
+            )
     child = subprocess.Popen([*launcher, sys.executable, str(script_file), *flags])
-    ours = {signal.SIGINT: lambda *_: None,  # Ctrl-C reaches the child too, which saves what it has measured before it ends
-            signal.SIGTERM: lambda number, _: child.send_signal(number)}
+    ours = {
+        signal.SIGINT: lambda *_: (
+            None
+        ),  # Ctrl-C reaches the child too, which saves what it has measured before it ends
+        signal.SIGTERM: lambda number, _: child.send_signal(number),
+    }
     before = {number: signal.signal(number, handler) for number, handler in ours.items()}
     try:
         status = child.wait()

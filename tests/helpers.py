@@ -1,17 +1,37 @@
 """What several tests need: the repository's nets, and the program run as its users run it."""
+
+import contextlib
+import importlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import traceback
 from pathlib import Path
+from types import ModuleType
+
+from losslandscape.core import user_code
 
 REPO = Path(__file__).resolve().parent.parent
 GOLDEN = REPO / "tests" / "golden"
 CASES = json.loads((GOLDEN / "golden.json").read_text())["cases"]
 SMALL_BATCH = GOLDEN / "resnet20_digits_bs=64" / "model_6.t7"
 LARGE_BATCH = GOLDEN / "resnet20_digits_bs=512" / "model_40.t7"
-DIGITS = ["--dataset", "digits", "--data_split", "32", "--model", "resnet20"]  # 44 images: enough to compare, quick to measure
+COMMANDS = {  # by file of the repository, the module of the package that it runs
+    **{f"{path.stem}.py": path.stem for path in REPO.glob("*.py")},
+    "h5_util.py": "file_report",
+    "cifar10/main.py": "train",
+}
+DIGITS = [
+    "--dataset",
+    "digits",
+    "--data_split",
+    "32",
+    "--model",
+    "resnet20",
+]  # 44 images: enough to compare, quick to measure
 
 
 def mpirun(ranks: int) -> list[str]:
@@ -27,9 +47,62 @@ def command(script: str, *flags: object, ranks: int = 0) -> list[str]:
     return [*(mpirun(ranks) if ranks else []), sys.executable, str(REPO / script), *map(str, flags)]
 
 
-def run(script: str, *flags: object, ranks: int = 0, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-    """Run a script to its end, with its output as text."""
-    return subprocess.run(command(script, *flags, ranks=ranks), cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=300)
+def run(
+    script: str,
+    *flags: object,
+    ranks: int = 0,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    own_process: bool = False,
+) -> subprocess.CompletedProcess:
+    """Run a command of the repository to its end, with its output as text.
+
+    One process without an environment of its own runs here, through `main(argv)`: that saves the seconds of its
+    imports. `own_process` starts one all the same.
+    """
+    if ranks or env or own_process or script not in COMMANDS:
+        environment = {**os.environ, **(env or {})}
+        return subprocess.run(
+            command(script, *flags, ranks=ranks),
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    return run_here(script, [str(flag) for flag in flags], cwd)
+
+
+def run_here(script: str, argv: list[str], cwd: Path) -> subprocess.CompletedProcess:
+    """What `python SCRIPT ARGV…` does, in this process. The user's modules that it imports are forgotten after it."""
+    module = importlib.import_module(f"losslandscape.cli.{COMMANDS[script]}")
+    before = list(sys.path), set(sys.modules), sys.argv, os.getcwd()
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    os.chdir(cwd)
+    sys.argv = [script, *argv]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                module.main(argv)
+            except SystemExit as end:
+                status = end.code or 0
+            except BaseException:
+                traceback.print_exc()
+                status = 1
+    finally:
+        sys.path[:], modules, sys.argv, folder = before
+        os.chdir(folder)
+        user_code.forget()
+        for name in set(sys.modules) - modules:
+            if is_of_user(sys.modules[name]):
+                del sys.modules[name]
+    return subprocess.CompletedProcess([script, *argv], status, out.getvalue(), err.getvalue())
+
+
+def is_of_user(module: ModuleType) -> bool:
+    """Whether a module comes from a file that is neither ours nor an installed package's."""
+    file = getattr(module, "__file__", None) or ""
+    return os.path.isabs(file) and not file.startswith((str(REPO), sys.prefix, sys.base_prefix))
 
 
 def succeed(script: str, *flags: object, ranks: int = 0, cwd: Path) -> str:

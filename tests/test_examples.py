@@ -1,4 +1,5 @@
 """examples/: each is trained briefly and measured as its docstring says, on a coarse grid: by one rank, by two, and gone on with; and the guide's own example."""
+
 import ast
 import importlib.util
 import json
@@ -15,28 +16,43 @@ import numpy as np
 import pytest
 import torch
 
-import h5_util
-import own_code
-import plot_surface
+from losslandscape.cli import plot_surface
+from losslandscape.core import user_code
+from losslandscape.files import h5_util
 from tests.helpers import REPO, mpirun
 
 NEEDS = {"vit_digits": "timm", "gpt_text": "transformers"}
 QUANTITIES = {
-    "autoencoder": {"loss"}, "gpt_text": {"loss", "perplexity"}, "physics_informed": {"loss", "residual", "boundary", "error"},
-    "regression_mlp": {"loss"}, "segmentation": {"loss", "pixel_acc"}, "vit_digits": {"loss", "acc"},
+    "autoencoder": {"loss"},
+    "gpt_text": {"loss", "perplexity"},
+    "physics_informed": {"loss", "residual", "boundary", "error"},
+    "regression_mlp": {"loss"},
+    "segmentation": {"loss", "pixel_acc"},
+    "vit_digits": {"loss", "acc"},
 }
 COARSE = ["--x=-0.5:0.5:3", "--y=-0.5:0.5:3"]
 FEW = ["--data_split", "15", "--batch_size", "100"]
-IN_ONE_JOB = "import json, sys, plot_surface\nfor argv in json.loads(sys.argv[1]):\n    plot_surface.main(argv)"
+IN_ONE_JOB = (
+    "import json, sys, plot_surface\nfor argv in json.loads(sys.argv[1]):\n    plot_surface.main(argv)"
+)
 
 
 def installed(name: str) -> bool:
     return name not in NEEDS or importlib.util.find_spec(NEEDS[name]) is not None
 
 
-each_example = pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.skipif(not installed(name), reason=f"{NEEDS.get(name)} is not installed (requirements-examples.txt)"))
-    for name in QUANTITIES])
+each_example = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                not installed(name), reason=f"{NEEDS.get(name)} is not installed (requirements-examples.txt)"
+            ),
+        )
+        for name in QUANTITIES
+    ],
+)
 
 
 def documented(name: str) -> list[str]:
@@ -51,7 +67,9 @@ def documented(name: str) -> list[str]:
 def folder(tmp_path_factory):
     """The working folder of all tests here, with examples/ in it and a checkpoint of each."""
     folder = tmp_path_factory.mktemp("examples")
-    shutil.copytree(REPO / "examples", folder / "examples", ignore=shutil.ignore_patterns("*.pt*", "__pycache__"))
+    shutil.copytree(
+        REPO / "examples", folder / "examples", ignore=shutil.ignore_patterns("*.pt*", "__pycache__")
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name in filter(installed, QUANTITIES):
@@ -64,8 +82,14 @@ def folder(tmp_path_factory):
 def of_two_ranks(folder):
     """A surface of each example by two ranks, all in one job."""
     jobs = [[*documented(name), "--surf_file", f"{name}_2.h5"] for name in filter(installed, QUANTITIES)]
-    done = subprocess.run([*mpirun(2), sys.executable, "-c", IN_ONE_JOB, json.dumps(jobs)], cwd=folder, env={**os.environ, "PYTHONPATH": str(REPO)},
-                          capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [*mpirun(2), sys.executable, "-c", IN_ONE_JOB, json.dumps(jobs)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPO)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -73,8 +97,15 @@ def keep_half(path: str) -> None:
     """Forget every second point."""
     whole = h5_util.read_surface(path)
     kept = (np.arange(whole.x.size * whole.y.size) % 2 == 0).reshape(whole.shape)
-    h5_util.Surface(path, x=whole.x, y=whole.y, dir_file=whole.dir_file, made_with=whole.made_with, runs=whole.runs,
-                    quantities={name: np.where(kept, whole.get(name), -1.0) for name in whole.names}).save()
+    h5_util.Surface(
+        path,
+        x=whole.x,
+        y=whole.y,
+        dir_file=whole.dir_file,
+        made_with=whole.made_with,
+        runs=whole.runs,
+        quantities={name: np.where(kept, whole.get(name), -1.0) for name in whole.names},
+    ).save()
 
 
 @each_example
@@ -92,19 +123,24 @@ def test_one_rank_two_ranks_and_gone_on_with(name, folder, of_two_ranks, capsys)
     for other in (f"{name}_1.h5", f"{name}_2.h5"):
         surface = h5_util.read_surface(other)
         for quantity in alone.names:
-            np.testing.assert_allclose(surface.get(quantity), alone.get(quantity), rtol=1e-5, err_msg=f"{other} {quantity}")
+            np.testing.assert_allclose(
+                surface.get(quantity), alone.get(quantity), rtol=1e-5, err_msg=f"{other} {quantity}"
+            )
 
 
 @pytest.mark.parametrize(("name", "part"), [("physics_informed", "train"), ("segmentation", "test")])
 def test_own_loss_at_the_centre_is_what_the_example_computes(name, part, folder, of_two_ranks):
     """Over all samples at once, so also where a batch's weight is not its number of samples."""
-    net = own_code.load(f"examples/{name}.py:net")()
+    net = user_code.load(f"examples/{name}.py:net")()
     net.load_state_dict(torch.load(f"examples/{name}.pt", weights_only=True))
-    data = own_code.load(f"examples/{name}.py:data")()
+    data = user_code.load(f"examples/{name}.py:data")()
     samples = data[1][:] if part == "test" else data[:]
-    mean, _, more = own_code.load(f"examples/{name}.py:loss")(net.eval(), samples)
+    mean, _, more = user_code.load(f"examples/{name}.py:loss")(net.eval(), samples)
     surface = h5_util.read_surface(f"{name}_2.h5")
-    for value, expected in {"loss": mean, **{key: number for key, number in more.items() if key != "samples"}}.items():
+    for value, expected in {
+        "loss": mean,
+        **{key: number for key, number in more.items() if key != "samples"},
+    }.items():
         assert surface.get(f"{part}_{value}")[1, 1] == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -127,4 +163,11 @@ def test_the_guide_as_it_is_written(tmp_path, monkeypatch, capsys):
     assert script == "plot_surface.py"
     plot_surface.main([*flags, *COARSE, "--format", "png"])
     assert "9 of 9 points to measure" in capsys.readouterr().out
-    assert sorted(path.suffix for path in tmp_path.glob("mine.pt_*")) == [".h5", ".h5", ".png", ".png", ".png", ".png"]
+    assert sorted(path.suffix for path in tmp_path.glob("mine.pt_*")) == [
+        ".h5",
+        ".h5",
+        ".png",
+        ".png",
+        ".png",
+        ".png",
+    ]

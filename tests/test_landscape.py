@@ -1,4 +1,5 @@
 """Surfaces from Python: the net of a notebook, moved and measured by hand and by the program; standard errors, batch norms, penalties."""
+
 import copy
 import subprocess
 import sys
@@ -9,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import h5_util
-import landscape
-import net_plotter
-from errors import InputError
-from evaluation import Evaluator
-from loss_measure import Measuring
-from own_data import as_samples
+import losslandscape
+from losslandscape import api
+from losslandscape.core.errors import InputError
+from losslandscape.data.user_data import as_samples
+from losslandscape.files import h5_util
+from losslandscape.measure.evaluation import Evaluator
+from losslandscape.measure.loss_measure import Measuring
+from losslandscape.nets import net_plotter
 from tests.helpers import mpirun
 
 X = torch.randn(90, 4, generator=torch.Generator().manual_seed(1))
@@ -42,10 +44,15 @@ def test_a_plane_is_that_of_the_published_draws_and_the_net_is_left_alone(capfd)
     net = small_net().train()
     handle = net[0].register_forward_hook(lambda *_: None)
     before, state = copy.deepcopy(net.state_dict()), torch.get_rng_state()
-    surface = landscape.loss_surface(net, (X, Y), x=(-1, 1, 3), y=(-0.5, 1, 4), quiet=True)
-    assert net.training and net[3].training and handle.id in net[0]._forward_hooks and torch.equal(torch.get_rng_state(), state)
+    surface = losslandscape.loss_surface(net, (X, Y), x=(-1, 1, 3), y=(-0.5, 1, 4), quiet=True)
+    assert (
+        net.training
+        and net[3].training
+        and handle.id in net[0]._forward_hooks
+        and torch.equal(torch.get_rng_state(), state)
+    )
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
-    torch.manual_seed(landscape.SEED)
+    torch.manual_seed(api.SEED)
     axes = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn") for _ in range(2)]
     expected = [[loss_at(net, axes, (x, y)) for x in np.linspace(-1, 1, 3)] for y in np.linspace(-0.5, 1, 4)]
     np.testing.assert_allclose(surface.get("train_loss"), expected, rtol=1e-5)
@@ -55,40 +62,69 @@ def test_a_plane_is_that_of_the_published_draws_and_the_net_is_left_alone(capfd)
 
 def test_towards_other_nets_and_along_given_directions():
     net, other = small_net(), small_net(1)
-    line = landscape.loss_surface(net, {"train": (X, Y), "test": (X[:30], Y[:30])}, target=other, x=(0, 1, 2), quiet=True)
+    line = losslandscape.loss_surface(
+        net, {"train": (X, Y), "test": (X[:30], Y[:30])}, target=other, x=(0, 1, 2), quiet=True
+    )
     other.eval()
     with torch.no_grad():
         assert line.get("train_loss")[1] == pytest.approx(float(F.cross_entropy(other(X), Y)), rel=1e-5)
-        assert line.get("test_loss")[1] == pytest.approx(float(F.cross_entropy(other(X[:30]), Y[:30])), rel=1e-5)
+        assert line.get("test_loss")[1] == pytest.approx(
+            float(F.cross_entropy(other(X[:30]), Y[:30])), rel=1e-5
+        )
     direction = [torch.full_like(parameter, 0.01).detach() for parameter in net.parameters()]
-    along = landscape.loss_surface(net, (X, Y), directions=[direction], x=(-1, 1, 3), quiet=True)
-    np.testing.assert_allclose(along.get("train_loss"), [loss_at(net, [direction], (x,)) for x in (-1, 0, 1)], rtol=1e-5)
+    along = losslandscape.loss_surface(net, (X, Y), directions=[direction], x=(-1, 1, 3), quiet=True)
+    np.testing.assert_allclose(
+        along.get("train_loss"), [loss_at(net, [direction], (x,)) for x in (-1, 0, 1)], rtol=1e-5
+    )
 
 
 def test_a_file_is_gone_on_with_and_refused_to_another_net(tmp_path):
     net, path = small_net(), str(tmp_path / "s.h5")
-    landscape.loss_surface(net, (X, Y), x=(-1, 1, 5), surf_file=path, quiet=True)
+    losslandscape.loss_surface(net, (X, Y), x=(-1, 1, 5), surf_file=path, quiet=True)
     surface = h5_util.read_surface(path)
     whole = surface.get("train_loss")
-    h5_util.Surface(path, x=surface.x, y=None, dir_file=surface.dir_file, made_with=surface.made_with, quantities={
-        "train_loss": np.where(np.arange(5) < 2, whole, -1), "train_acc": surface.get("train_acc")}, measured=np.arange(5) < 2).save()
-    again = landscape.loss_surface(net, (X, Y), x=(-1, 1, 5), surf_file=path, quiet=True)
+    h5_util.Surface(
+        path,
+        x=surface.x,
+        y=None,
+        dir_file=surface.dir_file,
+        made_with=surface.made_with,
+        quantities={
+            "train_loss": np.where(np.arange(5) < 2, whole, -1),
+            "train_acc": surface.get("train_acc"),
+        },
+        measured=np.arange(5) < 2,
+    ).save()
+    again = losslandscape.loss_surface(net, (X, Y), x=(-1, 1, 5), surf_file=path, quiet=True)
     np.testing.assert_allclose(again.get("train_loss"), whole, rtol=1e-6)
-    for asked, sentence in (({"net": small_net(1)}, "was made with another net"), ({"seed": 5}, "another x direction .*overwrite=True from Python.*directions= from Python$"),
-                            ({"x": (-1, 1, 4)}, "another grid.*overwrite=True from Python")):
+    for asked, sentence in (
+        ({"net": small_net(1)}, "was made with another net"),
+        ({"seed": 5}, "another x direction .*overwrite=True from Python.*directions= from Python$"),
+        ({"x": (-1, 1, 4)}, "another grid.*overwrite=True from Python"),
+    ):
         with pytest.raises(InputError, match=sentence):
-            landscape.loss_surface(**{"net": net, "data": (X, Y), "x": (-1, 1, 5), "surf_file": path, "quiet": True, **asked})
+            losslandscape.loss_surface(
+                **{"net": net, "data": (X, Y), "x": (-1, 1, 5), "surf_file": path, "quiet": True, **asked}
+            )
 
 
 def test_every_rank_gets_the_whole_surface(tmp_path):
     script = tmp_path / "notebook.py"
-    script.write_text(f"import sys, torch\nsys.path.insert(0, {str(landscape.__file__.rsplit('/', 1)[0])!r})\nimport landscape, mpi4pytorch\n"
-                      "torch.manual_seed(0)\nnet, data = torch.nn.Linear(3, 2), (torch.ones(8, 3), torch.arange(8) % 2)\n"
-                      "surface = landscape.loss_surface(net, data, x=(-1, 1, 7), quiet=True)\n"
-                      "rank, size = mpi4pytorch.launched()\n"
-                      "open(f'rank_{rank}_of_{size}', 'w').write(str(surface.get('train_loss').round(5).tolist()))\n")
+    script.write_text(
+        f"import sys, torch\nsys.path.insert(0, {str(api.__file__.rsplit('/', 1)[0])!r})\nimport landscape, mpi4pytorch\n"
+        "torch.manual_seed(0)\nnet, data = torch.nn.Linear(3, 2), (torch.ones(8, 3), torch.arange(8) % 2)\n"
+        "surface = losslandscape.loss_surface(net, data, x=(-1, 1, 7), quiet=True)\n"
+        "rank, size = mpi4pytorch.launched()\n"
+        "open(f'rank_{rank}_of_{size}', 'w').write(str(surface.get('train_loss').round(5).tolist()))\n"
+    )
     for launcher in ([], mpirun(2)):
-        subprocess.run([*launcher, sys.executable, str(script)], capture_output=True, check=True, timeout=100, cwd=tmp_path)
+        subprocess.run(
+            [*launcher, sys.executable, str(script)],
+            capture_output=True,
+            check=True,
+            timeout=100,
+            cwd=tmp_path,
+        )
     values = [(tmp_path / name).read_text() for name in ("rank_0_of_1", "rank_0_of_2", "rank_1_of_2")]
     assert len(set(values)) == 1 and values[0].count(",") == 6
 
@@ -117,37 +153,57 @@ def test_standard_errors_of_next_tokens_are_those_of_sentences_drawn_anew():
     mask = torch.arange(12) < lengths[:, None]
     net = nn.Embedding(9, 9)
     targets = ids.roll(-1, 1).masked_fill(~mask.roll(-1, 1) | (torch.arange(12) == 11), -100)
-    found = Evaluator(net, {"train": as_samples((ids, targets))}, loss="next_token", errors=True, batch_size=32).measure()
+    found = Evaluator(
+        net, {"train": as_samples((ids, targets))}, loss="next_token", errors=True, batch_size=32
+    ).measure()
     with torch.no_grad():
-        each = F.cross_entropy(net(ids).flatten(0, 1), targets.flatten(), reduction="none", ignore_index=-100).view(90, 12).sum(1).double().numpy()
+        each = (
+            F.cross_entropy(net(ids).flatten(0, 1), targets.flatten(), reduction="none", ignore_index=-100)
+            .view(90, 12)
+            .sum(1)
+            .double()
+            .numpy()
+        )
     counts, draws = (targets != -100).sum(1).numpy(), rng.integers(0, 90, (4000, 90))
     assert found["train_loss"] == pytest.approx(each.sum() / counts.sum(), rel=1e-5)
-    assert found["train_loss_se"] == pytest.approx((each[draws].sum(1) / counts[draws].sum(1)).std(), rel=0.05)
+    assert found["train_loss_se"] == pytest.approx(
+        (each[draws].sum(1) / counts[draws].sum(1)).std(), rel=0.05
+    )
     assert found["train_loss_diff_se"] == 0
 
 
 def test_standard_errors_of_a_weighted_mean():
     net, weights = small_net().eval(), 1.0 + Y
+
     def loss(net, batch):
         losses, weights = F.cross_entropy(net(batch[0]), batch[1], reduction="none"), 1.0 + batch[1]
-        return (weights * losses).sum() / weights.sum(), weights.sum(), {"samples": losses, "sample_weights": weights}
-    surface = landscape.loss_surface(net, (X, Y), loss, x=(0, 0, 1), errors=True, quiet=True)
+        return (
+            (weights * losses).sum() / weights.sum(),
+            weights.sum(),
+            {"samples": losses, "sample_weights": weights},
+        )
+
+    surface = losslandscape.loss_surface(net, (X, Y), loss, x=(0, 0, 1), errors=True, quiet=True)
     with torch.no_grad():
         each = F.cross_entropy(net(X), Y, reduction="none").numpy()
     draws, weights = np.random.default_rng(0).integers(0, 90, (4000, 90)), weights.numpy()
     assert surface.get("train_loss")[0] == pytest.approx((weights * each).sum() / weights.sum(), rel=1e-5)
-    assert surface.get("train_loss_se")[0] == pytest.approx(((weights * each)[draws].sum(1) / weights[draws].sum(1)).std(), rel=0.05)
+    assert surface.get("train_loss_se")[0] == pytest.approx(
+        ((weights * each)[draws].sum(1) / weights[draws].sum(1)).std(), rel=0.05
+    )
 
 
 def test_a_loss_that_does_not_tell_that_of_each_sample_has_no_standard_error():
     with pytest.raises(InputError, match="samples"):
-        landscape.loss_surface(small_net(), (X, Y), lambda net, batch: net(batch[0]).mean(), errors=True, quiet=True)
+        losslandscape.loss_surface(
+            small_net(), (X, Y), lambda net, batch: net(batch[0]).mean(), errors=True, quiet=True
+        )
 
 
 def test_batch_norms_are_estimated_anew_as_by_a_loop():
     net = small_net()
-    surface = landscape.loss_surface(net, (X, Y), x=(-1, 1, 3), bn_samples=90, quiet=True)
-    torch.manual_seed(landscape.SEED)
+    surface = losslandscape.loss_surface(net, (X, Y), x=(-1, 1, 3), bn_samples=90, quiet=True)
+    torch.manual_seed(api.SEED)
     axis = net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")
     order = np.random.RandomState(0).permutation(90)
     for place, found in zip((-1, 0, 1), surface.get("train_loss"), strict=True):
@@ -165,18 +221,26 @@ def test_batch_norms_that_are_estimated_anew_do_not_depend_on_a_probe(monkeypatc
     found = []
     for size in (16, 90):
         monkeypatch.setattr(Evaluator, "fastest_batch_size", lambda self, size=size: size)
-        found.append(landscape.loss_surface(small_net(), (X, Y), x=(1, 1, 1), bn_samples=90, quiet=True).get("train_loss")[0])
+        found.append(
+            losslandscape.loss_surface(small_net(), (X, Y), x=(1, 1, 1), bn_samples=90, quiet=True).get(
+                "train_loss"
+            )[0]
+        )
     assert found[0] == pytest.approx(found[1], rel=1e-6)
-    assert Measuring(bn_samples=90, batch_size=16).facts() != Measuring(bn_samples=90).facts()  # that is asked for, and told
+    assert (
+        Measuring(bn_samples=90, batch_size=16).facts() != Measuring(bn_samples=90).facts()
+    )  # that is asked for, and told
 
 
 def test_batches_of_one_sample_tell_batch_norms_nothing():
     net = small_net()
     batches = [(X[:40], Y[:40]), (X[40:41, :], Y[40:41]), (X[41:], Y[41:])]
-    surface = landscape.loss_surface(net, batches, x=(0, 0, 1), bn_samples=90, batch_size=1000, quiet=True)
+    surface = losslandscape.loss_surface(
+        net, batches, x=(0, 0, 1), bn_samples=90, batch_size=1000, quiet=True
+    )
     assert np.isfinite(surface.get("train_loss")).all()
     with pytest.raises(InputError, match="single sample"):
-        landscape.loss_surface(net, (X[:1], Y[:1]), x=(0, 0, 1), bn_samples=90, quiet=True)
+        losslandscape.loss_surface(net, (X[:1], Y[:1]), x=(0, 0, 1), bn_samples=90, quiet=True)
 
 
 class Remembers(nn.Module):
@@ -195,7 +259,7 @@ class Remembers(nn.Module):
 
 def test_a_net_that_keeps_what_it_computes_can_be_trained_on():
     net = Remembers()
-    landscape.loss_surface(net, (X, Y), x=(-1, 1, 3), quiet=True)
+    losslandscape.loss_surface(net, (X, Y), x=(-1, 1, 3), quiet=True)
     F.cross_entropy(net(X), Y).backward()
     assert net.linear.weight.grad is not None
 
@@ -216,23 +280,31 @@ class Grows(nn.Module):
 
 def test_a_net_that_replaces_its_buffers_gets_them_back():
     net = Grows()
-    landscape.loss_surface(net, (X, Y), x=(-1, 1, 3), quiet=True)
+    losslandscape.loss_surface(net, (X, Y), x=(-1, 1, 3), quiet=True)
     assert net.seen.shape == (0,) and torch.equal(net.gone, torch.ones(2))
     with pytest.raises(InputError, match="lazy modules"):
-        landscape.loss_surface(nn.Sequential(nn.LazyLinear(2)), (X, Y), quiet=True)
+        losslandscape.loss_surface(nn.Sequential(nn.LazyLinear(2)), (X, Y), quiet=True)
 
 
 def test_a_net_in_double_precision_and_one_whose_loss_needs_gradients_of_the_weights():
     net = nn.Sequential(nn.Linear(4, 2)).double()
-    surface = landscape.loss_surface(net, (X.double(), Y), x=(0, 0, 1), quiet=True)
+    surface = losslandscape.loss_surface(net, (X.double(), Y), x=(0, 0, 1), quiet=True)
     with torch.no_grad():
-        assert surface.get("train_loss")[0] == pytest.approx(float(F.cross_entropy(net(X.double()), Y)), rel=1e-12)
+        assert surface.get("train_loss")[0] == pytest.approx(
+            float(F.cross_entropy(net(X.double()), Y)), rel=1e-12
+        )
 
     def sharpness(net, batch):
         loss = F.cross_entropy(net(batch[0]), batch[1])
         return sum(grad.square().sum() for grad in torch.autograd.grad(loss, tuple(net.parameters())))
+
     net = nn.Sequential(nn.Linear(4, 2))
-    assert landscape.loss_surface(net, [(X, Y)], sharpness, x=(0, 0, 1), batch_size=90, quiet=True).get("train_loss")[0] > 0
+    assert (
+        losslandscape.loss_surface(net, [(X, Y)], sharpness, x=(0, 0, 1), batch_size=90, quiet=True).get(
+            "train_loss"
+        )[0]
+        > 0
+    )
 
 
 def ones(net, value=1.0):
@@ -260,21 +332,45 @@ REFUSED = {  # what is asked of `small_net`, and the sentence
     "bn_samples below 0": ({"bn_samples": -1}, "^bn_samples -1 is not a whole number of at least 2"),
     "one bn sample": ({"bn_samples": 1}, "^bn_samples 1 is not"),
     "bn_samples in words": ({"bn_samples": "x"}, "^bn_samples 'x' is not"),
-    "bn_samples without batch norms": ({"net": nn.Linear(4, 2), "bn_samples": 9}, "no batch norm that keeps statistics; leave .*bn_samples"),
+    "bn_samples without batch norms": (
+        {"net": nn.Linear(4, 2), "bn_samples": 9},
+        "no batch norm that keeps statistics; leave .*bn_samples",
+    ),
     "weight_decay below 0": ({"weight_decay": -1.0}, "^weight_decay -1.0 is not a finite number"),
     "weight_decay": ({"weight_decay": np.nan}, "^weight_decay nan is not"),
     "batch_size": ({"batch_size": 0}, "^batch_size 0 is not a whole number of at least 1"),
     "seed": ({"seed": 1.5}, "^seed 1.5 is not a whole number"),
-    "too few directions": ({"directions": [ones(small_net())], "y": (-1, 1, 3)}, "1 directions for a surface of 2 dimensions"),
-    "directions of another net": ({"directions": [[torch.ones(2)]]}, r"^directions\[0\] does not fit the net: .*0\.weight .*; give for each axis a list"),
+    "too few directions": (
+        {"directions": [ones(small_net())], "y": (-1, 1, 3)},
+        "1 directions for a surface of 2 dimensions",
+    ),
+    "directions of another net": (
+        {"directions": [[torch.ones(2)]]},
+        r"^directions\[0\] does not fit the net: .*0\.weight .*; give for each axis a list",
+    ),
     "a direction without lists": ({"directions": 5}, "^directions are no lists of tensors"),
-    "directions that lead nowhere": ({"directions": [ones(small_net(), np.nan)]}, r"^directions\[0\] holds NaN or infinity for 0\.weight"),
-    "directions and target": ({"directions": [ones(small_net())], "target": small_net(1)}, "^directions and target both"),
-    "directions and params": ({"directions": [ones(small_net())], "params": "weight"}, "^directions and params both"),
+    "directions that lead nowhere": (
+        {"directions": [ones(small_net(), np.nan)]},
+        r"^directions\[0\] holds NaN or infinity for 0\.weight",
+    ),
+    "directions and target": (
+        {"directions": [ones(small_net())], "target": small_net(1)},
+        "^directions and target both",
+    ),
+    "directions and params": (
+        {"directions": [ones(small_net())], "params": "weight"},
+        "^directions and params both",
+    ),
     "params": ({"params": "conv"}, "^params 'conv' is found in none"),
-    "two targets on a line": ({"target": (small_net(1), small_net(2))}, "^target has 2 nets for a surface of 1 dimension;"),
+    "two targets on a line": (
+        {"target": (small_net(1), small_net(2))},
+        "^target has 2 nets for a surface of 1 dimension;",
+    ),
     "target": ({"target": "other"}, "^target is of type str"),
-    "target of another shape": ({"target": nn.Linear(4, 2)}, r"0\.weight of shape \[8, 4\] is not there; give one that is built as the net at the centre"),
+    "target of another shape": (
+        {"target": nn.Linear(4, 2)},
+        r"0\.weight of shape \[8, 4\] is not there; give one that is built as the net at the centre",
+    ),
     "net": ({"net": "resnet20"}, "^net is of type str"),
     "net without parameters": ({"net": nn.Identity()}, "^net has no parameters"),
     "data": ({"data": None}, "^the train data is of type NoneType"),
@@ -292,40 +388,50 @@ def test_what_cannot_be_used_is_named_in_a_sentence_before_anything_is_written(n
     asked, sentence = REFUSED[name]
     asked = {"net": small_net(), "data": (X, Y), "x": (-1, 1, 3), "surf_file": "s.h5", "quiet": True, **asked}
     with pytest.raises(InputError, match=sentence) as caught:
-        landscape.loss_surface(**asked)
+        losslandscape.loss_surface(**asked)
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
 
 
 def test_an_axis_without_a_number_has_51_points_and_numbers_of_numpy_are_numbers():
     ends = {"x": (-0.5, np.float32(0.5)), "y": [0, 0, np.int64(1)]}
-    surface = landscape.loss_surface(nn.Linear(4, 2), (X, Y), **ends, quiet=True)
+    surface = losslandscape.loss_surface(nn.Linear(4, 2), (X, Y), **ends, quiet=True)
     np.testing.assert_array_equal(surface.x, np.linspace(-0.5, 0.5, 51))
     assert surface.shape == (1, 51)
 
 
 def test_what_one_rank_alone_cannot_use_stops_all(tmp_path):
     script = tmp_path / "notebook.py"
-    script.write_text(f"import sys, torch\nsys.path.insert(0, {str(landscape.__file__.rsplit('/', 1)[0])!r})\nimport landscape, mpi4pytorch\n"
-                      "rank, _ = mpi4pytorch.launched()\n"
-                      "net, data = torch.nn.Linear(3, 2), (torch.ones(8, 3), torch.arange(8) % 2)\n"
-                      "try:\n    landscape.loss_surface(net, data, x=(-1, 1, 7), ignore='bias' if rank else 'biasbn', quiet=True)\n"
-                      "except landscape.InputError as error:\n    open(f'rank_{rank}', 'w').write(str(error))\n")
-    subprocess.run([*mpirun(2), sys.executable, str(script)], capture_output=True, check=True, timeout=100, cwd=tmp_path)
-    assert [(tmp_path / f"rank_{rank}").read_text() for rank in (0, 1)] == ["there is no ignore 'bias'; choose one of 'biasbn', ''"] * 2
+    script.write_text(
+        f"import sys, torch\nsys.path.insert(0, {str(api.__file__.rsplit('/', 1)[0])!r})\nimport landscape, mpi4pytorch\n"
+        "rank, _ = mpi4pytorch.launched()\n"
+        "net, data = torch.nn.Linear(3, 2), (torch.ones(8, 3), torch.arange(8) % 2)\n"
+        "try:\n    losslandscape.loss_surface(net, data, x=(-1, 1, 7), ignore='bias' if rank else 'biasbn', quiet=True)\n"
+        "except api.InputError as error:\n    open(f'rank_{rank}', 'w').write(str(error))\n"
+    )
+    subprocess.run(
+        [*mpirun(2), sys.executable, str(script)], capture_output=True, check=True, timeout=100, cwd=tmp_path
+    )
+    assert [(tmp_path / f"rank_{rank}").read_text() for rank in (0, 1)] == [
+        "there is no ignore 'bias'; choose one of 'biasbn', ''"
+    ] * 2
 
 
 def test_given_directions_may_be_parameters():
     net = small_net()
-    along = landscape.loss_surface(net, (X, Y), directions=[list(net.parameters())], x=(0, 0, 1), quiet=True)  # they have gradients
+    along = losslandscape.loss_surface(
+        net, (X, Y), directions=[list(net.parameters())], x=(0, 0, 1), quiet=True
+    )  # they have gradients
     assert np.isfinite(along.get("train_loss")).all()
 
 
 def test_the_penalty_is_that_of_the_training():
     net = small_net()
-    surface = landscape.loss_surface(net, (X, Y), x=(0, 0, 1), weight_decay=0.01, quiet=True)
+    surface = losslandscape.loss_surface(net, (X, Y), x=(0, 0, 1), weight_decay=0.01, quiet=True)
     penalty = 0.005 * sum(float(parameter.detach().square().sum()) for parameter in net.parameters())
     assert surface.get("penalty")[0] == pytest.approx(penalty, rel=1e-5)
-    assert surface.get("train_regularised_loss")[0] == pytest.approx(surface.get("train_loss")[0] + penalty, rel=1e-5)
+    assert surface.get("train_regularised_loss")[0] == pytest.approx(
+        surface.get("train_loss")[0] + penalty, rel=1e-5
+    )
 
 
 def test_a_net_that_is_lost_at_the_centre_stops_unless_told_to_go_on():
@@ -333,20 +439,26 @@ def test_a_net_that_is_lost_at_the_centre_stops_unless_told_to_go_on():
     with torch.no_grad():
         net[0].weight[0, 0] = torch.nan
     with pytest.raises(InputError, match="nan.*--allow_nan, or allow_nan=True from Python"):
-        landscape.loss_surface(net, (X, Y), x=(0, 0, 1), quiet=True)
-    assert np.isnan(landscape.loss_surface(net, (X, Y), x=(0, 0, 1), allow_nan=True, quiet=True).get("train_loss")).all()
+        losslandscape.loss_surface(net, (X, Y), x=(0, 0, 1), quiet=True)
+    assert np.isnan(
+        losslandscape.loss_surface(net, (X, Y), x=(0, 0, 1), allow_nan=True, quiet=True).get("train_loss")
+    ).all()
 
 
 def test_the_plot_functions_take_a_surface_that_has_no_file(tmp_path, monkeypatch):
-    import plot_1D
-    import plot_2D
+    from losslandscape.cli import plot_1D, plot_2D
+
     monkeypatch.chdir(tmp_path)
-    line = landscape.loss_surface(small_net(), (X, Y), x=(-1, 1, 5), errors=True, quiet=True)
-    plane = landscape.loss_surface(small_net(), (X, Y), x=(-1, 1, 5), y=(-1, 1, 5), quiet=True)
+    line = losslandscape.loss_surface(small_net(), (X, Y), x=(-1, 1, 5), errors=True, quiet=True)
+    plane = losslandscape.loss_surface(small_net(), (X, Y), x=(-1, 1, 5), y=(-1, 1, 5), quiet=True)
     paths = [*plot_1D.plot_1d(line, out="line", formats="png"), *plot_2D.plot_2d(plane, formats=["png"])]
     assert {"line_1d_train_loss.png", "surface_train_loss_2dcontour.png"} <= set(paths)
     assert all((tmp_path / path).stat().st_size > 5000 for path in paths)
-    for asked, sentence in (({"formats": "gif"}, "no format 'gif'; choose one of 'pdf'"), ({"titles": ["a", "b"]}, "titles="), ({}, "titles= from Python")):
+    for asked, sentence in (
+        ({"formats": "gif"}, "no format 'gif'; choose one of 'pdf'"),
+        ({"titles": ["a", "b"]}, "titles="),
+        ({}, "titles= from Python"),
+    ):
         with pytest.raises(InputError, match=sentence):
             plot_1D.plot_1d(*[line] * (1 if asked else 2), **asked)
     with pytest.raises(InputError, match="^'surface' has no quantity 'foo'; it has train_loss"):

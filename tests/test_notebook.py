@@ -1,4 +1,5 @@
 """docs/notebook.py is executed as Jupyter would, cell by cell."""
+
 import os
 
 import pytest
@@ -13,7 +14,9 @@ pytest.importorskip("ipykernel", reason="ipykernel is not installed (requirement
 def test_every_cell_runs_and_draws(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPO), os.environ.get("PYTHONPATH", "")]))
     notebook = jupytext.read(REPO / "docs" / "notebook.py")
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
     printed = "".join(output.text for output in outputs if output.output_type == "stream")

@@ -1,0 +1,26 @@
+"""Loss landscapes of neural nets: measure the loss on a line or in a plane through the weights, and draw it.
+
+    surface = losslandscape.loss_surface(net, train_data, x=(-1, 1, 25), y=(-1, 1, 25))
+    losslandscape.plot_2d(surface)
+
+Names are imported when they are first used, so that `import losslandscape` is fast and needs no torch.
+"""
+
+from importlib import import_module
+
+__version__ = "1.0.0"
+__all__ = ["InputError", "loss_surface", "plot_1d", "plot_2d", "read_surface"]
+
+_HOMES = {
+    "InputError": "core.errors",
+    "loss_surface": "api",
+    "plot_1d": "cli.plot_1D",
+    "plot_2d": "cli.plot_2D",
+    "read_surface": "files.h5_util",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

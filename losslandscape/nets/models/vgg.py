@@ -1,0 +1,51 @@
+"""VGG nets for 32x32 images: convolutions with batch normalisation, then one hidden linear layer.
+
+Simonyan and Zisserman (arXiv 1409.1556), cut down to CIFAR as the loss-landscape paper uses them: each convolution keeps its bias
+beside the BN, and the fully connected part is as wide as the last map is deep.
+"""
+
+import torch
+from torch import Tensor, nn
+
+# Channels of each 3x3 convolution; "M" halves the map.
+PATTERNS: dict[int, list[int | str]] = {
+    9: [64, 64, "M", 128, 128, "M", *[256] * 3, "M"],
+    16: [64, 64, "M", 128, 128, "M", *[256] * 3, "M", *[512] * 3, "M", *[512] * 3, "M"],
+    19: [64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M"],
+}
+
+
+class VGG(nn.Module):
+    """Images (n, 3, 32, 32) in, logits (n, classes) out.
+
+    Args:
+        pattern: channels of the convolutions in order, with "M" for a 2x2 max pooling.
+        classes: length of the output.
+    """
+
+    def __init__(self, pattern: list[int | str], *, classes: int = 10) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs, size = 3, 32
+        for entry in pattern:
+            if entry == "M":
+                layers.append(nn.MaxPool2d(2, ceil_mode=True))
+                size = (size + 1) // 2
+            else:
+                layers += [nn.Conv2d(inputs, entry, 3, padding=1), nn.BatchNorm2d(entry), nn.ReLU()]
+                inputs = entry
+        self.features = nn.Sequential(*layers)
+        self.fc = nn.Sequential(nn.Linear(inputs * size * size, inputs), nn.BatchNorm1d(inputs), nn.ReLU())
+        self.classifier = nn.Linear(inputs, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.fc(torch.flatten(self.features(x), 1)))
+
+
+def vgg(depth: int) -> VGG:
+    """A net of `PATTERNS`.
+
+    Raises:
+        KeyError: for a depth other than 9, 16 or 19.
+    """
+    return VGG(PATTERNS[depth])

@@ -1,0 +1,207 @@
+"""Functions in the user's own files are found, run once, and fail in one sentence with the user's traceback."""
+
+import argparse
+import os
+import pickle
+import sys
+
+import pytest
+
+from losslandscape.cli import command_line
+from losslandscape.core import errors, user_code
+from losslandscape.core.errors import InputError
+from losslandscape.core.user_code import OwnCodeError
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder; afterwards imports are as they were."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def refused(spec: str, *parts: str, kind: type = InputError) -> InputError:
+    with pytest.raises(InputError) as caught:
+        user_code.load(spec)
+    assert type(caught.value) is kind
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 400
+    for part in parts:
+        assert part in message, message
+    return caught.value
+
+
+def test_a_file_is_run_once_however_it_is_named(folder):
+    (folder / "net.py").write_text(
+        "print('ran')\ndef make(depth=2): return depth\nclass Net: pass\nclass Box:\n    build = staticmethod(len)\n"
+    )
+    make = user_code.load("net.py:make")
+    assert make(3) == 3 and user_code.load(f"{folder}/../{folder.name}/net.py:make") is make
+    assert user_code.load("net:make") is make
+    assert user_code.load("net.py:Net").__module__ == "net"
+    assert user_code.load("net.py:Box.build") is len
+    assert sys.modules["net"].make is make
+
+
+def test_what_is_run_is_run_once(folder, capsys):
+    (folder / "once.py").write_text("print('ran')\ndef f(): pass\n")
+    user_code.load("once.py:f")
+    user_code.load("./once.py:f")
+    assert capsys.readouterr().out == "ran\n"
+
+
+def test_two_files_of_one_name_are_two(folder):
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        (folder / name / "pair.py").write_text(f"def f(): return {name!r}\n")
+    assert [user_code.load(f"{name}/pair.py:f")() for name in "ab"] == ["a", "b"]
+
+
+def test_neighbours_are_imported_although_modules_of_ours_have_their_names(folder, monkeypatch):
+    """`errors` is imported by us, `whole_file` is not yet: neither may be taken for the other."""
+    (folder / "errors.py").write_text("whose = 'theirs'\n")
+    (folder / "whole_file.py").write_text("whose = 'theirs too'\n")
+    (folder / "plain.py").write_text("whose = 'a neighbour'\n")
+    text = "import errors, whole_file\ndef f():\n    import plain\n    return errors.whose, atomic_file.whose, plain.whose\n"
+    (folder / "user.py").write_text(text)
+    monkeypatch.delitem(sys.modules, "whole_file", raising=False)
+    assert user_code.load("user.py:f")() == ("theirs", "theirs too", "a neighbour")
+    assert sys.modules["errors"] is errors
+    assert "whole_file" not in sys.modules
+    from losslandscape.files import atomic_file
+
+    assert os.path.dirname(atomic_file.__file__) == user_code.PROGRAM
+    (folder / "second.py").write_text("import errors\ndef f(): return errors\n")
+    assert user_code.load("second.py:f")() is sys.modules["user"].errors
+
+
+def test_a_file_may_have_the_name_of_a_module_of_ours(folder):
+    (folder / "evaluation.py").write_text("def mine(): return 1\n")
+    assert user_code.load("evaluation.py:mine")() == 1
+    from losslandscape.measure import evaluation
+
+    assert hasattr(evaluation, "Evaluator")
+
+
+def test_a_module_of_a_package_is_found_in_the_working_folder_and_installed(folder):
+    (folder / "pkg").mkdir()
+    (folder / "pkg" / "__init__.py").write_text("")
+    (folder / "pkg" / "layers.py").write_text("width = 5\n")
+    (folder / "pkg" / "nets.py").write_text("from .layers import width\ndef make(): return width\n")
+    assert user_code.load("pkg.nets:make")() == 5
+    assert user_code.load("os.path:join") is os.path.join
+
+
+def test_what_is_not_there_is_named_with_what_is(folder):
+    (folder / "net.py").write_text("from os.path import join\nsize = 3\ndef build(): pass\nclass Net: pass\n")
+    refused("nte.py:build", "'nte.py'", "net.py")
+    refused("nowhere/net.py:build", "'nowhere/net.py'")
+    refused("net.py:make", "'make'", "build, Net")
+    refused("net.py:size", "int", "build, Net")
+    refused("net.py", "net.py:FUNCTION", "build, Net")
+    refused("nosuchpackage.nets:make", "'nosuchpackage'")
+    refused("os.nothing:make", "os.nothing")
+    refused("net.py:", "FUNCTION")
+    refused("a b:c", "'a b'")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "line"),
+    [
+        ("import nosuchpackage\n", "ModuleNotFoundError", "import nosuchpackage"),
+        ("def f(:\n", "SyntaxError", "def f(:"),
+        ("x = 1 / 0\n", "ZeroDivisionError", "x = 1 / 0"),
+        ("raise SystemExit('stop')\n", "SystemExit", "raise SystemExit"),
+    ],
+)
+def test_a_file_that_raises_shows_its_own_traceback(folder, text, kind, line):
+    (folder / "bad.py").write_text(text)
+    for spec in ("bad.py:f", "bad:f"):
+        error = refused(spec, kind, spec.split(":")[0], kind=OwnCodeError)
+        assert line in error.trace and "bad.py" in error.trace
+        assert "own_code.py" not in error.trace and "importlib" not in error.trace
+        assert "bad" not in sys.modules
+
+
+def test_a_function_that_raises_shows_its_own_traceback_and_can_be_pickled(folder):
+    (folder / "net.py").write_text(
+        "def inner(x):\n    raise ValueError('a\\nb')\ndef make(x):\n    return inner(x)\n"
+    )
+    with pytest.raises(OwnCodeError) as caught:
+        user_code.call(user_code.load("net.py:make"), 3, what="--model net.py:make")
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert type(error) is OwnCodeError and str(error) == "--model net.py:make raised ValueError: a b"
+    assert (
+        error.trace == caught.value.trace
+        and "return inner(x)" in error.trace
+        and "own_code.py" not in error.trace
+    )
+
+
+def test_arguments_that_do_not_fit_need_no_traceback(folder):
+    with pytest.raises(OwnCodeError, match="raised TypeError.*positional") as caught:
+        user_code.call(lambda: None, 3, what="the loss")
+    assert caught.value.trace == ""
+
+
+@pytest.mark.parametrize("error", [InputError("as it is"), MemoryError(), KeyboardInterrupt()])
+def test_some_errors_pass(error):
+    def f():
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        user_code.call(f, what="f")
+    assert caught.value is error
+
+
+def test_the_first_rank_shows_the_traceback_before_the_sentence(capsys, monkeypatch):
+    parser = command_line.Parser("test")
+    for rank, shown in (("0", True), ("1", False)):
+        monkeypatch.setenv("PMI_RANK", rank)
+        monkeypatch.setenv("PMI_SIZE", "2")
+        with pytest.raises(SystemExit) as status, command_line.sentence(parser):
+            raise OwnCodeError("net.py raised ValueError", "Traceback of theirs\n")
+        assert status.value.code == 2
+        stderr = capsys.readouterr().err
+        assert stderr == (
+            f"Traceback of theirs\n{parser.prog}: error: net.py raised ValueError\n" if shown else ""
+        )
+    assert isinstance(parser, argparse.ArgumentParser)
+
+
+def test_the_fingerprint_is_of_the_file_and_of_what_it_imports_beside_it(folder):
+    (folder / "parts").mkdir()
+    (folder / "parts" / "__init__.py").write_text("")
+    files = {
+        "net.py": "import layers\nfrom parts import head\nimport torch\n",
+        "layers.py": "import deep\n",
+        "deep.py": "",
+        "parts/head.py": "",
+        "other.py": "",
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text + "def make(): pass\n")
+    facts = {
+        spec: user_code.source_facts(spec) for spec in ("net.py:make", "net:make", f"{folder}/net.py:make")
+    }
+    assert (
+        list(facts["net.py:make"]) == ["code of net.py:make"]
+        and len({*(value for fact in facts.values() for value in fact.values())}) == 1
+    )
+    for name in files:
+        text = (folder / name).read_text()
+        (folder / name).write_text(text + "# changed\n")
+        assert (user_code.source_facts("net.py:make") == facts["net.py:make"]) == (name == "other.py"), name
+        (folder / name).write_text(text)
+    assert user_code.source_facts("net.py:make") == facts["net.py:make"]
+    assert user_code.source_facts("resnet56") == {}
+    assert user_code.source_facts("os.path:join") != {} and user_code.source_facts("sys:exit") == {}
+
+
+def test_which_names_are_own():
+    assert user_code.is_own("net.py:make") and user_code.is_own("a.b:c") and user_code.is_own("net.py")
+    assert not user_code.is_own("resnet56") and not user_code.is_own("crossentropy")

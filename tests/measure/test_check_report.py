@@ -1,0 +1,305 @@
+"""The check report counts and measures right, and each of its warnings comes where its cause is, and only there."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from losslandscape.data.dataloader import ImageSet
+from losslandscape.measure import check_report, losses
+from losslandscape.measure.fit_check import Estimate, estimate
+from losslandscape.nets import net_plotter, net_tensors
+
+POINTS = np.array([[x, y] for x in (-1.0, 0.0, 1.0) for y in (-1.0, 0.0, 1.0)])
+
+
+def small_net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10)
+    ).eval()
+
+
+def report(
+    net: nn.Module,
+    directions=None,
+    *,
+    dir_type: str = "weights",
+    norm: str = "filter",
+    ignore: str = "biasbn",
+    **known,
+) -> check_report.Report:
+    params = known.get("params", "")
+    if directions is None:
+        torch.manual_seed(1)
+        directions = [
+            net_plotter.random_direction(net, dir_type, norm=norm, ignore=ignore, params=params) for _ in "xy"
+        ]
+    defaults = {
+        "points": POINTS,
+        "dir_type": dir_type,
+        "sets": {"train": range(1437), "test": range(360)},
+        "norms": {"x": norm, "y": norm},
+    }
+    return check_report.report(net, directions, **{**defaults, **known})
+
+
+def estimated(loss: float, error: float | None = None) -> Estimate:
+    return Estimate(loss, error, accuracy=None, samples=1000)
+
+
+def line(found: check_report.Report, beginning: str) -> str:
+    found = [line for line in found.lines if line.startswith(beginning)]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_a_sound_run_has_facts_and_no_warning():
+    net = small_net()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    found = report(net, centre={"train": estimated(0.5, 0.01)}, penalty=0.1)
+    assert found.warnings == []
+    assert (
+        line(found, "moves") == "moves: 1,072 of 1,130 parameters (94.87 %)"
+    )  # 16·27 + 64·10, of these with 2·16 + 16 + 10
+    assert (
+        line(found, "length")
+        == "length of direction by length of net: x conv 1, linear 1, norm 0, bias 0; y conv 1, linear 1, norm 0, bias 0"
+    )
+    assert (
+        line(found, "samples")
+        == "samples: 1,437 train, 360 test; standard error of the loss at the centre 0.01 (2 %)"
+    )
+    assert line(found, "at the centre") == "at the centre: data term 0.5, weight penalty 0.1"
+    assert json.loads(json.dumps(found.as_dict())) == {"lines": found.lines, "warnings": []}
+    assert str(found) == "\n".join(found.lines)
+    assert not any(module.training for module in net.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+def test_states_and_params_are_counted():
+    net = small_net()
+    moves = line(report(net, dir_type="states", ignore=""), "moves")
+    # counters, a whole number each, never move; running means are zero, and so is a direction that copies them
+    assert (
+        moves
+        == "moves: 1,114 of 1,130 parameters (98.58 %), and 16 of 33 numbers of BN statistics and other buffers"
+    )
+    assert (
+        line(report(net, params="^0"), "moves")
+        == "moves: 432 of 1,130 parameters (38.23 %); --params '^0' chose them"
+    )
+
+
+def test_lengths_are_those_of_the_kinds():
+    net = small_net()
+    directions = [[torch.full_like(tensor, size) for tensor in net.parameters()] for size in (1.0, 2.0)]
+    words = line(report(net, directions, norms={}), "length").split("; y ")
+    for size, part in zip((1.0, 2.0), words, strict=True):
+        for kind, tensors in {
+            "conv": [net[0].weight],
+            "linear": [net[5].weight],
+            "norm": [net[1].weight, net[1].bias],
+            "bias": [net[0].bias, net[5].bias],
+        }.items():
+            expected = (
+                size
+                * sum(tensor.numel() for tensor in tensors) ** 0.5
+                / torch.cat([tensor.flatten() for tensor in tensors]).norm().item()
+            )
+            assert f"{kind} {expected:.3g}" in part
+
+
+def with_dead_filters() -> nn.Module:
+    net = small_net()
+    with torch.no_grad():
+        net[0].weight[:3] = 0
+    return net
+
+
+def with_dead_outputs_of_a_transposed_layer() -> nn.Module:
+    net = nn.Sequential(nn.ConvTranspose2d(4, 6, 3, groups=2))
+    with torch.no_grad():
+        net[0].weight[2:, 1] = 0  # output 1 of the second group
+    return net.eval()
+
+
+class AlwaysTraining(nn.Dropout):
+    def train(self, mode: bool = True) -> nn.Module:
+        return super().train(True)
+
+
+class AlwaysTrainingNorm(nn.BatchNorm2d):
+    def train(self, mode: bool = True) -> nn.Module:
+        return super().train(True)
+
+
+class Adapted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.base = nn.Linear(30, 30)
+        self.lora_A, self.lora_B = nn.Linear(30, 4, bias=False), nn.Linear(4, 30, bias=False)
+
+
+def few_numbers() -> list[list[torch.Tensor]]:
+    return [[torch.tensor([[1.0, 0.0]])], [torch.tensor([[1.0, 1.0]])]]
+
+
+WARNINGS = {  # a net, what is given with it, and what is said
+    "dead filters": (
+        with_dead_filters,
+        {},
+        r"^3 of 26 filters have zero norm .*first in 0\.weight: they never move.*--xnorm layer",
+    ),
+    "dead filters that move": (
+        with_dead_filters,
+        {"norm": "layer"},
+        r"^3 of 26 filters .*: the directions move them",
+    ),
+    "dead transposed filter": (with_dead_outputs_of_a_transposed_layer, {}, "^1 of 6 filters has zero norm"),
+    "not normalised": (
+        small_net,
+        {"norm": ""},
+        r"^the x direction is [\d.]+ times as long as the net in its \w+ tensors, as it is normalised by nothing; --xnorm filter",
+    ),
+    "its own biases": (
+        lambda: nn.Sequential(nn.Linear(2, 50)),
+        {"ignore": ""},
+        "the cosine between x and y is .*own biases.*--xignore biasbn --yignore biasbn",
+    ),
+    "few numbers": (
+        lambda: nn.Linear(2, 1, bias=False),
+        {"directions": few_numbers()},
+        "the cosine between x and y is 0.707.*another --idx",
+    ),
+    "oblique nets": (
+        lambda: nn.Linear(2, 1, bias=False),
+        {"directions": few_numbers(), "other_model": True},
+        "the cosine .*they lead to other nets",
+    ),
+    "little moves": (
+        lambda: nn.Sequential(nn.Linear(30, 30), nn.LayerNorm((60, 60))),
+        {},
+        r"^only 11\.1 % of the parameters move; 7,200 that stay are of kind norm",
+    ),
+    "nothing moves": (
+        lambda: nn.BatchNorm2d(3),
+        {},
+        "^nothing moves, so the surface is flat: --xignore and --yignore",
+    ),
+    "nothing of params moves": (small_net, {"params": "bias"}, "^nothing moves.*--params 'bias'"),
+    "adapters and base": (
+        Adapted,
+        {},
+        "^the net has adapters and its base moves with them; --params lora_ moves the adapters alone",
+    ),
+    "dropout in training": (
+        lambda: nn.Sequential(nn.Linear(64, 64), AlwaysTraining()),
+        {},
+        r"^dropout layer '1' is in training mode after eval\(\).*super\(\)\.train\(mode\)",
+    ),
+    "norms in training": (
+        lambda: nn.Sequential(nn.Conv2d(9, 9, 3), AlwaysTrainingNorm(9), AlwaysTrainingNorm(9)),
+        {},
+        r"^2 batch norms, '1' first, are in training mode.*--batch_size.*--bn recompute",
+    ),
+    "no statistics": (
+        lambda: nn.Sequential(nn.Conv2d(9, 9, 3), nn.BatchNorm2d(9, track_running_stats=False)),
+        {},
+        "^batch norm '1' is without running statistics.*--batch_size",
+    ),
+    "few samples": (
+        small_net,
+        {"centre": {"train": estimated(0.1, 0.03)}},
+        "^the standard error of the loss at the centre is 30 % of it.*--data_split",
+    ),
+    "mostly penalty": (
+        small_net,
+        {"centre": {"train": estimated(0.01)}, "penalty": 0.5},
+        "^the weight penalty at the centre is 0.5 where the data term is 0.01.*--weight_decay",
+    ),
+    "statistics of one net": (small_net, {"other_model": True}, "--dir_type states to interpolate"),
+}
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+def test_each_warning_has_its_cause(name):
+    make, known, sentence = WARNINGS[name]
+    torch.manual_seed(0)
+    warnings = report(make(), **known).warnings
+    assert warnings
+    assert re.search(sentence, warnings[0])
+    assert len(warnings) == (2 if name == "not normalised" else 1)  # x and y
+
+
+def test_negative_variances_are_told():
+    net = small_net()
+    directions = [[torch.zeros(tensor.shape) for tensor in net.state_dict().values()] for _ in "xy"]
+    place = list(net.state_dict()).index("1.running_var")
+    directions[0][place][:] = -2
+    (warning,) = [
+        warning
+        for warning in report(net, directions, dir_type="states", norms={}).warnings
+        if "variance" in warning
+    ]
+    assert warning.startswith(
+        "a batch norm's variance is negative at 3 of 9 points, first that of 1 at (1, 0)"
+    )
+
+
+def test_an_accuracy_far_below_the_recorded_one_is_told():
+    net = small_net()
+    data = ImageSet(torch.randn(200, 3, 4, 4), torch.randint(10, (200,)), None, None)
+    with torch.inference_mode():
+        accuracy = 100 * (net(data.images).argmax(1) == data.labels).float().mean().item()
+    centre = {"train": estimated(0.5), "test": estimate(net, data, losses.find("crossentropy"))}
+    (warning,) = report(net, sets={"train": range(9), "test": data}, centre=centre, recorded=95.0).warnings
+    assert warning.startswith(
+        f"at the centre {accuracy:.1f} % of the test samples tried are told right, and the checkpoint says 95.0 %"
+    )
+    assert (
+        report(net, sets={"train": range(9), "test": data}, centre=centre, recorded=accuracy + 1).warnings
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ("lora_", "they move, the base does not"),
+        ("base", "the base moves, they do not"),
+        ("", "they and the base move"),
+    ],
+)
+def test_adapters_or_base(params, said):
+    found = report(Adapted(), params=params)
+    assert line(found, "adapters") == f"adapters: 2 tensors such as lora_A.weight; {said}"
+    assert len(found.warnings) == (not params)
+
+
+def test_ties_are_named():
+    net = nn.ModuleDict({"embedding": nn.Embedding(50, 30, padding_idx=0), "head": nn.Linear(30, 50)})
+    net["head"].weight = net["embedding"].weight
+    for dir_type in net_tensors.DIRECTION_TYPES:
+        found = report(net, dir_type=dir_type)
+        assert line(found, "tied") == "tied tensors, moved once: embedding.weight = head.weight"
+        assert (
+            line(found, "moves") == "moves: 1,470 of 1,550 parameters (94.84 %)"
+        )  # the row for padding, zero, and the biases stay
+        assert found.warnings == []
+
+
+def test_one_dimension_and_other_precisions():
+    net = small_net().to(torch.bfloat16)
+    directions = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")]
+    found = report(net, directions, points=POINTS[:, :1], norms={"x": "filter"})
+    assert line(found, "length") == "length of direction by length of net: x conv 1, linear 1, norm 0, bias 0"
+    assert not any(line.startswith("cosine") for line in found.lines)
+    assert found.warnings == []
+
+
+def test_directions_do_not_matter_at_the_centre():
+    assert report(small_net(), norm="", points=np.zeros((1, 2))).warnings == []
