@@ -134,7 +134,7 @@ def _odd_angle(directions: dict[str, list[np.ndarray]], cosine: float | None) ->
 
 
 def _projection(path: str, names: set[str]) -> list[str]:
-    projection = h5_util.read_whole_projection(path)
+    projection = h5_util.read_projection(path)
     x, y = projection.x, projection.y
     lost = int(np.count_nonzero(~np.isfinite(x) | ~np.isfinite(y)))
     return [

@@ -270,12 +270,8 @@ def plot(args: argparse.Namespace, surf_file: str, dir_file: str, *, two_d: bool
 def check_path(study: Study, proj_file: str, surf_file: str, *, overwrite: bool) -> None:
     """Raise `InputError` for a path that is not on the surface, before that is measured."""
     directions, _ = study.find_directions(overwrite=overwrite)
-    h5_util.require_path_on(
-        study.surface_facts(directions),
-        h5_util.read_whole_projection(proj_file),
-        surf_file=surf_file,
-        dir_file=study.dir_file,
-    )
+    projection = h5_util.read_projection(proj_file)
+    projection.require_fit(study.surface_facts(directions), surf_file=surf_file, dir_file=study.dir_file)
 
 
 def check_plot(proj_file: str, vmin: float | None, vmax: float | None, vlevel: float | None) -> None:

@@ -207,11 +207,11 @@ def grid(
     reasons = []
     proj_file = getattr(args, "proj_file", "")
     if (proj_file or places is not None) and None in wanted.values():
-        path = (
-            places.T
-            if places is not None
-            else together(run.ranks, lambda: h5_util.read_projection(proj_file), only=True)
-        )
+        if places is None:
+            projection = together(run.ranks, lambda: h5_util.read_projection(proj_file), only=True)
+            path = (projection.x, projection.y)
+        else:
+            path = places.T
         reasons = [f"range of {axis}: that of the path" for axis, given in wanted.items() if given is None]
         wanted = {
             axis: auto_range.of_path(along.tolist()) if given is None else given

@@ -62,12 +62,3 @@ def record_of_run(program: str, arguments: list[str], **facts: object) -> dict[s
         **{name: version(name) for name in PACKAGES},
         **facts,
     }
-
-
-def keep_aside(path: str) -> str:
-    """Rename a file so that its name is free; returns the new name, the first free one of PATH.old, PATH.old2, …"""
-    number = 1
-    while os.path.lexists(aside := f"{path}.old{number if number > 1 else ''}"):
-        number += 1
-    os.rename(path, aside)
-    return aside

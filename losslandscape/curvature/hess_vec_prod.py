@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE, Eigen, eigenvalues
 from losslandscape.data import samples
 from losslandscape.data.samples import Batch
@@ -113,7 +114,7 @@ class Curvature:
                 products = self._products(tried, pair)
         except RuntimeError as error:
             raise InputError(
-                f"the loss {self._loss.name} cannot be differentiated twice ({str(error).splitlines()[0]}); a loss that takes gradients inside must do it with "
+                f"the loss {self._loss.name} cannot be differentiated twice ({one_line(error)}); a loss that takes gradients inside must do it with "
                 "create_graph=True"
             ) from error
         crossed = (pair * products.flip(0)).sum(1)

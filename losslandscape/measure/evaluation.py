@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 from losslandscape.data import samples
 from losslandscape.data.dataloader import ImageSet
 from losslandscape.data.samples import Batch, SampleSet
@@ -237,7 +238,7 @@ class Evaluator:
                 if self._autocast is None:
                     raise
                 raise InputError(
-                    f"the net does not run in precision {precision} ({str(error).splitlines()[0]}); leave it out"
+                    f"the net does not run in precision {precision} ({one_line(error)}); leave it out"
                 ) from error
         self.names = quantity_names(measured, errors=errors, penalty=bool(weight_decay))
         self._weight_decay, self._errors = weight_decay, errors

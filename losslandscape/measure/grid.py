@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError, require_choice
+from losslandscape.files import h5_util
 from losslandscape.files.file_names import Axis
 from losslandscape.files.h5_util import Surface
-from losslandscape.files.lock import Claim
+from losslandscape.files.lock import Lock
 from losslandscape.measure.study import Study
 from losslandscape.nets import net_plotter
 from losslandscape.nets.net_plotter import Direction
@@ -67,12 +68,12 @@ def measure(
 
     Raises `InputError` on all ranks, before anything is written, where files do not fit together or another run writes them.
     """
-    ranks, claim = run.ranks, Claim(surf_file)
+    ranks, lock = run.ranks, Lock(surf_file)
 
     def open_files() -> tuple[Surface, list[Direction] | None]:
         if surf_file:
             try:
-                claim.acquire(wait=run.wait)
+                lock.acquire(wait=run.wait)
             except OSError as error:
                 raise InputError(
                     f"{surf_file!r} cannot be written: {error.strerror or error}; give another place, or make room or a right to write there"
@@ -83,9 +84,10 @@ def measure(
         return surface, None if surf_file else directions
 
     def save() -> None:
-        if claim.lost:
+        if lock.lost:
             raise InputError(f"another run has taken {surf_file!r} over; this one stops")
-        surface.save()
+        if surf_file:
+            h5_util.write_surface(surface)
 
     try:
         surface, made = together(ranks, open_files, only=True)
@@ -109,10 +111,10 @@ def measure(
     except scheduler.Interrupted as signal:
         again = "the same command without --overwrite" if run.overwrite else "the same command again"
         run.say(f"stopped by {signal}: what was measured is in {surf_file}; start {again} to go on")
-        claim.release()
+        lock.release()
         scheduler.end_job(ranks, signal)
     finally:
-        claim.release()
+        lock.release()
     return together(ranks, lambda: surface, only=True)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 from losslandscape.data import samples
 from losslandscape.data.samples import Batch
 
@@ -114,7 +115,7 @@ class BuiltIn(Loss):
         except (RuntimeError, IndexError, ValueError) as error:
             raise InputError(
                 f"the loss {self.name} does not take outputs of shape {list(outputs.shape)} ({outputs.dtype}) with a target of shape "
-                f"{list(target.shape)} ({target.dtype}): {str(error).splitlines()[0]}; give data or a --loss_name that fits"
+                f"{list(target.shape)} ({target.dtype}): {one_line(error)}; give data or a --loss_name that fits"
             ) from error
         return [*self.names, *dict(self.derived)]
 

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.core.provenance import Facts, fingerprint_of_arrays, fingerprint_of_file, keep_aside
+from losslandscape.core.provenance import Facts, fingerprint_of_arrays, fingerprint_of_file
 from losslandscape.data.dataloader import ImageSet
 from losslandscape.files import h5_util
+from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.file_names import Axis
 from losslandscape.files.h5_util import Surface
 from losslandscape.measure import auto_range
@@ -208,7 +209,7 @@ class Study:
             h5_util.write_directions(
                 self.dir_file, net_plotter.arrays(directions), made_with=self.direction_facts()
             )
-        surface.save()
+        h5_util.write_surface(surface)
         return surface, directions
 
     def _target(self, axis: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 
 T = TypeVar("T")
 
@@ -134,7 +135,7 @@ def connect(mpi: bool = False) -> Serial:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise InputError(
-            f"MPI cannot be used ({' '.join(str(error).split())}); install mpi4py and an MPI library, or run without --mpi "
+            f"MPI cannot be used ({one_line(error)}); install mpi4py and an MPI library, or run without --mpi "
             "and without mpirun"
         ) from error
     library = " ".join(MPI.Get_library_version().split("\n")[0].split(",")[0].strip("\0").split())

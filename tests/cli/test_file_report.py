@@ -13,7 +13,7 @@ from losslandscape.cli import file_report
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays, fingerprint_of_file, record_of_run
 from losslandscape.files import h5_util
-from tests.helpers import DIGITS, SMALL_BATCH, command, folder_with, run, succeed
+from tests.helpers import DIGITS, SMALL_BATCH, command, folder_with, run, succeed, write_surface_file
 
 X, Y = np.linspace(-1, 1, 5), np.linspace(0, 1, 3)
 DIRECTIONS = [
@@ -70,7 +70,7 @@ def surface(points=15, *, arguments=ARGUMENTS, names=("train_loss", "train_acc")
             "plot_surface.py", list(arguments), device="cpu", ranks=ranks, files={"model_file": file}
         )
     )
-    made.save()
+    h5_util.write_surface(made)
     return made
 
 
@@ -109,7 +109,7 @@ def test_runs_that_differ_in_time_alone_share_their_lines():
     for hour, ranks in ((3, 1), (4, 1), (5, 2)):
         made.runs.append({**made.runs[0], "time": f"2030-01-01T0{hour}:00", "ranks": ranks})
     made.runs[0]["time"] = "2030-01-01T02:00"
-    made.save()
+    h5_util.write_surface(made)
     text = file_report.report("s.h5")
     assert "3 runs, 2030-01-01T02:00 to 2030-01-01T04:00" in text
     assert text.count("  python plot_surface.py --overwrite") == 2
@@ -141,7 +141,7 @@ def test_values_that_are_no_numbers():
         made.set(index, {"train_loss": np.nan, "train_acc": np.nan})
     made.set(12, {"train_loss": np.inf})
     made.set(13, {"train_acc": np.nan})
-    made.save()
+    h5_util.write_surface(made)
     rows, text = table("s.h5"), conclusions("s.h5")
     assert (
         rows["train_loss"]
@@ -165,27 +165,27 @@ def test_values_that_are_no_numbers():
     ],
 )
 def test_stretches_of_a_line_without_numbers(values, says):
-    h5_util.write_surface_file("line.h5", x=X, quantities={"train_loss": np.array(values, float)})
+    write_surface_file("line.h5", x=X, quantities={"train_loss": np.array(values, float)})
     assert f"  - train_loss is NaN at {says}" in conclusions("line.h5").splitlines()
 
 
 def test_a_line_with_many_holes():
     values = np.where(np.arange(21) % 2, 1, np.nan)
-    h5_util.write_surface_file("line.h5", x=np.linspace(-1, 1, 21), quantities={"train_loss": values})
+    write_surface_file("line.h5", x=np.linspace(-1, 1, 21), quantities={"train_loss": values})
     assert "train_loss is NaN at 11 of 21 points with x from -1 to 1" in conclusions("line.h5")
 
 
 def test_quantities_that_are_no_numbers_at_the_same_points_share_a_sentence():
     made = surface(15)
     made.set(7, {"train_loss": np.nan, "train_acc": np.nan})
-    made.save()
+    h5_util.write_surface(made)
     assert "  - train_acc and train_loss are NaN at x=0, y=0.5" in conclusions("s.h5").splitlines()
 
 
 def test_nothing_finite_and_nothing_measured():
-    h5_util.write_surface_file("line.h5", x=X, quantities={"train_loss": np.full(5, np.nan)})
+    write_surface_file("line.h5", x=X, quantities={"train_loss": np.full(5, np.nan)})
     assert table("line.h5")["train_loss"] == "5 of 5 points (100 %), 5 NaN"
-    h5_util.write_surface_file("empty.h5", x=X, quantities={})
+    write_surface_file("empty.h5", x=X, quantities={})
     assert "5 points still to be computed; go on with the options" in conclusions("empty.h5")
 
 
@@ -193,7 +193,7 @@ def test_checkpoints_that_changed_or_are_gone():
     made = surface()
     other, gone = checkpoint("model_2.t7"), os.path.abspath("nowhere.t7")
     made.runs[-1]["files"] |= {"model_file2": other, "model_file3": gone}
-    made.save()
+    h5_util.write_surface(made)
     assert f"{other} (not checked)" in file_report.report("s.h5")
     assert f"--model_file3 {gone} is not there any more" in conclusions("s.h5")
     h5_util.write_directions(
@@ -213,7 +213,7 @@ def test_checkpoints_that_changed_or_are_gone():
 def test_a_checkpoint_of_another_host():
     made = surface()
     made.runs[-1]["host"] = "node17"
-    made.save()
+    h5_util.write_surface(made)
     os.remove("model.t7")
     assert "is not there any more (the last run was on node17, this is " in conclusions("s.h5")
 
@@ -241,7 +241,7 @@ def test_a_record_with_missing_and_odd_entries():
         "not a record",
         {"time": 3, "note": "by hand\x1b[2J", "ranks": "many"},
     ]
-    made.save()
+    h5_util.write_surface(made)
     text = file_report.report("s.h5")
     assert "command not known" in text
     assert "note by hand?[2J" in text
@@ -278,12 +278,12 @@ def test_going_on_takes_a_command_that_measures_what_is_missing(name, word):
         {"command": f"python {script} {'' if script == word else word}".strip()},
         {"command": "python plot_surface.py --plot"},
     ]
-    made.save()
+    h5_util.write_surface(made)
     assert conclusions("s.h5").splitlines()[1].strip() == made.runs[1]["command"]
 
 
 def test_eigenvalues_that_are_negative():
-    h5_util.write_surface_file(
+    write_surface_file(
         "line.h5", x=X, quantities={"min_eig": np.array([-3.0, np.nan, 2, -1, 1]), "max_eig": np.full(5, 9.0)}
     )
     assert (
@@ -302,7 +302,7 @@ def test_the_check_report_of_the_last_run_that_has_one():
         },
         {},
     ]
-    made.save()
+    h5_util.write_surface(made)
     text = file_report.report("s.h5")
     assert (
         "\nchecked at the last run that measured\n  - moves: 3 of 4\n  - warning: only 75 % of the parameters move\n"
@@ -311,7 +311,7 @@ def test_the_check_report_of_the_last_run_that_has_one():
     assert "moves: all" not in text and "check_report {" not in text
     for odd in ("text", {"lines": 3}, {"warnings": [{"a": 1}]}):
         made.runs[1]["check_report"] = odd
-        made.save()
+        h5_util.write_surface(made)
         file_report.report("s.h5")
 
 
