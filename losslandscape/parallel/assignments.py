@@ -10,13 +10,15 @@ SCHEDULES = ("dynamic", "static")
 class Assignments:
     """The points of a run, from waiting over held to done.
 
-    A rank holds at most two points: the one that it measures and the next one, so it never waits for rank 0 in between.
-    Near the end it gets no second point if the other ranks will have measured everything before it gets there.
+    A rank holds at most two points: the one that it measures and the next one, so it never waits for rank 0
+    in between. Near the end it gets no second point if the other ranks will have measured everything before
+    it gets there.
 
     Args:
         points: to be measured, in order.
         ranks: number of ranks.
-        schedule: `dynamic` gives the next point to the next free rank, `static` an even share to each rank beforehand.
+        schedule: `dynamic` gives the next point to the next free rank, `static` an even share to each rank
+            beforehand.
 
     Attributes:
         left: number of points without a result.

@@ -9,8 +9,8 @@ COARSEST_STRIDE = 16
 def ordered(points: Iterable[int], shape: tuple[int, ...], order: str) -> list[int]:
     """Points, as flat C-order indices in `shape`, in the order in which they are measured.
 
-    `row` is row by row. `coarse` begins with every 16th row and column, then takes every 8th, and so on, so that a plot
-    soon shows the whole surface. Each of these lattices includes the edges of the grid.
+    `row` is row by row. `coarse` begins with every 16th row and column, then takes every 8th, and so on, so
+    that a plot soon shows the whole surface. Each of these lattices includes the edges of the grid.
     """
     if order == "row":
         return [int(point) for point in points]

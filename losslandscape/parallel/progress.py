@@ -7,7 +7,8 @@ from tqdm import tqdm
 
 from losslandscape.parallel.assignments import Assignments
 
-SLOW_SECONDS, SLOW_TIMES = 60.0, 20.0  # a point that takes longer, and so many times longer than usual, is reported
+# a point that takes longer, and so many times longer than usual, is reported
+SLOW_SECONDS, SLOW_TIMES = 60.0, 20.0
 
 
 class Progress:
@@ -51,7 +52,10 @@ class Progress:
         self._write(f"rank {rank} failed at point {point} and measures no more; {next_step}:\n{trace}")
 
     def report_slow_ranks(self) -> None:
-        """Report, once per point, a rank that takes far longer than the others. Looks about once per second."""
+        """Report, once per point, a rank that takes far longer than the others.
+
+        Looks about once per second.
+        """
         now = time.monotonic()
         if now < self._next_look:
             return

@@ -48,7 +48,9 @@ class Saver:
     def _report(self, error: OSError | None) -> None:
         if error and not self._failed:
             reason = error.strerror or error
-            text = f"warning: the results cannot be saved ({reason}); measuring continues, saving is tried again"
+            text = (
+                f"warning: the results cannot be saved ({reason}); measuring continues, saving is tried again"
+            )
             tqdm.write(text, file=sys.stderr)
         if self._failed and not error:
             tqdm.write("the results are saved again", file=sys.stderr)

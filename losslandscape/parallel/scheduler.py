@@ -1,7 +1,8 @@
 """Who measures which point: points are handed out one by one as ranks become free, rank 0 among them.
 
-Rank 0's main thread measures like every other rank. Its second thread, the clerk, hands out points and records results,
-so that nobody waits while rank 0 measures. All waiting is by sleeping: an MPI library that waits takes a core from the nets.
+Rank 0's main thread measures like every other rank. Its second thread, the clerk, hands out points and
+records results, so that nobody waits while rank 0 measures. All waiting is by sleeping: an MPI library that
+waits takes a core from the nets.
 """
 
 import queue
@@ -61,9 +62,10 @@ def run(
 ) -> None:
     """Measure every point once, on any rank, and put its values into `results` on rank 0.
 
-    Rank 0 alone uses `points` and `results`. One thread of it calls `results.set` and `results.save`: about every second while
-    there is something new, and at the end, however the run ends. A rank whose `measure_at` raises is reported and measures no
-    more; another rank tries its point at the end. Every rank returns when nothing is left to measure.
+    Rank 0 alone uses `points` and `results`. One thread of it calls `results.set` and `results.save`: about
+    every second while there is something new, and at the end, however the run ends. A rank whose `measure_at`
+    raises is reported and measures no more; another rank tries its point at the end. Every rank returns when
+    nothing is left to measure.
 
     Args:
         points: flat indices, in order.
@@ -185,7 +187,9 @@ class _Clerk:
         try:
             self._saver.finish()
             if self._error is None and not self._assignments.working:
-                self._error = AllRanksFailed(f"every rank failed; {self._assignments.left} points are not measured")
+                self._error = AllRanksFailed(
+                    f"every rank failed; {self._assignments.left} points are not measured"
+                )
         except BaseException as error:
             self._error = self._error or error
         self._progress.close()

@@ -23,8 +23,8 @@ class Interrupted(BaseException):
 def interruptible() -> Iterator[None]:
     """Within the block, Ctrl-C and SIGTERM raise `Interrupted` in the main thread.
 
-    A launcher passes the signal to all ranks; each then calls `end_job`. After the first signal both are ignored, also
-    after the block: a second one would end the saving.
+    A launcher passes the signal to all ranks; each then calls `end_job`. After the first signal both are
+    ignored, also after the block: a second one would end the saving.
     """
     interrupted = False
 
