@@ -15,7 +15,7 @@ test: $(VENV)/installed-dev
 	@$(IN_VENV) ruff check .
 	@$(IN_VENV) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal
 
-$(VENV)/installed: requirements.txt
+$(VENV)/installed: requirements.txt requirements/core.txt requirements/figures.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -r requirements.txt
 	@touch $@
