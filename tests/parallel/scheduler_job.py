@@ -43,9 +43,7 @@ def main() -> None:
 
     results = Recorder(job["points"])
     try:
-        scheduler.run(
-            range(job["points"]), measure, results, ranks, schedule=job.get("schedule", "dynamic")
-        )
+        scheduler.run(range(job["points"]), measure, results, ranks, schedule=job.get("schedule", "dynamic"))
     finally:
         if ranks.rank == 0:
             print(json.dumps({"recorded": results.recorded, "saves": results.saves}), flush=True)
