@@ -25,9 +25,9 @@ import torch
 from torch import nn
 
 from losslandscape.cli import options
+from losslandscape.cli.command_line import Parser, add_format_option, sentence
 from losslandscape.cli.landscapes import code_facts
 from losslandscape.cli.request import DataOptions
-from losslandscape.cli.command_line import Parser, add_format_option, sentence
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays, keep_aside, require_same
 from losslandscape.data.dataloader import ImageSet
