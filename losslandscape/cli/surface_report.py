@@ -103,7 +103,7 @@ def _progress(surface: Surface, runs: list[surface_runs.Run]) -> list[str]:
     partly = [name for name in names if not surface.measured(name).all()]
     if names and not partly:
         return ["every point is computed"]
-    left = len(surface.missing(names)) if names else surface.points().shape[0]
+    left = len(surface.missing(names)) if names else surface.size
     command = surface_runs.command_to_resume(runs, partly)
     script = "plot_hessian_eigen.py" if "min_eig" in partly else "plot_surface.py"
     how = "with this command:" if command else f"with the options of {script} that it was made with"

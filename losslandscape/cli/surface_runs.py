@@ -12,7 +12,7 @@ from losslandscape.cli.file_report import count
 NEEDED = {
     "^test_": "--test_set",
     "_se$": "--errors",
-    "^(min|max)_eig": "plot_hessian_eigen.py",
+    "^(min|max)_eig": "plot_hessian_eigen",
 }
 # Entries of a record that are shown elsewhere; the others are versions.
 NOT_VERSIONS = ("command", "time", "host", "device", "ranks", "files", "check_report")
@@ -61,7 +61,7 @@ def command_to_resume(runs: list[Run], names: list[str]) -> str:
     """Return the command of the last run that measures these quantities, without --overwrite; empty if none is known."""
     needed = {word for name in names for pattern, word in NEEDED.items() if re.search(pattern, name)}
     known = [run for run in reversed(runs) if isinstance(run.get("command"), str)]
-    fitting = [run for run in known if needed <= set(map(os.path.basename, _words(run["command"])))]
+    fitting = [run for run in known if needed <= set(map(_stem, _words(run["command"])))]
     if not known:
         return ""
     run = (fitting or known)[0]
@@ -70,6 +70,11 @@ def command_to_resume(runs: list[Run], names: list[str]) -> str:
     if isinstance(ranks, int) and ranks > 1:
         words = ["mpirun", "-n", str(ranks), *words]
     return shlex.join(words)
+
+
+def _stem(word: str) -> str:
+    """Return a script's name without folder and ending; an option as it is."""
+    return os.path.basename(word).removesuffix(".py")
 
 
 def _words(command: str) -> list[str]:

@@ -63,6 +63,11 @@ class Surface:
         return self.path or UNNAMED
 
     @property
+    def size(self) -> int:
+        """Number of points, measured or not."""
+        return math.prod(self.shape)
+
+    @property
     def names(self) -> list[str]:
         return list(self._values)
 
@@ -106,7 +111,7 @@ class Surface:
 
     def points(self) -> np.ndarray:
         """Return the coordinates (n, dimensions) of all points, in C order."""
-        return np.array([self.point(index) for index in range(math.prod(self.shape))])
+        return np.array([self.point(index) for index in range(self.size)])
 
     def _known(self, name: str) -> str:
         if name not in self._values:
