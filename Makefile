@@ -1,28 +1,51 @@
-# make demo   draws loss surfaces of three small nets
-# make test   checks the code's style and runs the tests
-# Both make the environment .venv first, if it is not there.
+# make demo      draw loss surfaces of three small nets
+# make test      all that decides: style and the test suite, minutes
+# make check     style, types and the fast tests, within a minute
+# make nightly   the tests that take long: kills, races, thousands of damaged files
+# make docs      build the docs site into site/
+# Each makes the environment .venv first, if there is none.
 
 PYTHON ?= python3
 VENV := .venv
-IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" OMP_NUM_THREADS=1
+PIP_INSTALL := $(VENV)/bin/python -m pip install --disable-pip-version-check
+PYTEST := python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test clean
+.PHONY: demo test check nightly docs style clean
 
 demo: $(VENV)/installed
-	@$(IN_VENV) bash demo/run.sh
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" bash demo/run.sh
 
-test: $(VENV)/installed-dev
+test: style
+	@$(IN_VENV) $(PYTEST)
+
+check: style
+	@$(IN_VENV) mypy
+	@$(IN_VENV) $(PYTEST) -q -m "not slow and not nightly"
+
+nightly: $(VENV)/installed-dev
+	@$(IN_VENV) $(PYTEST) -m nightly
+
+docs: $(VENV)/installed-docs
+	@$(IN_VENV) mkdocs build --quiet --strict
+	@echo "site/index.html"
+
+style: $(VENV)/installed-dev
 	@$(IN_VENV) ruff check .
-	@$(IN_VENV) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal
+	@$(IN_VENV) ruff format --check --quiet .
 
-$(VENV)/installed: requirements.txt
+$(VENV)/installed: requirements.txt requirements/core.txt requirements/figures.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --disable-pip-version-check -r requirements.txt
+	$(PIP_INSTALL) -r requirements.txt
 	@touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
-	$(VENV)/bin/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/installed-dev: requirements-dev.txt requirements/nets.txt $(VENV)/installed
+	$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/installed-docs: requirements/docs.txt $(VENV)/installed
+	$(PIP_INSTALL) -r requirements/docs.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) build dist site *.egg-info

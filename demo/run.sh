@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Loss surfaces of three small nets on the digits that scikit-learn carries: with and without shortcuts in a plane, and the line
-# between a minimiser found with small batches and one found with large ones. A demo that was stopped goes on where it was.
+# Loss surfaces of three small nets on the digits of scikit-learn: a plane around a net with shortcuts, a plane around one
+# without, and the line from a small-batch to a large-batch minimiser. A demo that was stopped resumes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,16 +1,17 @@
-"""From Python: the loss surface of a net, data and a loss that are at hand, such as those of a notebook.
+"""From Python: the loss surface of a net, data and a loss, such as those of a notebook.
 
-    surface = landscape.loss_surface(net, train_data, x=(-1, 1, 25), y=(-1, 1, 25))
+    surface = losslandscape.loss_surface(net, train_data, x=(-1, 1, 25), y=(-1, 1, 25))
     surface.get("train_loss")              an array (25, 25), row i at surface.y[i], column j at surface.x[j]
-    plot_2D.plot_2d(surface)
+    losslandscape.plot_2d(surface)
 
-It is what `plot_surface.py` does with what its command line names.
+`plot_surface.py` does the same with what its command line names.
 """
 
 import os
 import reprlib
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from operator import index
 
 import torch
@@ -22,16 +23,19 @@ from losslandscape.data import user_data
 from losslandscape.files.file_names import WHOLE_RANGE, Axis, axis_fault
 from losslandscape.files.h5_util import Surface
 from losslandscape.measure import losses
-from losslandscape.measure.grid import Run, measure, unchanged
+from losslandscape.measure.evaluation import Samples
+from losslandscape.measure.grid import measure_surface, unchanged
+from losslandscape.measure.landscape import Landscape, fingerprint_of_net
 from losslandscape.measure.loss_measure import LossMeasure, Measuring
-from losslandscape.measure.study import Study, fingerprint_of_net, require_folder
+from losslandscape.measure.run import Run
+from losslandscape.measure.surface_files import require_folder
 from losslandscape.nets import net_plotter, net_tensors
 from losslandscape.nets.net_plotter import SEED, Direction, Recipe
 from losslandscape.nets.net_tensors import DIRECTION_TYPES
 from losslandscape.parallel import devices, mpi4pytorch
-from losslandscape.parallel.mpi4pytorch import together
 
 Ends = tuple[float, float]  # min, max
+Target = nn.Module | tuple[nn.Module, nn.Module] | None
 
 
 def loss_surface(
@@ -41,94 +45,157 @@ def loss_surface(
     *,
     x: Axis | Ends = WHOLE_RANGE,
     y: Axis | Ends | None = None,
-    target: nn.Module | tuple[nn.Module, nn.Module] | None = None,
+    target: Target = None,
     dir_type: str = "",
     norm: str = "filter",
     ignore: str = "biasbn",
     params: str = "",
     seed: int = SEED,
     directions: list[Direction] | None = None,
-    surf_file: str = "",
+    batch_size: int | None = None,
+    precision: str = "",
+    memory: int | None = None,
+    weight_decay: float = 0.0,
+    bn_samples: int = 0,
+    errors: bool = False,
+    allow_nan: bool = False,
+    surf_file: str | os.PathLike[str] = "",
     overwrite: bool = False,
     wait: bool = False,
     order: str = "coarse",
     schedule: str = "dynamic",
     device: torch.device | str | None = None,
     quiet: bool = False,
-    **measuring: object,
 ) -> Surface:
-    """The loss, and what else the loss function measures, around `net` on a line or, with `y`, in a plane.
+    """Measure the loss around `net`, and whatever else the loss returns, on a line or, with `y`, in a plane.
 
-    Under an MPI launcher every rank calls it and gets the whole surface. The net comes out as it went in, and so does torch's random state.
+    Under an MPI launcher every rank calls it and gets the whole surface. The net and torch's random state are
+    the same after the call as before.
 
     Args:
-        data: training data, or (training, test) or a dict of them: torch Datasets, iterables of batches, one batch, or an `ImageSet`.
+        net: at the centre.
+        data: training data, or (training, test), or a dict of them: torch Datasets, iterables of batches, one
+            batch, or an `ImageSet`.
         loss: one of `losses.LOSSES`, FILE.py:FUNCTION, or a function of net and batch (`losses.OwnLoss`).
         x, y: (minimum, maximum, number of points), or (minimum, maximum) with 51 points.
-        target: the net that x points to, or those of x and y, instead of random directions.
-        dir_type: `weights`, or `states` with the BN statistics; by default `states` towards nets, else `weights`.
-        norm, ignore, params: of random directions; `net_plotter.NORMS`, `biasbn` or "", a regular expression of parameters that move.
-        directions: these instead, each a list of tensors, one for each that moves (`net_plotter.moving_tensors`).
-        surf_file: where values are kept, and gone on with by the next call; the directions go beside it. Nothing is written without.
-        measuring: batch_size, precision, weight_decay, bn_samples, errors, allow_nan: see `loss_measure.Measuring`.
+        target: the net that x points to, or the nets of x and y, instead of random directions.
+        dir_type: `weights`, or `states` with the BN statistics; by default `states` towards nets, else
+            `weights`.
+        norm: of random directions, one of `net_plotter.NORMS` or "".
+        ignore: `biasbn` or "": what random directions leave at rest.
+        params: a regular expression; only parameters whose names match move.
+        seed: of random directions.
+        directions: instead of random ones; each a list with a tensor for each of
+            `net_plotter.moving_tensors`.
+        batch_size, precision, memory, weight_decay, bn_samples, errors, allow_nan: `loss_measure.Measuring`.
+        surf_file: where the values are kept; the next call resumes from there. The directions go beside it.
+            Without it nothing is written.
+        overwrite: start again; the old file is kept aside.
+        wait: wait for another run that writes the file.
+        order, schedule: `measure.run.Run`.
+        device: that computes; by default that of the net.
+        quiet: print warnings only.
 
-    Raises `InputError` for what cannot be used, in one sentence, on all ranks and before anything is measured or written.
+    Returns:
+        The surface; `surface.get("train_loss")` has shape (nx,) or (ny, nx).
+
+    Raises:
+        InputError: for what cannot be used, on all ranks and before anything is measured or written.
     """
     ranks, surf_file = mpi4pytorch.connect(), os.fspath(surf_file)
+    ranks.all(_require_net, "net", net)
+    axes = ranks.all(_axes, x, y)
+    measuring = ranks.all(
+        Measuring,
+        batch_size=batch_size,
+        precision=precision,
+        memory=memory,
+        weight_decay=weight_decay,
+        bn_samples=bn_samples,
+        errors=errors,
+        allow_nan=allow_nan,
+    )
+    device = ranks.all(devices.find, next(net.parameters()).device if device is None else device)
+    run = ranks.all(
+        Run,
+        ranks,
+        record_of_run("losslandscape.loss_surface", [], ranks=ranks.size),
+        quiet=quiet,
+        overwrite=overwrite,
+        wait=wait,
+        order=order,
+        schedule=schedule,
+    )
+    landscape = ranks.all(
+        _landscape,
+        net,
+        data,
+        loss,
+        axes,
+        measuring,
+        target=target,
+        dir_type=dir_type,
+        norm=norm,
+        ignore=ignore,
+        params=params,
+        seed=seed,
+        directions=directions,
+        surf_file=surf_file,
+    )
+    with unchanged(net), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        net.to(device)
+        measure = LossMeasure(landscape, run, measuring, device=device)
+        return measure_surface(landscape, axes, measure, run, surf_file=surf_file)
 
-    def prepare() -> tuple[Study, dict[str, Axis], Run, Measuring, torch.device]:
-        _require_net("net", net)
-        axes = _axes(x, y)
-        targets = _targets(target, axes)
-        require_choice("dir_type", dir_type, (*DIRECTION_TYPES, ""))
-        kind = dir_type or ("states" if targets else "weights")
-        recipes = {
-            axis: Recipe(
-                (lambda other=targets[axis]: other) if axis in targets else None,
-                norm=norm,
-                ignore=ignore,
-                params=params,
-            )
-            for axis in axes
-        }
-        if directions is not None and (targets or params):
-            raise InputError(
-                f"directions and {'target' if targets else 'params'} both say where the axes lead; give one of them"
-            )
-        given = None if directions is None else _directions(directions, net, kind, axes)
-        how, where = (
-            Measuring(**measuring),
-            devices.find(next(net.parameters()).device if device is None else device),
-        )
-        record = record_of_run("landscape.loss_surface", [], ranks=ranks.size)
-        run = Run(ranks, record, quiet=quiet, overwrite=overwrite, wait=wait, order=order, schedule=schedule)
-        random_state, found_loss = _random_state(seed), losses.find(loss)
-        require_folder(surf_file)
-        sets = {
-            part: user_data.as_samples(samples, name=part)
-            for part, samples in user_data.parts_of(data).items()
-            if part == "train" or samples is not None
-        }
-        study = Study(
-            net,
-            seed=seed,
-            random_state=random_state,
-            dir_type=kind,
-            recipes=recipes,
-            loss=found_loss,
-            sets=sets,
-            net_facts={"net": fingerprint_of_net(net), "dir_type": kind},
-            settings={"loss_name": found_loss.name, **how.facts()},
-            dir_file=f"{surf_file}_directions.h5" if surf_file else "",
-            given=given,
-        )
-        return study, axes, run, how, where
 
-    study, axes, run, how, where = together(ranks, prepare)
-    with unchanged(net), torch.cuda.device(where) if where.type == "cuda" else nullcontext():
-        net.to(where)
-        measures = LossMeasure(study, run, how, device=where)
-        return measure(study, axes, measures.names, run, surf_file=surf_file, prepare=measures.prepare)
+def _landscape(
+    net: nn.Module,
+    data: object,
+    loss: str | Callable[..., object],
+    axes: dict[str, Axis],
+    measuring: Measuring,
+    *,
+    target: Target,
+    dir_type: str,
+    norm: str,
+    ignore: str,
+    params: str,
+    seed: int,
+    directions: list[Direction] | None,
+    surf_file: str,
+) -> Landscape:
+    targets = _targets(target, axes)
+    require_choice("dir_type", dir_type, (*DIRECTION_TYPES, ""))
+    dir_type = dir_type or ("states" if targets else "weights")
+    if directions is not None and (targets or params):
+        other = "target" if targets else "params"
+        raise InputError(f"directions and {other} both say where the axes lead", "give one of them")
+    recipes = {}
+    for axis in axes:
+        towards = partial(targets.get, axis) if axis in targets else None
+        recipes[axis] = Recipe(towards, norm=norm, ignore=ignore, params=params)
+    known_loss = losses.find(loss)
+    require_folder(surf_file)
+    return Landscape(
+        net,
+        seed=seed,
+        random_state=_random_state(seed),
+        dir_type=dir_type,
+        recipes=recipes,
+        loss=known_loss,
+        sets=_sets(data),
+        net_facts={"net": fingerprint_of_net(net), "dir_type": dir_type},
+        settings={"loss_name": known_loss.name, **measuring.facts()},
+        dir_file=f"{surf_file}_directions.h5" if surf_file else "",
+        given=None if directions is None else _directions(directions, net, dir_type, axes),
+    )
+
+
+def _sets(data: object) -> dict[str, Samples]:
+    """The data by part; training data in any case."""
+    parts = user_data.parts_of(data)
+    given = {part: samples for part, samples in parts.items() if part == "train" or samples is not None}
+    return {part: user_data.as_samples(samples, name=part) for part, samples in given.items()}
 
 
 def _require_net(name: str, given: object) -> None:

@@ -47,7 +47,7 @@ each_example = pytest.mark.parametrize(
         pytest.param(
             name,
             marks=pytest.mark.skipif(
-                not installed(name), reason=f"{NEEDS.get(name)} is not installed (requirements-examples.txt)"
+                not installed(name), reason=f"{NEEDS.get(name)} is not installed (requirements/nets.txt)"
             ),
         )
         for name in QUANTITIES

@@ -13,6 +13,9 @@ from losslandscape.core.user_code import OwnCodeError
 from losslandscape.files.file_names import FIGURE_FORMATS
 from losslandscape.parallel.mpi4pytorch import launched
 
+# Packages that only some commands need, by the name that is imported: what to install.
+OPTIONAL = {"plotly": "plotly", "vtkmodules": "vtk", "tensorboard": "tensorboard"}
+
 # Flags whose name in Python is another one.
 FLAGS = {
     "memory": "data_memory",
@@ -31,7 +34,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, description: str | None):
         super().__init__(
-            description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+            prog=os.path.basename(sys.argv[0]),  # also under `python -m`, where newer Pythons say otherwise
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
 
     def error(self, message: str) -> None:
@@ -61,6 +67,11 @@ def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
         parser.error(error.sentence(as_flag))
     except InputError as error:
         parser.error(error.sentence(as_flag))
+    except ModuleNotFoundError as error:
+        package = OPTIONAL.get((error.name or "").partition(".")[0])
+        if package is None:
+            raise
+        parser.error(f"{package} is not installed, and this needs it; pip install {package}")
     except KeyboardInterrupt:
         if launched()[1] > 1:  # the ranks end together, or those that wait for this one never
             raise

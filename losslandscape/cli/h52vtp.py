@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
+from losslandscape.core.provenance import command_line
 from losslandscape.draw import figures
 from losslandscape.draw.vtk import polydata, rendering
 from losslandscape.files import h5_util
@@ -37,7 +37,7 @@ def main(argv=None) -> None:
     args = parser.parse_args(argv)
     if not args.png and (args.view or args.size):
         parser.error("--view and --size are of pictures: give --png as well")
-    command = shlex.join(["python", "h52vtp.py", *(sys.argv[1:] if argv is None else argv)])
+    command = command_line(__file__, sys.argv[1:] if argv is None else argv)
     with sentence(parser):
         surfaces = [h5_util.read_surface(path) for path in dict.fromkeys(args.surf_file)]
         shown = {"name": args.surf_name or main_quantity(surfaces), "zmax": args.zmax, "log": args.log}

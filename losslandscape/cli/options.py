@@ -14,8 +14,9 @@ from losslandscape.measure.losses import LOSSES
 from losslandscape.nets.models import MODELS
 from losslandscape.nets.net_plotter import IGNORES, NORMS
 from losslandscape.nets.net_tensors import DIRECTION_TYPES
+from losslandscape.parallel.assignments import SCHEDULES
 from losslandscape.parallel.devices import PRECISIONS
-from losslandscape.parallel.scheduler import ORDERS, SCHEDULES
+from losslandscape.parallel.point_order import ORDERS
 
 DIRECTIONS = ("random", "hessian")
 BN_SAMPLES = 1000

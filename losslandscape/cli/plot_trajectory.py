@@ -24,8 +24,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from losslandscape.cli import options, request
+from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser, add_format_option, sentence
+from losslandscape.cli.landscapes import code_facts
+from losslandscape.cli.request import DataOptions
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays, keep_aside, require_same
 from losslandscape.data.dataloader import ImageSet
@@ -171,7 +173,7 @@ def main(argv: list[str] | None = None) -> None:
         loss = losses.find(args.loss_name)
         if args.animate:
             h5_util.read_surface(args.animate).get(args.surf_name)
-        data = request.load_sets(args, Serial())["train"] if args.losses else None
+        data = DataOptions.of(args).load(Serial())["train"] if args.losses else None
         if data:
             check_data(net, data, loss, args.model)
         training = trajectory.read(
@@ -391,8 +393,8 @@ def loss_facts(data: Samples, loss_name: str, model: str) -> Facts:
     facts = {
         "loss_name": loss_name,
         "data": fingerprint_of_arrays(data.arrays()),
-        **request.code_facts("loss", loss_name),
-        **request.code_facts("model", model),
+        **code_facts("loss", loss_name),
+        **code_facts("model", model),
     }
     return {**facts, "normalisation": f"{data.mean}, {data.std}"} if isinstance(data, ImageSet) else facts
 

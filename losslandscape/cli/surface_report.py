@@ -24,7 +24,7 @@ AXIS_OF = {
 NEEDED = {
     "^test_": "--test_set",
     "_se$": "--errors",
-    "^(min|max)_eig": "plot_hessian_eigen.py",
+    "^(min|max)_eig": "plot_hessian_eigen",
 }  # what of a command measures quantities of such names
 NOT_VERSIONS = ("command", "time", "host", "device", "ranks", "files", "check_report")
 MOST_STRETCHES = 4  # of a line without values, told one by one
@@ -207,12 +207,17 @@ def _command_to_go_on(runs: list[Run], partly: list[str]) -> str:
         if isinstance(run.get("command"), str)
     ]
     needed = {word for name in partly for mark, word in NEEDED.items() if re.search(mark, name)}
-    fitting = [known for known in commands if needed <= set(map(os.path.basename, known[0]))] or commands
+    fitting = [known for known in commands if needed <= set(map(_stem, known[0]))] or commands
     if not fitting:
         return ""
     words, ranks = fitting[0]
     launcher = ["mpirun", "-n", str(ranks)] if isinstance(ranks, int) and ranks > 1 else []
     return shlex.join([*launcher, *(word for word in words if word != "--overwrite")])
+
+
+def _stem(word: str) -> str:
+    """A script's name without folder and ending; an option as it is."""
+    return os.path.basename(word).removesuffix(".py")
 
 
 def _words(command: str) -> list[str]:

@@ -8,12 +8,14 @@ import hashlib
 import os
 import platform
 import shlex
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 import numpy as np
 
+from losslandscape import __version__
 from losslandscape.core.errors import InputError
 
 DIGITS = 16  # of a fingerprint: 64 bits tell any two files of a project apart
@@ -51,14 +53,27 @@ def require_same(path: str, found: Facts, asked: Facts, advice: str) -> None:
         raise InputError(f"{path!r} was made with another {', '.join(differences)}; {advice}")
 
 
+def command_line(program: str, arguments: Iterable[str]) -> str:
+    """The command that runs a program again, as its user started it.
+
+    Args:
+        program: the file of the command, such as `plot_surface.py`.
+    """
+    started = ["python", os.path.basename(program)]
+    if sys.argv[0].startswith("losslandscape "):  # set by losslandscape/__main__.py
+        started = sys.argv[0].split()
+    return shlex.join([*started, *arguments])
+
+
 def record_of_run(program: str, arguments: list[str], **facts: object) -> dict[str, object]:
     """Who runs what, when and with which versions: plain values for a file."""
     return {
-        "command": shlex.join(["python", os.path.basename(program), *arguments]),
+        "command": command_line(program, arguments),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
         "folder": os.getcwd(),
         "python": platform.python_version(),
+        "losslandscape": __version__,
         **{name: version(name) for name in PACKAGES},
         **facts,
     }

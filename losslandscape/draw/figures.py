@@ -7,7 +7,6 @@ figure is made without pyplot unless it is to be shown, so drawing works on a ma
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +20,7 @@ from matplotlib.mathtext import MathTextParser
 
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError, require_choice
+from losslandscape.core.provenance import command_line
 from losslandscape.files.atomic_file import replacing
 from losslandscape.files.file_names import FIGURE_FORMATS
 
@@ -127,7 +127,7 @@ def show() -> None:
 @contextmanager
 def drawn_by(program: str, arguments: Iterable[str]) -> Iterator[None]:
     """What is saved inside this block says in its metadata that this command line drew it."""
-    token = _drawing.set(shlex.join(["python", os.path.basename(program), *arguments]))
+    token = _drawing.set(command_line(program, arguments))
     try:
         yield
     finally:

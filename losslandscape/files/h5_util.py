@@ -201,6 +201,11 @@ class Surface:
         return self.path or UNNAMED
 
     @property
+    def size(self) -> int:
+        """Number of points, measured or not."""
+        return math.prod(self.shape)
+
+    @property
     def names(self) -> list[str]:
         return list(self._values)
 

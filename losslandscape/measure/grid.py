@@ -1,152 +1,144 @@
-"""The one loop that measures a surface: a study, a grid and a measure in, a file of values out.
+"""The one loop that measures a surface.
 
-`plot_surface.py`, `plot_hessian_eigen.py` and `landscape.loss_surface` differ in the measure that they give it.
+`plot_surface.py`, `plot_hessian_eigen.py` and `losslandscape.loss_surface` differ in the measure that they
+pass to it.
 """
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from losslandscape.core.errors import InputError, require_choice
+from losslandscape.core.errors import InputError
 from losslandscape.files.file_names import Axis
 from losslandscape.files.h5_util import Surface
 from losslandscape.files.lock import Claim
-from losslandscape.measure.study import Study
-from losslandscape.nets import net_plotter
-from losslandscape.nets.net_plotter import Direction
-from losslandscape.parallel import rank_watch, scheduler
-from losslandscape.parallel.mpi4pytorch import Serial, together
+from losslandscape.measure.landscape import Landscape
+from losslandscape.measure.run import Run
+from losslandscape.measure.surface_files import open_files
+from losslandscape.nets.net_plotter import Direction, moving
+from losslandscape.parallel import scheduler
+from losslandscape.parallel.point_order import ordered
 from losslandscape.parallel.scheduler import Values
+from losslandscape.parallel.signals import Interrupted, end_job, interruptible
+
+
+class Measure(Protocol):
+    """What is measured of a net at a point, such as its loss."""
+
+    names: list[str]
+
+    def prepare(self, surface: Surface, directions: list[Direction]) -> None:
+        """Get ready, on every rank, with the net at the centre. Called only if points are missing."""
+
+    def values(self) -> Values:
+        """The named quantities of the net where it is now."""
+
+
+def measure_surface(
+    landscape: Landscape, axes: dict[str, Axis], measure: Measure, run: Run, *, surf_file: str = ""
+) -> Surface:
+    """Measure the missing points of a surface on all ranks, and return the surface on all ranks.
+
+    Args:
+        landscape: what is measured around.
+        axes: minimum, maximum and number of points, of x and in a plane of y.
+        measure: what is measured at each point.
+        run: how the points are shared out.
+        surf_file: where values are kept, and from where they are resumed; without it nothing is written.
+
+    Raises:
+        InputError: on all ranks, before anything is written, where files do not fit or another run writes
+            them.
+    """
+    ranks, lock = run.ranks, Claim(surf_file)
+    try:
+        if surf_file:
+            ranks.first(_acquire, lock, surf_file, wait=run.wait)
+        surface, made = ranks.first(_open_files, landscape, axes, measure.names, run, surf_file)
+        directions = made or ranks.all(landscape.read_directions)
+        _measure_missing_points(landscape, surface, directions, measure, run, lock)
+    except Interrupted as interrupted:
+        command = "the same command without --overwrite" if run.overwrite else "the same command"
+        run.say(f"stopped by {interrupted}: what was measured is in {surf_file}; resume with {command}")
+        lock.release()
+        end_job(ranks, interrupted)
+    finally:
+        lock.release()
+    return ranks.share(surface)
+
+
+def _acquire(lock: Claim, surf_file: str, *, wait: bool) -> None:
+    try:
+        lock.acquire(wait=wait)
+    except OSError as error:
+        fault = f"{surf_file!r} cannot be written: {error.strerror or error}"
+        raise InputError(fault, "give another {surf_file}, or make room or permissions there") from error
+
+
+def _open_files(
+    landscape: Landscape, axes: dict[str, Axis], names: list[str], run: Run, surf_file: str
+) -> tuple[Surface, list[Direction] | None]:
+    """The surface, and the directions if no file has them."""
+    surface, directions = open_files(landscape, axes, names, run, surf_file)
+    return surface, None if surf_file else directions
 
 
 @dataclass(frozen=True)
-class Run:
-    """How a surface is measured, which decides none of its values.
+class _LockedSurface:
+    """A surface that this run alone may write."""
 
-    ranks: who share the points. overwrite: begin anew, keeping an old file aside. wait: for another run that writes the file, rather than
-    stop. order, schedule: those of `scheduler`. record: what the file keeps of this run, for people. ends_program: a signal saves what is measured and
-    ends the program. quiet: print nothing but warnings, and show no progress.
-    """
+    surface: Surface
+    lock: Claim
 
-    ranks: Serial
-    record: dict[str, object]
-    ends_program: bool = False
-    quiet: bool = False
-    overwrite: bool = False
-    wait: bool = False
-    order: str = "coarse"
-    schedule: str = "dynamic"
+    @property
+    def size(self) -> int:
+        return self.surface.size
 
-    def __post_init__(self):
-        require_choice("order", self.order, scheduler.ORDERS)
-        require_choice("schedule", self.schedule, scheduler.SCHEDULES)
+    def set(self, point: int, values: Values) -> None:
+        self.surface.set(point, values)
 
-    def say(self, *words: object) -> None:
-        """Print, on the first rank alone."""
-        if self.ranks.rank == 0 and not self.quiet:
-            print(*words)
+    def save(self) -> None:
+        if self.lock.lost:
+            raise InputError(f"another run has taken {self.surface.path!r} over; this one stops")
+        self.surface.save()
 
 
-def measure(
-    study: Study,
-    axes: dict[str, Axis],
-    names: list[str],
-    run: Run,
-    *,
-    surf_file: str = "",
-    prepare: Callable[[Surface, list[Direction]], Callable[[], Values]],
-) -> Surface:
-    """Measure the named quantities wherever `surf_file` has none yet, on all ranks, and return the surface.
-
-    The directions are found or made first. `prepare(surface, directions)` is called if there is something to measure, with the net at the centre; it
-    returns what measures the net as it then is. Without a `surf_file` nothing is written.
-
-    Raises `InputError` on all ranks, before anything is written, where files do not fit together or another run writes them.
-    """
-    ranks, claim = run.ranks, Claim(surf_file)
-
-    def open_files() -> tuple[Surface, list[Direction] | None]:
-        if surf_file:
-            try:
-                claim.acquire(wait=run.wait)
-            except OSError as error:
-                raise InputError(
-                    f"{surf_file!r} cannot be written: {error.strerror or error}; give another place, or make room or a right to write there"
-                ) from error
-        surface, directions = study.open_files(
-            surf_file, axes, names, run=run.record, overwrite=run.overwrite, say=run.say
-        )
-        return surface, None if surf_file else directions
-
-    def save() -> None:
-        if claim.lost:
-            raise InputError(f"another run has taken {surf_file!r} over; this one stops")
-        surface.save()
-
-    try:
-        surface, made = together(ranks, open_files, only=True)
-        directions = made or together(ranks, study.read_directions)
-        if surf_file:
-            run.say(f"directions: {study.dir_file}\nsurface:    {surf_file}")
-        points, total = (
-            scheduler.ordered(surface.missing(names), surface.shape, run.order),
-            math.prod(surface.shape),
-        )
-        run.say(
-            f"{len(points)} of {total} points to measure on {ranks.size} rank{'s' if ranks.size > 1 else ''}"
-        )
-        if points:
-            with (
-                unchanged(study.net),
-                scheduler.interruptible() if run.ends_program else nullcontext(),
-                rank_watch.watched(ranks),
-            ):
-                _measure_points(study, surface, directions, points, prepare(surface, directions), save, run)
-    except scheduler.Interrupted as signal:
-        again = "the same command without --overwrite" if run.overwrite else "the same command again"
-        run.say(f"stopped by {signal}: what was measured is in {surf_file}; start {again} to go on")
-        claim.release()
-        scheduler.end_job(ranks, signal)
-    finally:
-        claim.release()
-    return together(ranks, lambda: surface, only=True)
-
-
-def _measure_points(
-    study: Study,
+def _measure_missing_points(
+    landscape: Landscape,
     surface: Surface,
     directions: list[Direction],
-    points: list[int],
-    values_here: Callable[[], Values],
-    save: Callable[[], None],
+    measure: Measure,
     run: Run,
+    lock: Claim,
 ) -> None:
-    place = study.place or (0.0,) * len(directions)
-    with net_plotter.moving(study.net, directions, study.dir_type) as move:
+    if surface.path:
+        run.say(f"directions: {landscape.dir_file}\nsurface:    {surface.path}")
+    points = ordered(surface.missing(measure.names), surface.shape, run.order)
+    ranks = f"{run.ranks.size} rank{'s' if run.ranks.size > 1 else ''}"
+    run.say(f"{len(points)} of {surface.size} points to measure on {ranks}")
+    if not points:
+        return
+    place = landscape.place or (0.0,) * len(directions)
+    with unchanged(landscape.net), interruptible() if run.ends_program else nullcontext():
+        measure.prepare(surface, directions)
+        with moving(landscape.net, directions, landscape.dir_type) as move:
 
-        def values_at(point: int) -> Values:
-            move(tuple(coordinate - own for coordinate, own in zip(surface.point(point), place, strict=True)))
-            return values_here()
+            def measure_at(point: int) -> Values:
+                coordinates = surface.point(point)
+                move(tuple(there - here for there, here in zip(coordinates, place, strict=True)))
+                return measure.values()
 
-        scheduler.run(
-            points,
-            values_at,
-            record=surface.set,
-            save=save,
-            ranks=run.ranks,
-            total=math.prod(surface.shape),
-            schedule=run.schedule,
-            quiet=run.quiet,
-        )
+            results = _LockedSurface(surface, lock)
+            scheduler.run(points, measure_at, results, run.ranks, schedule=run.schedule, quiet=run.quiet)
 
 
 @contextmanager
 def unchanged(net: nn.Module) -> Iterator[None]:
-    """After the block the net's modes, buffers and device are those before it; its weights are the mover's to restore."""
+    """After the block the net has its modes, buffers and device of before; `moving` restores the weights."""
     modes = {module: module.training for module in net.modules()}
     device = next(net.parameters()).device
     try:
@@ -161,7 +153,7 @@ def unchanged(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def buffers_kept(net: nn.Module) -> Iterator[None]:
-    """After the block the net's buffers, such as the statistics of batch norms, have the values that they had before it."""
+    """After the block the net's buffers, such as the statistics of batch norms, have their values of before."""
     buffers = [
         (module, name, buffer.detach().clone())
         for module in net.modules()
@@ -176,5 +168,5 @@ def buffers_kept(net: nn.Module) -> Iterator[None]:
                 now = getattr(module, name, None)
                 if isinstance(now, Tensor) and now.shape == value.shape:
                     now.copy_(value)
-                else:  # the net made another of it
+                else:  # the net has replaced the buffer
                     setattr(module, name, value.to(device))

@@ -1,9 +1,8 @@
-"""The loss as the measure of a surface: a study and how exactly it is to be measured in, what `surface_run.measure` needs out."""
+"""The loss of a landscape's net as the measure of a surface."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from numbers import Integral, Real
 
 import torch
@@ -12,11 +11,11 @@ from losslandscape.core.errors import InputError, require_choice
 from losslandscape.files.h5_util import Surface
 from losslandscape.measure import bn_statistics, check_report, evaluation, fit_check, losses
 from losslandscape.measure.evaluation import Evaluator
-from losslandscape.measure.grid import Run
-from losslandscape.measure.study import Study
+from losslandscape.measure.fit_check import Estimate
+from losslandscape.measure.landscape import Landscape
+from losslandscape.measure.run import Run
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.parallel import devices
-from losslandscape.parallel.mpi4pytorch import together
 from losslandscape.parallel.scheduler import Values
 
 
@@ -24,12 +23,18 @@ from losslandscape.parallel.scheduler import Values
 class Measuring:
     """How a loss is measured at a point.
 
-    batch_size: samples in a forward pass; None is the fastest, found by a short probe. precision: one of `devices.PRECISIONS` or "". memory: bytes
-    that the data may take on a GPU. weight_decay: of the training; its penalty becomes a quantity. bn_samples: training samples from which batch norms'
-    statistics are estimated anew at each point; 0 takes those stored. errors: standard errors too. allow_nan: go on where the loss at the centre is no
-    finite number.
+    Args:
+        batch_size: samples in a forward pass; None for the fastest, found by a short probe.
+        precision: one of `devices.PRECISIONS`, or "" for PyTorch's default.
+        memory: bytes of data that may stay on a GPU; None for half of its free memory.
+        weight_decay: of the training; its penalty becomes a quantity.
+        bn_samples: training samples from which the statistics of batch norms are estimated again at each
+            point; 0 keeps the stored statistics.
+        errors: measure standard errors too.
+        allow_nan: continue where the loss at the centre is not finite.
 
-    Raises `InputError` for a value that is none of these.
+    Raises:
+        InputError: naming a value that cannot be used.
     """
 
     batch_size: int | None = None
@@ -52,17 +57,18 @@ class Measuring:
             raise InputError(f"weight_decay {self.weight_decay!r} is not a finite number of at least 0")
 
     def facts(self) -> dict[str, str]:
-        """What of it decides values, in words; nothing for what is as published."""
-        small = (
-            f" in batches of {self.batch_size}"
-            if (self.batch_size or bn_statistics.BATCH_SIZE) < bn_statistics.BATCH_SIZE
-            else ""
-        )
-        return {
-            "precision": self.precision or "default",
-            "bn": f"recomputed from {self.bn_samples} samples{small}" if self.bn_samples else "stored",
-            **({"weight_decay": f"{self.weight_decay:g}"} if self.weight_decay else {}),
-        }
+        """The settings that decide values."""
+        facts = {"precision": self.precision or "default", "bn": self._batch_norms()}
+        if self.weight_decay:
+            facts["weight_decay"] = f"{self.weight_decay:g}"
+        return facts
+
+    def _batch_norms(self) -> str:
+        if not self.bn_samples:
+            return "stored"
+        small_batches = self.batch_size is not None and self.batch_size < bn_statistics.BATCH_SIZE
+        batches = f" in batches of {self.batch_size}" if small_batches else ""
+        return f"recomputed from {self.bn_samples} samples{batches}"
 
 
 def _require_whole(name: str, given: object, *, least: int) -> None:
@@ -71,21 +77,27 @@ def _require_whole(name: str, given: object, *, least: int) -> None:
 
 
 class LossMeasure:
-    """What is measured of the loss of a study's net on a device, made ready when something is to be measured.
+    """Loss and whatever else the loss function returns, of a landscape's net on a device.
 
     Args:
-        sharers: ranks that compute on the same GPU.
-        recorded: gives the accuracy in percent that the checkpoint says it has, or None; asked on the first rank.
+        landscape: whose net is measured.
+        run: says on which ranks.
+        measuring: how the loss is measured.
+        device: that computes.
+        sharers: number of ranks that compute on the same GPU.
+        recorded: returns the accuracy in percent that the checkpoint records, or None; called on the first
+            rank.
 
     Attributes:
         names: of the quantities.
 
-    Raises `InputError` where net, data and loss do not fit.
+    Raises:
+        InputError: if net, data and loss do not fit together.
     """
 
     def __init__(
         self,
-        study: Study,
+        landscape: Landscape,
         run: Run,
         measuring: Measuring,
         *,
@@ -93,109 +105,114 @@ class LossMeasure:
         sharers: int = 1,
         recorded: Callable[[], float | None] = lambda: None,
     ):
-        self._study, self._run, self._measuring, self._device, self._sharers, self._recorded = (
-            study,
-            run,
-            measuring,
-            device,
-            sharers,
-            recorded,
-        )
-        together(run.ranks, lambda: devices.set_precision(measuring.precision, device))
-        measured = together(
-            run.ranks,
-            lambda: {
-                part: fit_check.check_data(
-                    study.net, data, study.loss, study.net_facts.get("model", "the net")
-                )
-                for part, data in study.sets.items()
-            },
-        )
-        if measuring.bn_samples and not bn_statistics.norms_of(study.net):
-            raise InputError(
-                "the net has no batch norm that keeps statistics; leave --bn recompute, or bn_samples from Python, out"
-            )
-        if measuring.errors:
-            together(run.ranks, lambda: fit_check.require_sample_losses(study.net, study.sets, study.loss))
+        self._landscape, self._run, self._measuring = landscape, run, measuring
+        self._device, self._sharers, self._recorded = device, sharers, recorded
+        self._made: Evaluator | None = None
+        run.ranks.all(devices.set_precision, measuring.precision, device)
+        quantities = run.ranks.all(self._try_out)
         self.names = evaluation.quantity_names(
-            measured, errors=measuring.errors, penalty=bool(measuring.weight_decay)
+            quantities, errors=measuring.errors, penalty=bool(measuring.weight_decay)
         )
 
-    @cached_property
-    def evaluator(self) -> Evaluator:
-        """Of the net, which is on the device from then on."""
-        self._study.net.to(self._device)
-        how = self._measuring
+    def _try_out(self) -> dict[str, list[str]]:
+        """The names of the quantities by part of the data, from a few samples."""
+        net, loss, sets = self._landscape.net, self._landscape.loss, self._landscape.sets
+        model = self._landscape.net_facts.get("model", "the net")
+        quantities = {part: fit_check.check_data(net, data, loss, model) for part, data in sets.items()}
+        if self._measuring.bn_samples and not bn_statistics.norms_of(net):
+            fault = "the net has no batch norm that keeps statistics"
+            raise InputError(fault, "leave {bn_samples:recompute} out")
+        if self._measuring.errors:
+            fit_check.require_sample_losses(net, sets, loss)
+        return quantities
+
+    def _evaluator(self) -> Evaluator:
+        """The evaluator, made when it is first needed; the net is on the device from then on."""
+        if self._made is None:
+            self._made = self._make_evaluator()
+        return self._made
+
+    def _make_evaluator(self) -> Evaluator:
+        landscape, measuring = self._landscape, self._measuring
+        landscape.net.to(self._device)
         return Evaluator(
-            self._study.net,
-            self._study.sets,
-            loss=self._study.loss,
-            batch_size=how.batch_size,
-            precision=how.precision,
-            memory=how.memory,
+            landscape.net,
+            landscape.sets,
+            loss=landscape.loss,
+            batch_size=measuring.batch_size,
+            precision=measuring.precision,
+            memory=measuring.memory,
             sharers=self._sharers,
-            weight_decay=how.weight_decay,
-            bn_samples=how.bn_samples,
-            errors=how.errors,
+            weight_decay=measuring.weight_decay,
+            bn_samples=measuring.bn_samples,
+            errors=measuring.errors,
         )
 
-    def prepare(self, surface: Surface, directions: list[Direction]) -> Callable[[], Values]:
-        """Report what a careful person would ask, choose the batch size for all ranks, and return what measures the net as it then is."""
-        ranks, run = self._run.ranks, self._run
-        evaluator = together(ranks, lambda: self.evaluator)
-        together(ranks, lambda: self._report(surface, directions), only=True)
-        if (
-            self._measuring.batch_size is None
-        ):  # one for all ranks, so that a value does not depend on the rank
-            evaluator.batch_size = together(
-                ranks, lambda: evaluator.batch_size or evaluator.fastest_batch_size(), only=True
-            )
-        together(ranks, evaluator.prepare)
-        together(ranks, evaluator.remember_centre)
-        threads = f", {torch.get_num_threads()} threads a rank" if self._device.type == "cpu" else ""
-        run.say(
-            f"{self._device.type}{threads}, {self._measuring.precision or 'default'} precision, {evaluator.describe()}"
-        )
-        return evaluator.measure
+    def values(self) -> Values:
+        """The quantities of the net where it is now."""
+        return self._evaluator().measure()
+
+    def prepare(self, surface: Surface, directions: list[Direction]) -> None:
+        """Check what a careful person would check, report it, and choose one batch size for all ranks."""
+        ranks, measuring = self._run.ranks, self._measuring
+        evaluator = ranks.all(self._evaluator)
+        ranks.first(self._report, surface, directions)
+        if measuring.batch_size is None:  # one size, so that a value does not depend on the rank
+            evaluator.batch_size = ranks.first(self._batch_size)
+        ranks.all(evaluator.prepare)
+        ranks.all(evaluator.remember_centre)
+        threads = f", {torch.get_num_threads()} threads per rank" if self._device.type == "cpu" else ""
+        precision = f"{measuring.precision or 'default'} precision"
+        self._run.say(f"{self._device.type}{threads}, {precision}, {evaluator.describe()}")
+
+    def _batch_size(self) -> int:
+        evaluator = self._evaluator()
+        return evaluator.batch_size or evaluator.fastest_batch_size()
 
     def _report(self, surface: Surface, directions: list[Direction]) -> None:
-        study = self._study
-        recorded = self._recorded() if study.loss.name in losses.CLASSIFICATIONS else None
-        parts = ["train"] if recorded is None else dict.fromkeys(["train", list(study.sets)[-1]])
+        """Print the report of facts and warnings, and keep it in the surface's record of this run."""
+        landscape = self._landscape
+        recorded = self._recorded() if landscape.loss.name in losses.CLASSIFICATIONS else None
+        centre = self._centre(recorded)
+        random_norms = {
+            axis: recipe.norm
+            for axis, recipe in landscape.recipes.items()
+            if recipe.target is None and recipe.vector is None
+        }
+        given = landscape.dir_file_given or landscape.given is not None
+        report = check_report.report(
+            landscape.net,
+            directions,
+            surface.points(),
+            dir_type=landscape.dir_type,
+            sets=landscape.sets,
+            norms={} if given else random_norms,
+            params=next(iter(landscape.recipes.values())).params,
+            other_model=bool(landscape.towards_nets),
+            centre=centre,
+            recorded=recorded,
+            penalty=self._evaluator().penalty() if self._measuring.weight_decay else None,
+        )
+        self._run.say(report)
+        if surface.runs:
+            surface.runs[-1]["check_report"] = report.as_dict()
+
+    def _centre(self, recorded: float | None) -> dict[str, Estimate]:
+        """The loss at the centre, on training data and on that of the recorded accuracy, if there is one."""
+        landscape = self._landscape
+        last = list(landscape.sets)[-1]
+        parts = ["train"] if recorded is None else dict.fromkeys(["train", last])
         centre = {
             part: fit_check.estimate(
-                study.net, study.sets[part], study.loss, batch_size=self._measuring.batch_size
+                landscape.net,
+                landscape.sets[part],
+                landscape.loss,
+                batch_size=self._measuring.batch_size,
             )
             for part in parts
         }
-        if not math.isfinite(centre["train"].loss) and not self._measuring.allow_nan:
-            raise InputError(
-                f"the loss at the centre is {centre['train'].loss}: the net, the data or the preprocessing is not what it should be; "
-                "give --allow_nan, or allow_nan=True from Python, to go on all the same"
-            )
-        known = study.dir_file_given or study.given is not None
-        random = (
-            {}
-            if known
-            else {
-                axis: recipe.norm
-                for axis, recipe in study.recipes.items()
-                if recipe.target is None and recipe.vector is None
-            }
-        )
-        found = check_report.report(
-            study.net,
-            directions,
-            surface.points(),
-            dir_type=study.dir_type,
-            sets=study.sets,
-            norms=random,
-            params=next(iter(study.recipes.values())).params,
-            other_model=bool(study.towards_nets),
-            centre=centre,
-            recorded=recorded,
-            penalty=self.evaluator.penalty() if self._measuring.weight_decay else None,
-        )
-        self._run.say(found)
-        if surface.runs:
-            surface.runs[-1]["check_report"] = found.as_dict()
+        loss = centre["train"].loss
+        if not math.isfinite(loss) and not self._measuring.allow_nan:
+            fault = f"the loss at the centre is {loss}: the net, the data or the preprocessing is wrong"
+            raise InputError(fault, "give {allow_nan:True} to continue all the same")
+        return centre

@@ -15,7 +15,10 @@ PRECISIONS = ("fp32", "tf32", "bf16")
 
 
 def choose(cuda: bool, ranks: Serial) -> torch.device:
-    """This rank's device; on a CPU it also sets the number of threads. Raises `InputError` where there is no GPU."""
+    """This rank's device; on a CPU it also sets the number of threads.
+
+    Raises `InputError` where there is no GPU.
+    """
     if not cuda:
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(mpi4pytorch.divide_cores(ranks))
@@ -27,7 +30,10 @@ def choose(cuda: bool, ranks: Serial) -> torch.device:
 
 
 def find(given: torch.device | str) -> torch.device:
-    """The device that is given from Python. Raises `InputError` if it is not here, or none that we compute on."""
+    """The device that is given from Python.
+
+    Raises `InputError` if it is not here, or none that we compute on.
+    """
     what = f"device {str(given)!r}"
     try:
         device = torch.device(given)
@@ -55,7 +61,8 @@ def require_cuda(asked: str) -> None:
 def sharers(ranks: Serial, device: torch.device) -> int:
     """How many ranks of this node compute on this rank's GPU; warns if it is not the only one. 1 on a CPU.
 
-    GPUs are told apart by their UUID: where a launcher shows each rank one GPU only, that is number 0 for every rank.
+    GPUs are told apart by their UUID: where a launcher shows each rank one GPU only, that is number 0 for
+    every rank.
     """
     if device.type == "cpu":
         return 1
@@ -77,7 +84,10 @@ def name(device: torch.device) -> str:
 
 
 def set_precision(precision: str, device: torch.device) -> None:
-    """Let CUDA's float32 products be exact (fp32) or rounded to TF32; "" and bf16 leave PyTorch's defaults. Process-wide."""
+    """Let CUDA's float32 products be exact (fp32) or rounded to TF32; "" and bf16 leave PyTorch's defaults.
+
+    Process-wide.
+    """
     if precision == "tf32" and device.type != "cuda":
         raise InputError("precision tf32 is for CUDA devices; compute on one, or choose fp32 or bf16")
     if precision in ("fp32", "tf32"):
@@ -86,7 +96,9 @@ def set_precision(precision: str, device: torch.device) -> None:
 
 @contextmanager
 def exact_products() -> Iterator[None]:
-    """Inside this block CUDA's float32 products are not rounded to TF32, which is too coarse for second derivatives."""
+    """Inside this block CUDA's float32 products are not rounded to TF32, which is too coarse for second
+    derivatives.
+    """
     backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [backend.allow_tf32 for backend in backends]
     try:

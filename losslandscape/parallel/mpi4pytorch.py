@@ -1,7 +1,7 @@
 """Ranks: who am I, who else is there, and messages between us. The only module that imports mpi4py.
 
-`connect` decides once between MPI and a serial stand-in; both have one interface. mpi4py is imported only when there is
-reason to, because starting MPI outside its launcher ends the program on some clusters.
+`connect` decides once between MPI and a serial stand-in; both have one interface. mpi4py is imported only
+when there is reason to, because starting MPI outside its launcher ends the program on some clusters.
 """
 
 import os
@@ -16,7 +16,8 @@ from losslandscape.core.errors import InputError
 
 T = TypeVar("T")
 
-# What launchers tell each process of its rank and of their number: Open MPI, MPICH and Intel MPI, MVAPICH, Slurm's srun.
+# What launchers tell each process of its rank and of their number: Open MPI, MPICH and Intel MPI, MVAPICH,
+# Slurm's srun.
 LAUNCHER_VARIABLES = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),
@@ -26,7 +27,9 @@ LAUNCHER_VARIABLES = (
 
 
 def launched() -> tuple[int, int]:
-    """Rank and number of processes according to the launcher's environment variables; (0, 1) without a launcher."""
+    """Rank and number of processes according to the launcher's environment variables; (0, 1) without a
+    launcher.
+    """
     for rank, size in LAUNCHER_VARIABLES:
         if os.environ.get(rank, "").isdigit() and os.environ.get(size, "").isdigit():
             return int(os.environ[rank]), int(os.environ[size])
@@ -43,7 +46,10 @@ class Serial:
         return [value]
 
     def all(self, act: Callable[..., T], *args: object, **kwargs: object) -> T:
-        """`act(*args, **kwargs)` on every rank. What one rank raises (`InputError`, `OSError`) is raised on all: none waits."""
+        """`act(*args, **kwargs)` on every rank.
+
+        What one rank raises (`InputError`, `OSError`) is raised on all: none waits.
+        """
         result, error = None, None
         try:
             result = act(*args, **kwargs)
@@ -55,7 +61,11 @@ class Serial:
     def first(self, act: Callable[..., T], *args: object, **kwargs: object) -> T:
         """The result of `act(*args, **kwargs)` on rank 0, on every rank. What it raises is raised on all."""
         result = self.all(act if self.rank == 0 else _nothing, *args, **kwargs)
-        return self.gather_all(result)[0]
+        return self.share(result)
+
+    def share(self, value: T) -> T:
+        """Rank 0's value, on every rank."""
+        return self.gather_all(value if self.rank == 0 else None)[0]
 
     def gather_node(self, value: T) -> list[T]:
         """The values of the ranks on this rank's node."""
@@ -77,7 +87,10 @@ class Serial:
 
 
 class Mpi(Serial):
-    """The ranks of MPI's world. Never spins while it waits: an MPI library's own waiting takes a whole core."""
+    """The ranks of MPI's world.
+
+    Never spins while it waits: an MPI library's own waiting takes a whole core.
+    """
 
     def __init__(self, mpi: Any):
         self._mpi = mpi
@@ -116,10 +129,11 @@ class Mpi(Serial):
 
 
 def connect(mpi: bool = False) -> Serial:
-    """The ranks of this program: MPI's if `mpi` is asked for or an MPI launcher started several processes, else one.
+    """The ranks of this program: MPI's if `mpi` is asked for or an MPI launcher started several processes,
+    else one.
 
-    Raises `InputError` where mpi4py has no MPI library, and where its library is not the launcher's: then every process
-    would take itself for rank 0 of 1, do all the work, and overwrite the others' results.
+    Raises `InputError` where mpi4py has no MPI library, and where its library is not the launcher's: then
+    every process would take itself for rank 0 of 1, do all the work, and overwrite the others' results.
     """
     _, launcher_size = launched()
     if not mpi and launcher_size == 1:
@@ -188,7 +202,9 @@ def _raise_first(errors: list[Exception | None]) -> None:
 
 
 def divide_cores(ranks: Serial) -> int:
-    """Threads for this rank so that the ranks of a node share its cores, whether or not the launcher binds them to some."""
+    """Threads for this rank so that the ranks of a node share its cores, whether or not the launcher binds
+    them to some.
+    """
     mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     node = set().union(*ranks.gather_node(mine))
     return max(1, min(len(mine), len(node) // ranks.local_size))

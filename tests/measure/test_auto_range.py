@@ -279,7 +279,7 @@ def test_between_two_nets_nothing_is_measured(folder, capsys):
         (["--rise", "ten"], "'ten' is not a number above 1"),
         (
             ["--x", "auto", "--surf_file", "nowhere/s.h5"],
-            "'nowhere', where the surface file is to be, is not there",
+            "'nowhere'",
         ),
     ],
 )

@@ -1,6 +1,6 @@
-"""A run of the scheduler without nets, for the tests of it under mpirun: prints what rank 0 recorded as JSON.
+"""A run of the scheduler without nets, for its tests under mpirun. Prints what rank 0 recorded as JSON.
 
-mpirun -n 4 python tests/parallel/scheduler_job.py '{"points": 20, "seconds": [0.01, 0.02, 0.01, 0.03], "raise_at": {"1": 0}}'
+mpirun -n 4 python tests/parallel/scheduler_job.py '{"points": 20, "seconds": [0.01, 0.02, 0.01, 0.03], "fail_at": {"1": 0}}'
 """
 
 import json
@@ -12,6 +12,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from losslandscape.parallel import mpi4pytorch, scheduler
 
 
+class Recorder:
+    """Results in memory."""
+
+    def __init__(self, size: int):
+        self.size = size
+        self.recorded, self.saves = [], []
+
+    def set(self, point: int, values: dict[str, float]) -> None:
+        self.recorded.append((point, values))
+
+    def save(self) -> None:
+        self.saves.append(len(self.recorded))
+
+
 def main() -> None:
     job = json.loads(sys.argv[1])
     ranks = mpi4pytorch.connect(mpi=True)
@@ -19,7 +33,7 @@ def main() -> None:
 
     def measure(point: int) -> dict[str, float]:
         nonlocal done
-        if job.get("raise_at", {}).get(str(ranks.rank)) == done:
+        if job.get("fail_at", {}).get(str(ranks.rank)) == done:
             raise MemoryError(f"rank {ranks.rank} has no memory")
         if job.get("bad") == point:
             raise ValueError(f"point {point} cannot be measured")
@@ -27,24 +41,12 @@ def main() -> None:
         time.sleep(job["seconds"][ranks.rank])
         return {"value": point**2, "rank": ranks.rank}
 
-    recorded, saves = [], []
-    begin = time.perf_counter()
+    results = Recorder(job["points"])
     try:
-        scheduler.run(
-            range(job["points"]),
-            measure,
-            record=lambda point, values: recorded.append((point, values)),
-            save=lambda: saves.append(len(recorded)),
-            ranks=ranks,
-            total=job["points"],
-            schedule=job.get("schedule", "dynamic"),
-        )
+        scheduler.run(range(job["points"]), measure, results, ranks, schedule=job.get("schedule", "dynamic"))
     finally:
         if ranks.rank == 0:
-            print(
-                json.dumps({"recorded": recorded, "saves": saves, "seconds": time.perf_counter() - begin}),
-                flush=True,
-            )
+            print(json.dumps({"recorded": results.recorded, "saves": results.saves}), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from losslandscape.files import h5_util
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.loss_measure import Measuring
 from losslandscape.nets import net_plotter
-from tests.helpers import mpirun
+from tests.helpers import REPO, mpirun
 
 X = torch.randn(90, 4, generator=torch.Generator().manual_seed(1))
 Y = (X[:, 0] + 0.3 * X[:, 1] > 0).long()
@@ -111,7 +111,8 @@ def test_a_file_is_gone_on_with_and_refused_to_another_net(tmp_path):
 def test_every_rank_gets_the_whole_surface(tmp_path):
     script = tmp_path / "notebook.py"
     script.write_text(
-        f"import sys, torch\nsys.path.insert(0, {str(api.__file__.rsplit('/', 1)[0])!r})\nimport landscape, mpi4pytorch\n"
+        f"import sys, torch\nsys.path.insert(0, {str(REPO)!r})\nimport losslandscape\n"
+        "from losslandscape.parallel import mpi4pytorch\n"
         "torch.manual_seed(0)\nnet, data = torch.nn.Linear(3, 2), (torch.ones(8, 3), torch.arange(8) % 2)\n"
         "surface = losslandscape.loss_surface(net, data, x=(-1, 1, 7), quiet=True)\n"
         "rank, size = mpi4pytorch.launched()\n"
@@ -376,7 +377,7 @@ REFUSED = {  # what is asked of `small_net`, and the sentence
     "data": ({"data": None}, "^the train data is of type NoneType"),
     "test data alone": ({"data": (None, [(X, Y)])}, "^the train data is of type NoneType"),
     "device": ({"device": "meta"}, "^device 'meta' is none that the program computes on"),
-    "folder": ({"surf_file": "nowhere/s.h5"}, "^the folder 'nowhere'.* is not there"),
+    "folder": ({"surf_file": "nowhere/s.h5"}, "^the folder 'nowhere'"),
 }
 if not torch.cuda.is_available():
     REFUSED["GPU"] = ({"device": "cuda"}, "^device 'cuda': PyTorch finds no CUDA device here")
@@ -402,11 +403,12 @@ def test_an_axis_without_a_number_has_51_points_and_numbers_of_numpy_are_numbers
 def test_what_one_rank_alone_cannot_use_stops_all(tmp_path):
     script = tmp_path / "notebook.py"
     script.write_text(
-        f"import sys, torch\nsys.path.insert(0, {str(api.__file__.rsplit('/', 1)[0])!r})\nimport landscape, mpi4pytorch\n"
+        f"import sys, torch\nsys.path.insert(0, {str(REPO)!r})\nimport losslandscape\n"
+        "from losslandscape.parallel import mpi4pytorch\n"
         "rank, _ = mpi4pytorch.launched()\n"
         "net, data = torch.nn.Linear(3, 2), (torch.ones(8, 3), torch.arange(8) % 2)\n"
         "try:\n    losslandscape.loss_surface(net, data, x=(-1, 1, 7), ignore='bias' if rank else 'biasbn', quiet=True)\n"
-        "except api.InputError as error:\n    open(f'rank_{rank}', 'w').write(str(error))\n"
+        "except losslandscape.InputError as error:\n    open(f'rank_{rank}', 'w').write(str(error))\n"
     )
     subprocess.run(
         [*mpirun(2), sys.executable, str(script)], capture_output=True, check=True, timeout=100, cwd=tmp_path
@@ -438,7 +440,7 @@ def test_a_net_that_is_lost_at_the_centre_stops_unless_told_to_go_on():
     net = small_net()
     with torch.no_grad():
         net[0].weight[0, 0] = torch.nan
-    with pytest.raises(InputError, match="nan.*--allow_nan, or allow_nan=True from Python"):
+    with pytest.raises(InputError, match="nan.*allow_nan=True"):
         losslandscape.loss_surface(net, (X, Y), x=(0, 0, 1), quiet=True)
     assert np.isnan(
         losslandscape.loss_surface(net, (X, Y), x=(0, 0, 1), allow_nan=True, quiet=True).get("train_loss")

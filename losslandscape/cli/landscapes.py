@@ -1,0 +1,216 @@
+"""From a request to the objects that measure: the landscape around a checkpoint, and the run."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from losslandscape.cli.command_line import as_flag
+from losslandscape.cli.request import Machine, SurfaceRequest, absolute
+from losslandscape.core import user_code
+from losslandscape.core.errors import InputError
+from losslandscape.core.provenance import Facts, fingerprint_of_file, record_of_run
+from losslandscape.curvature.eigen_measure import Eigenvectors
+from losslandscape.files import file_names, h5_util
+from losslandscape.files.file_names import Axis
+from losslandscape.measure import losses
+from losslandscape.measure.axes import find_axes
+from losslandscape.measure.evaluation import Samples
+from losslandscape.measure.grid import Measure
+from losslandscape.measure.landscape import Landscape, fingerprint_of_net
+from losslandscape.measure.losses import Loss
+from losslandscape.measure.run import Run
+from losslandscape.measure.surface_files import require_folder
+from losslandscape.nets import library_nets
+from losslandscape.nets.models import MODELS
+from losslandscape.nets.net_plotter import SEED, Recipe
+from losslandscape.parallel import devices
+from losslandscape.parallel.mpi4pytorch import Serial
+
+
+def make_landscape(
+    request: SurfaceRequest, machine: Machine, sets: dict[str, Samples], settings: Facts
+) -> Landscape:
+    """The landscape that is asked for; `settings` are further facts that decide its values."""
+    ranks, directions, data = machine.ranks, request.directions, request.data
+    seed, files = SEED + directions.idx, request.net.files()
+    torch.manual_seed(seed)
+    net = ranks.all(request.net.load, files.get("model_file", ""))
+    random_state = torch.get_rng_state()
+    if "model_file" not in files and ranks.rank == 0:
+        print(f"no --model_file: {_without_checkpoint(request.net.model)}")
+    loss = ranks.all(losses.find, request.loss_name)
+    dir_file = directions.dir_file or _direction_file(request, files)
+    ranks.all(require_folder, request.run.surf_file or dir_file)
+    return Landscape(
+        net,
+        seed=seed,
+        random_state=random_state,
+        net_facts=ranks.all(_net_facts, request, net, files, seed, ranks),
+        dir_type=directions.dir_type,
+        recipes=_recipes(request, machine, net, sets, loss, files),
+        loss=loss,
+        sets=sets,
+        files=files,
+        dir_file=dir_file,
+        dir_file_given=bool(directions.dir_file),
+        same_dir=directions.same_dir,
+        settings={
+            "loss_name": request.loss_name,
+            "dataset": data.name,
+            "data_split": str(data.data_split),
+            "split_idx": str(data.split_idx),
+            **code_facts("loss", request.loss_name),
+            **settings,
+        },
+    )
+
+
+def make_run(request: SurfaceRequest, machine: Machine, landscape: Landscape) -> Run:
+    """How the surface is measured, and the record of this run."""
+    record = record_of_run(
+        request.program,
+        request.arguments,
+        device=devices.name(machine.device),
+        ranks=machine.ranks.size,
+        files=absolute(landscape.files),
+    )
+    options = request.run
+    return Run(
+        machine.ranks,
+        record,
+        ends_program=True,
+        overwrite=options.overwrite,
+        wait=options.wait,
+        order=options.order,
+        schedule=options.schedule,
+        name_option=as_flag,
+    )
+
+
+def find_request_axes(
+    request: SurfaceRequest,
+    landscape: Landscape,
+    measure: Measure,
+    run: Run,
+    *,
+    path: np.ndarray | None = None,
+) -> dict[str, Axis]:
+    """The axes that are asked for.
+
+    Where no range is given they hold the path, (2, checkpoints), if there is one.
+    """
+    grid = request.grid
+    asked = {"x": grid.x, "y": grid.y} if request.is_plane else {"x": grid.x}
+    if path is None and grid.proj_file and None in asked.values():
+        path = run.ranks.first(h5_util.read_projection, grid.proj_file)
+    return find_axes(
+        landscape, asked, measure, run, rise=grid.rise, surf_file=request.run.surf_file, path=path
+    )
+
+
+def surface_file(request: SurfaceRequest, landscape: Landscape, axes: dict[str, Axis]) -> str:
+    """The surface file: the one that is given, or the published program's name."""
+    return request.run.surf_file or named_surface_file(request, landscape, axes)
+
+
+def named_surface_file(request: SurfaceRequest, landscape: Landscape, axes: dict[str, Axis]) -> str:
+    """The published program's name for the surface file."""
+    data = request.data
+    return file_names.surface_file_name(
+        landscape.dir_file,
+        axes["x"],
+        axes.get("y"),
+        raw_data=data.raw_data,
+        data_split=data.data_split,
+        split_idx=data.split_idx,
+    )
+
+
+def code_facts(what: str, spec: str) -> Facts:
+    """A fingerprint of the user's code, if `spec` names some."""
+    if not user_code.is_own(spec) or library_nets.is_library(spec):
+        return {}
+    return {f"{what} code": " ".join(user_code.source_facts(spec).values())}
+
+
+def _without_checkpoint(model: str) -> str:
+    return "the net has random weights" if model in MODELS else f"the net is as {model} makes it"
+
+
+def _direction_file(request: SurfaceRequest, files: dict[str, str]) -> str:
+    directions = request.directions
+    return file_names.direction_file_name(
+        files.get("model_file", ""),
+        directions.dir_type,
+        model_file2=files.get("model_file2", ""),
+        model_file3=files.get("model_file3", ""),
+        two_d=request.is_plane,
+        xdir=directions.xdir,
+        xignore=directions.xignore,
+        xnorm=directions.xnorm,
+        ydir=directions.ydir,
+        yignore=directions.yignore,
+        ynorm=directions.ynorm,
+        same_dir=directions.same_dir,
+        params=directions.params,
+        idx=directions.idx,
+    )
+
+
+def _recipes(
+    request: SurfaceRequest,
+    machine: Machine,
+    net: nn.Module,
+    sets: dict[str, Samples],
+    loss: Loss,
+    files: dict[str, str],
+) -> dict[str, Recipe]:
+    """How each direction is made, by axis."""
+    directions = request.directions
+    eigenvectors = Eigenvectors(
+        net,
+        sets["train"],
+        loss,
+        device=machine.device,
+        number=[directions.xdir, directions.ydir].count("hessian"),
+        dir_type=directions.dir_type,
+        batch_size=request.batch_size,
+    )
+
+    def recipe(axis: str, target: str) -> Recipe:
+        """That of an axis, which may point to the checkpoint `target`."""
+        along_eigenvector = getattr(directions, f"{axis}dir") == "hessian"
+        vector = eigenvectors.first if axis == "x" else eigenvectors.last
+        return Recipe(
+            target=partial(request.net.load, files[target]) if target in files else None,
+            norm=getattr(directions, f"{axis}norm"),
+            ignore=getattr(directions, f"{axis}ignore"),
+            params=directions.params,
+            vector=vector if along_eigenvector else None,
+        )
+
+    recipes = {"x": recipe("x", "model_file2")}
+    if request.is_plane and not directions.same_dir:
+        recipes["y"] = recipe("y", "model_file3")
+    return recipes
+
+
+def _net_facts(
+    request: SurfaceRequest, net: nn.Module, files: dict[str, str], seed: int, ranks: Serial
+) -> Facts:
+    """What identifies the net: its checkpoint file, or the weights of a net that the user's code makes."""
+    model = request.net.model
+    facts = {"model": model, "dir_type": request.directions.dir_type, **code_facts("model", model)}
+    if request.net.model_args:
+        facts["model_args"] = " ".join(request.net.model_args)
+    if "model_file" in files:
+        return {**facts, "model_file": fingerprint_of_file(files["model_file"])}
+    if model in MODELS:
+        return {**facts, "model_file": f"random weights of seed {seed}"}
+    weights = fingerprint_of_net(net)
+    if len(set(ranks.gather_all(weights))) > 1:
+        fault = f"--model {model} makes a net with other weights on each rank"
+        raise InputError(f"{fault}; let it seed its random numbers, or give a --model_file")
+    return {**facts, "model_file": f"weights {weights}"}

@@ -1,0 +1,96 @@
+"""A surface around each of several checkpoints, all in the plane of the last one, and a film of them."""
+
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+
+from losslandscape.cli.landscapes import find_request_axes, named_surface_file
+from losslandscape.cli.plot_surface import PlotOptions, SurfaceJob
+from losslandscape.cli.request import Machine, SurfaceRequest
+from losslandscape.core.errors import InputError
+from losslandscape.core.provenance import fingerprint_of_arrays, fingerprint_of_file
+from losslandscape.files import h5_util
+from losslandscape.files.h5_util import Projection
+from losslandscape.measure.evaluation import Samples
+from losslandscape.measure.grid import measure_surface
+from losslandscape.measure.landscape import Landscape
+from losslandscape.measure.loss_measure import Measuring
+from losslandscape.trajectory import checkpoint_series
+
+
+def measure_series(
+    request: SurfaceRequest,
+    measuring: Measuring,
+    machine: Machine,
+    sets: dict[str, Samples],
+    plots: PlotOptions,
+) -> None:
+    """Measure a surface around each checkpoint that --model_file names, and plot a film of them."""
+    ranks, net = machine.ranks, request.net
+    files = ranks.first(checkpoint_series.find, net.model_folder, net.model_file)
+    last = SurfaceJob.of(request.with_model_file(files[-1]), measuring, machine, sets)
+    places, fingerprints = ranks.first(_find_places, request, last, files)
+    axes = find_request_axes(request, last.landscape, last.measure, last.run, path=places.T)
+    name = named_surface_file(request, last.landscape, axes)
+    paths = checkpoint_series.surface_files(files, name, request.run.surf_file)
+    for number, file in enumerate([files[-1], *files[:-1]], start=1):  # the last one makes the directions
+        last.run.say(f"checkpoint {number} of {len(files)}: {file}")
+        is_last = file == files[-1]
+        one = request.with_model_file(file)
+        job = last if is_last else SurfaceJob.of(one, measuring, machine, sets)
+        ranks.all(_require_unchanged, job.landscape, file, fingerprints[file])
+        in_plane = replace(
+            job.landscape,
+            dir_file=last.landscape.dir_file,
+            dir_file_given=not is_last or last.landscape.dir_file_given,
+            place=tuple(places[files.index(file)].tolist()),
+        )
+        measure_surface(in_plane, axes, job.measure, job.run, surf_file=paths[file])
+    if ranks.rank == 0 and "y" in axes:
+        _finish([paths[file] for file in files], files, places, last.landscape.dir_file, plots)
+
+
+def _find_places(
+    request: SurfaceRequest, last: SurfaceJob, files: list[str]
+) -> tuple[np.ndarray, dict[str, str]]:
+    """Coordinates (checkpoints, dimensions) in the plane of the last, and the files' fingerprints."""
+    landscape = last.landscape
+    directions, _ = landscape.find_directions(overwrite=last.run.overwrite)
+    fingerprints = {file: fingerprint_of_file(file) for file in files}
+    places = []
+    for file in files:
+        net = request.net.load(file)
+        place = checkpoint_series.place(net, landscape.net, directions, landscape.dir_type)
+        if not np.isfinite(place).all():
+            fault = f"{file}: holds NaN or infinity, so it has no place in the plane"
+            raise InputError(fault, "leave it out of {model_file}")
+        places.append(place)
+    return np.array(places), fingerprints
+
+
+def _require_unchanged(landscape: Landscape, file: str, fingerprint: str) -> None:
+    """Raise `InputError` if the checkpoint of a landscape is not the one with this fingerprint."""
+    if landscape.net_facts["model_file"] != fingerprint:
+        advice = "give the same command again when nothing writes the checkpoints any more"
+        raise InputError(f"{file}: was changed while this ran", advice)
+
+
+def _finish(
+    surf_files: list[str], files: list[str], places: np.ndarray, dir_file: str, plots: PlotOptions
+) -> None:
+    """Write the path of the checkpoints as a projection, and plot the film."""
+    directions = h5_util.read_directions(dir_file)[:2]
+    projection = Projection(
+        f"{surf_files[-1]}_series_proj.h5",
+        *places.T,
+        epochs=checkpoint_series.epochs(files),
+        made_with={"directions": fingerprint_of_arrays(chain(*directions))},
+    )
+    h5_util.write_projection(projection)
+    print(f"projection: {projection.path}")
+    if plots.plot:
+        from losslandscape.cli.plot_film import plot_film
+
+        levels = {"vmin": plots.vmin, "vmax": plots.vmax, "vlevel": plots.vlevel}
+        plot_film(surf_files, proj_file=projection.path, dir_file=dir_file, **levels)

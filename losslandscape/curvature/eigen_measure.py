@@ -1,0 +1,161 @@
+"""The extreme eigenvalues of the Hessian as the measure of a surface, and eigenvectors as directions."""
+
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from losslandscape.core.errors import InputError
+from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, Curvature, extreme_eigenvalues
+from losslandscape.curvature.lanczos import eigenvalues
+from losslandscape.files.h5_util import Surface
+from losslandscape.measure.evaluation import Evaluator, Samples
+from losslandscape.measure.fit_check import check_data
+from losslandscape.measure.landscape import Landscape
+from losslandscape.measure.losses import Loss
+from losslandscape.measure.run import Run
+from losslandscape.nets import net_plotter
+from losslandscape.nets.net_plotter import Direction
+from losslandscape.parallel.devices import exact_products, set_precision
+from losslandscape.parallel.scheduler import Values
+
+
+class EigenMeasure:
+    """Smallest and largest eigenvalue of the Hessian of the mean training loss, with their residuals.
+
+    The paper's convexity maps show their ratio (Li et al. 2018, section 6).
+
+    Args:
+        landscape: whose net is measured.
+        run: says on which ranks.
+        device: that computes.
+        tolerance: residual of an eigenvalue, relative to it.
+        most_products: products with the Hessian that a point may take.
+        batch_size: samples in memory at a time; the values do not depend on it.
+        all_parameters: biases and batch norms too, not only parameters of more than one dimension, as
+            published.
+    """
+
+    names = ["min_eig", "max_eig", "min_eig_residual", "max_eig_residual"]
+
+    def __init__(
+        self,
+        landscape: Landscape,
+        run: Run,
+        *,
+        device: torch.device,
+        tolerance: float,
+        most_products: int,
+        batch_size: int | None = None,
+        all_parameters: bool = False,
+    ):
+        self._landscape, self._run, self._device = landscape, run, device
+        self._tolerance, self._most_products = tolerance, most_products
+        self._batch_size, self._all_parameters = batch_size or BATCH_SIZE, all_parameters
+        set_precision("fp32", device)  # TF32 is too coarse for second derivatives
+        model = landscape.net_facts.get("model", "the net")
+        run.ranks.all(check_data, landscape.net, landscape.sets["train"], landscape.loss, model)
+
+    @staticmethod
+    def facts(tolerance: float, all_parameters: bool) -> dict[str, str]:
+        """The settings that decide values."""
+        parameters = "all" if all_parameters else "of more than one dimension"
+        return {"eigenvalue tolerance": f"{tolerance:g}", "parameters of the Hessian": parameters}
+
+    def _make_matrix(self) -> Curvature:
+        landscape = self._landscape
+        return Curvature(
+            landscape.net.to(self._device),
+            landscape.sets["train"].to(self._device),
+            loss=landscape.loss,
+            batch_size=self._batch_size,
+            all_parameters=self._all_parameters,
+        )
+
+    def prepare(self, surface: Surface, directions: list[Direction]) -> None:
+        run, samples = self._run, len(self._landscape.sets["train"])
+        self._matrix = run.ranks.all(self._make_matrix)
+        run.say(
+            f"{self._device.type}, Hessian of the mean loss over {samples} samples, "
+            f"eigenvalues to {self._tolerance:g}"
+        )
+        if doubt := self._matrix.doubt():
+            run.say(doubt)
+
+    def values(self) -> Values:
+        smallest, largest = extreme_eigenvalues(
+            self._matrix, tolerance=self._tolerance, most_products=self._most_products
+        )
+        values = (smallest.value, largest.value, smallest.residual, largest.residual)
+        return dict(zip(self.names, values, strict=True))
+
+
+class TrainLoss:
+    """The training loss alone, as a measure for finding a range (`measure.axes.find_axes`)."""
+
+    names = ["train_loss"]
+
+    def __init__(self, landscape: Landscape, device: torch.device):
+        self._landscape, self._device = landscape, device
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        landscape = self._landscape
+        return Evaluator(landscape.net.to(self._device), landscape.sets, loss=landscape.loss)
+
+    def prepare(self, surface: Surface, directions: list[Direction]) -> None:
+        pass
+
+    def values(self) -> Values:
+        return self._evaluator.measure()
+
+
+class Eigenvectors:
+    """The eigenvectors of the largest eigenvalues of the Hessian at a net, as directions; computed when first
+    asked for.
+
+    Args:
+        net: at the centre.
+        data: of the Hessian.
+        loss: whose mean is differentiated.
+        device: that computes.
+        number: of eigenvectors.
+        dir_type: of the directions.
+        batch_size: samples in memory at a time.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        data: Samples,
+        loss: Loss,
+        *,
+        device: torch.device,
+        number: int,
+        dir_type: str,
+        batch_size: int | None = None,
+    ):
+        self._net, self._data, self._loss, self._device = net, data, loss, device
+        self._number, self._dir_type, self._batch_size = number, dir_type, batch_size or BATCH_SIZE
+
+    def first(self) -> Direction:
+        return self._directions[0]
+
+    def last(self) -> Direction:
+        return self._directions[-1]
+
+    @cached_property
+    def _directions(self) -> list[Direction]:
+        net, data = self._net.to(self._device), self._data.to(self._device)
+        matrix = Curvature(net, data, loss=self._loss, batch_size=self._batch_size)
+        vectors = f"{self._number} eigenvector{'s' if self._number > 1 else ''}"
+        print(f"{vectors} of the Hessian, {matrix.dimension} parameters, over {len(data)} samples")
+        with exact_products():
+            _, largest = eigenvalues(matrix, smallest=0, largest=self._number, show_progress=True)
+        for eigen in largest:
+            if eigen.vector is None:
+                fault = "the second derivative of the loss is not finite at the centre, so there is no eigenvector"
+                raise InputError(fault, "leave {xdir} and {ydir} out")
+            state = "" if eigen.converged else "  NOT CONVERGED"
+            print(f"eigenvalue {eigen.value:.6g}, residual {eigen.residual:.2g}{state}")
+        return [net_plotter.from_flat(net, self._dir_type, matrix.names, eigen.vector) for eigen in largest]

@@ -1,0 +1,165 @@
+"""Everything that decides the values of a surface, except its grid: a net, directions through it, a loss and
+data.
+
+A `Landscape` also states these as facts, by which a file is recognised as one of the same landscape
+(`core.provenance`).
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from losslandscape.core.provenance import Facts, fingerprint_of_arrays, fingerprint_of_file
+from losslandscape.data.dataloader import ImageSet
+from losslandscape.measure.evaluation import Samples
+from losslandscape.measure.losses import Loss
+from losslandscape.nets import net_plotter
+from losslandscape.nets.net_plotter import Direction, Recipe
+
+TARGET_FLAGS = {"x": "model_file2", "y": "model_file3"}
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """A net, directions through it, a loss and data.
+
+    Args:
+        net: at the centre, on any device.
+        seed: of the random directions, as a fact.
+        random_state: of torch's generator, after the net was made; the directions are drawn from it.
+        net_facts: facts that identify the net, with `dir_type`.
+        dir_type: `weights` or `states`.
+        recipes: how each direction is made, by axis.
+        loss: the loss to measure.
+        sets: the data, by part (`train`, `test`).
+        settings: loss, precision and choice of data, as facts.
+        files: checkpoints by name: `model_file` of the centre, `model_file2` and `model_file3` of the nets
+            that x and y point to.
+        dir_file: where the directions are or go; empty for nowhere.
+        dir_file_given: use the directions of `dir_file`, whatever they were made with.
+        same_dir: the y direction is the x direction and has no recipe.
+        given: directions to use instead.
+        place: coordinates of the net in the grid, if it is not at the origin.
+    """
+
+    net: nn.Module
+    seed: int
+    random_state: Tensor
+    net_facts: Facts
+    dir_type: str
+    recipes: dict[str, Recipe]
+    loss: Loss
+    sets: dict[str, Samples]
+    settings: Facts
+    files: dict[str, str] = field(default_factory=dict)
+    dir_file: str = ""
+    dir_file_given: bool = False
+    same_dir: bool = False
+    given: list[Direction] | None = None
+    place: tuple[float, ...] = ()
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.recipes) + self.same_dir
+
+    @property
+    def towards_nets(self) -> list[str]:
+        """The axes that point to another net."""
+        recipes = {**self.recipes, "y": self.recipes["x"]} if self.same_dir else self.recipes
+        return [axis for axis, recipe in recipes.items() if recipe.target]
+
+    @property
+    def alike(self) -> bool:
+        """Whether a unit means the same on both axes."""
+        return self.same_dir or len({recipe.norm for recipe in self.recipes.values()}) == 1
+
+    def direction_facts(self) -> Facts:
+        """How each direction is made."""
+        if self.given is not None:
+            return {**self.net_facts, "directions": _fingerprint(self.given)}
+        facts = {f"{axis} direction": self._made(axis, recipe) for axis, recipe in self.recipes.items()}
+        if any(recipe.vector for recipe in self.recipes.values()):
+            facts |= {**self.settings, **self._data_facts}
+        return {**self.net_facts, **facts}
+
+    def surface_facts(self, directions: list[Direction]) -> Facts:
+        """What decides the values of a surface along these directions."""
+        facts = {"directions": _fingerprint(directions), **self.settings, **self._data_facts}
+        if any(self.place):
+            facts["place of the net"] = " ".join(map(repr, self.place))
+        return {**self.net_facts, **facts}
+
+    def find_directions(self, *, overwrite: bool) -> tuple[list[Direction], bool]:
+        """The directions, and whether they are new, so that they have to be written. Every call returns the
+        same.
+
+        Raises:
+            InputError: if `dir_file` was made with something else, unless `overwrite`, or does not fit the
+            net.
+        """
+        if self.dir_file_given:
+            return self.read_directions(), False
+        if self.given is not None:
+            return self.given, True
+        recipes = list(self.recipes.values())
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self.random_state)
+            if not self.dir_file:
+                made = net_plotter.make_directions(self.net, self.dir_type, recipes, same_dir=self.same_dir)
+                return made, True
+            return net_plotter.find_or_make_directions(
+                self.dir_file,
+                self.net,
+                self.dir_type,
+                recipes,
+                same_dir=self.same_dir,
+                made_with=self.direction_facts(),
+                overwrite=overwrite,
+            )
+
+    def read_directions(self) -> list[Direction]:
+        """The directions of `dir_file`."""
+        return net_plotter.read_direction_file(
+            self.dir_file, self.net, self.dir_type, dimensions=self.dimensions
+        )
+
+    def _made(self, axis: str, recipe: Recipe) -> str:
+        """How a direction is made, as a fact."""
+        moved = f", params {recipe.params}" if recipe.params else ""
+        if target := self.files.get(TARGET_FLAGS[axis], ""):
+            return f"to {fingerprint_of_file(target)}{moved}"
+        if recipe.target:
+            return f"to {fingerprint_of_net(recipe.target())}{moved}"
+        kind = "eigenvector of the Hessian" if recipe.vector else f"random of seed {self.seed}"
+        return f"{kind}, norm {recipe.norm or 'none'}, ignore {recipe.ignore or 'nothing'}{moved}"
+
+    @cached_property
+    def _data_facts(self) -> Facts:
+        """Which data, and how images are normalised."""
+        facts = {}
+        for part, data in self.sets.items():
+            is_images = isinstance(data, ImageSet)
+            if is_images:
+                facts[f"{part} normalisation"] = _normalisation(data)
+            facts[f"{part} {'images' if is_images else 'samples'}"] = fingerprint_of_arrays(data.arrays())
+        return facts
+
+
+def fingerprint_of_net(net: nn.Module) -> str:
+    """A fingerprint of all weights and buffers."""
+    tensors = (value.detach().cpu().contiguous() for value in net.state_dict().values())
+    return fingerprint_of_arrays(tensor.reshape(-1).view(torch.uint8).numpy() for tensor in tensors)
+
+
+def _fingerprint(directions: list[Direction]) -> str:
+    return fingerprint_of_arrays(chain(*net_plotter.arrays(directions)))
+
+
+def _normalisation(data: ImageSet) -> str:
+    if data.mean is None:
+        return "none"
+    mean, deviation = (" ".join(f"{value:.4f}" for value in values) for values in (data.mean, data.std))
+    return f"mean {mean}, deviation {deviation}"

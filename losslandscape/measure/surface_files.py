@@ -1,0 +1,59 @@
+"""The direction file and the surface file of a landscape: nothing is written before all of it fits together."""
+
+import os
+
+import numpy as np
+
+from losslandscape.core.errors import InputError
+from losslandscape.core.provenance import keep_aside
+from losslandscape.files import h5_util
+from losslandscape.files.file_names import Axis
+from losslandscape.files.h5_util import Surface
+from losslandscape.measure.landscape import Landscape
+from losslandscape.measure.run import Run
+from losslandscape.nets import net_plotter
+from losslandscape.nets.net_plotter import Direction
+
+
+def open_files(
+    landscape: Landscape, axes: dict[str, Axis], names: list[str], run: Run, surf_file: str
+) -> tuple[Surface, list[Direction]]:
+    """Find or make the directions and the surface, with room for the named quantities, and write both.
+
+    With `run.overwrite` old files are kept aside. Without a `surf_file` nothing is written.
+
+    Raises:
+        InputError: and writes nothing, where something does not fit.
+    """
+    directions, new = landscape.find_directions(overwrite=run.overwrite)
+    grid = {axis: np.linspace(*ends) for axis, ends in axes.items()}
+    surface = h5_util.open_surface(
+        surf_file,
+        x=grid["x"],
+        y=grid.get("y"),
+        dir_file=landscape.dir_file,
+        names=names,
+        made_with=landscape.surface_facts(directions),
+        anew=run.overwrite,
+    )
+    if surface.missing(names).size:
+        surface.runs.append(run.record)
+    if not surf_file:
+        return surface, directions
+    if run.overwrite and os.path.exists(surf_file):
+        run.say(f"the old surface is kept as {keep_aside(surf_file)}")
+    if new:
+        if os.path.exists(landscape.dir_file):
+            run.say(f"the old directions are kept as {keep_aside(landscape.dir_file)}")
+        arrays = net_plotter.arrays(directions)
+        h5_util.write_directions(landscape.dir_file, arrays, made_with=landscape.direction_facts())
+    surface.save()
+    return surface, directions
+
+
+def require_folder(surf_file: str) -> None:
+    """Raise `InputError` unless the folder of a surface file exists."""
+    folder = os.path.dirname(surf_file) or "."
+    if not os.path.isdir(folder):
+        fault = f"the folder {folder!r} of the surface file does not exist"
+        raise InputError(fault, "make it, or give another {surf_file}")

@@ -1,0 +1,30 @@
+"""In which order the points of a grid are measured."""
+
+from collections.abc import Iterable
+
+ORDERS = ("coarse", "row")
+COARSEST_STRIDE = 16
+
+
+def ordered(points: Iterable[int], shape: tuple[int, ...], order: str) -> list[int]:
+    """Points, as flat C-order indices in `shape`, in the order in which they are measured.
+
+    `row` is row by row. `coarse` begins with every 16th row and column, then takes every 8th, and so on, so
+    that a plot soon shows the whole surface. Each of these lattices includes the edges of the grid.
+    """
+    if order == "row":
+        return [int(point) for point in points]
+    if order != "coarse":
+        raise ValueError(f"unknown order {order!r}; choose from {', '.join(ORDERS)}")
+    return sorted(map(int, points), key=lambda point: (-_stride(point, shape), point))
+
+
+def _stride(point: int, shape: tuple[int, ...]) -> int:
+    """The stride of the coarsest lattice that has the point."""
+    strides = [COARSEST_STRIDE]
+    for size in reversed(shape):
+        point, index = divmod(point, size)
+        largest_power_of_2 = index & -index
+        on_edge = index in (0, size - 1)
+        strides.append(COARSEST_STRIDE if on_edge else largest_power_of_2)
+    return min(strides)

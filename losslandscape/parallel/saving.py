@@ -1,0 +1,57 @@
+"""When results are saved: soon, but not so often that saving becomes the work."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+SAVE_SECONDS = 1.0  # a result stays unsaved for at most about this long, unless saving itself is slow
+SAVE_SHARE = 0.05  # of the time may go into saving
+
+
+class Saver:
+    """Calls `save` about every second while there is something new.
+
+    A full disk (`OSError`) may have room again later: it is reported once, and saving is tried again.
+    """
+
+    def __init__(self, save: Callable[[], None]):
+        self._save = save
+        self._unsaved = self._failed = False
+        self._next = 0.0
+
+    def add(self) -> None:
+        """There is something new."""
+        self._unsaved = True
+
+    def save_when_due(self) -> None:
+        if not self._unsaved or time.monotonic() < self._next:
+            return
+        start = time.monotonic()
+        try:
+            self._save()
+        except OSError as error:
+            self._report(error)
+        else:
+            self._unsaved = False
+            self._report(None)
+        end = time.monotonic()
+        self._next = end + max(SAVE_SECONDS, (end - start) / SAVE_SHARE)
+
+    def finish(self) -> None:
+        """Save what is left; now an `OSError` is raised."""
+        if self._unsaved:
+            self._save()
+            self._unsaved = False
+
+    def _report(self, error: OSError | None) -> None:
+        if error and not self._failed:
+            reason = error.strerror or error
+            text = (
+                f"warning: the results cannot be saved ({reason}); measuring continues, saving is tried again"
+            )
+            tqdm.write(text, file=sys.stderr)
+        if self._failed and not error:
+            tqdm.write("the results are saved again", file=sys.stderr)
+        self._failed = error is not None
