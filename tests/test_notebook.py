@@ -1,7 +1,6 @@
-"""docs/notebook.py runs as in Jupyter, cell by cell."""
+"""docs/notebook.py is executed as Jupyter would, cell by cell."""
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -12,16 +11,16 @@ nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed (re
 pytest.importorskip("ipykernel", reason="ipykernel is not installed (requirements-dev.txt)")
 
 
-@pytest.mark.slow
-def test_every_cell_runs_and_draws(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_cell_runs_and_draws(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPO), os.environ.get("PYTHONPATH", "")]))
     notebook = jupytext.read(REPO / "docs" / "notebook.py")
-    resources = {"metadata": {"path": str(inside)}}
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
     printed = "".join(output.text for output in outputs if output.output_type == "stream")
     assert "['train_loss', 'train_acc', 'test_loss', 'test_acc'] (21, 21)" in printed
     images = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(images) >= 4
-    assert (inside / "digits.h5").exists()
+    assert (tmp_path / "digits.h5").exists()
