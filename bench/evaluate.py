@@ -39,7 +39,8 @@ from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.cli.options import positive
 from losslandscape.core.errors import InputError
 from losslandscape.data.dataloader import CIFAR10_MEAN, CIFAR10_STD, ImageSet
-from losslandscape.measure.evaluation import CapturedTotals, Evaluator
+from losslandscape.measure.cuda_graph import CapturedCall
+from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.fused_net import FusedNet
 from losslandscape.measure.losses import sample_losses
 from losslandscape.nets import model_loader, net_plotter
@@ -243,7 +244,7 @@ def forward_passes(
     def forward() -> tuple[Tensor, ...]:
         return tuple(fused(batch) for batch in batches)
 
-    return CapturedTotals(forward) if data.images.is_cuda else forward
+    return CapturedCall(forward) if data.images.is_cuda else forward
 
 
 def timed(call: Callable[[], object], device: torch.device) -> Callable[[], float]:

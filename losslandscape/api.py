@@ -20,10 +20,10 @@ from torch import nn
 from losslandscape.core.errors import InputError, require_choice
 from losslandscape.core.provenance import record_of_run
 from losslandscape.data import user_data
+from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import WHOLE_RANGE, Axis, axis_fault
 from losslandscape.files.h5_util import Surface
 from losslandscape.measure import losses
-from losslandscape.measure.evaluation import Samples
 from losslandscape.measure.grid import measure_surface, unchanged
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
 from losslandscape.measure.loss_measure import LossMeasure, Measuring
@@ -76,7 +76,7 @@ def loss_surface(
         net: at the centre.
         data: training data, or (training, test), or a dict of them: torch Datasets, iterables of batches, one
             batch, or an `ImageSet`.
-        loss: one of `losses.LOSSES`, FILE.py:FUNCTION, or a function of net and batch (`losses.OwnLoss`).
+        loss: one of `losses.LOSSES`, FILE.py:FUNCTION, or a function of net and batch (`own_loss.OwnLoss`).
         x, y: (minimum, maximum, number of points), or (minimum, maximum) with 51 points.
         target: the net that x points to, or the nets of x and y, instead of random directions.
         dir_type: `weights`, or `states` with the BN statistics; by default `states` towards nets, else

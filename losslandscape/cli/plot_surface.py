@@ -20,8 +20,8 @@ from losslandscape.cli.command_line import Parser, add_format_option, finite, se
 from losslandscape.cli.landscapes import find_request_axes, make_landscape, make_run, surface_file
 from losslandscape.cli.request import Machine, Options, SurfaceRequest
 from losslandscape.core.provenance import require_same
+from losslandscape.data.samples import Samples
 from losslandscape.files import h5_util
-from losslandscape.measure.evaluation import Samples
 from losslandscape.measure.grid import measure_surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.loss_measure import LossMeasure, Measuring

@@ -31,11 +31,12 @@ from losslandscape.cli.request import DataOptions
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays, keep_aside, require_same
 from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.samples import Samples
 from losslandscape.draw import figures, film, trajectory_figures
 from losslandscape.files import h5_util
 from losslandscape.files.h5_util import Projection
 from losslandscape.measure import losses
-from losslandscape.measure.evaluation import Evaluator, Samples
+from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.fit_check import check_data
 from losslandscape.nets import model_loader, net_plotter, net_tensors
 from losslandscape.nets.net_plotter import SEED, Recipe

@@ -10,9 +10,9 @@ from losslandscape.cli.plot_surface import PlotOptions, SurfaceJob
 from losslandscape.cli.request import Machine, SurfaceRequest
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays, fingerprint_of_file
+from losslandscape.data.samples import Samples
 from losslandscape.files import h5_util
 from losslandscape.files.h5_util import Projection
-from losslandscape.measure.evaluation import Samples
 from losslandscape.measure.grid import measure_surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.loss_measure import Measuring

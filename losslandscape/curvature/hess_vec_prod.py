@@ -21,10 +21,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from losslandscape.core.errors import InputError
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE, Eigen, eigenvalues
 from losslandscape.data import samples
-from losslandscape.data.samples import Batch
+from losslandscape.data.samples import Batch, Samples
 from losslandscape.measure import losses
-from losslandscape.measure.evaluation import Samples, batches
-from losslandscape.measure.losses import BuiltIn, Loss
+from losslandscape.measure.batch_stream import batches
+from losslandscape.measure.loss import Loss
+from losslandscape.measure.losses import BuiltIn
 
 KINDS = ("hessian", "gauss_newton", "fisher")
 BATCH_SIZE = 128

@@ -20,10 +20,9 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.data import dataloader, samples, user_data
 from losslandscape.data.dataloader import ImageSet
-from losslandscape.data.samples import SampleSet
+from losslandscape.data.samples import Samples, SampleSet
 from losslandscape.parallel.mpi4pytorch import Serial, together
 
-Samples = ImageSet | SampleSet
 ALIGNMENT = 64  # bytes
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from losslandscape.core.errors import InputError
+from losslandscape.data.dataloader import ImageSet
 
 Batch = tuple[Tensor, ...] | dict[str, Tensor]
 
@@ -86,6 +87,9 @@ class SampleSet:
                 else tensor.numpy()
                 for tensor in tensors(chunk)
             )
+
+
+Samples = ImageSet | SampleSet  # what nets and losses are measured on
 
 
 def stack(batches: Iterable[Batch]) -> SampleSet:

@@ -1,10 +1,12 @@
-"""Batch norms' statistics estimated anew for a net that was moved: what averaging and interpolating nets needs.
+"""Statistics of batch norms, estimated again for a net that was moved.
 
-The stored mean and variance of each batch norm are those of the activations of the net that was trained. Of a mixture of two nets they are
-those of neither (Izmailov et al. 2018, arXiv 1803.05407, section 3; Jordan et al. 2022, arXiv 2211.08403).
+The stored mean and variance of a batch norm belong to the activations of the net that was trained. A
+mixture of two nets has other activations (Izmailov et al. 2018, arXiv 1803.05407, section 3; Jordan et al.
+2022, arXiv 2211.08403).
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -13,28 +15,37 @@ from losslandscape.core.errors import InputError
 from losslandscape.data.samples import Batch
 
 BATCH_SIZE = 128
-ONE_VALUE = "Expected more than 1 value per channel"  # what PyTorch says then
+ONE_VALUE = "Expected more than 1 value per channel"  # PyTorch's message
 
 
 def norms_of(net: nn.Module) -> list[_BatchNorm]:
     """The batch norms that keep statistics."""
-    return [
-        module
-        for module in net.modules()
-        if isinstance(module, _BatchNorm) and module.track_running_stats and module.running_mean is not None
-    ]
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
+    return [norm for norm in norms if norm.track_running_stats and norm.running_mean is not None]
+
+
+def even_batch_size(count: int, *, most: int) -> int:
+    """The size that cuts `count` samples into the fewest batches of at most `most`, all of about one size.
+
+    >>> even_batch_size(130, most=128), even_batch_size(100, most=128)
+    (65, 100)
+    """
+    return math.ceil(count / math.ceil(count / most))
 
 
 def recompute(
-    net: nn.Module, batches: Iterator[Batch], forward: Callable[[nn.Module, Batch], object]
+    net: nn.Module, batches: Iterable[Batch], forward: Callable[[nn.Module, Batch], object]
 ) -> None:
-    """Set the statistics to the means over batches of what each batch norm sees, all others as the net now is.
+    """Replace the statistics by the means over batches of what each batch norm sees in the net as it is now.
 
     Args:
-        batches: of training data, all of about one size; batches count alike. One that gives a batch norm a single value a channel is left out.
+        net: in evaluation mode.
+        batches: of training data, all of about one size, as they count alike. A batch is ignored if it
+            gives some batch norm a single value per channel.
         forward: runs the net on a batch.
 
-    Raises `InputError` if none is left.
+    Raises:
+        InputError: if no batch is left.
     """
     norms = norms_of(net)
     momenta = [norm.momentum for norm in norms]
@@ -42,21 +53,25 @@ def recompute(
         for norm in norms:
             norm.reset_running_stats()
             norm.train()
-            norm.momentum = None  # a cumulative mean
-        used = 0
-        for batch in batches:
-            try:
-                forward(net, batch)
-            except ValueError as error:
-                if ONE_VALUE not in str(error):
-                    raise
-                continue
-            used += 1
-        if not used:
-            raise InputError(
-                "--bn recompute: every batch of the training data has a single sample, of which batch norms can make no statistics; give larger batches, or leave it out"
-            )
+            norm.momentum = None  # PyTorch then keeps the mean over all batches
+        used = sum(_ran(net, batch, forward) for batch in batches)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.eval()
             norm.momentum = momentum
+    if not used:
+        raise InputError(
+            "every batch of the training data has a single sample, and batch norms need several",
+            "give larger batches, or leave {bn_samples} out",
+        )
+
+
+def _ran(net: nn.Module, batch: Batch, forward: Callable[[nn.Module, Batch], object]) -> bool:
+    """Run the net on a batch; False if that gives some batch norm a single value per channel."""
+    try:
+        forward(net, batch)
+    except ValueError as error:
+        if ONE_VALUE not in str(error):
+            raise
+        return False
+    return True

@@ -1,173 +1,89 @@
-"""What is measured at a point of a surface: a loss, and what else it tells, of a net on data held in memory."""
+"""What is measured at a point of a surface: the quantities of a loss, of one net, on data held in memory."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losslandscape.core.errors import InputError
-from losslandscape.data import samples
-from losslandscape.data.dataloader import ImageSet
-from losslandscape.data.samples import Batch, SampleSet
-from losslandscape.measure import bn_statistics, losses
-from losslandscape.measure.fused_net import FusedNet
-from losslandscape.measure.losses import Loss, Terms
-from losslandscape.parallel.devices import exact_products
+from losslandscape.data.samples import Batch, Samples
+from losslandscape.measure import batch_size as batch_sizes
+from losslandscape.measure import batch_stream, bn_statistics, losses
+from losslandscape.measure.batch_stream import batches
+from losslandscape.measure.cuda_graph import CapturedCall
+from losslandscape.measure.forward_pass import ForwardPass
+from losslandscape.measure.loss import Loss, Terms
+from losslandscape.measure.standard_error import standard_errors
+from losslandscape.measure.totals import gradient_mode, total_terms
 
-Samples = ImageSet | SampleSet
-
-CPU_BATCH_SIZES = (
-    16,
-    32,
-    64,
-    128,
-    256,
-    1024,
-    4096,
-)  # the last two for small nets alone, which are fast enough to come to them
-CUDA_BATCH_SIZES = (256, 512, 1024, 2048, 4096)
-PROBE_REPEATS = 3
-PROBE_SECONDS = 2.0  # after which no larger batch is tried
-CLEARLY_SLOWER = 1.1
+PROBE_RUNS = 4  # of each batch size; the first run is slow
 
 
 def quantity_names(
     measured: dict[str, list[str]], *, errors: bool = False, penalty: bool = False
 ) -> list[str]:
-    """Names in a surface file of what a loss measures on each part of the data: `train_loss`, `train_acc` and so on."""
-    of_parts = [
-        f"{part}_{name}"
-        for part, names in measured.items()
-        for name in names + (["loss_se", "loss_diff_se"] if errors else [])
-    ]
-    return of_parts + (["penalty", "train_regularised_loss"] if penalty else [])
+    """The names that a surface file has for the quantities of a loss: `train_loss`, `train_acc` and so on.
+
+    Args:
+        measured: the loss's own names by part of the data.
+        errors: with standard errors of the loss.
+        penalty: with the weight penalty.
+    """
+    names = []
+    for part, own_names in measured.items():
+        names += [f"{part}_{name}" for name in own_names]
+        if errors:
+            names += [f"{part}_loss_se", f"{part}_loss_diff_se"]
+    if penalty:
+        names += ["penalty", "train_regularised_loss"]
+    return names
 
 
 def evaluate(
     net: nn.Module, data: Samples, *, loss: str | Loss = "crossentropy", batch_size: int = 128
 ) -> tuple[float, ...]:
-    """Mean loss of `net` on all of `data`, and what else the loss measures (accuracy in percent), in evaluation mode, both on the same device.
+    """The mean loss on all of the data and its further quantities (accuracy in percent), in evaluation mode.
 
     The net's mode is left as it was.
+
+    Args:
+        net: on the device that has the data.
     """
     loss, training = losses.find(loss), net.training
     net.eval()
     try:
-        with gradients(loss):
-            sums, weight, *_ = total_terms(net, data, loss, batch_size, data.device)
-        return tuple((sums / weight).tolist())
+        with gradient_mode(loss):
+            terms = total_terms(net, data, loss, batch_size=batch_size, device=data.device)
+        return tuple(_means(terms))
     finally:
         net.train(training)
 
 
-def gradients(loss: Loss, *, copied: bool = False) -> AbstractContextManager:
-    """In which the loss is measured: what a net keeps of inference mode it cannot be trained with, so that is for copies."""
-    return (
-        torch.enable_grad() if loss.needs_gradients else torch.inference_mode() if copied else torch.no_grad()
-    )
-
-
-def total_terms(
-    net: Callable,
-    data: Samples,
-    loss: Loss,
-    batch_size: int,
-    device: torch.device,
-    *,
-    keep_samples: bool = False,
-) -> Terms:
-    """The terms of all batches together, on the device: nothing here waits for it. `keep_samples`: with the loss of each sample."""
-    total = None
-    kept: list[tuple[Tensor | None, Tensor | None]] = []
-    for batch in batches(data, batch_size, device):
-        terms = loss.of(net, batch)
-        sums = (
-            terms.sums.detach(),
-            terms.weight,
-        )  # a net that is no copy has gradients, and they would keep every batch in memory
-        total = sums if total is None else (total[0] + sums[0], total[1] + sums[1])
-        if keep_samples:
-            kept.append((None if terms.samples is None else terms.samples.detach(), terms.sample_weights))
-    if not keep_samples:
-        return Terms(*total)
-    losses_of, weights_of = zip(*kept, strict=True)
-    if any(part is None for part in losses_of):
-        return Terms(*total)
-    return Terms(
-        *total,
-        torch.cat(losses_of).double(),
-        None if weights_of[0] is None else torch.cat(weights_of).double(),
-    )
-
-
-def batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:
-    """Batches as net and loss take them, on the device; data that is elsewhere is copied there while the last batch is used."""
-    if data.device == device:
-        yield from map(data.prepared, data.raw_batches(batch_size))
-        return
-    if device.type == "cpu":
-        raise ValueError("data is on a GPU and the net is not")
-    copying, computing = torch.cuda.Stream(device), torch.cuda.current_stream(device)
-
-    def copied(batch: Batch) -> Batch:
-        with torch.cuda.stream(copying):
-            return samples.each(
-                batch, lambda tensor: tensor.contiguous().pin_memory().to(device, non_blocking=True)
-            )
-
-    sources = list(data.raw_batches(batch_size))
-    ahead = copied(sources[0])
-    for i in range(len(sources)):
-        computing.wait_stream(copying)
-        batch = ahead
-        for tensor in samples.tensors(batch):
-            tensor.record_stream(computing)
-        if i + 1 < len(sources):
-            ahead = copied(sources[i + 1])
-        yield data.prepared(batch)
-
-
-def standard_errors(found: Terms, centre: Tensor) -> list[float]:
-    """Of the mean loss, and of its difference from that of other losses `centre` (N,) of the same samples, from the spread of the samples.
-
-    That of a weighted mean m = sum w l / sum w is sqrt(n / (n - 1) sum w^2 (l - m)^2) / sum w (Cochran 1977, section 6.3); NaN of a single sample.
-    """
-    count = len(found.samples)
-    weights = torch.ones_like(found.samples) if found.sample_weights is None else found.sample_weights
-    errors = []
-    for values in (found.samples, found.samples - centre):
-        mean = (weights * values).sum() / weights.sum()
-        errors.append(
-            (weights * (values - mean))
-            .square()
-            .sum()
-            .mul(count / (count - 1) if count > 1 else torch.nan)
-            .sqrt()
-            / weights.sum()
-        )
-    return torch.stack(errors).tolist()
-
-
 class Evaluator:
-    """The measure of `plot_surface.py`: the named quantities of a loss, of one net on one or two sets of samples, fast.
+    """Measures the quantities of a loss of one net on one or two sets of samples, fast.
 
     The net is read at each `measure()`, so it may be moved in between.
 
     Args:
-        net: on the device that is to compute.
-        sets: samples by part, such as {"train": …, "test": …}; `measure()` returns `train_loss`, `train_acc` and so on.
-        batch_size: samples in a forward pass; with None the fastest is found by a short probe. Batch norms are estimated anew in batches of at most that many if it is given.
-        precision: one of `devices.PRECISIONS`, or "" for what PyTorch does by default.
-        memory: bytes that samples may take on a GPU; what is larger stays where it is and is copied there batch by batch.
-            None is half of what is free, divided among the `sharers` of the GPU.
-        weight_decay: W adds `penalty`, W / 2 times the squared norm of all parameters, and `train_regularised_loss`, the sum with the loss.
-        bn_samples: estimate the batch norms' statistics anew from so many training samples at each point; 0 takes them as they are.
-        errors: standard errors of the loss too; `remember_centre()` tells what its difference is from.
+        net: on the device that computes.
+        sets: samples by part, such as {"train": …, "test": …}; `measure()` returns `train_loss` and so on.
+        batch_size: samples in a forward pass; with None a short probe finds the fastest. If it is given,
+            batch norms' statistics are estimated in batches of at most this size.
+        precision: one of `devices.PRECISIONS`, or "" for PyTorch's default.
+        memory: bytes that the samples may take on a GPU. A larger set is copied there batch by batch. None
+            is half of what is free, divided among the `sharers`.
+        sharers: ranks that compute on the same GPU.
+        weight_decay: W > 0 adds two quantities: `penalty`, W / 2 times the squared norm of all parameters,
+            and `train_regularised_loss`, its sum with the loss.
+        bn_samples: training samples from which the batch norms' statistics are estimated at each point; 0
+            takes the stored ones.
+        errors: add standard errors of the loss, and of its difference from the loss at `remember_centre()`.
         fuse, channels_last, graph: off only to measure what they bring.
+
+    Attributes:
+        names: of all quantities.
+        batch_size: None until it is chosen.
     """
 
     def __init__(
@@ -189,270 +105,164 @@ class Evaluator:
     ):
         self._net, self._loss = net, losses.find(loss)
         self._device = next(net.parameters()).device
-        if self._device.type == "cuda":
-            sets = _placed(
-                sets,
-                self._device,
-                torch.cuda.mem_get_info(self._device)[0] // 2 // sharers if memory is None else memory,
-            )
-        self._sets = sets
-        low = torch.bfloat16 if precision == "bf16" else None
-        first = self._first_batch(next(iter(sets.values())))
-
-        def trial(net: nn.Module | FusedNet) -> Tensor:
-            if self._loss.needs_gradients and isinstance(net, FusedNet):
-                net.module.requires_grad_()  # it may differentiate by the weights
-                net = _for_own_loss(net)
-            with gradients(self._loss):
-                return self._loss.probe(net, samples.each(first, torch.clone)).detach()
-
-        with exact_products():
-            self._fused = FusedNet(
-                net,
-                trial,
-                fold=fuse,
-                channels_last=channels_last,
-                dtype=None if self._loss.needs_gradients else low,
-            )
-        self._autocast = low if self._fused.dtype is None else None
-        self._forward = _for_own_loss(self._fused) if self._loss.needs_gradients else self._fused
-        self._context = partial(gradients, self._loss, copied=self._fused.copied)
-        if self._loss.needs_gradients and self._fused.copied:
-            self._fused.module.requires_grad_(False)
-            found = [
-                _tried(self._loss, self._forward, first, context)
-                for context in (torch.no_grad, torch.enable_grad)
-            ]
-            if found[1] is None:  # it differentiates by the weights
-                self._fused.module.requires_grad_()
-            elif found[0] is not None and torch.equal(*found):  # it takes no gradient, after all
-                self._context = torch.no_grad
-        with gradients(self._loss), self._low_precision():
-            try:
-                measured = {
-                    part: self._loss.quantities(self._forward, self._first_batch(data))
-                    for part, data in sets.items()
-                }
-            except RuntimeError as error:
-                if self._autocast is None:
-                    raise
-                raise InputError(
-                    f"the net does not run in precision {precision} ({str(error).splitlines()[0]}); leave it out"
-                ) from error
-        self.names = quantity_names(measured, errors=errors, penalty=bool(weight_decay))
+        self._sets = batch_stream.place(sets, self._device, memory=memory, sharers=sharers)
+        first_batches = {part: self._first_batch(data) for part, data in self._sets.items()}
+        self._forward = ForwardPass(
+            net,
+            self._loss,
+            next(iter(first_batches.values())),
+            precision=precision,
+            fold=fuse,
+            channels_last=channels_last,
+        )
+        self._quantities = {part: self._forward.quantities(batch) for part, batch in first_batches.items()}
         self._weight_decay, self._errors = weight_decay, errors
-        self._bn_data = (
-            sets["train"].take(np.random.RandomState(0).permutation(len(sets["train"]))[:bn_samples])
-            if bn_samples
-            else None
-        )
-        self._centre: dict[str, Tensor] = {}
-        self._bn_batch = min(
-            batch_size or bn_statistics.BATCH_SIZE, bn_statistics.BATCH_SIZE
-        )  # no size that was found by a probe: values depend on it
+        self.names = quantity_names(self._quantities, errors=errors, penalty=bool(weight_decay))
         self.batch_size = batch_size
-        self._use_graph = (
-            graph and self._device.type == "cuda" and not self._loss.needs_gradients and not errors
-        )
-        self._graphs: dict[str, CapturedTotals] = {}
+        self._bn_data = _random_part(self._sets["train"], bn_samples) if bn_samples else None
+        # Not a size that a probe finds: values depend on it.
+        self._bn_batch_size = min(batch_size or bn_statistics.BATCH_SIZE, bn_statistics.BATCH_SIZE)
+        self._centre: dict[str, Tensor] = {}
+        on_cuda = self._device.type == "cuda"
+        self._use_graph = graph and on_cuda and not self._loss.needs_gradients and not errors
+        self._graphs: dict[str, CapturedCall[Terms]] = {}
         self._prepared = False
-
-    def describe(self) -> str:
-        """What was chosen by `prepare()`, in a line."""
-        streamed = [part for part, data in self._sets.items() if data.device != self._device]
-        return (
-            f"batches of {self.batch_size}, {self.folded} batch norms folded"
-            + (
-                f", their statistics estimated anew from {len(self._bn_data)} samples"
-                if self._bn_data
-                else ""
-            )
-            + (f", {' and '.join(streamed)} data copied to the GPU batch by batch" if streamed else "")
-            + (", one CUDA graph a point" if self.graphed else "")
-        )
 
     @property
     def folded(self) -> int:
         """Number of batch norms that are folded into other layers."""
-        return self._fused.folded
+        return self._forward.folded
 
     @property
     def graphed(self) -> list[str]:
-        """The parts whose evaluation has become one CUDA graph."""
-        return [part for part, totals in self._graphs.items() if totals.captured]
+        """The parts of the data whose evaluation has become one CUDA graph."""
+        return [part for part, graph in self._graphs.items() if graph.captured]
+
+    def describe(self) -> str:
+        """What `prepare()` chose, in a line."""
+        words = [f"batches of {self.batch_size}", f"{self.folded} batch norms folded"]
+        if self._bn_data:
+            words.append(f"their statistics estimated anew from {len(self._bn_data)} samples")
+        if streamed := [part for part, data in self._sets.items() if data.device != self._device]:
+            words.append(f"{' and '.join(streamed)} data copied to the GPU batch by batch")
+        if self.graphed:
+            words.append("one CUDA graph a point")
+        return ", ".join(words)
 
     def prepare(self) -> None:
-        """Choose the batch size unless it is given, and capture CUDA graphs; the first `measure()` does it if it is not done.
+        """Choose the batch size unless it is given, and capture CUDA graphs. The first `measure()` calls it.
 
-        Raises `InputError` for batch norms whose statistics cannot be estimated from the data.
+        Raises:
+            InputError: if the statistics of batch norms cannot be estimated from the data.
         """
         self._refresh()
         self.batch_size = self.batch_size or self.fastest_batch_size()
-        with self._context():
-            for part, data in self._sets.items():
-                if self._use_graph and data.device == self._device:
-                    self._graphs[part] = CapturedTotals(partial(self._totals, data))
+        if self._use_graph:
+            with self._forward.gradients():
+                for part, data in self._sets.items():
+                    if data.device == self._device:
+                        self._graphs[part] = CapturedCall(partial(self._total_terms, data))
         self._prepared = True
 
+    def fastest_batch_size(self) -> int:
+        """The batch size of the least time per sample.
+
+        Raises:
+            InputError: if the device has too little memory for the smallest size.
+        """
+        data = max(self._sets.values(), key=len)
+        sizes = batch_sizes.CUDA_SIZES if self._device.type == "cuda" else batch_sizes.CPU_SIZES
+        return batch_sizes.fastest(partial(self._seconds, data), sizes=sizes, count=len(data))
+
     def remember_centre(self) -> None:
-        """Take the losses of the samples at the net as it is for those that differences are from."""
-        if self._errors:
-            self._refresh()
-            with self._context():
-                self._centre = {
-                    part: self._totals(data).samples.detach() for part, data in self._sets.items()
-                }
+        """Keep the samples' losses at the net as it is now: standard errors of differences are from these."""
+        if not self._errors:
+            return
+        self._refresh()
+        with self._forward.gradients():
+            self._centre = {part: self._total_terms(data).samples for part, data in self._sets.items()}
 
     def measure(self) -> dict[str, float]:
-        """All quantities of the net as it is now, by their `names`."""
+        """All quantities of the net as it is now, by name."""
         if not self._prepared:
             self.prepare()
         if self._errors and not self._centre:
             self.remember_centre()
         self._refresh()
-        with self._context():
-            totals = {
-                part: self._graphs[part]() if part in self._graphs else self._totals(data)
-                for part, data in self._sets.items()
-            }
-            values = [value for part, found in totals.items() for value in self._values(part, found)]
+        with self._forward.gradients():
+            # All parts are started before the first value is waited for.
+            terms = {part: self._start(part) for part in self._sets}
+            values = [value for part in self._sets for value in self._values(part, terms[part])]
         if self._weight_decay:
             penalty = self.penalty()
             values += [penalty, values[self.names.index("train_loss")] + penalty]
         return dict(zip(self.names, values, strict=True))
 
-    def _values(self, part: str, found: Terms) -> list[float]:
-        names = [name.removeprefix(f"{part}_") for name in self.names if name.startswith(f"{part}_")]
-        means = self._loss.finish(dict(zip(names, (found.sums / found.weight).tolist(), strict=False)))
-        return list(means.values()) + (standard_errors(found, self._centre[part]) if self._errors else [])
-
     @torch.no_grad()
     def penalty(self) -> float:
         """W / 2 times the squared norm of all parameters of the net as it is now."""
-        return (
-            self._weight_decay
-            / 2
-            * float(sum(parameter.double().square().sum() for parameter in self._net.parameters()))
-        )
+        squares = sum(parameter.double().square().sum() for parameter in self._net.parameters())
+        return self._weight_decay / 2 * float(squares)
+
+    def _start(self, part: str) -> Terms:
+        """The terms of a part of the data, still being computed on a GPU."""
+        if part in self._graphs:
+            return self._graphs[part]()
+        return self._total_terms(self._sets[part])
+
+    def _values(self, part: str, terms: Terms) -> list[float]:
+        """The values of a part's quantities, in the order of `names`."""
+        # Derived quantities come last and have no mean of their own.
+        means = dict(zip(self._quantities[part], _means(terms), strict=False))
+        values = list(self._loss.finish(means).values())
+        return values + (standard_errors(terms, self._centre[part]) if self._errors else [])
 
     def _refresh(self) -> None:
         """Let the copy follow the net."""
         if self._bn_data:
-            size = -(
-                -len(self._bn_data) // -(-len(self._bn_data) // self._bn_batch)
-            )  # batches of about one size
-            with torch.enable_grad() if self._loss.needs_gradients else torch.no_grad():
-                bn_statistics.recompute(
-                    self._net, batches(self._bn_data, size, self._device), self._loss.probe
-                )
-        self._fused.refresh()
+            self._recompute_statistics(self._bn_data)
+        self._forward.refresh()
 
-    def _totals(self, data: Samples) -> Terms:
-        with self._low_precision():
+    def _recompute_statistics(self, data: Samples) -> None:
+        size = bn_statistics.even_batch_size(len(data), most=self._bn_batch_size)
+        with gradient_mode(self._loss):
+            bn_statistics.recompute(self._net, batches(data, size, self._device), self._loss.probe)
+
+    def _total_terms(self, data: Samples, batch_size: int | None = None) -> Terms:
+        with self._forward.autocast():
             return total_terms(
-                self._forward, data, self._loss, self.batch_size, self._device, keep_samples=self._errors
+                self._forward.net,
+                data,
+                self._loss,
+                batch_size=batch_size or self.batch_size,
+                device=self._device,
+                keep_samples=self._errors,
             )
 
-    def _low_precision(self) -> AbstractContextManager:
-        """In which a net that is no copy in the low precision computes in it where that is safe."""
-        return torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None)
-
     def _first_batch(self, data: Samples) -> Batch:
-        return next(batches(data.take(np.arange(min(2, len(data)))), 2, self._device))
+        """The first sample or two."""
+        return next(iter(batches(_first(data, 2), 2, self._device)))
 
-    def fastest_batch_size(self) -> int:
-        """The batch size of the least time a sample, tried upwards until a larger one is clearly slower or takes too much memory."""
-        data = max(self._sets.values(), key=len)
-        sizes = (
-            CUDA_BATCH_SIZES if self._device.type == "cuda" else CPU_BATCH_SIZES
-        )  # on a CPU the caches decide
-        times: dict[int, float] = {}
-        begin = time.perf_counter()
-        for size in sizes:
-            tried = data.take(np.arange(min(size, len(data))))
-            try:
-                times[size] = min(self._seconds(tried) for _ in range(1 + PROBE_REPEATS)) / len(
-                    tried
-                )  # the first is slow
-            except torch.OutOfMemoryError:
-                if not times:
-                    raise InputError(
-                        f"{size} samples in a forward pass take more memory than the device has; give a smaller --batch_size"
-                    ) from None
-                break
-            if (
-                times[size] > CLEARLY_SLOWER * min(times.values())
-                or size >= len(data)
-                or time.perf_counter() > begin + PROBE_SECONDS
-            ):
-                break
-        return min(times, key=times.get)
+    def _seconds(self, data: Samples, batch_size: int) -> float:
+        """The least seconds per sample of several runs on one batch."""
+        batch = _first(data, batch_size)
+        return min(self._time(batch) for _ in range(PROBE_RUNS)) / len(batch)
 
-    def _seconds(self, data: Samples) -> float:
+    def _time(self, data: Samples) -> float:
         begin = time.perf_counter()
-        with self._context():
-            total_terms(self._forward, data, self._loss, len(data), self._device).sums.tolist()
+        with self._forward.gradients():
+            self._total_terms(data, batch_size=len(data)).sums.tolist()  # waits for the device
         return time.perf_counter() - begin
 
 
-def _for_own_loss(fused: FusedNet) -> Callable[..., object]:
-    """What the user's loss gets for the net: the copy, which it may look into; where batch norms are folded, only what it may call."""
-    if fused.folded:
-        return lambda *inputs, **named: fused(*inputs, **named)
-    return fused.module
+def _means(terms: Terms) -> list[float]:
+    return (terms.sums / terms.weight).tolist()
 
 
-def _tried(
-    loss: Loss, net: nn.Module, batch: Batch, context: Callable[[], AbstractContextManager]
-) -> Tensor | None:
-    """The sums of a batch; None if the loss raises. What it raises in any case is told by `trial.check_data`."""
-    try:
-        with context():
-            return loss.of(net, samples.each(batch, torch.clone)).sums.detach()
-    except Exception:  # whatever the user's loss meets
-        return None
+def _first(data: Samples, count: int) -> Samples:
+    return data.take(np.arange(min(count, len(data))))
 
 
-def _placed(sets: dict[str, Samples], device: torch.device, memory: int) -> dict[str, Samples]:
-    """The sets, as many as `memory` bytes hold on the device."""
-    placed = {}
-    for part, data in sets.items():
-        fits = data.nbytes <= memory
-        memory -= data.nbytes if fits else 0
-        placed[part] = data.to(device) if fits else data
-    return placed
-
-
-class CapturedTotals:
-    """A point's whole evaluation as one CUDA graph: a launch for each point instead of one for each layer and batch.
-
-    The tensors that it reads (the fused net's and the data's) stay where they are, so a replay sees the moved net. Where
-    capturing fails (a net that waits for the device, say), it is run without a graph.
-    """
-
-    def __init__(self, totals: Callable[[], Terms]):
-        self._totals = totals
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(
-            stream
-        ):  # libraries choose their algorithms in a first run, which cannot be captured
-            totals()
-        torch.cuda.current_stream().wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(self._graph):
-                self._results = totals()
-        except RuntimeError:
-            self._graph = None
-            torch.cuda.synchronize()
-
-    @property
-    def captured(self) -> bool:
-        return self._graph is not None
-
-    def __call__(self) -> Terms:
-        if self._graph is None:
-            return self._totals()
-        self._graph.replay()
-        return self._results
+def _random_part(data: Samples, count: int) -> Samples:
+    """So many samples, the same at each call."""
+    return data.take(np.random.RandomState(0).permutation(len(data))[:count])

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.data.dataloader import ImageSet
-from losslandscape.data.samples import Batch, SampleSet
+from losslandscape.data.samples import Batch, Samples, SampleSet
 from losslandscape.measure import losses
-from losslandscape.measure.evaluation import Samples, gradients, standard_errors, total_terms
-from losslandscape.measure.losses import Loss
+from losslandscape.measure.loss import Loss
+from losslandscape.measure.standard_error import standard_errors
+from losslandscape.measure.targets import IGNORED
+from losslandscape.measure.totals import gradient_mode, total_terms
 
 TRIED_SAMPLES = 1000  # at most, for an estimate
 TRIED_BATCH = 100
@@ -30,7 +32,7 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
     if isinstance(data, ImageSet) and isinstance(loss, losses.BuiltIn):
         _check_images(net, data, batch, model)
     try:
-        with gradients(loss):
+        with gradient_mode(loss):
             if loss.name in losses.CLASSIFICATIONS and isinstance(data, SampleSet):
                 _check_classes(data, loss, loss.outputs(net, batch).shape[1])
             return loss.quantities(net, batch)
@@ -67,11 +69,11 @@ def _check_classes(data: SampleSet, loss: Loss, classes: int) -> None:
         target = loss.target(chunk)
         if target.is_floating_point():
             return  # the loss itself says so
-        wrong = target[(target != losses.IGNORED) & ((target < 0) | (target >= classes))]
+        wrong = target[(target != IGNORED) & ((target < 0) | (target >= classes))]
         if len(wrong):
             raise InputError(
                 f"the data has a target of {wrong[0].item():g}, and the net tells classes 0 to {classes - 1} apart; give class numbers in that range, or "
-                f"{losses.IGNORED} for what does not count"
+                f"{IGNORED} for what does not count"
             )
 
 
@@ -82,7 +84,7 @@ def _first_line(error: Exception) -> str:
 def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) -> None:
     """Raise `InputError` if the loss does not tell that of each sample, which standard errors need, or those are not what its mean is of."""
     data = next(iter(sets.values()))
-    with gradients(loss):
+    with gradient_mode(loss):
         found = loss.of(net, data.prepared(next(data.raw_batches(SOME))))
     if found.samples is None:
         raise InputError(
@@ -123,9 +125,14 @@ def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | Non
     """The loss of the net, on its device, on samples spread over the data: a folder's images are sorted by class."""
     tried = data.take(np.linspace(0, len(data) - 1, min(len(data), TRIED_SAMPLES)).astype(int))
     net.eval()
-    with gradients(loss):
+    with gradient_mode(loss):
         found = total_terms(
-            net, tried, loss, batch_size or TRIED_BATCH, next(net.parameters()).device, keep_samples=True
+            net,
+            tried,
+            loss,
+            batch_size=batch_size or TRIED_BATCH,
+            device=next(net.parameters()).device,
+            keep_samples=True,
         )
     means = (found.sums / found.weight).tolist()
     error = (

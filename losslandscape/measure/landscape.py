@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays, fingerprint_of_file
 from losslandscape.data.dataloader import ImageSet
-from losslandscape.measure.evaluation import Samples
-from losslandscape.measure.losses import Loss
+from losslandscape.data.samples import Samples
+from losslandscape.measure.loss import Loss
 from losslandscape.nets import net_plotter
 from losslandscape.nets.net_plotter import Direction, Recipe
 

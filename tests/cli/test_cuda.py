@@ -7,7 +7,8 @@ import torch
 
 from losslandscape.core.errors import InputError
 from losslandscape.data import dataloader
-from losslandscape.measure.evaluation import Evaluator, batches, evaluate
+from losslandscape.measure.batch_stream import batches
+from losslandscape.measure.evaluation import Evaluator, evaluate
 from losslandscape.nets import model_loader, net_plotter
 from losslandscape.parallel import devices
 from losslandscape.parallel.devices import set_precision

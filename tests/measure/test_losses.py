@@ -15,7 +15,7 @@ from losslandscape.data import samples, user_data
 from losslandscape.measure import losses
 from losslandscape.measure.evaluation import Evaluator, evaluate
 from losslandscape.measure.fit_check import check_data
-from losslandscape.measure.losses import IGNORED
+from losslandscape.measure.targets import IGNORED
 
 
 class Outputs(nn.Module):

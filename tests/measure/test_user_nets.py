@@ -285,7 +285,7 @@ def test_directions_are_the_same_whatever_was_drawn_before(folder):
         (["--model_args", "width"], ["width", "key=value"]),
         (["--dataset", "mine.py:number"], ["--dataset mine.py:number", "int"]),
         (["--dataset", "mine.py:broken"], ["--dataset mine.py:broken", "the disk of dreams"]),
-        (["--loss_name", "mine.py:net"], ["--loss_name mine.py:net"]),
+        (["--loss_name", "mine.py:net"], ["mine.py:net"]),
         (["--loss_name", "next_token"], ["next_token"]),
         (["--params", "("], ["params '('", "regular expression"]),
         (["--params", "conv9"], ["conv9", "0.weight"]),

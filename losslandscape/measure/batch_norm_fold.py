@@ -1,0 +1,125 @@
+"""Batch norms folded into the layers before them, in a traced copy of a net.
+
+In evaluation mode a batch norm is a fixed scale and shift of each channel, which the layer before it
+applies at no cost:
+
+    W' = W * gamma / sqrt(var + eps),    b' = beta + (b - mean) * gamma / sqrt(var + eps)
+"""
+
+import copy
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+FOLDS_INTO = {nn.BatchNorm1d: nn.Linear, nn.BatchNorm2d: nn.Conv2d}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A batch norm and the layer before it in a net, and the one layer in a copy that computes both."""
+
+    layer: nn.Module
+    norm: _BatchNorm
+    folded: nn.Module
+
+    def refresh(self) -> None:
+        """Compute the folded layer's weight and bias from the net's tensors as they are now."""
+        layer, norm = self.layer, self.norm
+        scale = torch.rsqrt(norm.running_var + norm.eps)
+        if norm.affine:
+            scale = scale * norm.weight
+        per_filter = scale.view(-1, *[1] * (layer.weight.dim() - 1))
+        shift = -norm.running_mean if layer.bias is None else layer.bias - norm.running_mean
+        self.folded.weight.copy_(layer.weight * per_filter)
+        self.folded.bias.copy_(torch.addcmul(norm.bias, shift, scale) if norm.affine else shift * scale)
+
+
+def copy_of(net: nn.Module) -> nn.Module | None:
+    """A copy; None for a net that cannot be copied, such as one with an old weight norm, a computed tensor."""
+    try:
+        return copy.deepcopy(net)
+    except Exception:  # a module of the user's may raise anything
+        return None
+
+
+def fold(net: nn.Module) -> tuple[nn.Module, list[Fold]] | None:
+    """A copy of the net without the batch norms that fold, and the folds; None if there is nothing to fold.
+
+    A net that torch.fx cannot trace has nothing to fold either.
+
+    The folded layers' weights and biases are empty until the folds are refreshed.
+    """
+    traced = _trace(net)
+    if traced is None:
+        return None
+    pairs = _take_norms_out(net, traced)
+    if not pairs:  # a traced copy that saves nothing is slower than the net
+        return None
+    traced.recompile()
+    traced.delete_all_unused_submodules()
+    return traced, [Fold(layer, norm, _folded_layer(traced, name)) for name, layer, norm in pairs]
+
+
+class _Tracer(fx.Tracer):
+    """Keeps buffers as buffers; by default a value computed from buffers alone becomes a constant."""
+
+    proxy_buffer_attributes = True
+
+
+def _trace(net: nn.Module) -> fx.GraphModule | None:
+    copied = copy_of(net)  # tracing leaves symbols in a net that keeps what it computes
+    if copied is None:
+        return None
+    try:
+        return fx.GraphModule(copied, _Tracer().trace(copied))
+    except Exception:  # tracing runs the net's own code on symbols, and that may raise anything
+        return None
+
+
+def _take_norms_out(net: nn.Module, traced: fx.GraphModule) -> list[tuple[str, nn.Module, _BatchNorm]]:
+    """Take the batch norms that fold out of the graph.
+
+    Returns:
+        For each: the name of the layer before it, and that layer and the norm in the net.
+    """
+    modules = dict(net.named_modules())
+    calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
+    tensors_read = [node.target for node in traced.graph.nodes if node.op == "get_attr"]
+    read_directly = {name.rpartition(".")[0] for name in tensors_read}
+    pairs = []
+    for node in list(traced.graph.nodes):
+        before = node.args[0] if node.op == "call_module" and node.args else None
+        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) != 1:
+            continue
+        names = {before.target, node.target}
+        if any(calls[name] != 1 for name in names) or names & read_directly:
+            continue
+        layer, norm = modules[before.target], modules[node.target]
+        if _fits(layer, norm):
+            node.replace_all_uses_with(before)
+            traced.graph.erase_node(node)
+            pairs.append((before.target, layer, norm))
+    return pairs
+
+
+def _fits(layer: nn.Module, norm: nn.Module) -> bool:
+    """Whether a batch norm folds into a layer."""
+    if type(layer) is not FOLDS_INTO.get(type(norm)) or not norm.track_running_stats:
+        return False
+    return not _has_hooks(layer) and not _has_hooks(norm)
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Whether the user, or an old weight or spectral norm, computes something beside the module."""
+    return bool(module._forward_pre_hooks or module._forward_hooks)
+
+
+def _folded_layer(traced: fx.GraphModule, name: str) -> nn.Module:
+    """A layer of the copy with a weight and a bias of its own, tied to no other layer."""
+    layer = traced.get_submodule(name)
+    layer.bias = nn.Parameter(layer.weight.new_zeros(layer.weight.shape[0]))
+    layer.weight = nn.Parameter(torch.empty_like(layer.weight))
+    return layer

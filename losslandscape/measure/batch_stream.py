@@ -1,0 +1,70 @@
+"""Batches on the device that computes: data that is too large for a GPU is copied there batch by batch."""
+
+from collections.abc import Iterator
+
+import torch
+
+from losslandscape.data import samples
+from losslandscape.data.samples import Batch, Samples
+
+
+def place(
+    sets: dict[str, Samples], device: torch.device, *, memory: int | None = None, sharers: int = 1
+) -> dict[str, Samples]:
+    """The sets with as many of them on the GPU as fit there; all as they are for a CPU.
+
+    Args:
+        sets: by part of the data; an earlier one goes first.
+        device: that computes.
+        memory: bytes that all sets may take on the GPU. None is half of what is free, divided among the
+            `sharers`.
+        sharers: ranks that compute on this GPU.
+    """
+    if device.type != "cuda":
+        return sets
+    if memory is None:
+        free, _ = torch.cuda.mem_get_info(device)
+        memory = free // 2 // sharers
+    placed = {}
+    for part, data in sets.items():
+        if data.nbytes <= memory:
+            memory -= data.nbytes
+            placed[part] = data.to(device)
+        else:
+            placed[part] = data
+    return placed
+
+
+def batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:
+    """All samples in order, in batches on the device, as net and loss take them."""
+    if data.device == device:
+        return map(data.prepared, data.raw_batches(batch_size))
+    if device.type == "cpu":
+        raise ValueError("data is on a GPU and the net is not")
+    return _copied_batches(data, batch_size, device)
+
+
+def _copied_batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:
+    """Batches copied to a GPU: the next one while the last one is used."""
+    copying = torch.cuda.Stream(device)
+    computing = torch.cuda.current_stream(device)
+    sources = list(data.raw_batches(batch_size))
+    ahead = _copy(sources[0], device, copying)
+    for following in [*sources[1:], None]:
+        computing.wait_stream(copying)
+        batch = ahead
+        for tensor in samples.tensors(batch):
+            tensor.record_stream(computing)  # its memory is not reused before the computation is done
+        if following is not None:
+            ahead = _copy(following, device, copying)
+        yield data.prepared(batch)
+
+
+def _copy(batch: Batch, device: torch.device, stream: torch.cuda.Stream) -> Batch:
+    """The batch on the device; the copy runs on the stream and nothing waits for it."""
+
+    def copied(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.contiguous().pin_memory().to(device, non_blocking=True)
+
+    with torch.cuda.stream(stream):
+        return samples.each(batch, copied)

@@ -1,0 +1,50 @@
+"""A function on a GPU captured as one CUDA graph: one launch instead of one for each layer and batch."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+class CapturedCall(Generic[T]):
+    """A function of no arguments, replayed as a CUDA graph.
+
+    The tensors that the function reads must stay where they are; a replay sees the values that they have
+    then. Each call writes its result into the same tensors. Where capturing fails, for example because a
+    net waits for the device, the function is called as it is.
+
+    Args:
+        function: computes on the current GPU and returns tensors there.
+    """
+
+    def __init__(self, function: Callable[[], T]):
+        self._function = function
+        self._warm_up()
+        self._graph: torch.cuda.CUDAGraph | None = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(self._graph):
+                self._result = function()
+        except RuntimeError:
+            self._graph = None
+            torch.cuda.synchronize()
+
+    @property
+    def captured(self) -> bool:
+        """Whether a call replays a graph."""
+        return self._graph is not None
+
+    def __call__(self) -> T:
+        if self._graph is None:
+            return self._function()
+        self._graph.replay()
+        return self._result
+
+    def _warm_up(self) -> None:
+        """Run once on another stream: libraries choose their algorithms then, which cannot be captured."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self._function()
+        torch.cuda.current_stream().wait_stream(stream)

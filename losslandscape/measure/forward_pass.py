@@ -1,0 +1,119 @@
+"""How a loss runs a net fast: through a copy, in the cheapest gradient mode and the chosen precision."""
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from losslandscape.core.errors import InputError
+from losslandscape.data import samples
+from losslandscape.data.samples import Batch
+from losslandscape.measure.fused_net import FusedNet
+from losslandscape.measure.loss import Loss, Net
+from losslandscape.measure.totals import gradient_mode
+from losslandscape.parallel.devices import exact_products
+
+
+class ForwardPass:
+    """A net made ready for a loss. The net is copied if it can be, and `refresh` takes over its tensors.
+
+    Args:
+        net: on the device that computes; only read.
+        loss: that will be measured.
+        batch: a sample or two, to compare the copy with the net.
+        precision: `bf16`, or any other for the net's own.
+        fold: whether batch norms may be folded.
+        channels_last: whether the copy may have this memory layout.
+
+    Attributes:
+        net: what the loss calls for the net.
+        copied: whether that is a copy.
+        folded: how many batch norms are folded.
+    """
+
+    def __init__(
+        self, net: nn.Module, loss: Loss, batch: Batch, *, precision: str, fold: bool, channels_last: bool
+    ):
+        self._loss, self._batch, self._precision = loss, batch, precision
+        self._device = next(net.parameters()).device
+        dtype = torch.bfloat16 if precision == "bf16" else None
+        with exact_products():
+            self._fused = FusedNet(
+                net,
+                self._numbers,
+                fold=fold,
+                channels_last=channels_last,
+                dtype=None if loss.needs_gradients else dtype,
+            )
+        self.copied, self.folded = self._fused.copied, self._fused.folded
+        self.net: Net = _for_own_loss(self._fused) if loss.needs_gradients else self._fused
+        # Autocast computes in the low precision where the copy could not be cast to it.
+        self._autocast = dtype if self._fused.dtype is None else None
+        self._takes_no_gradient = loss.needs_gradients and self.copied and not self._needs_gradients()
+
+    def refresh(self) -> None:
+        """Take over the net's tensors as they are now."""
+        self._fused.refresh()
+
+    def gradients(self) -> AbstractContextManager:
+        """The cheapest gradient mode in which the loss is right."""
+        if self._takes_no_gradient:
+            return torch.no_grad()
+        return gradient_mode(self._loss, copied=self.copied)
+
+    def autocast(self) -> AbstractContextManager:
+        """The precision in which the net runs."""
+        return torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None)
+
+    def quantities(self, batch: Batch) -> list[str]:
+        """The names of the loss's quantities.
+
+        Raises:
+            InputError: if the net does not run in the precision.
+        """
+        with gradient_mode(self._loss), self.autocast():
+            try:
+                return self._loss.quantities(self.net, batch)
+            except RuntimeError as error:
+                if self._autocast is None:
+                    raise
+                reason = str(error).splitlines()[0]
+                raise InputError(
+                    f"the net does not run in precision {self._precision} ({reason})", "leave {precision} out"
+                ) from error
+
+    def _numbers(self, net: nn.Module | FusedNet) -> Tensor:
+        """Numbers by which the copy is compared with the net."""
+        run: Net = net
+        if self._loss.needs_gradients and isinstance(net, FusedNet):
+            net.module.requires_grad_()  # the loss may differentiate by the weights
+            run = _for_own_loss(net)
+        with gradient_mode(self._loss):
+            return self._loss.probe(run, samples.each(self._batch, torch.clone)).detach()
+
+    def _needs_gradients(self) -> bool:
+        """Whether the user's loss differentiates; the copy's weights require gradients only if it needs them."""
+        module = self._fused.module
+        module.requires_grad_(False)
+        plain = self._sums(torch.no_grad())
+        differentiated = self._sums(torch.enable_grad())
+        if differentiated is None:  # the loss differentiates by the weights
+            module.requires_grad_()
+            return True
+        return plain is None or not torch.equal(plain, differentiated)
+
+    def _sums(self, mode: AbstractContextManager) -> Tensor | None:
+        """The sums of the batch; None if the loss raises. `fit_check` reports what it always raises."""
+        try:
+            with mode:
+                return self._loss.of(self.net, samples.each(self._batch, torch.clone)).sums.detach()
+        except Exception:  # the user's loss may raise anything
+            return None
+
+
+def _for_own_loss(fused: FusedNet) -> Net:
+    """What the user's loss gets for the net: the copy's module, which it may look into.
+
+    Where batch norms are folded, the weights are other ones, so the loss gets only what it may call.
+    """
+    return fused.__call__ if fused.folded else fused.module

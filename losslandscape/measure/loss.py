@@ -1,0 +1,58 @@
+"""What a loss is to the rest of the program: something that gives sums for each batch.
+
+Sums and weights add up over batches, so a value does not depend on how the data is cut into batches.
+`losses` has the built-in losses, `own_loss` the user's function.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+from losslandscape.data.samples import Batch
+
+Net = Callable[..., object]
+
+
+class Terms(NamedTuple):
+    """What a batch, or several, adds to the means over all data.
+
+    Attributes:
+        sums: (k,) float64, one sum for each quantity, the loss first.
+        weight: number, or tensor (), by which the sums are divided in the end.
+        samples: (N,) the loss of each sample; None where it is not known.
+        sample_weights: (N,) the samples' weights in the mean; None if all are 1.
+    """
+
+    sums: Tensor
+    weight: Tensor | float
+    samples: Tensor | None = None
+    sample_weights: Tensor | None = None
+
+
+class Loss:
+    """A loss with its further quantities, such as an accuracy.
+
+    Attributes:
+        name: as the user gave it.
+        needs_gradients: whether gradients may be taken inside the loss.
+    """
+
+    name: str
+    needs_gradients = False
+
+    def of(self, net: Net, batch: Batch) -> Terms:
+        """The terms of a batch."""
+        raise NotImplementedError
+
+    def quantities(self, net: Net, batch: Batch) -> list[str]:
+        """The names of the quantities; the first is `loss`."""
+        raise NotImplementedError
+
+    def probe(self, net: Net, batch: Batch) -> Tensor:
+        """Numbers that are equal for two nets only if the nets compute the same."""
+        raise NotImplementedError
+
+    def finish(self, means: dict[str, float]) -> dict[str, float]:
+        """The means by name, with the quantities that are computed from them."""
+        return means

@@ -1,0 +1,65 @@
+"""The target in a batch: labels, numbers to predict, or the next tokens of a text."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from losslandscape.core.errors import InputError
+from losslandscape.data.samples import Batch
+
+NAMES = ("labels", "label", "targets", "target")  # in a batch that is a dict
+IGNORED = -100  # PyTorch's class number for tokens and pixels that a loss ignores
+
+
+def last_or_named(batch: Batch) -> Tensor:
+    """The last tensor of a tuple, or the tensor of a dict that has one of `NAMES`.
+
+    Raises:
+        InputError: if a dict has none of these names.
+    """
+    if not isinstance(batch, dict):
+        return _long(batch[-1])
+    for name in NAMES:
+        if name in batch:
+            return _long(batch[name])
+    raise InputError(
+        f"a batch has {', '.join(batch)} and none of {', '.join(NAMES)}",
+        "name the target so, or give a loss of your own",
+    )
+
+
+def next_tokens(batch: Batch) -> Tensor:
+    """The token after each token (N, length); `IGNORED` after the last one.
+
+    Two tensors are tokens and their next tokens. Otherwise the tokens are the only tensor, or those named
+    `labels` or `input_ids`.
+
+    Raises:
+        InputError: if a dict has neither labels nor input_ids.
+    """
+    if not isinstance(batch, dict) and len(batch) == 2:
+        return _long(batch[1])
+    tokens = _tokens(batch)
+    return F.pad(tokens[:, 1:], (0, 1), value=IGNORED)
+
+
+def _tokens(batch: Batch) -> Tensor:
+    if not isinstance(batch, dict):
+        return _long(batch[0])
+    if any(name in batch for name in NAMES):
+        return last_or_named(batch)
+    if "input_ids" not in batch:
+        raise InputError(
+            f"a batch has {', '.join(batch)} and neither input_ids nor labels",
+            "name the tokens so, or give a loss of your own",
+        )
+    tokens = _long(batch["input_ids"])
+    if "attention_mask" in batch:
+        tokens = tokens.masked_fill(batch["attention_mask"] == 0, IGNORED)
+    return tokens
+
+
+def _long(tensor: Tensor) -> Tensor:
+    """Integers of any kind as int64, which PyTorch's losses need: in uint8, -100 would be 156."""
+    if tensor.is_floating_point() or tensor.is_complex():
+        return tensor
+    return tensor.long()
