@@ -32,7 +32,8 @@ from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.cli.options import positive
 from losslandscape.curvature.hess_vec_prod import KINDS, Curvature
 from losslandscape.curvature.lanczos import eigenvalues
-from losslandscape.curvature.spectrum import TOGETHER, trace
+from losslandscape.curvature.probes import TOGETHER
+from losslandscape.curvature.trace import trace
 from losslandscape.data import dataloader
 from losslandscape.data.dataloader import ImageSet
 from losslandscape.nets import model_loader

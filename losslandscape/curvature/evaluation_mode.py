@@ -1,0 +1,58 @@
+"""Evaluation mode for a while, in a form whose second derivatives exist and are fast."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+@contextmanager
+def evaluation_mode(net: nn.Module, parameters: list[nn.Parameter]) -> Iterator[None]:
+    """Put the net into evaluation mode, with gradients for these parameters alone, inside this block.
+
+    A batch norm is computed as the fixed scale and shift that it is in this mode: PyTorch's own second
+    derivative of it is slow. Attention uses its plain form: the fast ones have no second derivative.
+    """
+    modes = {module: module.training for module in net.modules()}
+    flags = {parameter: parameter.requires_grad for parameter in net.parameters()}
+    norms = [module for module in modes if isinstance(module, BATCH_NORMS) and _is_plain(module)]
+    try:
+        net.eval().requires_grad_(False)
+        for parameter in parameters:
+            parameter.requires_grad_()
+        for norm in norms:
+            vars(norm)["forward"] = partial(_scale_and_shift, norm)
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        for norm in norms:
+            vars(norm).pop("forward", None)
+        for parameter, flag in flags.items():
+            parameter.requires_grad_(flag)
+        for module, training in modes.items():
+            module.training = training
+
+
+def _is_plain(norm: BatchNorm) -> bool:
+    """Whether a batch norm has running statistics, and PyTorch's own forward."""
+    own_forward = type(norm) not in BATCH_NORMS or "forward" in vars(norm)
+    return norm.running_mean is not None and not own_forward
+
+
+def _scale_and_shift(norm: BatchNorm, x: Tensor) -> Tensor:
+    """A batch norm in evaluation mode: x gamma / sqrt(var + eps) + beta - mean gamma / sqrt(var + eps)."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = torch.rsqrt(norm.running_var + norm.eps)
+    if norm.weight is not None:
+        scale = scale * norm.weight
+    shift = -norm.running_mean * scale
+    if norm.bias is not None:
+        shift = shift + norm.bias
+    per_channel = (-1, *[1] * (x.dim() - 2))
+    return torch.addcmul(shift.view(per_channel), x, scale.view(per_channel)).to(x.dtype)

@@ -1,0 +1,79 @@
+"""The figure of a spectral density: where the eigenvalues of a curvature matrix lie."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from losslandscape.curvature.density import Density
+from losslandscape.draw import figures
+
+FLOOR = 0.1  # of the density of a single eigenvalue at its peak, so that none is lost
+HEADROOM = 3  # the upper end of the axis, relative to the highest density
+
+
+@figures.styled
+def draw_density(
+    density: Density,
+    stem: str,
+    *,
+    name: str,
+    count: int,
+    known: Sequence[float] = (),
+    formats: Sequence[str] = ("pdf",),
+) -> list[str]:
+    """Draw a density on a logarithmic scale, with a band of one standard error.
+
+    Args:
+        stem: the figure is saved as `<stem>.<format>`.
+        name: of the matrix, for the title.
+        count: number of all eigenvalues.
+        known: eigenvalues to mark.
+
+    Returns:
+        The paths that were written.
+    """
+    fig = figures.new_figure()
+    axes = fig.add_subplot()
+    axes.set(xlabel="eigenvalue", ylabel="density of eigenvalues", title=name)
+    if np.isfinite(density.density).all():
+        _draw_curve(axes, density, count)
+        _mark(axes, [value for value in known if math.isfinite(value)])
+        probes, steps = density.nodes.shape
+        note = (
+            f"{probes} random vectors, {steps} Lanczos steps, Gaussians of deviation {density.width:.2g}; "
+            "band: one standard error"
+        )
+    else:
+        axes.set(xticks=[], yticks=[])
+        note = "the second derivative is not finite here"
+    figures.footnote(fig, note)
+    return figures.save(fig, stem, formats)
+
+
+def _draw_curve(axes: Axes, density: Density, count: int) -> None:
+    floor = FLOOR / (count * density.width * math.sqrt(2 * math.pi))
+    grid, values = density.grid, density.density
+    low = np.maximum(values - density.standard_error, floor)
+    high = values + density.standard_error
+    axes.fill_between(grid, low, high, where=high > floor, color="tab:blue", alpha=0.25, linewidth=0)
+    axes.semilogy(grid, np.where(values > floor, values, np.nan), color="tab:blue")
+    axes.set(ylim=(floor, HEADROOM * values.max()), xlim=(grid[0], grid[-1]))
+
+
+def _mark(axes: Axes, eigenvalues: Sequence[float]) -> None:
+    """Mark eigenvalues just above the lower axis."""
+    if not eigenvalues:
+        return
+    axes.plot(
+        eigenvalues,
+        np.full(len(eigenvalues), 0.02),
+        "|",
+        color="tab:red",
+        markersize=12,
+        markeredgewidth=1.8,
+        transform=axes.get_xaxis_transform(),
+        label="outermost eigenvalues" if len(eigenvalues) > 1 else "eigenvalue",
+    )
+    axes.legend(loc="upper right")
