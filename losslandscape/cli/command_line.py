@@ -1,4 +1,4 @@
-"""How every command reads its command line and refuses bad input: one sentence, exit status 2, no traceback."""
+"""How every command reads its command line and refuses bad input with one sentence and status 2."""
 
 import argparse
 import os
@@ -61,8 +61,8 @@ def as_flag(name: str, value: str) -> str:
 def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
     """Turn what a user can mend into one sentence and exit status 2.
 
-    An error in the user's own code keeps its traceback. If the reader of the output has gone, as `| head` does, the
-    program ends quietly with status 1.
+    An error in the user's own code keeps its traceback. If the reader of the output has gone, as `| head`
+    does, the program ends quietly with status 1.
     """
     try:
         yield
@@ -91,7 +91,10 @@ def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
 
 
 def _reader_has_gone() -> bool:
-    """Whether nobody reads the standard output any more. Then it is closed, so that Python ends without complaint."""
+    """Whether nobody reads the standard output any more.
+
+    Then it is closed, so that Python ends without complaint.
+    """
     try:
         print(flush=True)  # only writing shows it
     except BrokenPipeError:
@@ -157,5 +160,5 @@ def add_comparison_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         default="",
         metavar="STEM",
-        help="beginning of the figures' names (default: the surface file, or for several the first with _compared)",
+        help="beginning of the figures' names (default: that of the surface file, plus _compared for several)",
     )

@@ -2,21 +2,25 @@
 
     python evaluation.py --dataset digits --model resnet20 --model_file FILE.t7
     python evaluation.py --cuda --model resnet56 --model_file FILE.t7
-    python evaluation.py --model mine.py:net --model_file mine.pt --dataset mine.py:data --loss_name mine.py:loss
+    python evaluation.py --model mine.py:net --model_file mine.pt --dataset mine.py:data
 
-It is the first thing to check: the accuracy must be that of the training. If it is not, the data, their preprocessing
-or the net differ from those of the training.
+It is the first thing to check: the accuracy must be that of the training. If it is not, the data, their
+preprocessing or the net differ from those of the training.
 """
+
+from dataclasses import replace
 
 from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.cli.request import DataOptions, NetOptions
-from losslandscape.core.quantity import is_percent, label
+from losslandscape.core import quantity, user_code
 from losslandscape.measure import losses
 from losslandscape.measure.evaluation import Evaluator, Samples
 from losslandscape.measure.fit_check import check_data
 from losslandscape.parallel import devices
 from losslandscape.parallel.mpi4pytorch import Serial
+
+LABELS = {"acc": "accuracy", "top5": "top-5 accuracy"}
 
 
 def build_parser() -> Parser:
@@ -43,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         file = net_options.files().get("model_file", "")
         net = net_options.load(file)
         loss = losses.find(args.loss_name)
-        sets = data.load(Serial(), test_set="if there")
+        sets = replace(data, test_set=has_test_set(data)).load(Serial())
         for samples in sets.values():
             check_data(net, samples, loss, args.model)
         evaluator = Evaluator(
@@ -55,6 +59,11 @@ def main(argv: list[str] | None = None) -> None:
             print(f"the checkpoint records a test accuracy of {recorded:.2f} %")
 
 
+def has_test_set(data: DataOptions) -> bool:
+    """Whether there are test data, which the datasets known by name have."""
+    return bool(data.testloader) or not (data.trainloader or user_code.is_own(data.dataset))
+
+
 def report(values: dict[str, float], sets: dict[str, Samples]) -> str:
     """All quantities, a line for each part of the data.
 
@@ -63,11 +72,13 @@ def report(values: dict[str, float], sets: dict[str, Samples]) -> str:
     """
     lines = []
     for part, samples in sets.items():
-        named = {name.removeprefix(f"{part}_"): value for name, value in values.items() if name.startswith(part)}
-        texts = (f"{label(name)} {_number(name, value)}" for name, value in named.items())
+        named = {
+            name.removeprefix(f"{part}_"): value for name, value in values.items() if name.startswith(part)
+        }
+        texts = (f"{LABELS.get(name, name)} {_number(name, value)}" for name, value in named.items())
         lines.append(f"{part} ({len(samples)} samples): {', '.join(texts)}")
     return "\n".join(lines)
 
 
 def _number(name: str, value: float) -> str:
-    return f"{value:.2f} %" if is_percent(name) else f"{value:.6g}"
+    return f"{value:.2f} %" if quantity.is_percentage(name) else f"{value:.6g}"

@@ -4,8 +4,8 @@
     python net_plotter.py --model resnet56 --model_file FILE.t7 --model_file2 OTHER.t7 --dir_type states
     python net_plotter.py --dir_file FILE.h5
 
-The file gets the name, and holds the directions, that plot_surface.py uses with the same options. Options for y, or
---y, make two directions. The data are read only for `--xdir hessian` and `--ydir hessian`.
+The file gets the name, and holds the directions, that plot_surface.py uses with the same options. Options for
+y, or --y, make two directions. The data are read only for `--xdir hessian` and `--ydir hessian`.
 """
 
 import os

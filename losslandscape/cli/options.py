@@ -58,11 +58,12 @@ def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar1
         "--mean", type=channel_values, metavar="M,M,M", help="subtract this instead of the dataset's mean"
     )
     group.add_argument(
-        "--std", type=channel_values, metavar="S,S,S", help="divide by this instead of the dataset's deviation"
+        "--std",
+        type=channel_values,
+        metavar="S,S,S",
+        help="divide by this instead of the dataset's deviation",
     )
-    group.add_argument(
-        "--threads", type=positive, default=2, help="threads that decode images (default: 2)"
-    )
+    group.add_argument("--threads", type=positive, default=2, help="threads that decode images (default: 2)")
     group.add_argument(
         "--trainloader",
         default="",
@@ -174,9 +175,7 @@ def add_loss(group: Group) -> None:
 def add_directions(parser: argparse.ArgumentParser) -> None:
     """Along which directions, how far, and into which file."""
     group = parser.add_argument_group("directions and grid")
-    group.add_argument(
-        "--dir_file", default="", metavar="FILE", help="use the directions of this file"
-    )
+    group.add_argument("--dir_file", default="", metavar="FILE", help="use the directions of this file")
     group.add_argument(
         "--dir_type",
         default="weights",
@@ -202,8 +201,8 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
         type=factor,
         default=RISE,
         metavar="FACTOR",
-        help="for auto: how many times the loss at the centre, or a floor if that is greater, is a clear rise "
-        f"(default: {RISE:g})",
+        help="for auto: how many times the loss at the centre, or a floor if that is greater, is a clear "
+        f"rise (default: {RISE:g})",
     )
     for name in ("x", "y"):
         group.add_argument(
@@ -226,8 +225,8 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
             f"--{name}dir",
             default="random",
             choices=DIRECTIONS,
-            help="random, or hessian: an eigenvector of the Hessian at the centre, of the largest eigenvalue, or "
-            "of the second largest if the other axis has the first (default: random)",
+            help="random, or hessian: an eigenvector of the Hessian at the centre, of the largest eigenvalue, "
+            "or of the second largest if the other axis has the first (default: random)",
         )
     group.add_argument(
         "--params",
@@ -330,8 +329,8 @@ def add_precision(group: Group) -> None:
         default="",
         choices=choice_or_empty(PRECISIONS),
         metavar="P",
-        help="fp32, tf32 (CUDA) or bf16, which is fastest and differs from fp32 by less than 1 %% in loss near a "
-        "minimum (default: that of PyTorch, float32, on CUDA with TF32 convolutions)",
+        help="fp32, tf32 (CUDA) or bf16, which is fastest and differs from fp32 by less than 1 %% in loss near "
+        "a minimum (default: that of PyTorch, float32, on CUDA with TF32 convolutions)",
     )
 
 
@@ -359,9 +358,8 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
         type=bn_samples,
         default=0,
         metavar="HOW",
-        help="recompute or recompute:N: estimate the batch norms' statistics again from "
-        f"N ({BN_SAMPLES}) training samples at each point, as nets that are mixed need (default: stored, those of the "
-        "checkpoint)",
+        help=f"recompute or recompute:N: estimate the batch norms' statistics again from N ({BN_SAMPLES}) training "
+        "samples at each point, as mixtures of nets need (default: stored, those of the checkpoint)",
     )
     group.add_argument(
         "--errors",
@@ -373,8 +371,8 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="measure N surfaces along other random directions, those of --idx, --idx + 1, …, and print the mean and "
-        "spread of their numbers",
+        help="measure N surfaces along other random directions, those of --idx, --idx + 1, …, and print the mean "
+        "and spread of their numbers",
     )
     group.add_argument(
         "--allow_nan", action="store_true", help="continue where the loss at the centre is not finite"

@@ -66,7 +66,11 @@ def main(argv: list[str] | None = None) -> None:
 def rank_facts(machine: Machine) -> RankFacts:
     """This rank, after a look for a file that rank 0 has put into the working folder."""
     ranks, device = machine.ranks, machine.device
-    with tempfile.NamedTemporaryFile(dir=".", prefix=".ranks_") if ranks.rank == 0 else tempfile.TemporaryFile() as file:
+    with (
+        tempfile.NamedTemporaryFile(dir=".", prefix=".ranks_")
+        if ranks.rank == 0
+        else tempfile.TemporaryFile() as file
+    ):
         name = ranks.share(os.path.basename(str(file.name)))
         sees_folder = os.path.exists(name)
         ranks.gather_all(None)  # nobody removes the file before all have looked
@@ -76,9 +80,10 @@ def rank_facts(machine: Machine) -> RankFacts:
         node=platform.node(),
         device=devices.name(device),
         gpu=str(torch.cuda.get_device_properties(device).uuid) if is_gpu else "",
-        cores=mpi4pytorch.own_cores(),
+        cores=len(mpi4pytorch.own_cores()),
         sees_folder=sees_folder,
-        versions=f"losslandscape {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
+        versions=f"losslandscape {__version__}, torch {torch.__version__}, "
+        f"Python {platform.python_version()}",
     )
 
 
@@ -110,11 +115,12 @@ def seconds_per_point(ranks: Serial) -> float:
 def describe(facts: list[RankFacts], seconds: float) -> list[str]:
     """What was found, a line each."""
     nodes = Counter(fact.node for fact in facts)
-    count = f"{len(facts)} rank{'s' if len(facts) > 1 else ''} on {len(nodes)} node{'s' if len(nodes) > 1 else ''}"
+    ranks = f"{len(facts)} rank{'s' if len(facts) > 1 else ''}"
+    places = ", ".join(f"{node}: {number}" for node, number in nodes.items())
     launcher = mpi4pytorch.launcher() or "none"
     library = mpi4pytorch.library() if len(facts) > 1 else "not needed for one rank"
     return [
-        f"{count} ({', '.join(f'{node}: {number}' for node, number in nodes.items())})",
+        f"{ranks} on {len(nodes)} node{'s' if len(nodes) > 1 else ''} ({places})",
         f"launcher: {launcher}; MPI library: {library}",
         *(f"rank {fact.rank} on {fact.node}: {fact.device}, may use {fact.cores} cores" for fact in facts),
         f"{facts[0].versions}; working folder: {os.getcwd()}",
@@ -133,17 +139,22 @@ def find_problems(facts: list[RankFacts], seconds: float) -> list[str]:
         )
     versions = Counter(fact.versions for fact in facts)
     if len(versions) > 1:
-        problems.append(f"ranks have different versions ({'; '.join(versions)}); use one environment on all nodes")
+        problems.append(
+            f"ranks have different versions ({'; '.join(versions)}); use one environment on all nodes"
+        )
     gpus = Counter((fact.node, fact.gpu) for fact in facts if fact.gpu)
     shared = [node for (node, _), number in gpus.items() if number > 1]
     if shared:
-        problems.append(f"several ranks share a GPU on {shared[0]}; start as many ranks per node as it has GPUs")
+        problems.append(
+            f"several ranks share a GPU on {shared[0]}; start as many ranks per node as it has GPUs"
+        )
     for node, number in Counter(fact.node for fact in facts if not fact.gpu).items():
         cores = max(fact.cores for fact in facts if fact.node == node)
         if number > cores:
             problems.append(f"{node} has {number} ranks for {cores} cores; start at most {cores} there")
     if seconds > SLOW_SECONDS:
         problems.append(
-            f"handing out a point takes {seconds:.2g} s, which is slow; the network or the MPI library is at fault"
+            f"handing out a point takes {seconds:.2g} s, which is slow; "
+            "the network or the MPI library is at fault"
         )
     return problems

@@ -63,7 +63,8 @@ def require_cuda() -> None:
 def sharers(ranks: Serial, device: torch.device) -> int:
     """How many ranks of this node compute on this rank's GPU, with a warning if several do; 1 on a CPU.
 
-    A GPU is known by its UUID: where a launcher shows each rank one GPU only, that is number 0 for every rank.
+    A GPU is known by its UUID: where a launcher shows each rank one GPU only, that is number 0 for every
+    rank.
     """
     if device.type == "cpu":
         return 1
@@ -97,7 +98,9 @@ def set_precision(precision: str, device: torch.device) -> None:
 
 @contextmanager
 def exact_products() -> Iterator[None]:
-    """In the block CUDA's float32 products are not rounded to TF32, which is too coarse for second derivatives."""
+    """In the block CUDA's float32 products are not rounded to TF32, which is too coarse for second
+    derivatives.
+    """
     backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [backend.allow_tf32 for backend in backends]
     try:

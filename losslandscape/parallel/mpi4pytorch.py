@@ -1,7 +1,7 @@
 """Ranks: who am I, who else is there, and messages between us. The only module that imports mpi4py.
 
-`connect` decides once between MPI and one process without it; both have one interface. mpi4py is imported only if it is
-needed, because starting MPI outside its launcher ends the program on some clusters.
+`connect` decides once between MPI and one process without it; both have one interface. mpi4py is imported
+only if it is needed, because starting MPI outside its launcher ends the program on some clusters.
 """
 
 import os
@@ -134,11 +134,12 @@ class Mpi(Serial):
 
 
 def connect(mpi: bool = False) -> Serial:
-    """The ranks of this program: MPI's if `mpi` is asked for or a launcher started several processes, else one.
+    """The ranks of this program: MPI's if `mpi` is asked for or a launcher started several processes, else
+    one.
 
     Raises:
-        InputError: if mpi4py has no MPI library, or another one than the launcher. Then every process would take itself
-            for rank 0 of 1, do all the work, and overwrite the others' results.
+        InputError: if mpi4py has no MPI library, or another one than the launcher. Then every process would
+            take itself for rank 0 of 1, do all the work, and overwrite the others' results.
     """
     _, launcher_size = launched()
     if not mpi and launcher_size == 1:
@@ -146,8 +147,8 @@ def connect(mpi: bool = False) -> Serial:
     module = _import_mpi()
     name = library()
     advice = (
-        "launcher and library do not belong together; start with that library's own mpirun, or install mpi4py for the "
-        "launcher's library"
+        "launcher and library do not belong together; start with that library's own mpirun, or install mpi4py for "
+        "the launcher's library"
     )
     if launcher() == "Open MPI" and "Open MPI" not in name:  # MPICH would end the program at its start
         fault = f"Open MPI's launcher started this, and mpi4py's MPI library is {name}"
@@ -157,7 +158,7 @@ def connect(mpi: bool = False) -> Serial:
             warnings.simplefilter("ignore")  # what mpi4py suspects of the launcher is checked just below
             module.Init_thread(module.THREAD_MULTIPLE)
     if module.COMM_WORLD.size == 1 and launcher_size > 1:
-        fault = f"the launcher started {launcher_size} processes, but in mpi4py's MPI library ({name}) each is rank 0 of 1"
+        fault = f"the launcher started {launcher_size} processes, but mpi4py's MPI library ({name}) knows one"
         raise InputError(f"{fault}: {advice}")
     if module.Query_thread() < module.THREAD_SERIALIZED:
         fault = f"the MPI library ({name}) does not allow calls from a second thread"
@@ -216,7 +217,13 @@ def own_cores() -> set[int]:
 
 
 def divide_cores(ranks: Serial) -> int:
-    """Threads for this rank, so that the ranks of a node share its cores, whether or not the launcher binds them."""
+    """Threads for this rank, so that the ranks of a node share its cores, whether or not the launcher binds
+    them.
+    """
     mine = own_cores()
     node = set().union(*ranks.gather_node(mine))
     return max(1, min(len(mine), len(node) // ranks.local_size))
+
+
+def together(ranks: Serial, act: Callable[[], T], *, only: bool = False) -> T:
+    return ranks.first(act) if only else ranks.all(act)
