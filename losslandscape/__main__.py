@@ -25,7 +25,6 @@ COMMANDS = {
     "h5_util": "print what is in direction, surface and projection files",
     "train": "train a net with the paper's recipe (cifar10/main.py)",
 }
-MODULES = {"h5_util": "file_report"}  # where the module's name is not the command's
 
 
 def main() -> None:
@@ -33,7 +32,7 @@ def main() -> None:
     if name in COMMANDS:
         # Messages and records of runs name the program as the user started it.
         sys.argv = [f"losslandscape {name}", *arguments]
-        import_module(f"losslandscape.cli.{MODULES.get(name, name)}").main()
+        import_module(f"losslandscape.cli.{name}").main()
         return
     first_rank = launched()[0] == 0
     if name in ("-h", "--help", "--version"):

@@ -12,13 +12,14 @@ import os
 import sys
 from dataclasses import replace
 
-from losslandscape.cli import file_report, options
+from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser, sentence
+from losslandscape.cli.h5_util import report
 from losslandscape.cli.landscapes import make_landscape
 from losslandscape.cli.request import SurfaceRequest
 from losslandscape.core.errors import InputError
-from losslandscape.core.provenance import keep_aside
 from losslandscape.files import h5_util
+from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.file_names import WHOLE_RANGE
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.loss_measure import Measuring
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     with sentence(parser):
         dir_file = request.directions.dir_file or make_direction_file(request)
         if dir_file:
-            print(file_report.report(dir_file))
+            print(report(dir_file))
 
 
 def make_direction_file(request: SurfaceRequest) -> str:

@@ -198,9 +198,9 @@ def require_path_on_surface(job: SurfaceJob, proj_file: str, surf_file: str) -> 
     """Raise `InputError` for a path that is not on the surface, before that is measured."""
     landscape = job.landscape
     directions, _ = landscape.find_directions(overwrite=job.run.overwrite)
-    projection = h5_util.read_whole_projection(proj_file)
+    projection = h5_util.read_projection(proj_file)
     facts = landscape.surface_facts(directions)
-    h5_util.require_path_on(facts, projection, surf_file=surf_file, dir_file=landscape.dir_file)
+    projection.require_fit(facts, surf_file=surf_file, dir_file=landscape.dir_file)
 
 
 def require_drawable(plots: PlotOptions) -> None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 
 T = TypeVar("T")
 
@@ -182,7 +183,7 @@ def _import_mpi() -> Any:
         mpi4py.rc.initialize, mpi4py.rc.finalize = False, True
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        fault = f"MPI cannot be used ({' '.join(str(error).split())})"
+        fault = f"MPI cannot be used ({one_line(error)})"
         advice = "install mpi4py and an MPI library, or run one process without mpirun and {mpi:True}"
         raise InputError(fault, advice) from error
     return MPI

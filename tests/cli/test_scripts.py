@@ -214,7 +214,8 @@ def test_interpolations_stopped_and_gone_on_with(folder):
     }  # what is left to measure would take a minute
     rest["train_loss"][400], known[:] = -1, True
     known[400] = False
-    h5_util.Surface(
+    h5_util.write_surface(
+        h5_util.Surface(
         str(path),
         x=surface.x,
         y=None,
@@ -222,7 +223,8 @@ def test_interpolations_stopped_and_gone_on_with(folder):
         quantities=rest,
         measured=known,
         made_with=surface.made_with,
-    ).save()
+        )
+    )
     out = succeed(SCRIPT, *flags, cwd=folder)
     assert "1 of 801 points to measure" in out
     assert {file.name for file in (folder / "out").glob("*.png")} == {
