@@ -18,8 +18,8 @@ from typing import Self
 from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser, add_format_option, sentence
 from losslandscape.cli.landscapes import find_request_axes, make_landscape, make_run, surface_file
-from losslandscape.cli.request import Machine, Options, SurfaceRequest
 from losslandscape.cli.option_types import finite
+from losslandscape.cli.request import Machine, Options, SurfaceRequest
 from losslandscape.core.provenance import require_same
 from losslandscape.data.samples import Samples
 from losslandscape.files import h5_util
