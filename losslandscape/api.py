@@ -266,9 +266,7 @@ def _directions(given: object, net: nn.Module, dir_type: str, axes: dict[str, Ax
     for i, direction in enumerate(found):
         for name, tensor in zip(net_plotter.moving_tensors(net, dir_type), direction, strict=True):
             if not tensor.isfinite().all():
-                raise InputError(
-                    f"directions[{i}] holds NaN or infinity for {name}, where nothing can be measured; give finite numbers"
-                )
+                raise InputError(f"directions[{i}] holds NaN or infinity for {name}", "give finite numbers")
     return found
 
 

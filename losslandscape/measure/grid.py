@@ -155,7 +155,7 @@ def unchanged(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def buffers_kept(net: nn.Module) -> Iterator[None]:
-    """After the block the net's buffers, such as the statistics of batch norms, have their values of before."""
+    """After the block the net's buffers, such as batch norms' statistics, have their values of before."""
     buffers = [
         (module, name, buffer.detach().clone())
         for module in net.modules()

@@ -1,4 +1,4 @@
-"""The direction file and the surface file of a landscape: nothing is written before all of it fits together."""
+"""The direction file and the surface file of a landscape. Nothing is written unless all of it fits."""
 
 import os
 

@@ -280,7 +280,7 @@ def test_ranks_without_a_launcher(folder, monkeypatch, capsys):
 
 
 def test_ctrl_c_outside_the_grid_ends_without_a_traceback(capsys, monkeypatch):
-    for variable in (name for names in mpi4pytorch.LAUNCHER_VARIABLES for name in names):
+    for variable in (name for names in mpi4pytorch.LAUNCHERS.values() for name in names):
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(SystemExit) as ended, command_line.sentence(command_line.Parser("x")):
         raise KeyboardInterrupt
