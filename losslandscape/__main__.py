@@ -11,9 +11,9 @@ from losslandscape.parallel.mpi4pytorch import launched
 
 COMMANDS = {
     "plot_surface": "measure the loss on a line or in a plane",
-    "evaluation": "evaluate one checkpoint: loss and accuracy",
-    "scheduler": "is this machine ready? ranks, devices, working folder",
-    "net_plotter": "make a direction file, or say what one holds",
+    "evaluation": "print loss and accuracy of one checkpoint",
+    "scheduler": "check whether this machine is ready: ranks, devices, working folder",
+    "net_plotter": "make a direction file, or print what one holds",
     "plot_1D": "draw curves of a measured line",
     "plot_2D": "draw contours, a heat map and a 3-D surface of a measured plane",
     "plot_html": "draw a surface as an interactive page",
