@@ -23,6 +23,8 @@ FLAGS = {
     "seed": "idx",
     "loss": "loss_name",
     "target": "model_file2",
+    "name": "surf_name",
+    "titles": "title",
 }
 
 

@@ -34,6 +34,7 @@ from losslandscape.core.provenance import Facts, fingerprint_of_arrays, require_
 from losslandscape.data.dataloader import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.draw import figures, film, trajectory_figures
+from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.h5_util import Projection
@@ -159,7 +160,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     if args.dir_file and args.plane != "pca":
         parser.error(f"--dir_file {args.dir_file} and --plane {args.plane} are two planes; give one of them")
-    with sentence(parser), figures.drawn_by(__file__, sys.argv[1:] if argv is None else argv):
+    with sentence(parser), drawn_by(__file__, sys.argv[1:] if argv is None else argv):
         files = trajectory.find_files(
             args.model_folder,
             prefix=args.prefix,

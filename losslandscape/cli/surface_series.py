@@ -90,7 +90,7 @@ def _finish(
     h5_util.write_projection(projection)
     print(f"projection: {projection.path}")
     if plots.plot:
-        from losslandscape.cli.plot_film import plot_film
+        from losslandscape.draw.film_files import plot_film
 
         levels = {"vmin": plots.vmin, "vmax": plots.vmax, "vlevel": plots.vlevel}
         plot_film(surf_files, proj_file=projection.path, dir_file=dir_file, **levels)
