@@ -1,5 +1,7 @@
 """The levels written on contour lines, where there is room for them."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.contour import ContourSet
@@ -27,8 +29,8 @@ def label_contours(fig: Figure) -> None:
 
 
 def _label_lines(axes: Axes, lines: ContourSet) -> None:
-    texts = dict(zip(lines.levels, level_texts(lines.levels), strict=True))
-    style = {"fontsize": SIZE, "fmt": texts, "colors": "0.15"}
+    texts = dict(zip(lines.levels, level_texts(np.asarray(lines.levels)), strict=True))
+    style: dict[str, Any] = {"fontsize": SIZE, "fmt": texts, "colors": "0.15"}
     trial = axes.clabel(lines, inline=False, **style)
     places = _places_with_room(axes, trial, pieces_in_pixels(axes, lines))
     for text in trial:
@@ -75,5 +77,5 @@ def is_crossed(text: Text, middle: np.ndarray, pieces: list[np.ndarray]) -> bool
     text.set_rotation(0)
     upright = text.get_window_extent()
     text.set_rotation(rotation)
-    turn_back = Affine2D().rotate_deg_around(*middle, -rotation)
+    turn_back = Affine2D().rotate_deg_around(middle[0], middle[1], -rotation)
     return any(Path(turn_back.transform(piece)).intersects_bbox(upright, filled=False) for piece in pieces)

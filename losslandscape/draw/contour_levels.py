@@ -138,7 +138,8 @@ def _heights(finite: np.ndarray, *, log: bool) -> tuple[float, float]:
 
 
 def _fitting_levels(low: float, high: float, *, log: bool) -> np.ndarray:
-    levels = _round_ratios(low, high) if log else MaxNLocator(nbins=EVEN_LEVELS).tick_values(low, high)
+    even = np.asarray(MaxNLocator(nbins=EVEN_LEVELS).tick_values(low, high))
+    levels = _round_ratios(low, high) if log else even
     return levels[(levels > low) & (levels < high)]
 
 

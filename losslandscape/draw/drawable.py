@@ -71,9 +71,9 @@ def describe_missing(surface: Surface, name: str, *, largest: float = LARGEST) -
     measured = surface.measured(name)
     values = surface.get(name)
     is_finite = np.isfinite(values)
-    waiting = np.count_nonzero(~measured)
-    lost = np.count_nonzero(measured & ~is_finite)
-    too_large = np.count_nonzero(measured & is_finite & (np.abs(values) >= largest))
+    waiting = int(np.count_nonzero(~measured))
+    lost = int(np.count_nonzero(measured & ~is_finite))
+    too_large = int(np.count_nonzero(measured & is_finite & (np.abs(values) >= largest)))
     parts = []
     if waiting:
         share = _percent(waiting, measured.size)
@@ -87,7 +87,7 @@ def describe_missing(surface: Surface, name: str, *, largest: float = LARGEST) -
 
 def describe_no_logarithm(values: np.ndarray) -> str | None:
     """Say how many values have no place on a log scale; None if each has one."""
-    count = np.count_nonzero(values <= 0)
+    count = int(np.count_nonzero(values <= 0))
     if not count:
         return None
     return f"zero or negative at {_points(count)}, which {'has' if count == 1 else 'have'} no logarithm"
@@ -95,7 +95,7 @@ def describe_no_logarithm(values: np.ndarray) -> str | None:
 
 def describe_beyond(values: np.ndarray, low: float, high: float) -> str | None:
     """Say how many values lie outside an axis from `low` to `high`; None if there is none."""
-    count = np.count_nonzero((values < low) | (values > high))
+    count = int(np.count_nonzero((values < low) | (values > high)))
     if not count:
         return None
     extent = f"values from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}"

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,7 +20,7 @@ from losslandscape.draw.figure_metadata import metadata
 from losslandscape.files.atomic_file import replacing
 from losslandscape.files.file_names import FIGURE_FORMATS
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 13,
     "axes.titlesize": 13,
     "axes.labelsize": 14,

@@ -7,7 +7,7 @@ or None where a constant has none.
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import colormaps
@@ -130,14 +130,15 @@ def _describe_no_logarithm(surface: Surface, name: str) -> str | None:
 
 
 def add_colour_bar(
-    fig: Figure, drawn: ScalarMappable, axes: Axes | Sequence[Axes], name: str, **place: Any
+    fig: Figure, drawn: ScalarMappable, axes: Axes | np.ndarray, name: str, **place: Any
 ) -> Colorbar:
     """Add a colour bar beside axes. `place` holds matplotlib's options for it."""
     bar = fig.colorbar(drawn, ax=axes, label=label(name), **place)
     if isinstance(drawn.norm, LogNorm):
         # matplotlib may leave out just the ticks that it would label. The bar of filled contours may be
         # shorter than the scale, and a tick beyond it would add white.
-        bar.set_ticks(log_ticks(bar.vmin, bar.vmax))
+        low, high = bar.ax.get_ylim()
+        bar.set_ticks(log_ticks(low, high).tolist())
         bar.ax.yaxis.set_major_formatter(LevelFormatter())
     return bar
 
@@ -280,7 +281,7 @@ def edges(centres: np.ndarray) -> np.ndarray:
     return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
 
 
-def set_aspect(axes: Axes, width: float, height: float, *, adjustable: str) -> None:
+def set_aspect(axes: Axes, width: float, height: float, *, adjustable: Literal["box", "datalim"]) -> None:
     """Give both axes equal lengths, unless that makes the figure a sliver."""
     if width > 0 and height > 0 and max(width / height, height / width) <= LONGEST_RATIO:
         axes.set_aspect("equal", adjustable=adjustable)
@@ -295,7 +296,7 @@ def _finish_plane(axes: Axes, x: np.ndarray, y: np.ndarray, *, mark_centre: bool
     set_aspect(axes, np.ptp(x), np.ptp(y), adjustable="box")
     axes.locator_params(nbins=6)
     if mark_centre and x.min() <= 0 <= x.max() and y.min() <= 0 <= y.max():
-        style = {"marker": "+", "linestyle": "none", "zorder": 4, "clip_on": False}
+        style: dict[str, Any] = {"marker": "+", "linestyle": "none", "zorder": 4, "clip_on": False}
         axes.plot(0, 0, color="white", markersize=12, markeredgewidth=4, **style)
         axes.plot(0, 0, color="black", markersize=11, markeredgewidth=1.8, **style)
 

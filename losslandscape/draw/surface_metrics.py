@@ -88,19 +88,20 @@ def measure(surface: Surface, name: str) -> Metrics:
     axes, values = ascending(surface, name)
     errors = ascending_errors(surface, quantity.standard_error(name))
     finite = np.where(np.abs(values) < HIGHER_THAN_ANY, values, np.nan)
-    lowest = np.unravel_index(np.nanargmin(finite), values.shape)
-    highest = np.unravel_index(np.nanargmax(finite), values.shape)
+    lowest = _place(axes, values, _index(np.nanargmin(finite), values), errors)
+    highest = _place(axes, values, _index(np.nanargmax(finite), values), errors)
     middle = nearest_to_centre(axes)
-    is_known = middle is not None and not np.isnan(values[middle])
-    centre = _place(axes, values, middle, errors) if is_known else None
-    extremes = _place(axes, values, lowest, errors), _place(axes, values, highest, errors)
+    centre = None
+    if middle is not None and not np.isnan(values[middle]):
+        centre = _place(axes, values, middle, errors)
     if not quantity.is_loss(name) or centre is None or centre.value >= HIGHER_THAN_ANY:
-        return Metrics(centre, *extremes)
+        return Metrics(centre, lowest, highest)
     has_rise = centre.value >= 0  # twice a negative loss is no rise
     is_path = is_interpolation(surface)
     return Metrics(
         centre,
-        *extremes,
+        lowest,
+        highest,
         sharpness=loss_shape.sharpness(axes, values) if has_rise else None,
         flatness=loss_shape.flatness(axes, values) if has_rise else None,
         negative_curvature=loss_shape.negative_curvature(values),
@@ -108,6 +109,11 @@ def measure(surface: Surface, name: str) -> Metrics:
         barrier=loss_shape.barrier(axes[0], values) if is_path else None,
         barrier_se=_barrier_error(axes, values, surface, name) if is_path else None,
     )
+
+
+def _index(number: np.intp, values: np.ndarray) -> tuple[int, ...]:
+    """From a number in C order to an index."""
+    return tuple(int(i) for i in np.unravel_index(number, values.shape))
 
 
 def _place(axes: Axes, values: np.ndarray, index: tuple[int, ...], errors: np.ndarray | None) -> Place:

@@ -27,8 +27,8 @@ class TensorBoardLog:
 
     def add_mesh(self, tag: str, surface: Surface, name: str, scale: Scale) -> None:
         """Add a plane as a mesh with the colours of the figures of this scale."""
-        batch = [array[None] for array in surface_mesh(surface, name, scale)]
-        self._writer.add_mesh(tag, *batch, global_step=self._next_step(tag))
+        vertices, colours, triangles = (array[None] for array in surface_mesh(surface, name, scale))
+        self._writer.add_mesh(tag, vertices, colours, triangles, global_step=self._next_step(tag))
         self._writer.flush()
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """Figures of the path of a training: the path, its distance from the plane, and its losses."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -61,10 +62,8 @@ def read_projection(proj_file: str) -> Projection:
     projection = h5_util.read_projection(proj_file)
     lost = np.isnan(finite([projection.x, projection.y])).any(axis=0)
     if lost.any():
-        raise InputError(
-            f"{proj_file}: {np.count_nonzero(lost)} of {lost.size} checkpoints have no place, NaN or infinite",
-            "project the training again",
-        )
+        count = f"{np.count_nonzero(lost)} of {lost.size} checkpoints"
+        raise InputError(f"{proj_file}: {count} have no place, NaN or infinite", "project the training again")
     return projection
 
 
@@ -93,7 +92,7 @@ def _losses_figure(projection: Projection, true: np.ndarray, projected: np.ndarr
     fig = figures.new_figure(show=show, size=(6.8, 6.4))
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     epochs, true, projected = _epochs(projection), finite(true), finite(projected)
-    marks = {"marker": "o", "markersize": 4.5}
+    marks: dict[str, Any] = {"marker": "o", "markersize": 4.5}
     above.fill_between(epochs, true, projected, color="tab:red", alpha=0.12, linewidth=0)
     above.plot(epochs, projected, "--", color="tab:red", label="of its place on the plane", **marks)
     above.plot(epochs, true, "-", color="black", label="of the checkpoint", **marks)
@@ -116,7 +115,7 @@ def _losses_figure(projection: Projection, true: np.ndarray, projected: np.ndarr
 
 
 def _draw_distance(axes: Axes, projection: Projection, distance: np.ndarray) -> None:
-    style = {"color": "tab:blue", "marker": ".", "markersize": 6}
+    style: dict[str, Any] = {"color": "tab:blue", "marker": ".", "markersize": 6}
     axes.plot(_epochs(projection), 100 * distance, "-", **style)
     axes.set_ylim(0, 103)
     axes.yaxis.set_major_formatter(PercentFormatter())

@@ -1,5 +1,7 @@
 """The path of a training in the axes of a figure: checkpoints, epochs, and where the learning rate falls."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,8 +38,9 @@ def add_path(fig: Figure, projection: Projection, shares: np.ndarray | None) -> 
     _fit_height(fig, axes)
     _mark_drops(axes, projection)
     columns = 4 if len(fig.axes) > 1 else 3
-    place = {"loc": "outside upper left", "ncols": columns, "frameon": False}
-    fig.legend(*axes.get_legend_handles_labels(), columnspacing=1, handletextpad=0.4, **place)
+    handles, labels = axes.get_legend_handles_labels()
+    spacing = {"columnspacing": 1, "handletextpad": 0.4}
+    fig.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, **spacing)
     if _is_tsne(projection):
         figures.footnote(fig, TSNE)
     _write_epochs(fig, axes, projection)
@@ -46,8 +49,8 @@ def add_path(fig: Figure, projection: Projection, shares: np.ndarray | None) -> 
 def draw_path(axes: Axes, projection: Projection, shares: np.ndarray | None) -> None:
     """Draw three lines, the path, its first and its last checkpoint, and name the axes."""
     x, y = projection.x, projection.y
-    path = {"color": PATH_COLOUR, "linewidth": 1.6, "marker": ".", "markersize": 6}
-    end = {"color": PATH_COLOUR, "markeredgecolor": "white", "zorder": 6, "linestyle": "none"}
+    path: dict[str, Any] = {"color": PATH_COLOUR, "linewidth": 1.6, "marker": ".", "markersize": 6}
+    end: dict[str, Any] = {"color": PATH_COLOUR, "markeredgecolor": "white", "zorder": 6, "linestyle": "none"}
     axes.plot(x, y, "-", zorder=5, label="trajectory", **path)
     axes.plot(x[:1], y[:1], marker="s", markersize=7, label="first checkpoint", **end)
     axes.plot(x[-1:], y[-1:], marker="*", markersize=14, label="last checkpoint", **end)
@@ -93,7 +96,7 @@ def _mark_drops(axes: Axes, projection: Projection) -> None:
         return
     x = np.interp(ends, projection.epochs, projection.x)
     y = np.interp(ends, projection.epochs, projection.y)
-    style = {"color": DROP_COLOUR, "markersize": 6, "markeredgecolor": "white", "zorder": 5.5}
+    style: dict[str, Any] = {"color": DROP_COLOUR, "markersize": 6, "markeredgecolor": "white", "zorder": 5.5}
     axes.plot(x, y, "D", label="learning rate falls", **style)
 
 

@@ -16,7 +16,7 @@ from losslandscape.cli import plot_surface, plot_trajectory
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.data import dataloader
-from losslandscape.draw import figures, film, trajectory_figures
+from losslandscape.draw import figures, film, trajectory_figures, trajectory_path
 from losslandscape.files import h5_util
 from losslandscape.nets import model_loader, net_plotter, net_tensors
 from losslandscape.trajectory import trajectory, trajectory_losses
@@ -531,7 +531,7 @@ def test_losses_that_are_not_numbers(monkeypatch):
     assert "1 of 4 checkpoints have a loss that is NaN" in said
     assert "at checkpoint 2: inf where the checkpoint has 3; it is within 10 % at 2 of 4 checkpoints" in said
     h5_util.write_projection(h5_util.Projection("q.h5", np.arange(4.0), np.arange(4.0)))
-    with pytest.raises(InputError, match="--losses"):
+    with pytest.raises(InputError, match="no losses"):
         trajectory_figures.draw_losses("q.h5")
 
 
@@ -604,7 +604,7 @@ def test_epochs_of_a_long_training_do_not_collide(monkeypatch):
     fig.draw_without_rendering()
     labels = fig.axes[0].texts
     boxes = [text.get_window_extent() for text in labels]
-    assert 4 < len(boxes) <= 2 + trajectory_figures.MOST_NAMED
+    assert 4 < len(boxes) <= 2 + trajectory_path.MOST_NAMED
     assert {"epoch 0", "300"} <= {text.get_text() for text in labels}
     assert not any(box.overlaps(other) for i, box in enumerate(boxes) for other in boxes[:i])
 
@@ -616,7 +616,7 @@ def test_tsne_has_no_plane(monkeypatch):
         "tsne_weights_save_epoch=1.h5"
     ]
     said = words(figs[0])
-    assert {"t-SNE 1", "t-SNE 2", trajectory_figures.TSNE} <= set(said)
+    assert {"t-SNE 1", "t-SNE 2", trajectory_path.TSNE} <= set(said)
     assert len(figs[0].axes) == 1
     write_surface_file(
         "s.h5", x=np.arange(3.0), y=np.arange(2.0), quantities={"train_loss": np.arange(6.0)}
