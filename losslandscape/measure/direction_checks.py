@@ -161,14 +161,11 @@ def _cosine(moved: list[_Moved], directions: list[Direction], *, other_model: bo
         return Report(lines)
     fault = f"the cosine between x and y is {cosine:.3f}, and figures draw them at right angles"
     if other_model:
-        return Report(
-            lines, [Caution(f"{fault}: they lead to other nets, which need not lie at right angles")]
-        )
+        fault += ": they lead to other nets, which need not lie at right angles"
+        return Report(lines, [Caution(fault)])
     if any(_is_own_bias_in_both(part) for part in moved):
-        advice = (
-            "{xignore:biasbn} and {yignore:biasbn} leave out the net's biases and norm layers, that both hold"
-        )
-        return Report(lines, [Caution(fault, advice)])
+        fault += ", as both hold the net's own biases and norm layers"
+        return Report(lines, [Caution(fault, "{xignore:biasbn} and {yignore:biasbn} leave these out")])
     fault += ", as so few numbers move that random directions are not at right angles"
     return Report(lines, [Caution(fault, "another {seed} gives others")])
 
