@@ -1,6 +1,6 @@
 """python evaluation.py --dataset digits --model resnet20 --model_file examples/resnet20.t7
 
-evaluates one checkpoint: loss and accuracy on training and test data.
+Evaluates one checkpoint: loss and accuracy on training and test data.
 """
 
 from losslandscape.cli.evaluation import main

@@ -1,6 +1,6 @@
 """python h52vtp.py --surf_file examples/surfaces/plane.h5 --log --png
 
-makes a lit 3-D picture, and a file for ParaView.
+Makes a lit 3-D picture, and a file for ParaView.
 """
 
 from losslandscape.cli.h52vtp import main

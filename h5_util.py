@@ -1,6 +1,6 @@
 """python h5_util.py examples/surfaces/plane.h5
 
-says what is in direction, surface and projection files.
+Says what is in direction, surface and projection files.
 """
 
 from losslandscape.cli.h5_util import main

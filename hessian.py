@@ -1,6 +1,6 @@
 """python hessian.py --dataset digits --data_split 32 --model resnet20 --model_file examples/resnet20.t7
 
-computes eigenvalues, trace and spectral density of the Hessian at a checkpoint.
+Computes eigenvalues, trace and spectral density of the Hessian at a checkpoint.
 """
 
 from losslandscape.cli.hessian import main

@@ -1,6 +1,6 @@
 """python net_plotter.py --model resnet20 --model_file examples/resnet20.t7 --xnorm filter --xignore biasbn
 
-makes a direction file and says what it holds; with --dir_file FILE it says what that file holds.
+Makes a direction file and says what it holds; with --dir_file FILE it says what that file holds.
 """
 
 from losslandscape.cli.net_plotter import main

@@ -1,6 +1,6 @@
 """python plot_1D.py --surf_file examples/surfaces/line.h5 --log
 
-draws curves of a measured line.
+Draws curves of a measured line.
 """
 
 from losslandscape.cli.plot_1D import main

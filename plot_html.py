@@ -1,6 +1,6 @@
 """python plot_html.py --surf_file examples/surfaces/plane.h5
 
-makes an interactive page of a surface.
+Makes an interactive page of a surface.
 """
 
 from losslandscape.cli.plot_html import main

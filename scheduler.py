@@ -1,6 +1,6 @@
 """mpirun -n 2 python scheduler.py
 
-says whether this machine is ready: ranks, devices, working folder.
+Says whether this machine is ready: ranks, devices, working folder.
 """
 
 from losslandscape.cli.scheduler import main
