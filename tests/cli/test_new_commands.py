@@ -1,4 +1,6 @@
-"""The four modules of the paper's program that are commands here too: directions, one checkpoint, the machine."""
+"""The four modules of the paper's program that are commands here too: directions, one checkpoint, the
+machine.
+"""
 
 import itertools
 
