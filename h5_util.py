@@ -1,4 +1,6 @@
-"""Report what is in surface, direction and projection files.
+"""Report what is in surface, direction and projection files, of this program or of the published one.
+
+Several files may be given.
 
     python h5_util.py FILE...
 """

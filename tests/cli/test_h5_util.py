@@ -82,7 +82,8 @@ def published(path="s.h5", *, values, y=None):
     return path
 
 
-# Surfaces -----------------------------------------------------------------------------------------------------------------
+# Surfaces
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_surface_of_ours():
@@ -203,10 +204,7 @@ def test_checkpoints_that_changed_or_are_gone():
     for name in ("model.t7", "model_2.t7"):
         checkpoint(name, "trained anew")
     text = conclusions("s.h5")
-    assert (
-        f"--model_file {os.path.abspath('model.t7')} is another checkpoint than the one"
-        in text
-    )
+    assert f"--model_file {os.path.abspath('model.t7')} is another checkpoint than the one" in text
     assert f"--model_file2 {other} is another checkpoint" in text
 
 
@@ -315,7 +313,8 @@ def test_the_check_report_of_the_last_run_that_has_one():
         report("s.h5")
 
 
-# Directions and projections -----------------------------------------------------------------------------------------------
+# Directions and projections
+# -----------------------------------------------------------------------------------------------
 
 
 def test_directions():
@@ -406,7 +405,8 @@ def test_a_projection_of_ours():
     )
 
 
-# The command line ---------------------------------------------------------------------------------------------------------
+# The command line
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_good_files_are_reported_and_the_first_bad_one_refused(tmp_path):

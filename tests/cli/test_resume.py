@@ -1,7 +1,8 @@
 """Surfaces written before the modules became a package are resumed: only what was missing is measured, and no old number changes.
 
-The files were written by the flat program (version before 1.0), with directions of `--params '^(conv1|linear)'`. Then some
-points were marked as not measured, and the zeros of the direction files were compressed.
+The files were written by the flat program (version before 1.0), with directions of `--params
+'^(conv1|linear)'`. Then some points were marked as not measured, and the zeros of the direction files were
+compressed.
 """
 
 import shutil
