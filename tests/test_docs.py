@@ -12,7 +12,7 @@ from tests.helpers import REPO
 
 PAGES = [REPO / "README.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").glob("*.md"))]
 MADE_BY_USERS = {"FILE.py", "mine.py", "net.py", "losses.py"}
-FILE = re.compile(r"[\w/]+\.(?:py|json|sh|cff|txt)\b")
+FILE = re.compile(r"(?:\.\./)*\w[\w/]*\.(?:py|json|sh|cff|txt)\b")
 
 
 def commands() -> list[tuple[str, list[str]]]:
