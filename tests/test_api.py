@@ -1,4 +1,6 @@
-"""Surfaces from Python: the net of a notebook, moved and measured by hand and by the program; standard errors, batch norms, penalties."""
+"""Surfaces from Python: the net of a notebook, moved and measured by hand and by the program; standard
+errors, batch norms, penalties.
+"""
 
 import copy
 import subprocess

@@ -1,4 +1,5 @@
-"""Damaged, swapped and hostile files end in a result or in one sentence: no other exception, no crash, no hang, no code run, no memory blow-up.
+"""Damaged, swapped and hostile files end in a result or in one sentence: no other exception, no crash, no
+hang, no code run, no memory blow-up.
 
 HDF5 and zlib are C libraries that a damaged file may crash or send round in circles, so files are read by
 another process, with limits on time and memory. The mutations are the same on every run, and hypothesis
@@ -209,7 +210,9 @@ def address_space() -> int:
 
 
 def serve(folder: str) -> None:
-    """Answer each line `[kind, path]` or `[kind, mutations]` of standard input by what is wrong with how the file was read; "" if nothing."""
+    """Answer each line `[kind, path]` or `[kind, mutations]` of standard input by what is wrong with how the
+    file was read; "" if nothing.
+    """
     for kind, (
         write,
         read,

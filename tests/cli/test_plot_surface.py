@@ -1,4 +1,6 @@
-"""plot_surface.py from the command line: alone and under mpirun, stopped and resumed, on the data sets it takes."""
+"""plot_surface.py from the command line: alone and under mpirun, stopped and resumed, on the data sets it
+takes.
+"""
 
 import itertools
 import signal
@@ -179,7 +181,9 @@ def test_number_of_the_directions(folder):
 
 @pytest.mark.slow
 def test_a_launcher_with_another_mpi_library_is_noticed(folder):
-    """Open MPI's launcher tells its processes of four ranks; mpi4py's MPICH, not started by its own launcher, knows one."""
+    """Open MPI's launcher tells its processes of four ranks; mpi4py's MPICH, not started by its own launcher,
+    knows one.
+    """
     env = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4"}
     for rank in ("0", "1"):
         done = run(

@@ -1,4 +1,5 @@
-"""Surfaces written before the modules became a package are resumed: only what was missing is measured, and no old number changes.
+"""Surfaces written before the modules became a package are resumed: only what was missing is measured, and no
+old number changes.
 
 The files were written by the flat program (version before 1.0), with directions of `--params
 '^(conv1|linear)'`. Then some points were marked as not measured, and the zeros of the direction files were
