@@ -21,8 +21,8 @@ from losslandscape.cli.option_types import (
 )
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE
 from losslandscape.data.dataloader import DATASETS
-from losslandscape.measure.auto_range import RISE
 from losslandscape.measure.losses import LOSSES
+from losslandscape.measure.range_search import RISE
 from losslandscape.nets.models import MODELS
 from losslandscape.nets.net_plotter import IGNORES, NORMS
 from losslandscape.nets.net_tensors import DIRECTION_TYPES
