@@ -1,4 +1,9 @@
+<<<<<<< HEAD
 """Damaged, swapped and hostile files end in a result or in one sentence.
+=======
+"""Damaged, swapped and hostile files end in a result or in one sentence: no other exception, no crash, no
+hang, no code run, no memory blow-up.
+>>>>>>> main
 
 There is no other exception, crash or hang, no code is run, and memory stays small. The mutations are the same
 on every run, and hypothesis prints the shortest that fails. For a longer hunt, with new ones:
@@ -42,7 +47,145 @@ MUTATION = st.one_of(
 MUTATIONS = st.lists(MUTATION, min_size=1, max_size=4)
 
 
+<<<<<<< HEAD
 def require_read_or_refused(reader: Reader, kind: str, *, examples: int, derandomize: bool = True) -> None:
+=======
+def mutated(content: bytes, mutations: list) -> bytes:
+    """The content after each mutation, whose places are counted from the start, round and round."""
+    content = bytearray(content)
+    for name, *values in mutations:
+        at = values[0] % (len(content) or 1) if name != "append" else len(content)
+        length = values[1] if name in ("zero", "repeat", "copy", "delete") else 0
+        if name == "flip" and content:
+            content[at] ^= 1 << values[1]
+        elif name == "zero":
+            content[at : at + length] = bytes(len(content[at : at + length]))
+        elif name == "number":
+            content[at : at + values[2]] = struct.pack("<Q", values[1])[: values[2]]
+        elif name == "bytes":
+            new = bytes.fromhex(values[1])
+            content[at : at + len(new)] = new
+        elif name == "repeat":
+            content[at:at] = content[at : at + length]
+        elif name == "copy":
+            to = values[2] % (len(content) or 1)
+            content[to : to + length] = content[at : at + length]
+        elif name == "delete":
+            del content[at : at + length]
+        elif name == "cut":
+            del content[at:]
+        elif name == "append":
+            content += bytes.fromhex(values[0])
+    return bytes(content)
+
+
+# The process that reads
+# --------------------------------------------------------------------------------------------------------
+
+
+def resident_mebibytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def address_space() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def serve(folder: str) -> None:
+    """Answer each line `[kind, path]` or `[kind, mutations]` of standard input by what is wrong with how the
+    file was read; "" if nothing.
+    """
+    for kind, (
+        write,
+        read,
+    ) in KINDS.items():  # also imports what the readers import late, before memory is limited
+        path = os.path.join(folder, kind)
+        write(path)
+        read(path)
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (address_space() + MEBIBYTES * 2**20,) * 2)
+    begun_with = resident_mebibytes()
+    print("ready", flush=True)
+    for number, line in enumerate(sys.stdin):
+        kind, given = json.loads(line)
+        path = given
+        if isinstance(given, list):
+            path = os.path.join(folder, f"mutated {number}{Path(kind).suffix}")
+            Path(path).write_bytes(mutated(Path(folder, kind).read_bytes(), given))
+        fault = fault_of(KINDS[kind][1], path)
+        if resident_mebibytes() > begun_with + RESIDENT:
+            fault = fault or f"took {resident_mebibytes() - begun_with:.0f} MiB of memory"
+        if path != given:
+            os.remove(path)
+        print(json.dumps(fault), flush=True)
+
+
+def fault_of(read, path: str) -> str:
+    """What is wrong with how the file was read: any exception but `InputError` with one sentence."""
+    try:
+        read(path)
+    except InputError as error:
+        return "" if "\n" not in str(error) and len(str(error)) < 1000 else f"not one sentence: {error}"
+    except Exception as error:
+        frame = error.__traceback__
+        while frame.tb_next and Path(frame.tb_next.tb_frame.f_code.co_filename).parent in (
+            REPO,
+            REPO / "tests",
+        ):
+            frame = frame.tb_next
+        return f"{type(error).__name__} at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}: {error}"
+    return ""
+
+
+class Reader:
+    """The process that reads, started anew after a crash or a hang."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="fuzz_")
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", f"from tests.test_fuzz import serve; serve({self.folder.name!r})"],
+            cwd=REPO,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert self.process.stdout.readline() == "ready\n"
+
+    def fault(self, kind: str, given: list | str) -> str:
+        if self.process is None:
+            self.start()
+        self.process.stdin.write(json.dumps([kind, given]) + "\n")
+        self.process.stdin.flush()
+        answered, _, _ = select.select([self.process.stdout], [], [], SECONDS)
+        answer = self.process.stdout.readline() if answered else ""
+        if answer:
+            return json.loads(answer)
+        fault = "the process crashed" if answered else f"no end in {SECONDS} seconds"
+        self.stop()
+        return fault
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def reader():
+    reader = Reader()
+    yield reader
+    reader.stop()
+    reader.folder.cleanup()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mutated_file_is_read_or_refused(kind, reader):
+>>>>>>> main
     @settings(
         max_examples=examples,
         derandomize=derandomize,

@@ -22,9 +22,9 @@ def folder(tmp_path, monkeypatch):
 def test_preprocessing_that_differs_is_warned_about(folder, capsys):
     line = [*DIGITS[:3], "8", *DIGITS[4:], "--model_file", CENTRE, "--x=0:0:1"]
     plot_surface.main([*line, "--surf_file", "right.h5"])
-    assert "told right" not in capsys.readouterr().out
+    assert "the checkpoint says" not in capsys.readouterr().out
     plot_surface.main([*line, "--mean", "3", "--surf_file", "wrong.h5"])
-    pattern = r"warning: at the centre [\d.]+ % of .* are told right, and the checkpoint says [\d.]+ %"
+    pattern = r"warning: the accuracy at the centre is [\d.]+ % .*, and the checkpoint says [\d.]+ %"
     assert re.search(pattern, capsys.readouterr().out)
 
 
