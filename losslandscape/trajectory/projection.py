@@ -1,7 +1,8 @@
-"""What a training looks like from afar: principal components of its checkpoints, their projection on a plane, t-SNE.
+"""The mathematics of a path seen from afar: principal components, projection on a plane, and t-SNE.
 
-The checkpoints are the rows of a matrix (checkpoints, weights) that may be far larger than memory, so it comes in pieces: float64 arrays of
-all rows and some columns, from left to right. What is decomposed is the Gram matrix (checkpoints, checkpoints), a sum over the pieces.
+The checkpoints are the rows of a matrix (rows, columns) that may be far larger than memory. So it comes
+in pieces, from left to right: float64 arrays of all rows and some columns. What is decomposed is the
+Gram matrix (rows, rows), a sum over the pieces.
 """
 
 from collections.abc import Iterable
@@ -12,18 +13,18 @@ import numpy as np
 from losslandscape.core.errors import InputError
 
 METHODS = ("cos", "lstsq")
-RANK_TOLERANCE = 1e-12  # of the largest eigenvalue of a Gram matrix: below it is rounding
-PERPLEXITY = 30  # of t-SNE, scikit-learn's default, for as many checkpoints as that needs
+RANK_TOLERANCE = 1e-12  # of a Gram matrix's largest eigenvalue: smaller ones are rounding
+PERPLEXITY = 30  # of t-SNE, scikit-learn's default; few checkpoints need a smaller one
 SEED = 0  # of t-SNE
 
 Pieces = Iterable[np.ndarray]
 
 
 def centred_gram(pieces: Pieces) -> np.ndarray:
-    """The inner products (rows, rows) of the rows less their mean.
+    """The inner products (rows, rows) of the rows minus their mean.
 
     Raises:
-        InputError: where the rows are too large for numbers, or all the same.
+        InputError: if the entries are too large, or all rows are equal.
     """
     gram = 0.0
     for piece in pieces:
@@ -31,19 +32,22 @@ def centred_gram(pieces: Pieces) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
             gram = gram + centred @ centred.T
     if not np.isfinite(gram).all():
-        raise InputError(
-            "the weights of the checkpoints are too large to be compared; leave out those in which training had diverged"
-        )
+        fault = "the weights of the checkpoints are too large to be compared"
+        raise InputError(fault, "leave out the checkpoints after training diverged")
     if not np.trace(gram) > 0:
-        raise InputError(
-            "all checkpoints hold the same weights: there is no trajectory; give checkpoints of different epochs"
-        )
+        fault = "all checkpoints hold the same weights, so there is no trajectory"
+        raise InputError(fault, "give checkpoints of different epochs")
     return gram
 
 
 @dataclass(frozen=True)
 class Principal:
-    """The first principal components, as scikit-learn's PCA has them; each is the centred rows' sum with its column of `combination` (rows, k)."""
+    """The first k principal components, in the words of scikit-learn's PCA.
+
+    Attributes:
+        explained_variance, explained_variance_ratio, singular_values: (k,).
+        combination: (rows, k); component i is the sum of the centred rows, weighted by column i.
+    """
 
     explained_variance: np.ndarray
     explained_variance_ratio: np.ndarray
@@ -52,39 +56,41 @@ class Principal:
 
 
 def principal(gram: np.ndarray, count: int = 2) -> Principal:
-    """Decompose a centred Gram matrix: its eigenvalues are the squared singular values of the centred rows.
+    """Decompose a centred Gram matrix, whose eigenvalues are the squared singular values of the centred rows.
 
     Raises:
-        InputError: where the rows have fewer than `count` directions among them.
+        InputError: if the rows vary in fewer than `count` directions.
     """
     values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
     if len(values) < count or values[-1] <= RANK_TOLERANCE * values[0]:
         raise InputError(
-            "the checkpoints lie on a line, and have no second principal component; give checkpoints of more epochs, or, if training diverged, leave out "
-            "the one beside which the others cannot be told apart"
+            "the checkpoints lie on a line, so there is no second principal component",
+            "give checkpoints of more epochs, or leave out one that is far off because training diverged",
         )
-    singular = np.sqrt(values)
-    return Principal(values / (len(gram) - 1), values / np.trace(gram), singular, vectors / singular)
+    singular_values = np.sqrt(values)
+    variance = values / (len(gram) - 1)
+    return Principal(variance, values / np.trace(gram), singular_values, vectors / singular_values)
 
 
 def components(pieces: Pieces, combination: np.ndarray) -> np.ndarray:
-    """The principal components (k, columns), float32, each of length 1 and with its largest entry positive."""
-    parts = []
-    for piece in pieces:
-        parts.append((combination.T @ (piece - piece.mean(axis=0))).astype(np.float32))
-    found = np.concatenate(parts, axis=1)
-    largest = np.abs(found).argmax(axis=1)
-    found *= np.sign(found[np.arange(len(found)), largest])[:, None]
-    return found
+    """The principal components (k, columns), float32, of length 1 and with their largest entry positive."""
+    parts = [(combination.T @ (piece - piece.mean(axis=0))).astype(np.float32) for piece in pieces]
+    axes = np.concatenate(parts, axis=1)
+    largest = np.abs(axes).argmax(axis=1)
+    axes *= np.sign(axes[np.arange(len(axes)), largest])[:, None]
+    return axes
 
 
 @dataclass(frozen=True)
 class Projected:
-    """The rows seen from a plane through the origin.
+    """The rows, projected on a plane through the origin.
 
-    x, y: coordinates (rows,). distance: of each row from the plane, as a part of its length, from 0 (in the plane) to 1; NaN for a row of
-    zeros. shares (2,): of the variance of the rows, along each direction.
+    Attributes:
+        x, y: coordinates (rows,).
+        distance: (rows,), of a row from the plane, relative to its length: 0 in the plane, 1 at right
+            angles to it, NaN for a row of zeros.
+        shares: (2,), of the rows' variance along each direction.
     """
 
     x: np.ndarray
@@ -96,47 +102,47 @@ class Projected:
 def project(pieces: Pieces, directions: np.ndarray, *, method: str = "cos") -> Projected:
     """Project rows on two directions (2, columns).
 
-    `cos`: <row, d> / ||d|| for each, a length along it, right where they are at right angles. `lstsq`: the multiples of both that come nearest to
-    the row, whatever their lengths and angle; what a surface along them has as its coordinates.
+    Args:
+        method: `cos`, the length <row, d> / ||d|| along each direction d, as in the published program:
+            right for directions at right angles. `lstsq`, the multiples of both directions whose sum is
+            nearest to the row: these are the coordinates of a surface along directions of any length and
+            angle.
 
     Raises:
-        InputError: where the directions span no plane.
+        InputError: if the directions span no plane.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; choose from {', '.join(METHODS)}")
-    dots, squares, angles, of_the_mean, start = 0.0, 0.0, np.zeros((2, 2)), 0.0, 0
+    dots, squares, mean_square = 0.0, 0.0, 0.0
+    gram, start = np.zeros((2, 2)), 0
     for piece in pieces:
         part = directions[:, start : start + piece.shape[1]].astype(np.float64)
         start += piece.shape[1]
         dots = dots + piece @ part.T
         squares = squares + (piece**2).sum(axis=1)
-        of_the_mean += (piece.mean(axis=0) ** 2).sum()
-        angles += part @ part.T
-    lengths = np.sqrt(np.diag(angles))
-    if not np.linalg.det(angles) > RANK_TOLERANCE * np.prod(lengths) ** 2:
-        raise InputError(
-            "the two directions are parallel, or one is zero: they span no plane; give a file with two different directions"
-        )
-    multiples = np.linalg.solve(angles, dots.T).T
+        mean_square += (piece.mean(axis=0) ** 2).sum()
+        gram += part @ part.T
+    lengths = np.sqrt(np.diag(gram))
+    if not np.linalg.det(gram) > RANK_TOLERANCE * np.prod(lengths) ** 2:
+        fault = "the two directions are parallel, or one is zero, so they span no plane"
+        raise InputError(fault, "give a file with two different directions")
+    multiples = np.linalg.solve(gram, dots.T).T
     with np.errstate(invalid="ignore"):
         distance = np.sqrt(np.maximum(squares - (multiples * dots).sum(axis=1), 0) / squares)
     along = dots / lengths
-    shares = along.var(axis=0) / (squares.mean() - of_the_mean)
+    shares = along.var(axis=0) / (squares.mean() - mean_square)
     x, y = (along if method == "cos" else multiples).T
     return Projected(x, y, distance, shares)
 
 
 def embed(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places (x, y) of the rows by t-SNE: near rows come near each other; there is no plane, and far distances mean little."""
+    """Coordinates x, y (rows,) by t-SNE, which keeps near rows near; far distances mean little."""
     from sklearn.manifold import TSNE  # takes seconds to import
 
     values, vectors = np.linalg.eigh(gram / np.trace(gram))
-    coordinates = vectors * np.sqrt(
-        np.maximum(values, 0)
-    )  # the same distances as between the rows, in as many columns as rows
+    # The same distances as between the rows, in as many columns as there are rows.
+    coordinates = vectors * np.sqrt(np.maximum(values, 0))
     perplexity = min(PERPLEXITY, (len(gram) - 1) / 3)
-    return tuple(
-        TSNE(2, perplexity=perplexity, init="pca", random_state=SEED)
-        .fit_transform(coordinates)
-        .T.astype(np.float64)
-    )
+    model = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED)
+    x, y = model.fit_transform(coordinates).T.astype(np.float64)
+    return x, y
