@@ -27,7 +27,7 @@ nightly: $(VENV)/installed-dev
 	@$(IN_VENV) $(PYTEST) -m nightly
 
 docs: $(VENV)/installed-docs
-	@$(IN_VENV) mkdocs build --quiet --strict
+	@$(IN_VENV) NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
 	@echo "site/index.html"
 
 style: $(VENV)/installed-dev

@@ -1,6 +1,9 @@
-"""What is in these files."""
+"""Report what is in surface, direction and projection files.
 
-from losslandscape.cli.file_report import main
+    python h5_util.py FILE...
+"""
+
+from losslandscape.cli.h5_util import main
 
 if __name__ == "__main__":
     main()

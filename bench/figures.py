@@ -65,9 +65,8 @@ def write_surface(path: str, side: int) -> None:
     bowl = 0.05 + 30 * (x[None] ** 2 + 0.5 * x[:, None] ** 2) * (
         1 + 0.2 * np.sin(9 * x[None]) * np.cos(7 * x[:, None])
     )
-    h5_util.write_surface_file(
-        path, x=x, y=x, quantities={"train_loss": bowl, "train_acc": 100 * np.exp(-bowl)}
-    )
+    values = {"train_loss": bowl, "train_acc": 100 * np.exp(-bowl)}
+    h5_util.write_surface(h5_util.Surface(path, x=x, y=x, quantities=values))
 
 
 def seconds_of(command: list[str], folder: str) -> float:

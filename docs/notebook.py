@@ -11,12 +11,13 @@
 # %% [markdown]
 # # The loss surface of your own net, from Python
 #
-# `losslandscape.loss_surface` is the function that `plot_surface.py` calls; nets, data and losses are objects here. Its folder must be on Python's path.
+# `losslandscape.loss_surface` works as `plot_surface.py`. Net, data and loss are objects here.
+# Without an installed package, start Jupyter in `docs/`: the next cell finds the package in the folder above.
 
 # %%
 import sys
 
-sys.path.insert(0, "..")
+sys.path.append("..")
 
 import torch
 from IPython.display import Image, display
@@ -24,10 +25,9 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import losslandscape
-from losslandscape.cli import plot_1D, plot_2D
 
 # %% [markdown]
-# A net of one's own, and its data: handwritten digits of 8x8 pixels, (training, test).
+# A small net, trained on handwritten digits of 8x8 pixels. `data` is (training, test).
 
 # %%
 pictures, digits = (torch.from_numpy(array) for array in load_digits(return_X_y=True))
@@ -45,26 +45,28 @@ for _ in range(200):
 print(f"training loss {loss:.4f}")
 
 # %% [markdown]
-# ## A plane around it
+# ## A plane around the net
 #
-# Arrays come back: row i lies at `surface.y[i]`, column j at `surface.x[j]`. The net itself is as it was.
+# The result holds an array per quantity. Row i lies at `surface.y[i]`, column j at `surface.x[j]`.
+# The net is unchanged.
 
 # %%
 surface = losslandscape.loss_surface(net, data, x=(-1, 1, 21), y=(-1, 1, 21))
 print(surface.names, surface.get("train_loss").shape)
 
 # %% [markdown]
-# The plot functions take such a surface as they take a file of one, and return the figures that they have written.
+# The plot functions take such a surface, or the name of a surface file. They return the paths of the figures.
 
 # %%
-contours, *_, mountain = plot_2D.plot_2d(surface, out="digits", formats=["png"])
+contours, *_, mountain = losslandscape.plot_2d(surface, out="digits", formats=["png"])
 display(Image(contours, width=500), Image(mountain, width=600))
 
 # %% [markdown]
-# ## A loss of one's own, on a line, in a file
+# ## Your own loss, on a line, kept in a file
 #
-# With `surf_file` a call that was interrupted goes on where it was when it is made again, and the plot scripts can draw the file later.
-# A loss is a function of net and batch; it may return the mean, its weight, and more means by name.
+# With `surf_file` the values are saved while they are measured. A call that was interrupted resumes when you
+# repeat it. A loss is a function of net and batch. It returns the mean; or the mean and its weight; or also
+# more means by name.
 
 
 # %%
@@ -76,5 +78,5 @@ def focal(net, batch):
 
 
 line = losslandscape.loss_surface(net, data, focal, x=(-1, 1, 51), errors=True, surf_file="digits.h5")
-for figure in plot_1D.plot_1d("digits.h5", formats=["png"]):
+for figure in losslandscape.plot_1d("digits.h5", formats=["png"]):
     display(Image(figure, width=500))

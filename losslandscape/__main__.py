@@ -11,6 +11,9 @@ from losslandscape.parallel.mpi4pytorch import launched
 
 COMMANDS = {
     "plot_surface": "measure the loss on a line or in a plane",
+    "evaluation": "evaluate one checkpoint: loss and accuracy",
+    "scheduler": "is this machine ready? ranks, devices, working folder",
+    "net_plotter": "make a direction file, or say what one holds",
     "plot_1D": "draw curves of a measured line",
     "plot_2D": "draw contours, a heat map and a 3-D surface of a measured plane",
     "plot_html": "draw a surface as an interactive page",
@@ -22,7 +25,6 @@ COMMANDS = {
     "h5_util": "print what is in direction, surface and projection files",
     "train": "train a net with the paper's recipe (cifar10/main.py)",
 }
-MODULES = {"h5_util": "file_report"}  # where the module's name is not the command's
 
 
 def main() -> None:
@@ -30,7 +32,7 @@ def main() -> None:
     if name in COMMANDS:
         # Messages and records of runs name the program as the user started it.
         sys.argv = [f"losslandscape {name}", *arguments]
-        import_module(f"losslandscape.cli.{MODULES.get(name, name)}").main()
+        import_module(f"losslandscape.cli.{name}").main()
         return
     first_rank = launched()[0] == 0
     if name in ("-h", "--help", "--version"):

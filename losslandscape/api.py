@@ -19,6 +19,7 @@ from torch import nn
 
 from losslandscape.core.errors import InputError, require_choice
 from losslandscape.core.provenance import record_of_run
+from losslandscape.core.text import one_line
 from losslandscape.data import user_data
 from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import WHOLE_RANGE, Axis, axis_fault
@@ -252,7 +253,7 @@ def _directions(given: object, net: nn.Module, dir_type: str, axes: dict[str, Ax
         ]
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"directions are no lists of tensors ({str(error).splitlines()[0]}); {advice}"
+            f"directions are no lists of tensors ({one_line(error)}); {advice}"
         ) from error
     if len(plain) != len(axes):
         raise InputError(
@@ -265,9 +266,7 @@ def _directions(given: object, net: nn.Module, dir_type: str, axes: dict[str, Ax
     for i, direction in enumerate(found):
         for name, tensor in zip(net_plotter.moving_tensors(net, dir_type), direction, strict=True):
             if not tensor.isfinite().all():
-                raise InputError(
-                    f"directions[{i}] holds NaN or infinity for {name}, where nothing can be measured; give finite numbers"
-                )
+                raise InputError(f"directions[{i}] holds NaN or infinity for {name}", "give finite numbers")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Every test draws without a display, and hypothesis sets no time limits, which a busy machine would break."""
+"""Tests draw without a display, and hypothesis sets no time limits, which a busy machine would break."""
 
 import os
 from pathlib import Path

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 
 from losslandscape.core import user_code
+from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 
 REPO = Path(__file__).resolve().parent.parent
 GOLDEN = REPO / "tests" / "golden"
@@ -21,7 +23,6 @@ SMALL_BATCH = GOLDEN / "resnet20_digits_bs=64" / "model_6.t7"
 LARGE_BATCH = GOLDEN / "resnet20_digits_bs=512" / "model_40.t7"
 COMMANDS = {  # by file of the repository, the module of the package that it runs
     **{f"{path.stem}.py": path.stem for path in REPO.glob("*.py")},
-    "h5_util.py": "file_report",
     "cifar10/main.py": "train",
 }
 DIGITS = [
@@ -119,3 +120,10 @@ def folder_with(tmp_path: Path, *checkpoints: Path) -> Path:
         folder.mkdir(exist_ok=True)
         shutil.copy(checkpoint, folder)
     return tmp_path
+
+
+def write_surface_file(path: str | Path, *, x, y=None, quantities: dict, measured=None, dir_file: str = "") -> None:
+    """Write a surface file from arrays; `measured` says which points have values, by default those unlike the mark."""
+    h5_util.write_surface(
+        Surface(str(path), x=x, y=y, dir_file=dir_file, quantities=quantities, measured=measured)
+    )

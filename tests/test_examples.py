@@ -97,7 +97,8 @@ def keep_half(path: str) -> None:
     """Forget every second point."""
     whole = h5_util.read_surface(path)
     kept = (np.arange(whole.x.size * whole.y.size) % 2 == 0).reshape(whole.shape)
-    h5_util.Surface(
+    h5_util.write_surface(
+        h5_util.Surface(
         path,
         x=whole.x,
         y=whole.y,
@@ -105,7 +106,8 @@ def keep_half(path: str) -> None:
         made_with=whole.made_with,
         runs=whole.runs,
         quantities={name: np.where(kept, whole.get(name), -1.0) for name in whole.names},
-    ).save()
+        )
+    )
 
 
 @each_example

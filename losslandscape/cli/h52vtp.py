@@ -21,6 +21,7 @@ from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import command_line
+from losslandscape.core.text import printable
 from losslandscape.draw import figures
 from losslandscape.draw.vtk import polydata, rendering
 from losslandscape.files import h5_util
@@ -176,7 +177,7 @@ def _stem(surface: h5_util.Surface, name: str, *, zmax: float, log: bool) -> str
 def _made_by(surface: h5_util.Surface, command: str) -> list[str]:
     """The commands that measured and drew a surface, as far as known, without the characters that files cannot hold."""
     commands = filter(None, [*figures.commands(surface), command])
-    return ["".join(character if character.isprintable() else "?" for character in text) for text in commands]
+    return [printable(text) for text in commands]
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -169,26 +169,30 @@ def _recipes(
 ) -> dict[str, Recipe]:
     """How each direction is made, by axis."""
     directions = request.directions
-    eigenvectors = Eigenvectors(
-        net,
-        sets["train"],
-        loss,
-        device=machine.device,
-        number=[directions.xdir, directions.ydir].count("hessian"),
-        dir_type=directions.dir_type,
-        batch_size=request.batch_size,
-    )
+    along = [directions.xdir, directions.ydir].count("hessian")
+    eigenvectors = None
+    if along:
+        eigenvectors = Eigenvectors(
+            net,
+            sets["train"],
+            loss,
+            device=machine.device,
+            number=along,
+            dir_type=directions.dir_type,
+            batch_size=request.batch_size,
+        )
 
     def recipe(axis: str, target: str) -> Recipe:
         """That of an axis, which may point to the checkpoint `target`."""
-        along_eigenvector = getattr(directions, f"{axis}dir") == "hessian"
-        vector = eigenvectors.first if axis == "x" else eigenvectors.last
+        vector = None
+        if eigenvectors and getattr(directions, f"{axis}dir") == "hessian":
+            vector = eigenvectors.first if axis == "x" else eigenvectors.last
         return Recipe(
             target=partial(request.net.load, files[target]) if target in files else None,
             norm=getattr(directions, f"{axis}norm"),
             ignore=getattr(directions, f"{axis}ignore"),
             params=directions.params,
-            vector=vector if along_eigenvector else None,
+            vector=vector,
         )
 
     recipes = {"x": recipe("x", "model_file2")}

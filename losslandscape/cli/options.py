@@ -1,15 +1,27 @@
-"""Command-line options that several scripts share, each declared once."""
+"""Options that several commands share, each declared once."""
 
 import argparse
-import math
-from collections.abc import Callable, Iterable
 
-from losslandscape.cli.command_line import finite
-from losslandscape.core import user_code
+from losslandscape.cli.option_types import (
+    BN_SAMPLES,
+    axis,
+    bn_samples,
+    channel_values,
+    choice_or_empty,
+    factor,
+    finite,
+    gibibytes,
+    gpus_per_rank,
+    known_or_own,
+    not_negative,
+    not_negative_number,
+    optional_axis,
+    positive,
+    share,
+)
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE
 from losslandscape.data.dataloader import DATASETS
-from losslandscape.files.file_names import Axis, axis_fault
-from losslandscape.measure.auto_range import RISE, Auto
+from losslandscape.measure.auto_range import RISE
 from losslandscape.measure.losses import LOSSES
 from losslandscape.nets.models import MODELS
 from losslandscape.nets.net_plotter import IGNORES, NORMS
@@ -19,174 +31,37 @@ from losslandscape.parallel.devices import PRECISIONS
 from losslandscape.parallel.point_order import ORDERS
 
 DIRECTIONS = ("random", "hessian")
-BN_SAMPLES = 1000
 
-
-def axis(text: str) -> Axis | Auto:
-    """`min:max:number` of an axis, e.g. -1:1:51, as numbers; or `auto`, or `auto:number`."""
-    parts = text.split(":")
-    if parts[0] == "auto":
-        return _auto(text, parts[1:])
-    try:
-        low, high, number = parts
-        low, high, number = float(low), float(high), int(number)
-    except ValueError:
-        low, high, number = 0.0, 0.0, 0
-    if fault := axis_fault(low, high, number, "min:max:number with at least one point, such as -1:1:51"):
-        raise argparse.ArgumentTypeError(f"{text!r} {fault}")
-    return low, high, number
-
-
-def _auto(text: str, numbers: list[str]) -> Auto:
-    if not numbers:
-        return Auto()
-    if len(numbers) > 1 or not numbers[0].isdigit() or int(numbers[0]) < 2:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not auto, or auto:number with at least two points, such as auto:25"
-        )
-    return Auto(int(numbers[0]))
-
-
-def optional_axis(text: str) -> Axis | Auto | None:
-    """As `axis`; the published program's default, None, is a surface of one dimension."""
-    return None if text == "None" else axis(text)
-
-
-def factor(text: str) -> float:
-    """A finite number above 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 1 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 1, such as 10")
-    return value
-
-
-def share(text: str) -> float:
-    """A number above 0 and below 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and below 1, such as 0.001")
-    return value
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
-def not_negative(text: str) -> int:
-    """A whole number of at least 0."""
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
-
-
-def gibibytes(text: str) -> int:
-    """A number of GiB, as bytes."""
-    try:
-        size = float(text)
-    except ValueError:
-        size = -1
-    if not 0 <= size < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GiB, such as 20 or 0.5")
-    return int(size * 2**30)
-
-
-def gpus_per_rank(text: str) -> int:
-    """1: the published program's DataParallel within a rank is slower than a rank for each GPU."""
-    if positive(text) > 1:
-        raise argparse.ArgumentTypeError(
-            f"a rank uses one GPU, not {text}; start one rank a GPU instead, with mpirun -n {text}"
-        )
-    return 1
-
-
-def channel_values(text: str) -> tuple[float, ...]:
-    """One number, or one a channel, separated by commas."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number, or numbers with commas, such as 0.5,0.5,0.5"
-        ) from None
-
-
-def bn_samples(text: str) -> int:
-    """`stored`, which is 0, or `recompute` or `recompute:N`."""
-    word, _, number = text.partition(":")
-    if text == "stored":
-        return 0
-    if word != "recompute" or ":" in text and (not number.isdigit() or int(number) < 2):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not stored, recompute or recompute:N with a number of at least 2 samples, such as recompute:2000"
-        )
-    return int(number or BN_SAMPLES)
-
-
-def not_negative_number(text: str) -> float:
-    """A finite number of at least 0."""
-    value = finite(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
-    return value
-
-
-def known_or_own(what: str, known: Iterable[str]) -> Callable[[str], str]:
-    """One of the known names, or FILE.py:FUNCTION or package.module:function."""
-
-    def check(text: str) -> str:
-        if text not in known and not user_code.is_own(text):
-            raise argparse.ArgumentTypeError(
-                f"there is no {what} {text!r}; choose one of {', '.join(known)}, or give FILE.py:FUNCTION"
-            )
-        return text
-
-    return check
-
-
-def choice_or_empty(choices: tuple[str, ...]) -> list[str]:
-    """Choices of a flag whose empty value, the published default, means none of them."""
-    return [*choices, ""]
+Group = argparse._ArgumentGroup
 
 
 def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar10/data") -> None:
-    """Which images, and how they are prepared."""
+    """Which data, and how images are normalised."""
     group = parser.add_argument_group("data")
     group.add_argument(
         "--dataset",
         default="cifar10",
-        type=known_or_own("data set", DATASETS),
+        type=known_or_own("dataset", DATASETS),
         metavar="NAME",
-        help="cifar10 (downloaded when absent), "
-        "digits (needs no download), folder (your own images), or FILE.py:FUNCTION, which returns the training data or (training, test) "
-        "(default: cifar10)",
+        help="cifar10 (downloaded when absent), digits (needs no download), folder (your own images), or "
+        "FILE.py:FUNCTION, which returns the training data or (training, test) (default: cifar10)",
     )
     group.add_argument(
         "--datapath",
         default=datapath_default,
         metavar="DIR",
-        help="cifar10: where it lies or goes; folder: DIR with "
-        f"train/<class>/* and test/<class>/* (default: {datapath_default})",
+        help="cifar10: its folder; folder: DIR with train/<class>/* and test/<class>/* "
+        f"(default: {datapath_default})",
     )
     group.add_argument("--raw_data", action="store_true", help="no normalisation: pixels in [0, 1]")
     group.add_argument(
-        "--mean",
-        type=channel_values,
-        metavar="M,M,M",
-        help="subtract this instead of the data set's own mean",
+        "--mean", type=channel_values, metavar="M,M,M", help="subtract this instead of the dataset's mean"
     )
     group.add_argument(
         "--std",
         type=channel_values,
         metavar="S,S,S",
-        help="divide by this instead of the data set's own deviation",
+        help="divide by this instead of the dataset's deviation",
     )
     group.add_argument("--threads", type=positive, default=2, help="threads that decode images (default: 2)")
     group.add_argument(
@@ -199,7 +74,7 @@ def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar1
 
 
 def add_subset(parser: argparse.ArgumentParser, *, test_set: bool = True) -> None:
-    """How much of the data is measured on; `test_set` where the test data can be too."""
+    """How much of the data is used; `test_set` adds the option to measure on test data too."""
     group = parser.add_argument_group("part of the data")
     group.add_argument(
         "--data_split",
@@ -219,24 +94,22 @@ def add_subset(parser: argparse.ArgumentParser, *, test_set: bool = True) -> Non
         group.add_argument(
             "--test_set", action="store_true", help="measure test_loss and so on too, on the whole test set"
         )
-    else:
-        parser.set_defaults(test_set=False)
     group.add_argument(
         "--train_labels",
         default="",
         metavar="FILE.npy",
-        help="labels in place of the training set's own, as training with --label_corrupt_prob keeps them",
+        help="labels instead of the training set's own, as training with --label_corrupt_prob keeps them",
     )
 
 
-def add_net(group: argparse._ArgumentGroup) -> None:
+def add_net(group: Group) -> None:
     """Which net, and how its checkpoints are read."""
     group.add_argument(
         "--model",
         default="resnet56",
         metavar="NAME",
-        help=f"one of {', '.join(MODELS)}; or FILE.py:FUNCTION, which returns the net; or "
-        "torchvision:NAME, timm:NAME, hf:NAME_OR_FOLDER (default: resnet56)",
+        help=f"one of {', '.join(MODELS)}; or FILE.py:FUNCTION, which returns the net; or torchvision:NAME, "
+        "timm:NAME, hf:NAME_OR_FOLDER (default: resnet56)",
     )
     group.add_argument(
         "--model_args",
@@ -249,7 +122,7 @@ def add_net(group: argparse._ArgumentGroup) -> None:
         "--state_key",
         default="",
         metavar="KEY",
-        help="where in a checkpoint the weights lie, if not under a usual name, such as ema.net",
+        help="key of the weights in a checkpoint, if it is not a usual one, such as ema.net",
     )
     group.add_argument(
         "--unsafe_pickle",
@@ -259,46 +132,43 @@ def add_net(group: argparse._ArgumentGroup) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser, *, others: bool = True) -> None:
-    """Which net, with which weights; `others`: which nets directions point to."""
+    """Which net, with which weights; `others` adds the nets that directions point to."""
     group = parser.add_argument_group("net")
     add_net(group)
     group.add_argument(
         "--model_folder",
         default="",
         metavar="DIR",
-        help="folder in which the model files are looked for where they are not found as given",
+        help="look for model files here if they do not exist as given",
     )
     group.add_argument(
         "--model_file",
         default="",
         metavar="FILE",
-        help="checkpoint: the centre; without one the net is taken as it is made",
+        help="checkpoint of the centre; without it the net is taken as it is made",
     )
     if others:
         group.add_argument(
             "--model_file2",
             default="",
             metavar="FILE",
-            help="checkpoint that the x direction points to, instead of a random one",
+            help="checkpoint that x points to, instead of a random direction",
         )
         group.add_argument(
-            "--model_file3",
-            default="",
-            metavar="FILE",
-            help="checkpoint that the y direction points to, likewise",
+            "--model_file3", default="", metavar="FILE", help="checkpoint that y points to, likewise"
         )
     add_loss(group)
 
 
-def add_loss(group: argparse._ArgumentGroup) -> None:
+def add_loss(group: Group) -> None:
     group.add_argument(
         "--loss_name",
         "-l",
         default="crossentropy",
         type=known_or_own("loss", LOSSES),
         metavar="NAME",
-        help=f"one of {', '.join(LOSSES)}; or "
-        "FILE.py:FUNCTION, which is called with net and batch (default: crossentropy)",
+        help=f"one of {', '.join(LOSSES)}; or FILE.py:FUNCTION, which is called with net and batch "
+        "(default: crossentropy)",
     )
 
 
@@ -310,15 +180,15 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
         "--dir_type",
         default="weights",
         choices=DIRECTION_TYPES,
-        help="what moves: weights, or states with the BN "
-        "statistics, as an interpolation between two nets needs (default: weights)",
+        help="what moves: weights, or states with the BN statistics, as an interpolation between two nets "
+        "needs (default: weights)",
     )
     group.add_argument(
         "--x",
         type=axis,
         metavar="MIN:MAX:N",
-        help="alpha; write --x=-1:1:51 (default: -1:1:51). auto or "
-        "auto:N: as far as the loss rises clearly, found by a short probe; between two nets -0.5:1.5",
+        help="alpha; write --x=-1:1:51 (default: -1:1:51). auto or auto:N: as far as the loss rises clearly, "
+        "found by a short probe; between two nets -0.5:1.5",
     )
     group.add_argument(
         "--y",
@@ -331,8 +201,8 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
         type=factor,
         default=RISE,
         metavar="FACTOR",
-        help="for auto: how many times the loss at the centre, or the floor of "
-        f"range_probe.py if that is greater, is a clear rise (default: {RISE:g})",
+        help="for auto: how many times the loss at the centre, or a floor if that is greater, is a clear "
+        f"rise (default: {RISE:g})",
     )
     for name in ("x", "y"):
         group.add_argument(
@@ -355,11 +225,14 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
             f"--{name}dir",
             default="random",
             choices=DIRECTIONS,
-            help=f"random, or hessian: the {name} direction is an eigenvector of the Hessian at the "
-            "centre, of the largest eigenvalue, or the second largest if the other axis has the first (default: random)",
+            help="random, or hessian: an eigenvector of the Hessian at the centre, of the largest eigenvalue, "
+            "or of the second largest if the other axis has the first (default: random)",
         )
     group.add_argument(
-        "--params", default="", metavar="REGEX", help="only parameters whose names contain a match move"
+        "--params",
+        default="",
+        metavar="REGEX",
+        help="only parameters whose names contain a match move",
     )
     group.add_argument("--same_dir", action="store_true", help="the y direction is the x direction")
     group.add_argument(
@@ -372,42 +245,47 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
         "--order",
         default="coarse",
         choices=ORDERS,
-        help="coarse: a coarse lattice first, then finer, so that plots soon show the whole "
-        "(default); row: row by row",
+        help="coarse: a coarse lattice first, then finer, so that plots soon show the whole (default); "
+        "row: row by row",
     )
     group.add_argument(
         "--surf_file",
         default="",
         metavar="FILE",
-        help="surface file to make or go on with (default: named after the rest)",
+        help="surface file to make or to resume (default: named after the rest)",
     )
     group.add_argument(
         "--overwrite",
         action="store_true",
-        help="begin anew where the surface file is there; the old one is kept as FILE.old",
+        help="start again if the surface file exists; the old one is kept as FILE.old",
     )
     group.add_argument(
         "--wait",
         action="store_true",
-        help="wait for another run that writes the surface file, rather than stop",
+        help="wait for another run that writes the surface file, instead of stopping",
     )
 
 
-def add_hardware(parser: argparse.ArgumentParser) -> None:
-    """On what it runs, and how points are shared out."""
-    group = parser.add_argument_group("hardware")
+def add_launch(group: Group) -> None:
+    """Which ranks, on which devices."""
     group.add_argument(
         "--mpi",
         "-m",
         action="store_true",
         help="share the points out over the ranks of mpirun (noticed under mpirun anyhow)",
     )
-    group.add_argument("--cuda", "-c", action="store_true", help="compute on the GPU, one a rank")
+    group.add_argument("--cuda", "-c", action="store_true", help="compute on the GPU, one per rank")
+
+
+def add_hardware(parser: argparse.ArgumentParser) -> None:
+    """On what it runs, and how points are shared out."""
+    group = parser.add_argument_group("hardware")
+    add_launch(group)
     group.add_argument(
         "--ngpu",
         type=gpus_per_rank,
         default=1,
-        help="GPUs a rank: 1; for more GPUs start more ranks (default: 1)",
+        help="GPUs per rank: 1; for more GPUs start more ranks (default: 1)",
     )
     group.add_argument(
         "--batch_size",
@@ -418,13 +296,13 @@ def add_hardware(parser: argparse.ArgumentParser) -> None:
         "--schedule",
         default="dynamic",
         choices=SCHEDULES,
-        help="dynamic: each point to the next free rank (default); static: an even "
-        "share to each rank beforehand",
+        help="dynamic: each point to the next free rank (default); static: an even share to each rank "
+        "beforehand",
     )
 
 
-def add_lanczos(parser: argparse.ArgumentParser) -> None:
-    """How eigenvalues are found."""
+def add_lanczos(parser: argparse.ArgumentParser | Group) -> None:
+    """How eigenvalues are computed."""
     parser.add_argument(
         "--tolerance",
         type=share,
@@ -445,39 +323,43 @@ def add_lanczos(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_measuring(parser: argparse.ArgumentParser) -> None:
-    """What besides the published quantities is measured, and how."""
-    group = parser.add_argument_group("measuring")
-    group.add_argument(
-        "--data_memory",
-        type=gibibytes,
-        metavar="GIB",
-        help="images that take more than this are not kept on the GPU but copied there "
-        "batch by batch (default: half of its free memory)",
-    )
+def add_precision(group: Group) -> None:
     group.add_argument(
         "--precision",
         default="",
         choices=choice_or_empty(PRECISIONS),
         metavar="P",
-        help="fp32, tf32 (CUDA) or bf16, which is fastest and "
-        "differs from fp32 by less than 1 %% in loss near a minimum (default: as PyTorch by default, float32, on CUDA with TF32 convolutions)",
+        help="fp32, tf32 (CUDA) or bf16, which is fastest and differs from fp32 by less than 1 %% in loss near "
+        "a minimum (default: that of PyTorch, float32, on CUDA with TF32 convolutions)",
     )
+
+
+def add_measuring(parser: argparse.ArgumentParser) -> None:
+    """What is measured besides the published quantities, and how."""
+    group = parser.add_argument_group("measuring")
+    group.add_argument(
+        "--data_memory",
+        type=gibibytes,
+        metavar="GIB",
+        help="images that take more than this are not kept on the GPU but copied there batch by batch "
+        "(default: half of its free memory)",
+    )
+    add_precision(group)
     group.add_argument(
         "--weight_decay",
         type=not_negative_number,
         default=0.0,
         metavar="W",
-        help="of the training: W/2 |weights|^2 is measured as penalty, and its sum "
-        "with the loss as train_regularised_loss",
+        help="of the training: W/2 |weights|^2 is measured as penalty, and its sum with the loss as "
+        "train_regularised_loss",
     )
     group.add_argument(
         "--bn",
         type=bn_samples,
         default=0,
         metavar="HOW",
-        help=f"recompute or recompute:N: estimate the batch norms' statistics anew from N ({BN_SAMPLES}) "
-        "training samples at each point, as nets that are mixed need (default: stored, those of the checkpoint)",
+        help=f"recompute or recompute:N: estimate the batch norms' statistics again from N ({BN_SAMPLES}) training "
+        "samples at each point, as mixtures of nets need (default: stored, those of the checkpoint)",
     )
     group.add_argument(
         "--errors",
@@ -489,15 +371,15 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="measure N surfaces along other random directions, those of --idx, --idx + 1, …, and tell the "
-        "mean and spread of their numbers",
+        help="measure N surfaces along other random directions, those of --idx, --idx + 1, …, and print the mean "
+        "and spread of their numbers",
     )
     group.add_argument(
-        "--allow_nan", action="store_true", help="go on where the loss at the centre is no finite number"
+        "--allow_nan", action="store_true", help="continue where the loss at the centre is not finite"
     )
 
 
-def add_plot_levels(parser: argparse.ArgumentParser) -> None:
+def add_plot_levels(parser: argparse.ArgumentParser | Group) -> None:
     """Levels of contour plots."""
     parser.add_argument(
         "--vmax",

@@ -24,9 +24,9 @@ from losslandscape.cli.command_line import (
     Parser,
     add_comparison_options,
     add_figure_options,
-    finite,
     sentence,
 )
+from losslandscape.cli.option_types import finite
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.draw import curves, eigen_figures, figures, metrics_table, redraw

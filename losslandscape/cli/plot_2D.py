@@ -26,9 +26,9 @@ from losslandscape.cli.command_line import (
     Parser,
     add_comparison_options,
     add_figure_options,
-    finite,
     sentence,
 )
+from losslandscape.cli.option_types import finite
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.draw import eigen_figures, figures, metrics_table, panels, redraw, trajectory_figures
@@ -263,7 +263,7 @@ def plot_contour_trajectory(
     if not has_cells(surface):
         raise InputError(f"{surf_file}: {too_thin(surface)}")
     projection = trajectory_figures.read_projection(proj_file)
-    h5_util.require_plane_of(surface, projection)
+    projection.require_on(surface)
     shares = h5_util.read_explained_variance(dir_file) if dir_file else None
     scale = _scale([surface], name, vmin=vmin, vmax=vmax, vlevel=vlevel, log=log)
     _say([surface], name, scale)

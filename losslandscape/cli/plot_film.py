@@ -15,7 +15,8 @@ import sys
 
 import numpy as np
 
-from losslandscape.cli.command_line import Parser, finite, sentence
+from losslandscape.cli.command_line import Parser, sentence
+from losslandscape.cli.option_types import finite
 from losslandscape.core.errors import InputError
 from losslandscape.draw import figures, film, surface_views
 from losslandscape.draw.film import Reel

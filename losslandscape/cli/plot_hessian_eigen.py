@@ -3,8 +3,8 @@ ratio.
 
     python plot_hessian_eigen.py --dataset digits --data_split 16 --model resnet20 --model_file FILE.t7 \\
         --x=-1:1:11 --xnorm filter --xignore biasbn --plot
-    mpirun -n 4 python plot_hessian_eigen.py --mpi --cuda --model resnet56 --data_split 50 --x=-1:1:51 --y=-1:1:51 \\
-        --model_file FILE.t7 --dir_type weights --xnorm filter --xignore biasbn --ynorm filter --yignore
+    mpirun -n 4 python plot_hessian_eigen.py --mpi --cuda --model resnet56 --data_split 50 \\
+        --model_file FILE.t7 --x=-1:1:51 --y=-1:1:51 --dir_type weights --xnorm filter --xignore biasbn --ynorm filter --yignore
         biasbn --plot
 
 Where |smallest / largest| is near 0 the surface is nearly convex, where it is near 1 it is not: the paper's
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def require_own_scale(surf_file: str) -> None:
-    """Raise `InputError` for eigenvalues of the published program: they are ours times its number of batches."""
+    """Raise `InputError` for a file of the published program: its eigenvalues are ours times its batches."""
     if not os.path.exists(surf_file):
         return
     surface = h5_util.read_surface(surf_file)
@@ -88,6 +88,7 @@ def require_own_scale(surf_file: str) -> None:
     ]
     if measured and "min_eig_residual" not in surface.names:
         raise InputError(
-            f"{surf_file!r} has eigenvalues of the published program, which are ours times its number of batches",
-            "plot them with plot_2D.py or plot_1D.py, or give another {surf_file}, or {overwrite:True} (the old file is kept)",
+            f"{surf_file!r} has eigenvalues of the published program, which are ours times its batches",
+            "plot them with plot_2D.py or plot_1D.py, or give another {surf_file}, or {overwrite:True} "
+            "(the old file is kept)",
         )

@@ -153,8 +153,8 @@ def _trajectory(
     surface: h5_util.Surface, shown: surface_views.Grid, proj_file: str
 ) -> tuple[interactive.Trajectory, list[str]]:
     """A trajectory, and what a reader of the page must know of it, which is printed too."""
-    projection = h5_util.read_whole_projection(proj_file)
-    h5_util.require_plane_of(surface, projection)
+    projection = h5_util.read_projection(proj_file)
+    projection.require_on(surface)
     said = []
     # Coordinates mean nothing along other directions. Files that do not know theirs are moved and renamed, so this can only be said, not refused.
     if "directions" not in projection.made_with and not os.path.basename(proj_file).startswith(

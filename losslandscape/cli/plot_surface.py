@@ -4,8 +4,8 @@
         --xnorm filter --xignore biasbn --plot
     python plot_surface.py --dataset digits --model resnet20 --model_file FILE.t7 --x auto \\
         --xnorm filter --xignore biasbn --plot
-    mpirun -n 4 python plot_surface.py --mpi --cuda --model resnet56 --x=-1:1:51 --y=-1:1:51 --model_file FILE.t7 \\
-        --dir_type weights --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn --plot
+    mpirun -n 4 python plot_surface.py --mpi --cuda --model resnet56 --model_file FILE.t7 \\
+        --x=-1:1:51 --y=-1:1:51 --dir_type weights --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn --plot
 
 A run that was stopped resumes when the same command is started again.
 """
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from losslandscape.cli import options
-from losslandscape.cli.command_line import Parser, add_format_option, finite, sentence
+from losslandscape.cli.command_line import Parser, add_format_option, sentence
 from losslandscape.cli.landscapes import find_request_axes, make_landscape, make_run, surface_file
+from losslandscape.cli.option_types import finite
 from losslandscape.cli.request import Machine, Options, SurfaceRequest
 from losslandscape.core.provenance import require_same
 from losslandscape.data.samples import Samples
@@ -108,14 +109,15 @@ def require_consistent(request: SurfaceRequest, plots: PlotOptions, parser: Pars
     net, directions, surf_file = request.net, request.directions, request.run.surf_file
     if net.is_series and (seeds > 1 or plots.proj_file or net.model_file2 or net.model_file3):
         parser.error(
-            f"--model_file {net.model_file} names several checkpoints, whose surfaces share their directions and have a "
-            "path of their own; leave --seeds, --proj_file, --model_file2 and --model_file3 out"
+            f"--model_file {net.model_file} names several checkpoints, whose surfaces share their directions and have "
+            "a path of their own; leave --seeds, --proj_file, --model_file2 and --model_file3 out"
         )
     if plots.proj_file and not plots.plot:
         parser.error(f"--proj_file {plots.proj_file} is drawn over the contours of a plane; give --plot too")
     if seeds > 1 and (directions.dir_file or surf_file or plots.proj_file):
         parser.error(
-            f"--seeds {seeds} makes directions and surfaces of its own; leave --dir_file, --surf_file and --proj_file out"
+            f"--seeds {seeds} makes directions and surfaces of its own; leave --dir_file, --surf_file and "
+            "--proj_file out"
         )
 
 
@@ -196,9 +198,9 @@ def require_path_on_surface(job: SurfaceJob, proj_file: str, surf_file: str) -> 
     """Raise `InputError` for a path that is not on the surface, before that is measured."""
     landscape = job.landscape
     directions, _ = landscape.find_directions(overwrite=job.run.overwrite)
-    projection = h5_util.read_whole_projection(proj_file)
+    projection = h5_util.read_projection(proj_file)
     facts = landscape.surface_facts(directions)
-    h5_util.require_path_on(facts, projection, surf_file=surf_file, dir_file=landscape.dir_file)
+    projection.require_fit(facts, surf_file=surf_file, dir_file=landscape.dir_file)
 
 
 def require_drawable(plots: PlotOptions) -> None:

@@ -28,12 +28,14 @@ from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser, add_format_option, sentence
 from losslandscape.cli.landscapes import code_facts
 from losslandscape.cli.request import DataOptions
+from losslandscape.core.angle import OBLIQUE
 from losslandscape.core.errors import InputError
-from losslandscape.core.provenance import Facts, fingerprint_of_arrays, keep_aside, require_same
+from losslandscape.core.provenance import Facts, fingerprint_of_arrays, require_same
 from losslandscape.data.dataloader import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.draw import figures, film, trajectory_figures
 from losslandscape.files import h5_util
+from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.h5_util import Projection
 from losslandscape.measure import losses
 from losslandscape.measure.evaluation import Evaluator
@@ -47,9 +49,6 @@ from losslandscape.trajectory.trajectory import Trajectory
 
 PLANES = ("pca", "random")
 METHODS = (*projection.METHODS, "tsne")
-OBLIQUE = (
-    0.1  # a cosine beyond which contours, drawn at right angles, do not fit lengths along the directions
-)
 
 
 def argument_parser() -> Parser:
@@ -404,7 +403,7 @@ def with_known_losses(found: Projection, facts: Facts) -> Projection:
     """The projection with the losses that its file has of an earlier run, unless they are of other checkpoints, another plane or, by the facts, other data."""
     found = replace(found, made_with={**found.made_with, **facts})
     try:
-        old = h5_util.read_whole_projection(found.path)
+        old = h5_util.read_projection(found.path)
     except InputError:  # there is none, or it is no use
         return found
     if any(old.made_with.get(name) != value for name, value in found.made_with.items()):

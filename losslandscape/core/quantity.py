@@ -1,16 +1,16 @@
-"""What the name of a surface file's quantity says: `<part>_<value>`, such as train_loss, or a value of no part of the data, such as penalty."""
-
-from __future__ import annotations
+"""What the name of a quantity says: `<part>_<value>`, such as train_loss, or a value of no part of the data, such as penalty."""
 
 from collections.abc import Iterable
 
 PARTS = ("train", "test")
 PERCENTAGES = ("acc", "top5")
 FIRST = ("train_loss", "train_acc", "test_loss", "test_acc")
+# Endings of the names of quantities that say how sure another one is.
+UNCERTAINTIES = ("_se", "_diff_se", "_residual")
 
 
 def split(name: str) -> tuple[str, str]:
-    """Part of the data and value.
+    """Return the part of the data, which may be empty, and the value.
 
     >>> split("test_top5"), split("max_eig")
     (('test', 'top5'), ('', 'max_eig'))
@@ -20,21 +20,26 @@ def split(name: str) -> tuple[str, str]:
 
 
 def is_loss(name: str) -> bool:
-    """Whether it is a loss, which is better when lower: `train_loss`, `train_regularised_loss`."""
+    """Whether lower values are better: `train_loss`, `train_regularised_loss`."""
     return name.split("_")[-1] == "loss"
 
 
 def is_percentage(name: str) -> bool:
+    """Whether its values run from 0 to 100."""
     return split(name)[1] in PERCENTAGES
 
 
 def standard_error(name: str, *, of_difference: bool = False) -> str:
-    """The name of a quantity's standard error, or of that of its difference from the centre."""
+    """Return the name of a quantity's standard error, or of that of its difference from the centre."""
     return f"{name}_diff_se" if of_difference else f"{name}_se"
 
 
 def shown(names: Iterable[str]) -> list[str]:
-    """The quantities that have figures and numbers of their own, training loss first: not those that say how sure another one is."""
+    """Return the quantities that get figures and numbers of their own: all but uncertainties, training loss first."""
     names = set(names)
-    doubts = {f"{name}{suffix}" for name in names for suffix in ("_se", "_diff_se", "_residual")}
-    return sorted(names - doubts, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    uncertainties = {f"{name}{ending}" for name in names for ending in UNCERTAINTIES}
+    return sorted(names - uncertainties, key=_rank)
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return (FIRST.index(name) if name in FIRST else len(FIRST), name)

@@ -155,7 +155,7 @@ class Eigenvectors:
             _, largest = eigenvalues(matrix, smallest=0, largest=self._number, show_progress=True)
         for eigen in largest:
             if eigen.vector is None:
-                fault = "the second derivative of the loss is not finite at the centre, so there is no eigenvector"
+                fault = "the second derivative of the loss is not finite at the centre"
                 raise InputError(fault, "leave {xdir} and {ydir} out")
             state = "" if eigen.converged else "  NOT CONVERGED"
             print(f"eigenvalue {eigen.value:.6g}, residual {eigen.residual:.2g}{state}")

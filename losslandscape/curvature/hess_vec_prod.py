@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd import grad
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 from losslandscape.curvature.evaluation_mode import evaluation_mode
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE, Eigen, eigenvalues
 from losslandscape.data import samples
@@ -127,7 +128,7 @@ class Curvature:
         try:
             return self._products(data, rows)
         except RuntimeError as error:
-            reason = str(error).splitlines()[0]
+            reason = one_line(error)
             raise InputError(
                 f"the loss {self._loss.name} cannot be differentiated twice ({reason})",
                 "a loss that takes gradients inside must do it with create_graph=True",

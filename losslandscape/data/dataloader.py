@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10, ImageFolder
@@ -209,12 +210,12 @@ def _cifar10(part: str, datapath: str) -> "CIFAR10":
             return CIFAR10(root=datapath, train=train, download=True)
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"CIFAR-10 is not in {datapath!r} and cannot be downloaded ({_one_line(error)}); put the folder "
+            f"CIFAR-10 is not in {datapath!r} and cannot be downloaded ({one_line(error)}); put the folder "
             "cifar-10-batches-py there"
         ) from error
     except (pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
         raise InputError(
-            f"the CIFAR-10 files in {datapath!r} cannot be read ({_one_line(error)}); remove them to download anew"
+            f"the CIFAR-10 files in {datapath!r} cannot be read ({one_line(error)}); remove them to download anew"
         ) from error
 
 
@@ -274,7 +275,7 @@ def _folder_arrays(
             ValueError,
         ) as error:  # what Pillow raises for a file that is not the image it claims to be
             raise InputError(
-                f"{path!r} cannot be read as an image ({_one_line(error)}); mend or remove it"
+                f"{path!r} cannot be read as an image ({one_line(error)}); mend or remove it"
             ) from error
 
     first_path, first = chosen[0][0], decode(chosen[0][0])
@@ -358,7 +359,7 @@ def _from_file(path: str, what: str, read: Callable[[BinaryIO, int], Any], fault
     except (
         Exception
     ) as error:  # a damaged file meets whichever check comes first: BadZipFile, zlib.error, TokenError, …
-        raise InputError(f"{path!r} {fault} ({_one_line(error)[:200]})") from error
+        raise InputError(f"{path!r} {fault} ({one_line(error)})") from error
 
 
 def _read_images_and_labels(file: BinaryIO, size: int) -> list[np.ndarray]:
@@ -389,10 +390,6 @@ def _read_array(file: BinaryIO, size: int) -> np.ndarray:
 
 def _size(image: Tensor) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _npy_labels(path: str, count: int) -> np.ndarray:

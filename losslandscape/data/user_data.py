@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 from losslandscape.data import samples
 from losslandscape.data.dataloader import ImageSet, split_indices
 from losslandscape.data.samples import SampleSet
@@ -131,6 +132,6 @@ def _collated(items: list[object]) -> object:
         return default_collate(items)
     except (RuntimeError, TypeError) as error:
         raise InputError(
-            f"the samples of the data do not stack to a batch ({str(error).splitlines()[0]}); let the data set return tensors of one shape, or "
+            f"the samples of the data do not stack to a batch ({one_line(error)}); let the data set return tensors of one shape, or "
             "give an iterable of batches"
         ) from error

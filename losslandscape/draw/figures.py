@@ -21,6 +21,7 @@ from matplotlib.mathtext import MathTextParser
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError, require_choice
 from losslandscape.core.provenance import command_line
+from losslandscape.core.text import printable
 from losslandscape.files.atomic_file import replacing
 from losslandscape.files.file_names import FIGURE_FORMATS
 
@@ -213,7 +214,9 @@ def save(
             "Title": os.path.basename(stem),
             TEXT_PLACE[name]: "\n".join(dict.fromkeys(filter(None, [*made_by, _drawing.get()]))),
         }
-        metadata = {place: _printable(text) for place, text in about.items() if text} | UNDATED.get(name, {})
+        metadata = {
+            place: "\n".join(map(printable, text.split("\n"))) for place, text in about.items() if text
+        } | UNDATED.get(name, {})
         with matplotlib.rc_context(STYLE), replacing(path) as part:
             fig.savefig(part, format=name, metadata=metadata, bbox_inches="tight", pad_inches=0.08)
         print(f"saved {path}")
@@ -227,11 +230,6 @@ def commands(*surfaces) -> list[str]:
     """The command of the last run that measured each surface, as far as the files know it."""
     last_runs = [surface.runs[-1] for surface in surfaces if surface.runs]
     return [str(run["command"]) for run in last_runs if isinstance(run, dict) and "command" in run]
-
-
-def _printable(text: str) -> str:
-    """XML and PDF cannot hold every character that a file name or a file of somebody else's may have."""
-    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
 
 
 def describe_missing(surface, name: str, *, largest: float = LARGEST) -> str | None:

@@ -73,7 +73,7 @@ def read(
             surface.path,
             surface.made_with,
             known,
-            f"a film needs surfaces along the directions of {first.path!r}",
+            "a film needs surfaces along the same directions",
         )
     if not proj_file and len(surfaces) == 1:
         raise InputError(
@@ -81,7 +81,7 @@ def read(
         )
     projection = trajectory_figures.read_projection(proj_file) if proj_file else None
     if projection:
-        h5_util.require_plane_of(first, projection)
+        projection.require_on(first)
         if len(surfaces) not in (1, projection.x.size):
             raise InputError(
                 f"{proj_file!r} has {projection.x.size} checkpoints where there are {len(surfaces)} surfaces; give one for each, or one surface for all"

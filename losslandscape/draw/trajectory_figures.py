@@ -41,7 +41,7 @@ def draw(
 
 def read_projection(proj_file: str) -> Projection:
     """A projection of which every checkpoint has a place."""
-    projection = h5_util.read_whole_projection(proj_file)
+    projection = h5_util.read_projection(proj_file)
     if lost := int(np.isnan(figures.finite([projection.x, projection.y])).any(axis=0).sum()):
         raise InputError(
             f"{proj_file}: {lost} of {projection.x.size} checkpoints have no place, NaN or infinite; project the training again"

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: each is written under another name in its folder and then renamed."""
+"""Whole files: a file is written under another name in its folder and then renamed, so a reader never sees a part of it."""
 
 import os
 import tempfile
@@ -9,12 +9,19 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], *, lasting: bool = False) -> Iterator[str]:
-    """The name of an empty file to be written in the block; it takes the place of `path` when the block ends well, and leaves no trace when not.
+    """Give the block the name of an empty file, and put this file in the place of `path` after the block.
 
-    With `lasting` the content and then the renaming are flushed to the disk, so that a loss of power leaves the old file or the new one. An `OSError`
-    names `path`.
+    If the block raises, `path` stays as it was and nothing else is left.
+
+    Args:
+        path: the file to replace. Of a link, the file that it points to is replaced.
+        lasting: flush the content and then the renaming to the disk, so that even a loss of power leaves either the
+            old file or the new one.
+
+    Raises:
+        OSError: with `path` as its `filename`.
     """
-    target = os.path.realpath(path)  # a link stays, and what it points to is replaced
+    target = os.path.realpath(path)
     folder = os.path.dirname(target)
     part = ""
     try:
@@ -29,13 +36,20 @@ def replacing(path: str | os.PathLike[str], *, lasting: bool = False) -> Iterato
         if part:
             Path(part).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno:
-            raise OSError(
-                error.errno, error.strerror, os.fspath(path)
-            ) from error  # which file, rather than which call
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
     if lasting:
-        with suppress(OSError):  # not every system lets folders be flushed
+        with suppress(OSError):  # not every system can flush a folder
             _flush(folder)
+
+
+def keep_aside(path: str) -> str:
+    """Rename a file so that its name is free. Return the new name: the first free one of PATH.old, PATH.old2, …"""
+    number = 1
+    while os.path.lexists(aside := f"{path}.old{number if number > 1 else ''}"):
+        number += 1
+    os.rename(path, aside)
+    return aside
 
 
 def _flush(path: str) -> None:

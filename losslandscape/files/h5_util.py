@@ -1,17 +1,15 @@
-"""The layout of direction, surface and projection files; the only module that opens HDF5.
+"""Read and write direction, surface and projection files. No other module opens HDF5.
 
-A file is written whole under another name and then renamed over the old one, so that whatever ends the program the file on
-disk opens, and a reader may look at any moment. That also makes HDF5's own locks needless, which fail on some network disks.
+A file is written whole under another name and then renamed over the old one. So the file on disk opens whatever ends the
+program, and a reader may look at any moment. HDF5's own locks, which fail on some network disks, are not needed then.
 """
 
 import json
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import h5py
 import numpy as np
@@ -19,25 +17,25 @@ import numpy as np
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, require_same
 from losslandscape.files.atomic_file import replacing
+from losslandscape.files.projection import EXTRAS, PER_CHECKPOINT, Projection
+from losslandscape.files.surface import Surface
 
 T = TypeVar("T")
 
-NOT_MEASURED = {
-    "min_eig": 1.0
-}  # the published program's mark of a point not computed yet; -1 for every other quantity
-UNNAMED = "surface"  # one that has no file
 DIRECTION_GROUPS = ("xdirection", "ydirection")
 RESERVED = ("dir_file", "xcoordinates", "ycoordinates", "measured", "made_with", "runs")
-MOST_COMPRESSION = (
-    1032  # of deflate, the filter that HDF5 files commonly have: a dataset that claims to be larger is a lie
-)
+# HDF5's usual filter, deflate, makes data at most 1032 times smaller. A dataset that claims more is damaged.
+MOST_COMPRESSION = 1032
+# What h5py raises when a damaged file meets one of HDF5's own checks.
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 
 
 @contextmanager
 def _reading(path: str, kind: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file. Errors of the block that come from a damaged file become `InputError` too."""
     if os.path.isdir(path):
         raise InputError(
-            f"{path!r} is a folder, where a {kind} file should be; move it away, or give another name"
+            f"{path!r} is a folder, where a {kind} file should be", "move it away, or give another name"
         )
     if not os.path.isfile(path):
         raise InputError(f"there is no {kind} file {path!r}")
@@ -48,22 +46,15 @@ def _reading(path: str, kind: str) -> Iterator[h5py.File]:
         raise
     except PermissionError as error:
         raise InputError(f"{path!r} cannot be read: permission denied") from error
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-        MemoryError,
-    ) as error:  # whichever of HDF5's own checks a damaged file meets
-        raise InputError(f"{path!r} is not an HDF5 file, or is damaged; give a {kind} file") from error
+    except DAMAGE as error:
+        raise InputError(f"{path!r} is not an HDF5 file, or is damaged", f"give a {kind} file") from error
 
 
 @contextmanager
 def _replacing(path: str) -> Iterator[h5py.File]:
-    """A new HDF5 file that takes the place of `path` when the block ends well, and leaves no trace when it does not.
+    """Open a new HDF5 file that takes the place of `path` when the block ends without an error.
 
-    It is made in memory and then written as bytes: where the disk is full, HDF5's own writing can crash the program.
+    It is made in memory and then written as bytes: on a full disk HDF5's own writing can crash the program.
     """
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
         yield file
@@ -74,26 +65,29 @@ def _replacing(path: str) -> Iterator[h5py.File]:
 
 
 def _array(path: str, data: object) -> np.ndarray:
-    """The numbers of a dataset. Raises `InputError` if it holds none, or says to be larger than its file can hold."""
+    """Return the numbers of a dataset. Raises `InputError` if it holds none, or claims more than its file can hold."""
     if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "fiub" or data.shape is None:
-        raise InputError(
-            f"{path!r} is damaged: {getattr(data, 'name', 'a dataset')!r} is not an array of numbers"
-        )
+        name = getattr(data, "name", "a dataset")
+        raise InputError(f"{path!r} is damaged: {name!r} is not an array of numbers")
     if data.nbytes > MOST_COMPRESSION * os.path.getsize(path):
         raise InputError(
-            f"{path!r} is damaged: {data.name!r} says to hold {data.shape} numbers, more than fit into the file"
+            f"{path!r} is damaged: {data.name!r} should hold {data.shape} numbers, more than fit into the file"
         )
     return data[()]
 
 
+def _floats(path: str, data: object) -> np.ndarray:
+    return np.asarray(_array(path, data), float)
+
+
 def _text(file: h5py.File, name: str) -> str:
-    """A text of the file; empty if there is none of that name."""
+    """Return a text of the file; empty if it has none of that name."""
     value = file[name][()] if isinstance(file.get(name), h5py.Dataset) else b""
     return value.decode(errors="replace") if isinstance(value, bytes) else ""
 
 
 def _json(path: str, file: h5py.File, name: str, default: T) -> T:
-    """A value that is kept as JSON text, or the default if it is not there."""
+    """Return a value that is kept as JSON text; the default if the file does not have it."""
     if name not in file:
         return default
     try:
@@ -105,19 +99,36 @@ def _json(path: str, file: h5py.File, name: str, default: T) -> T:
     return value
 
 
-# Directions ---------------------------------------------------------------------------------------------------------------
+def names(path: str, kind: str) -> set[str]:
+    """Return the names of the datasets and groups at the top of an HDF5 file. `kind` is the word for it in errors."""
+    with _reading(path, kind) as file:
+        return set(file)
+
+
+def read_made_with(path: str, kind: str) -> Facts:
+    """Return what a direction or surface file was made with; empty for a file of the published program."""
+    with _reading(path, kind) as file:
+        return _json(path, file, "made_with", {})
+
+
+# Directions -------------------------------------------------------------------------------------------------
 
 
 def write_directions(
     path: str,
     directions: list[list[np.ndarray]],
     *,
-    made_with: dict[str, str] | None = None,
+    made_with: Facts | None = None,
     variances: dict[str, np.ndarray] | None = None,
 ) -> None:
-    """Write one direction (x) or two (x, y), each a list of float32 arrays, one per tensor of the net, and what they were made with.
+    """Write a direction file.
 
-    `variances` are what PCA tells of its components: `explained_variance_ratio_`, `singular_values_`, `explained_variance_`.
+    Args:
+        path: the file.
+        directions: one (x) or two (x, y), each a list of float32 arrays, one per tensor of the net.
+        made_with: facts about them.
+        variances: what PCA knows of its components: `explained_variance_ratio_`, `singular_values_`,
+            `explained_variance_`.
     """
     with _replacing(path) as file:
         file["made_with"] = json.dumps(made_with or {})
@@ -129,203 +140,113 @@ def write_directions(
 
 
 def read_directions(path: str) -> list[list[np.ndarray]]:
-    """The one or two directions of a file, as `write_directions` takes them. Raises `InputError` if it is none."""
+    """Return the one or two directions of a file, as `write_directions` takes them.
+
+    Raises:
+        InputError: it is no direction file, or a damaged one.
+    """
     with _reading(path, "direction") as file:
         if DIRECTION_GROUPS[0] not in file:
             raise InputError(f"{path!r} is not a direction file: it has no group 'xdirection'")
         return [_direction(path, file[group]) for group in DIRECTION_GROUPS if group in file]
 
 
-def names(path: str, kind: str) -> set[str]:
-    """What lies at the top of an HDF5 file of ours."""
-    with _reading(path, kind) as file:
-        return set(file)
-
-
-def read_made_with(path: str, kind: str) -> dict[str, str]:
-    """What a direction or surface file was made with; empty for a file of the published program."""
-    with _reading(path, kind) as file:
-        return _json(path, file, "made_with", {})
-
-
 def _direction(path: str, group: h5py.Group) -> list[np.ndarray]:
-    names = [str(i) for i in range(len(group))] if isinstance(group, h5py.Group) else []
-    if not names or any(not isinstance(group.get(name), h5py.Dataset) for name in names):
+    numbers = [str(i) for i in range(len(group))] if isinstance(group, h5py.Group) else []
+    if not numbers or any(not isinstance(group.get(number), h5py.Dataset) for number in numbers):
         raise InputError(
             f"{path!r} is not a direction file: {group.name} does not hold the datasets 0, 1, 2, …"
         )
-    return [np.asarray(_array(path, group[name]), np.float32) for name in names]
+    return [np.asarray(_array(path, group[number]), np.float32) for number in numbers]
 
 
-# Surfaces -----------------------------------------------------------------------------------------------------------------
+def read_explained_variance(path: str) -> np.ndarray | None:
+    """Return the share of the variance that each PCA direction explains; None if the file is not from PCA."""
+    with _reading(path, "direction") as file:
+        name = "explained_variance_ratio_"
+        return _floats(path, file[name]) if name in file else None
 
 
-class Surface:
-    """The values of a surface file: named float64 arrays of shape (nx,), or (ny, nx) with row i at y[i].
+# Surfaces ---------------------------------------------------------------------------------------------------
 
-    A value is measured if the file's boolean `measured` says so of its point, or if it differs from the mark that the
-    published program gives to points not computed yet: NaN, infinity, 0 and negative values are results.
 
-    `made_with` are the facts that must be the same when a run goes on with the file (`provenance.require_same`), `runs` what is known
-    of each run that wrote it, in order; both are empty for a file of the published program.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        *,
-        x: np.ndarray,
-        y: np.ndarray | None,
-        dir_file: str = "",
-        quantities: dict[str, np.ndarray] | None = None,
-        measured: np.ndarray | None = None,
-        made_with: dict[str, str] | None = None,
-        runs: list[dict[str, Any]] | None = None,
-    ):
-        self.path, self.dir_file = path, dir_file
-        self.made_with, self.runs = dict(made_with or {}), list(runs or [])
-        self.x, self.y = np.asarray(x, float), None if y is None else np.asarray(y, float)
-        self.shape = (len(self.x),) if y is None else (len(self.y), len(self.x))
-        self._values: dict[str, np.ndarray] = {}
-        self._measured: dict[str, np.ndarray] = {}
-        for name, values in (quantities or {}).items():
-            values = np.array(values, float).reshape(self.shape)
-            self._values[name] = values
-            self._measured[name] = values != NOT_MEASURED.get(name, -1.0)
-            if measured is not None:
-                self._measured[name] |= measured
-
-    @property
-    def called(self) -> str:
-        """What people are told that it is: its path, or `UNNAMED`, with which the names of its figures begin then too."""
-        return self.path or UNNAMED
-
-    @property
-    def size(self) -> int:
-        """Number of points, measured or not."""
-        return math.prod(self.shape)
-
-    @property
-    def names(self) -> list[str]:
-        return list(self._values)
-
-    def add(self, name: str) -> None:
-        """Make room for a quantity, unless it is there."""
-        if name not in self._values:
-            self._values[name] = np.full(self.shape, NOT_MEASURED.get(name, -1.0))
-            self._measured[name] = np.zeros(self.shape, bool)
-
-    def measured(self, name: str) -> np.ndarray:
-        """Boolean array of the grid's shape: where the quantity has been measured."""
-        return self._measured[self._known(name)].copy()
-
-    def get(self, name: str) -> np.ndarray:
-        """Values of a quantity, NaN where not measured. Raises `InputError`, naming those there are, for another name."""
-        return np.where(self._measured[self._known(name)], self._values[name], np.nan)
-
-    def missing(self, names: list[str]) -> np.ndarray:
-        """Flat C-order indices of the points at which any of the quantities has not been measured."""
-        return np.flatnonzero(~np.logical_and.reduce([self._measured[name] for name in names]))
-
-    def set(self, index: int, values: dict[str, float]) -> None:
-        """Put the values measured at a point, given by its flat C-order index."""
-        for name, value in values.items():
-            self._values[name].flat[index] = value
-            self._measured[name].flat[index] = True
-
-    def point(self, index: int) -> tuple[float, ...]:
-        """Coordinates (alpha,) or (alpha, beta) of a point, given by its flat C-order index."""
-        row, column = divmod(index, len(self.x))
-        return (float(self.x[column]),) if self.y is None else (float(self.x[column]), float(self.y[row]))
-
-    def points(self) -> np.ndarray:
-        """Coordinates (n, dimensions) of all points, in C order."""
-        return np.array([self.point(i) for i in range(math.prod(self.shape))])
-
-    def save(self) -> None:
-        """Write all of it to `path`, in one step, unless that is empty. Datasets of an earlier file that are not ours are kept."""
-        if not self.path:
-            return
-        with _replacing(self.path) as file:
-            if os.path.exists(self.path):
-                with h5py.File(self.path, "r", locking=False) as old:
-                    for name in set(old) - set(self._values) - set(RESERVED):
-                        old.copy(old[name], file, name)
-            file["dir_file"] = self.dir_file
-            file["made_with"], file["runs"] = json.dumps(self.made_with), json.dumps(self.runs)
-            file["xcoordinates"] = self.x
-            if self.y is not None:
-                file["ycoordinates"] = self.y
-            for name, values in self._values.items():
-                file[name] = values
-            if self._measured:
-                file["measured"] = np.logical_and.reduce(list(self._measured.values()))
-
-    def _known(self, name: str) -> str:
-        if name not in self._values:
-            raise InputError(
-                f"{self.called!r} has no quantity {name!r}; it has {', '.join(self._values) or 'none'}"
-            )
-        return name
+def write_surface(surface: Surface) -> None:
+    """Write all of a surface to its path in one step. Datasets of others that the old file has are kept."""
+    with _replacing(surface.path) as file:
+        if os.path.exists(surface.path):
+            ours = {*surface.names, *RESERVED}
+            with h5py.File(surface.path, "r", locking=False) as old:
+                for name in set(old) - ours:
+                    old.copy(old[name], file, name)
+        file["dir_file"] = surface.dir_file
+        file["made_with"] = json.dumps(surface.made_with)
+        file["runs"] = json.dumps(surface.runs)
+        file["xcoordinates"] = surface.x
+        if surface.y is not None:
+            file["ycoordinates"] = surface.y
+        for name in surface.names:
+            file[name] = surface.stored(name)
+        if surface.names:
+            measured = [surface.measured(name) for name in surface.names]
+            file["measured"] = np.logical_and.reduce(measured)
 
 
 def read_surface(path: str) -> Surface:
-    """Read a surface file of ours or of the published program. Raises `InputError` if it is none."""
+    """Read a surface file of this program or of the published one.
+
+    Raises:
+        InputError: it is no surface file, or a damaged one.
+    """
     with _reading(path, "surface") as file:
         if not isinstance(file.get("xcoordinates"), h5py.Dataset):
             raise InputError(f"{path!r} is not a surface file: it has no 'xcoordinates'")
-        x = np.asarray(_array(path, file["xcoordinates"]), float)
-        y = np.asarray(_array(path, file["ycoordinates"]), float) if "ycoordinates" in file else None
-        size = x.size * (1 if y is None else y.size)
-        shape = (x.size,) if y is None else (y.size, x.size)
-        if x.ndim != 1 or (y is not None and y.ndim != 1) or size == 0:
+        x = _floats(path, file["xcoordinates"])
+        y = _floats(path, file["ycoordinates"]) if "ycoordinates" in file else None
+        axes = [x] if y is None else [y, x]
+        if any(axis.ndim != 1 or axis.size == 0 for axis in axes):
             raise InputError(f"{path!r} is not a surface file: its coordinates are not lists of numbers")
-        # The published program allocated (nx, ny) and filled it in (ny, nx) order: of right size, it reads right in that order.
-        quantities = {
-            name: np.asarray(_array(path, data), float)
-            for name, data in file.items()
-            if name not in RESERVED
-            and isinstance(data, h5py.Dataset)
-            and data.dtype.kind in "fiu"
-            and data.shape in (shape, shape[::-1])
-        }
-        measured = None
-        if "measured" in file:
-            measured = np.asarray(_array(path, file["measured"]), bool)
-            if measured.shape != shape:
-                raise InputError(
-                    f"{path!r} is damaged: 'measured' has shape {measured.shape} where the grid has {shape}"
-                )
-        dir_file = _text(file, "dir_file")
-        made_with, runs = _json(path, file, "made_with", {}), _json(path, file, "runs", [])
-    return Surface(
-        path,
-        x=x,
-        y=y,
-        dir_file=dir_file,
-        quantities=quantities,
-        measured=measured,
-        made_with=made_with,
-        runs=runs,
-    )
+        shape = tuple(axis.size for axis in axes)
+        return Surface(
+            path,
+            x=x,
+            y=y,
+            dir_file=_text(file, "dir_file"),
+            quantities=_quantities(path, file, shape),
+            measured=_measured(path, file, shape),
+            made_with=_json(path, file, "made_with", {}),
+            runs=_json(path, file, "runs", []),
+        )
+
+
+def _quantities(path: str, file: h5py.File, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Return the quantities by name, of the grid's shape or, from the published program, of the reversed shape.
+
+    The published program allocated (nx, ny) and filled it in the order of (ny, nx), so its values read right in this
+    order.
+    """
+    quantities = {}
+    for name, data in file.items():
+        if name in RESERVED or not isinstance(data, h5py.Dataset):
+            continue
+        if data.dtype.kind in "fiu" and data.shape in (shape, shape[::-1]):
+            quantities[name] = _floats(path, data)
+    return quantities
+
+
+def _measured(path: str, file: h5py.File, shape: tuple[int, ...]) -> np.ndarray | None:
+    if "measured" not in file:
+        return None
+    measured = np.asarray(_array(path, file["measured"]), bool)
+    if measured.shape != shape:
+        raise InputError(
+            f"{path!r} is damaged: 'measured' has shape {measured.shape} where the grid has {shape}"
+        )
+    return measured
 
 
 def as_surface(surface: str | Surface) -> Surface:
-    """The surface of a file, or a surface that is at hand."""
+    """Return the surface of a file, or the given surface itself."""
     return surface if isinstance(surface, Surface) else read_surface(surface)
-
-
-def write_surface_file(
-    path: str,
-    *,
-    x: np.ndarray,
-    y: np.ndarray | None = None,
-    quantities: dict[str, np.ndarray],
-    measured: np.ndarray | None = None,
-    dir_file: str = "",
-) -> None:
-    """Write a surface file from arrays; `measured` tells which points have values, by default those unlike the mark."""
-    Surface(path, x=x, y=y, dir_file=dir_file, quantities=quantities, measured=measured).save()
 
 
 def open_surface(
@@ -335,33 +256,49 @@ def open_surface(
     y: np.ndarray | None,
     dir_file: str,
     names: list[str],
-    made_with: dict[str, str] | None = None,
+    made_with: Facts | None = None,
     anew: bool = False,
 ) -> Surface:
-    """The surface file to go on with, or a new one (`anew`: in any case), with room for the named quantities; nothing is written yet.
+    """Return the surface of a file to resume, or a new one, with room for the named quantities. Nothing is written.
 
-    Raises `InputError` if the file has another grid or was made with something else.
+    Args:
+        path: the file; if it does not exist, or with `anew`, the surface is a new one.
+        x, y: coordinates of the grid, as for `Surface`.
+        dir_file: the file of its directions.
+        names: the quantities to measure.
+        made_with: facts that must be those of the file.
+        anew: do not look at the file.
+
+    Raises:
+        InputError: the file has another grid, or was made with something else.
     """
-    advice = "give another surface file, or --overwrite, or overwrite=True from Python, to begin anew (the old file is kept aside)"
     if os.path.exists(path) and not anew:
         surface = read_surface(path)
-        for axis, asked, found in (("x", x, surface.x), ("y", y, surface.y)):
-            if (asked is None) != (found is None) or (asked is not None and not np.array_equal(asked, found)):
-                raise InputError(
-                    f"{path!r} has another grid: its {axis} is {_range(found)}, asked is {_range(asked)}; {advice}"
-                )
-        if surface.made_with:
-            require_same(path, surface.made_with, made_with or {}, advice)
-        elif os.path.basename(surface.dir_file) != os.path.basename(dir_file):
-            raise InputError(
-                f"{path!r} was made along the directions {surface.dir_file!r}, not {dir_file!r}; {advice}"
-            )
+        _require_resumable(surface, x=x, y=y, dir_file=dir_file, made_with=made_with or {})
     else:
         surface = Surface(path, x=x, y=y, dir_file=dir_file)
-    surface.made_with = {**surface.made_with, **(made_with or {})}
+    surface.made_with.update(made_with or {})
     for name in names:
         surface.add(name)
     return surface
+
+
+def _require_resumable(
+    surface: Surface, *, x: np.ndarray, y: np.ndarray | None, dir_file: str, made_with: Facts
+) -> None:
+    advice = "give another {surf_file}, or {overwrite:True} to start again (the old file is kept aside)"
+    for axis, asked, there in (("x", x, surface.x), ("y", y, surface.y)):
+        if _range(asked) != _range(there) or (asked is not None and not np.array_equal(asked, there)):
+            raise InputError(
+                f"{surface.path!r} has another grid: its {axis} is {_range(there)}, asked is {_range(asked)}",
+                advice,
+            )
+    if surface.made_with:
+        require_same(surface.path, surface.made_with, made_with, advice)
+    elif os.path.basename(surface.dir_file) != os.path.basename(dir_file):
+        raise InputError(
+            f"{surface.path!r} was made along the directions {surface.dir_file!r}, not {dir_file!r}", advice
+        )
 
 
 def _range(coordinates: np.ndarray | None) -> str:
@@ -370,105 +307,38 @@ def _range(coordinates: np.ndarray | None) -> str:
     return f"{coordinates[0]}:{coordinates[-1]}:{len(coordinates)}"
 
 
-# Projections --------------------------------------------------------------------------------------------------------------
-
-
-def read_projection(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """x and y coordinates of a projected trajectory, one of each a checkpoint."""
-    with _reading(path, "projection") as file:
-        if "proj_xcoord" not in file or "proj_ycoord" not in file:
-            raise InputError(f"{path!r} is not a projection file: it has no 'proj_xcoord' and 'proj_ycoord'")
-        x, y = (np.asarray(_array(path, file[name]), float) for name in ("proj_xcoord", "proj_ycoord"))
-    if x.ndim != 1 or x.shape != y.shape or x.size == 0:
-        raise InputError(f"{path!r} is damaged: {x.shape} x coordinates and {y.shape} y coordinates")
-    return x, y
-
-
-@dataclass(frozen=True)
-class Projection:
-    """The path of a training on a plane: one value a checkpoint of x and y, and of what else the file knows, which that of the published program does not.
-
-    epochs: of the checkpoints. distance: from the plane, as a part of that from the last checkpoint; NaN for the last. lr_drops: epochs whose
-    learning rate is below that of the one before. shares (2,): of the variance of the checkpoints, along x and y. true_loss, projected_loss: of each
-    checkpoint, and of the net at its place on the plane; NaN where not measured.
-    """
-
-    path: str
-    x: np.ndarray
-    y: np.ndarray
-    epochs: np.ndarray | None = None
-    distance: np.ndarray | None = None
-    lr_drops: np.ndarray | None = None
-    shares: np.ndarray | None = None
-    true_loss: np.ndarray | None = None
-    projected_loss: np.ndarray | None = None
-    made_with: dict[str, str] = field(default_factory=dict)
-
-
-OF_EACH_CHECKPOINT = ("epochs", "distance", "true_loss", "projected_loss")
-PROJECTED = (*OF_EACH_CHECKPOINT, "lr_drops", "shares")
+# Projections ------------------------------------------------------------------------------------------------
 
 
 def write_projection(projection: Projection) -> None:
-    """Write all of it to its `path`, in one step."""
+    """Write all of a projection to its path in one step."""
     with _replacing(projection.path) as file:
         file["made_with"] = json.dumps(projection.made_with)
-        file["proj_xcoord"], file["proj_ycoord"] = projection.x, projection.y
-        for name in PROJECTED:
-            if (values := getattr(projection, name)) is not None:
-                file[name] = values
+        file["proj_xcoord"] = projection.x
+        file["proj_ycoord"] = projection.y
+        for name, values in projection.extras().items():
+            file[name] = values
 
 
-def read_whole_projection(path: str) -> Projection:
-    """All that a projection file knows. Raises `InputError` if it is none, or does not have a value for each checkpoint."""
-    x, y = read_projection(path)
+def read_projection(path: str) -> Projection:
+    """Read a projection file of this program or of the published one.
+
+    Raises:
+        InputError: it is no projection file, or it does not hold one value per checkpoint.
+    """
     with _reading(path, "projection") as file:
-        more = {name: np.asarray(_array(path, file[name]), float) for name in PROJECTED if name in file}
+        if "proj_xcoord" not in file or "proj_ycoord" not in file:
+            raise InputError(f"{path!r} is not a projection file: it has no 'proj_xcoord' and 'proj_ycoord'")
+        x = _floats(path, file["proj_xcoord"])
+        y = _floats(path, file["proj_ycoord"])
+        extras = {name: _floats(path, file[name]) for name in EXTRAS if name in file}
         made_with = _json(path, file, "made_with", {})
-    for name, values in more.items():
-        if (
-            values.ndim != 1
-            or name in OF_EACH_CHECKPOINT
-            and values.shape != x.shape
-            or name == "shares"
-            and values.shape != (2,)
-        ):
+    if x.ndim != 1 or x.shape != y.shape or x.size == 0:
+        raise InputError(f"{path!r} is damaged: {x.shape} x coordinates and {y.shape} y coordinates")
+    shapes = {**dict.fromkeys(PER_CHECKPOINT, x.shape), "shares": (2,)}
+    for name, values in extras.items():
+        if values.ndim != 1 or values.shape != shapes.get(name, values.shape):
             raise InputError(
                 f"{path!r} is damaged: {name!r} has shape {values.shape} where there are {x.size} checkpoints"
             )
-    return Projection(path, x, y, **more, made_with=made_with)
-
-
-def require_plane_of(surface: Surface, projection: Projection) -> None:
-    """Raise `InputError` if the files know that the path is not on the surface: projected on other directions, or from another origin."""
-    require_path_on(surface.made_with, projection, surf_file=surface.path, dir_file=surface.dir_file)
-
-
-def require_path_on(made_with: Facts, projection: Projection, *, surf_file: str, dir_file: str) -> None:
-    """`require_plane_of` a surface that was, or will be, made with these facts."""
-    if projection.made_with.get("method") == "tsne":
-        raise InputError(
-            f"{projection.path!r} was made by t-SNE, which has no plane and so no contours; give a projection on the directions of {surf_file!r}"
-        )
-    asked = {"directions": made_with["directions"]} if "directions" in made_with else {}
-    require_same(
-        projection.path,
-        projection.made_with,
-        asked,
-        f"give a projection on the directions of {surf_file!r}, {dir_file!r}",
-    )
-    centre, origin = made_with.get("model_file", ""), projection.made_with.get("origin", "")
-    if (
-        centre and origin and centre != origin and " " not in centre and "place of the net" not in made_with
-    ):  # with spaces, it is no fingerprint of a file
-        raise InputError(
-            f"the origin of {projection.path!r}, its last checkpoint, is another net than the centre of {surf_file!r}, so that the path would be drawn in the "
-            "wrong place; take a surface around the last checkpoint (--model_file), or project up to this one (--max_epoch)"
-        )
-
-
-def read_explained_variance(path: str) -> np.ndarray | None:
-    """The share of the variance that each PCA direction of a direction file explains, or None if it was not made by PCA."""
-    with _reading(path, "direction") as file:
-        name = "explained_variance_ratio_"
-        return np.asarray(_array(path, file[name]), float) if name in file else None
+    return Projection(path, x, y, **extras, made_with=made_with)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from losslandscape.core.angle import OBLIQUE
 from losslandscape.measure.fit_check import Estimate
 from losslandscape.nets import net_plotter, net_tensors
 from losslandscape.nets.net_plotter import Direction
@@ -18,7 +19,6 @@ from losslandscape.nets.net_tensors import NetTensor
 ADAPTER = re.compile(r"lora_|adapter", re.IGNORECASE)
 SMALL_SHARE = 0.5  # of the parameters: if fewer move although all may, something is amiss
 FAR_FROM_NET = 5.0  # a random direction this many times longer or shorter than the net needs another norm
-OBLIQUE = 0.2  # cosine: beyond it, circles on the figure are no circles among the weights
 UNSURE = 0.2  # standard error by loss
 MOSTLY_PENALTY = 10.0  # times the data term
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 from losslandscape.data.dataloader import ImageSet
 from losslandscape.data.samples import Batch, Samples, SampleSet
 from losslandscape.measure import losses
@@ -44,7 +45,7 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
             for name, tensor in (batch.items() if isinstance(batch, dict) else enumerate(batch))
         )
         raise InputError(
-            f"{model} does not take a batch of the data, of shapes {shapes} ({type(error).__name__}: {_first_line(error)}); give data of the form "
+            f"{model} does not take a batch of the data, of shapes {shapes} ({type(error).__name__}: {one_line(error)}); give data of the form "
             "that the net takes, or a loss of your own that calls it"
         ) from error
 
@@ -56,7 +57,7 @@ def _check_images(net: nn.Module, data: ImageSet, batch: Batch, model: str) -> N
     except Exception as error:  # whatever the net's own code meets
         shape = "x".join(map(str, data.images.shape[1:]))
         raise InputError(
-            f"{model} does not take images of shape {shape} ({_first_line(error)}); the built-in nets take 3x32x32"
+            f"{model} does not take images of shape {shape} ({one_line(error)}); the built-in nets take 3x32x32"
         ) from error
     if isinstance(outputs, Tensor) and outputs.dim() == 2 and data.num_classes > outputs.shape[1]:
         raise InputError(
@@ -75,10 +76,6 @@ def _check_classes(data: SampleSet, loss: Loss, classes: int) -> None:
                 f"the data has a target of {wrong[0].item():g}, and the net tells classes 0 to {classes - 1} apart; give class numbers in that range, or "
                 f"{IGNORED} for what does not count"
             )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 from losslandscape.data import samples
 from losslandscape.data.samples import Batch
 from losslandscape.measure.fused_net import FusedNet
@@ -77,7 +78,7 @@ class ForwardPass:
             except RuntimeError as error:
                 if self._autocast is None:
                     raise
-                reason = str(error).splitlines()[0]
+                reason = one_line(error)
                 raise InputError(
                     f"the net does not run in precision {self._precision} ({reason})", "leave {precision} out"
                 ) from error

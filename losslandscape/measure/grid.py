@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
+from losslandscape.files import h5_util
 from losslandscape.files.file_names import Axis
 from losslandscape.files.h5_util import Surface
-from losslandscape.files.lock import Claim
+from losslandscape.files.lock import Lock
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import open_files
@@ -54,7 +55,7 @@ def measure_surface(
         InputError: on all ranks, before anything is written, where files do not fit or another run writes
             them.
     """
-    ranks, lock = run.ranks, Claim(surf_file)
+    ranks, lock = run.ranks, Lock(surf_file)
     try:
         if surf_file:
             ranks.first(_acquire, lock, surf_file, wait=run.wait)
@@ -71,7 +72,7 @@ def measure_surface(
     return ranks.share(surface)
 
 
-def _acquire(lock: Claim, surf_file: str, *, wait: bool) -> None:
+def _acquire(lock: Lock, surf_file: str, *, wait: bool) -> None:
     try:
         lock.acquire(wait=wait)
     except OSError as error:
@@ -92,7 +93,7 @@ class _LockedSurface:
     """A surface that this run alone may write."""
 
     surface: Surface
-    lock: Claim
+    lock: Lock
 
     @property
     def size(self) -> int:
@@ -104,7 +105,8 @@ class _LockedSurface:
     def save(self) -> None:
         if self.lock.lost:
             raise InputError(f"another run has taken {self.surface.path!r} over; this one stops")
-        self.surface.save()
+        if self.surface.path:
+            h5_util.write_surface(self.surface)
 
 
 def _measure_missing_points(
@@ -113,7 +115,7 @@ def _measure_missing_points(
     directions: list[Direction],
     measure: Measure,
     run: Run,
-    lock: Claim,
+    lock: Lock,
 ) -> None:
     if surface.path:
         run.say(f"directions: {landscape.dir_file}\nsurface:    {surface.path}")
@@ -153,7 +155,7 @@ def unchanged(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def buffers_kept(net: nn.Module) -> Iterator[None]:
-    """After the block the net's buffers, such as the statistics of batch norms, have their values of before."""
+    """After the block the net's buffers, such as batch norms' statistics, have their values of before."""
     buffers = [
         (module, name, buffer.detach().clone())
         for module in net.modules()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 from losslandscape.data.samples import Batch
 from losslandscape.measure import targets
 from losslandscape.measure.loss import Loss, Net, Terms
@@ -72,7 +73,7 @@ class BuiltIn(Loss):
         try:
             self.measured(outputs, target)
         except (RuntimeError, IndexError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+            reason = one_line(error)
             raise InputError(
                 f"the loss {self.name} does not take outputs of shape {list(outputs.shape)} "
                 f"({outputs.dtype}) with a target of shape {list(target.shape)} ({target.dtype}): {reason}",

@@ -1,12 +1,12 @@
-"""The direction file and the surface file of a landscape: nothing is written before all of it fits together."""
+"""The direction file and the surface file of a landscape. Nothing is written unless all of it fits."""
 
 import os
 
 import numpy as np
 
 from losslandscape.core.errors import InputError
-from losslandscape.core.provenance import keep_aside
 from losslandscape.files import h5_util
+from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.file_names import Axis
 from losslandscape.files.h5_util import Surface
 from losslandscape.measure.landscape import Landscape
@@ -47,7 +47,7 @@ def open_files(
             run.say(f"the old directions are kept as {keep_aside(landscape.dir_file)}")
         arrays = net_plotter.arrays(directions)
         h5_util.write_directions(landscape.dir_file, arrays, made_with=landscape.direction_facts())
-    surface.save()
+    h5_util.write_surface(surface)
     return surface, directions
 
 

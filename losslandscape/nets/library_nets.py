@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -47,7 +48,7 @@ def build(model: str, arguments: Arguments) -> nn.Module:
         raise
     except Exception as error:  # of whatever kind the package's nets raise
         raise InputError(
-            f"--model {model} cannot be built ({type(error).__name__}: {' '.join(str(error).split())[:200]}); check the name and "
+            f"--model {model} cannot be built ({type(error).__name__}: {one_line(error)}); check the name and "
             "--model_args"
         ) from error
 
@@ -101,7 +102,7 @@ def _hf(transformers: ModuleType, name: str, arguments: Arguments) -> nn.Module:
             )
         except OSError as error:
             raise InputError(
-                f"--model hf:{name}: its weights are not downloaded, or damaged ({' '.join(str(error).split())[:200]}); first run hf "
+                f"--model hf:{name}: its weights are not downloaded, or damaged ({one_line(error)}); first run hf "
                 f"download {name}"
             ) from error
         if found["missing_keys"]:

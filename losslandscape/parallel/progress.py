@@ -1,4 +1,4 @@
-"""What a user sees while points are measured: a bar, an estimate after the first point, and ranks that hang."""
+"""What a user sees while points are measured: a bar, an estimate of the time, and ranks that hang."""
 
 import sys
 import time
@@ -64,8 +64,8 @@ class Progress:
             if rank not in self._reported:
                 self._reported.add(rank)
                 self._write(
-                    f"warning: rank {rank} has been at point {point} for {seconds:.0f} s, where others take {usual:.2g} s; "
-                    "if it hangs, stop the run (Ctrl-C) and resume with the same command"
+                    f"warning: rank {rank} has been at point {point} for {seconds:.0f} s, where others take "
+                    f"{usual:.2g} s; if it hangs, stop the run (Ctrl-C) and resume with the same command"
                 )
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ class Results(Protocol):
 
 @dataclass(frozen=True)
 class Answer:
-    """A rank's answer: the values at its point and the seconds that it took, or the traceback of its failure."""
+    """A rank's answer: values and seconds of its point, or the traceback of its failure."""
 
     values: Values | None
     seconds: float = 0.0

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from losslandscape.files import h5_util
-from tests.helpers import DIGITS, GOLDEN, SMALL_BATCH, folder_with, run
+from tests.helpers import DIGITS, GOLDEN, SMALL_BATCH, folder_with, run, write_surface_file
 
 CENTRE = "resnet20_digits_bs=64/model_6.t7"
 SURFACE = ["plot_surface.py", *DIGITS, "--model_file", CENTRE]
@@ -31,13 +31,13 @@ def folder(tmp_path):
     ]
     h5_util.write_directions(str(tmp_path / "line.h5"), [weights])
     h5_util.write_directions(str(tmp_path / "other_net.h5"), [weights[:-1], weights[:-1]])
-    h5_util.write_surface_file(
+    write_surface_file(
         str(tmp_path / "curve.h5"),
         x=np.arange(3.0),
         quantities={"train_loss": np.arange(3.0)},
         dir_file="line.h5",
     )
-    h5_util.write_surface_file(
+    write_surface_file(
         str(tmp_path / "plane.h5"),
         x=np.arange(3.0),
         y=np.arange(2.0),

@@ -31,7 +31,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.data import dataloader
 from losslandscape.files import h5_util
 from losslandscape.nets import model_loader
-from tests.helpers import DIGITS, REPO, SMALL_BATCH, succeed
+from tests.helpers import DIGITS, REPO, SMALL_BATCH, succeed, write_surface_file
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", 0))
 SECONDS, MEBIBYTES = (
@@ -74,7 +74,7 @@ def write_pca_directions(path: str) -> None:
 
 def write_surface(path: str) -> None:
     values = np.arange(12.0).reshape(3, 4)
-    h5_util.write_surface_file(
+    write_surface_file(
         path,
         x=np.arange(4.0),
         y=np.arange(3.0),
@@ -125,7 +125,7 @@ KINDS = {
     "surface": (write_surface, h5_util.read_surface),
     "direction": (write_pca_directions, h5_util.read_directions),
     "explained variance": (write_pca_directions, h5_util.read_explained_variance),
-    "projection": (write_projection, h5_util.read_whole_projection),
+    "projection": (write_projection, h5_util.read_projection),
     "zip checkpoint": (lambda path: write_checkpoint(path, zip_format=True), read_checked_checkpoint),
     "legacy checkpoint": (lambda path: write_checkpoint(path, zip_format=False), read_checkpoint),
     "checkpoint.safetensors": (lambda path: save_file(small_net().state_dict(), path), read_checkpoint),

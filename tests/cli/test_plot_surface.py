@@ -14,7 +14,16 @@ from losslandscape.data import dataloader
 from losslandscape.files import h5_util
 from losslandscape.measure.evaluation import evaluate
 from losslandscape.nets import model_loader, net_plotter
-from tests.helpers import DIGITS, LARGE_BATCH, SMALL_BATCH, command, folder_with, run, succeed
+from tests.helpers import (
+    DIGITS,
+    LARGE_BATCH,
+    SMALL_BATCH,
+    command,
+    folder_with,
+    run,
+    succeed,
+    write_surface_file,
+)
 
 CENTRE = "resnet20_digits_bs=64/model_6.t7"
 OTHER = "resnet20_digits_bs=512/model_40.t7"
@@ -113,7 +122,7 @@ def test_only_missing_points_are_measured(folder):
     path = folder / "s.h5"
     dir_file = f"{CENTRE}_weights.h5"
     given = np.array([-1, 0.0, -7.5, -1, np.nan])
-    h5_util.write_surface_file(
+    write_surface_file(
         str(path),
         x=np.linspace(-1, 1, 5),
         quantities={"train_loss": given, "train_acc": given},

@@ -214,7 +214,8 @@ def test_interpolations_stopped_and_gone_on_with(folder):
     }  # what is left to measure would take a minute
     rest["train_loss"][400], known[:] = -1, True
     known[400] = False
-    h5_util.Surface(
+    h5_util.write_surface(
+        h5_util.Surface(
         str(path),
         x=surface.x,
         y=None,
@@ -222,7 +223,8 @@ def test_interpolations_stopped_and_gone_on_with(folder):
         quantities=rest,
         measured=known,
         made_with=surface.made_with,
-    ).save()
+        )
+    )
     out = succeed(SCRIPT, *flags, cwd=folder)
     assert "1 of 801 points to measure" in out
     assert {file.name for file in (folder / "out").glob("*.png")} == {
@@ -278,7 +280,7 @@ def test_ranks_without_a_launcher(folder, monkeypatch, capsys):
 
 
 def test_ctrl_c_outside_the_grid_ends_without_a_traceback(capsys, monkeypatch):
-    for variable in (name for names in mpi4pytorch.LAUNCHER_VARIABLES for name in names):
+    for variable in (name for names in mpi4pytorch.LAUNCHERS.values() for name in names):
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(SystemExit) as ended, command_line.sentence(command_line.Parser("x")):
         raise KeyboardInterrupt

@@ -11,7 +11,7 @@ from scipy.interpolate import RegularGridInterpolator
 
 from losslandscape.cli import h52vtp
 from losslandscape.files import h5_util
-from tests.helpers import command
+from tests.helpers import command, write_surface_file
 
 pytest.importorskip("vtkmodules", reason="the vtk package is not installed")
 from vtkmodules.util.numpy_support import vtk_to_numpy  # noqa: E402
@@ -31,7 +31,7 @@ def bowl(x=X, y=Y):
 
 def surface(path="s.h5", x=X, y=Y, *, values=None, measured=None, **others):
     loss = bowl(x, y) if values is None else values
-    h5_util.write_surface_file(path, x=x, y=y, quantities={"train_loss": loss, **others}, measured=measured)
+    write_surface_file(path, x=x, y=y, quantities={"train_loss": loss, **others}, measured=measured)
     return path
 
 
@@ -135,7 +135,7 @@ def test_the_file_is_compressed_binary_of_a_version_that_paraview_5_11_reads():
 def test_it_tells_the_commands_that_made_it():
     data = h5_util.read_surface(surface())
     data.runs = [{"command": "python plot_surface.py --x=-1:1:7"}]
-    data.save()
+    h5_util.write_surface(data)
     assert convert("--log", made="s.h5_train_loss_log.vtp").made_by == [
         "python plot_surface.py --x=-1:1:7",
         "python h52vtp.py -f s.h5 --log",
@@ -377,7 +377,7 @@ def test_one_sentence_and_status_2(flags, says, capsys):
     surface("negative.h5", values=-bowl())
     surface("empty.h5", values=np.full((5, 7), -1.0))
     surface("diagonal.h5", x=X[:5], values=np.where(np.eye(5), 1.0, np.nan))
-    h5_util.write_surface_file("line.h5", x=X, quantities={"train_loss": X})
+    write_surface_file("line.h5", x=X, quantities={"train_loss": X})
     before = sorted(os.listdir())
     with pytest.raises(SystemExit) as stopped:
         h52vtp.main(flags)

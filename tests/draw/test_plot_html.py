@@ -14,7 +14,7 @@ from losslandscape.cli import plot_html
 from losslandscape.core.errors import InputError
 from losslandscape.draw.web import interactive, interactive_film
 from losslandscape.files import h5_util
-from tests.helpers import succeed
+from tests.helpers import succeed, write_surface_file
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 FLAGS = (
@@ -58,7 +58,7 @@ def surface(path="s.h5", nx=9, ny=7, *, names=QUANTITIES, values=None, measured=
         for name in names
     }
     made |= {name: made[name] + 0.5 for name in names if name == "test_loss"}
-    h5_util.write_surface_file(path, x=x, y=y, quantities=made, measured=measured, dir_file="d.h5")
+    write_surface_file(path, x=x, y=y, quantities=made, measured=measured, dir_file="d.h5")
     return path
 
 
@@ -304,11 +304,11 @@ def test_one_sentence_and_status_2(file, arguments, says, capsys):
     surface("row.h5", 9, 1)
     surface("nan.h5", values=np.nan, names=("train_loss",))
     surface("large.h5", values=1e250, names=("train_loss",))
-    h5_util.write_surface_file(
+    write_surface_file(
         "large_line.h5", x=np.arange(3.0), quantities={"train_loss": np.full(3, 1e250)}
     )
-    h5_util.write_surface_file("one.h5", x=np.zeros(1), quantities={"train_loss": np.ones(1)})
-    h5_util.write_surface_file("line.h5", x=np.arange(3.0), quantities={"train_loss": np.ones(3)})
+    write_surface_file("one.h5", x=np.zeros(1), quantities={"train_loss": np.ones(1)})
+    write_surface_file("line.h5", x=np.arange(3.0), quantities={"train_loss": np.ones(3)})
     trajectory([0], [0])
     with pytest.raises(SystemExit) as stopped:
         plot_html.main(["-f", file, *arguments])
@@ -329,7 +329,7 @@ def test_from_the_command_line(tmp_path):
 def test_a_curve_has_its_values_and_a_logarithm():
     x = np.linspace(-0.5, 1.5, 401)
     loss = np.where(np.abs(x - 1.2) < 0.1, np.nan, 0.01 + x**2 * 20)
-    h5_util.write_surface_file(
+    write_surface_file(
         "s.h5", x=x, quantities={"train_loss": loss, "train_acc": 100 - loss}, dir_file="d.h5"
     )
     page = plot_html.write_html("s.h5")
@@ -505,7 +505,7 @@ def test_texts_of_a_file_are_texts_in_the_page(browser):
     x, y, loss = bowl(5, 4)
     runs = [{"command": f"python plot_surface.py {bad}"}]
     made = {"train_loss": loss, bad.replace("/", "|"): np.where(loss > 2, np.nan, loss)}
-    h5_util.Surface(file, x=x, y=y, quantities=made, dir_file=f"d{bad}", runs=runs).save()
+    h5_util.write_surface(h5_util.Surface(file, x=x, y=y, quantities=made, dir_file=f"d{bad}", runs=runs))
     opened(browser, plot_html.write_html(file))
     assert browser.execute_script(
         "return [window.injected ?? null, document.querySelectorAll('main img, footer img, h1 script').length]"
@@ -517,7 +517,7 @@ def test_texts_of_a_file_are_texts_in_the_page(browser):
 
 def test_curves_are_drawn_and_switched(browser):
     x = np.linspace(-1, 1, 21)
-    h5_util.write_surface_file(
+    write_surface_file(
         "s.h5", x=x, quantities={"train_loss": 0.01 + x**2 / 2, "test_acc": 90 - 50 * x**2}
     )
     opened(browser, plot_html.write_html("s.h5"))

@@ -18,6 +18,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import figures, panels
 from losslandscape.draw.contour_levels import choose_scale
 from losslandscape.files import h5_util
+from tests.helpers import write_surface_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +46,7 @@ def surface(
     bowl = 0.2 + 8 * x**2 if y is None else 0.2 + 8 * x[None] ** 2 + 3 * y[:, None] ** 2
     loss = bowl if values is None else np.broadcast_to(values, bowl.shape)
     made = {name: 100 * np.exp(-bowl) if name.endswith("acc") else loss for name in names}
-    h5_util.write_surface_file(path, x=x, y=y, quantities=made, measured=measured, dir_file=dir_file)
+    write_surface_file(path, x=x, y=y, quantities=made, measured=measured, dir_file=dir_file)
     return path
 
 
@@ -259,7 +260,7 @@ def test_one_sentence_and_status_2(main, argv, says, capsys):
 
 
 def test_nothing_is_drawn_where_a_later_quantity_cannot_be():
-    h5_util.write_surface_file(
+    write_surface_file(
         "s.h5",
         x=np.arange(3.0),
         y=np.arange(3.0),
@@ -315,7 +316,7 @@ def test_axes_are_not_swapped(monkeypatch):
     x, y = np.linspace(-1, 0.5, 7), np.linspace(0, 1, 3)
     values = np.ones((3, 7))
     values[0, 6] = 9
-    h5_util.write_surface_file("s.h5", x=x, y=y, quantities={"train_loss": values})
+    write_surface_file("s.h5", x=x, y=y, quantities={"train_loss": values})
     with caught(monkeypatch) as drawn:
         plot_2D.plot_2d("s.h5")
     axes = drawn["s.h5_train_loss_2dheat"].axes[0]
@@ -426,7 +427,7 @@ def test_contour_labels_do_not_collide(monkeypatch):
     """Lines that crowd around a narrow valley: there is no room for the label of each."""
     x = np.linspace(-1, 1, 61)
     values = 0.01 + 2000 * (x[None] ** 2 + 0.02 * x[:, None] ** 2) ** 1.5
-    h5_util.write_surface_file("s.h5", x=x, y=x, quantities={"train_loss": values})
+    write_surface_file("s.h5", x=x, y=x, quantities={"train_loss": values})
     with caught(monkeypatch) as drawn:
         plot_2D.plot_2d("s.h5")
     labels, collisions = overlapping_labels(drawn["s.h5_train_loss_2dcontour"])
@@ -437,10 +438,10 @@ def test_contour_labels_do_not_collide(monkeypatch):
 def test_a_label_lies_on_no_other_contour(monkeypatch):
     """Contours of a range as huge as that of float64 come together."""
     x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 7)
-    h5_util.write_surface_file(
+    write_surface_file(
         "s.h5", x=x, y=y, quantities={"train_loss": 10.0 ** (-300 + 249.5 * (x[None] ** 2 + y[:, None] ** 2))}
     )
-    h5_util.write_surface_file("even.h5", x=x, y=y, quantities={"train_loss": 1 + x[None] + 0 * y[:, None]})
+    write_surface_file("even.h5", x=x, y=y, quantities={"train_loss": 1 + x[None] + 0 * y[:, None]})
     with caught(monkeypatch) as drawn:
         plot_2D.plot_2d("s.h5")
         plot_2D.plot_2d("even.h5")
@@ -608,7 +609,7 @@ def test_what_has_no_logarithm_is_a_hole_and_said(monkeypatch, recwarn):
         plot_2D.plot_2d("s.h5", log=True)
     assert not recwarn.list
     assert "zero or negative at 21 points, which have" in texts(drawn["s.h5_train_loss_2dcontour"])
-    h5_util.write_surface_file(
+    write_surface_file(
         "s.h5", x=np.arange(3.0), y=np.arange(2.0), quantities={"train_loss": np.arange(6.0).reshape(2, 3)}
     )
     with caught(monkeypatch) as drawn:
@@ -625,7 +626,7 @@ def test_a_title_for_each_file_or_none(main, capsys):
 
 def test_minimisers_are_marked(monkeypatch):
     for low, high, marks in ((-0.5, 1.5, ["first minimiser", "second minimiser"]), (-1, 1, ["minimiser"])):
-        h5_util.write_surface_file("s.h5", x=np.linspace(low, high, 9), quantities={"train_loss": np.ones(9)})
+        write_surface_file("s.h5", x=np.linspace(low, high, 9), quantities={"train_loss": np.ones(9)})
         with caught(monkeypatch) as drawn:
             plot_1D.plot_1d("s.h5")
         assert [text.get_text() for text in drawn["s.h5_1d_train_loss"].axes[0].texts] == marks
@@ -670,7 +671,7 @@ def test_1d_range_and_log(monkeypatch):
 
 
 def test_a_wide_1d_file_is_not_cut_at_1(monkeypatch):
-    h5_util.write_surface_file("s.h5", x=np.linspace(-0.5, 1.5, 5), quantities={"train_loss": np.ones(5)})
+    write_surface_file("s.h5", x=np.linspace(-0.5, 1.5, 5), quantities={"train_loss": np.ones(5)})
     with caught(monkeypatch) as drawn:
         plot_1D.main(["-f", "s.h5"])
     assert all(fig.axes[0].get_xlim() == (-0.5, 1.5) for fig in drawn.values())
@@ -884,7 +885,7 @@ def run_surface(path="s.h5", nx=5, ny=None, *, last=MEASURED_BY):
     """A surface whose file knows its runs."""
     made_surface = h5_util.read_surface(surface(path, nx, ny, names=("train_loss",)))
     made_surface.runs = [{"command": MEASURED_BEFORE}, {"command": last}]
-    made_surface.save()
+    h5_util.write_surface(made_surface)
     return path
 
 

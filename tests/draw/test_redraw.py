@@ -14,7 +14,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import redraw, tensorboard_log
 from losslandscape.draw.contour_levels import choose_scale
 from losslandscape.files import h5_util
-from tests.helpers import REPO, succeed
+from tests.helpers import REPO, succeed, write_surface_file
 
 X = np.linspace(-1, 1, 9)
 
@@ -31,7 +31,7 @@ def write(points: int, path="s.h5", ny=None) -> None:
     y = None if ny is None else np.linspace(-1, 1, ny)
     values = 1 + X**2 if y is None else 1 + X[None] ** 2 + y[:, None] ** 2
     measured = np.arange(values.size).reshape(values.shape) < points
-    h5_util.write_surface_file(
+    write_surface_file(
         path, x=X, y=y, quantities={"train_loss": np.where(measured, values, -1)}, measured=measured
     )
 
@@ -145,7 +145,7 @@ def test_a_mesh_is_the_surface():
 def test_a_mesh_leaves_holes_out():
     values = np.ones((5, 9))
     values[2, 4] = np.nan
-    h5_util.write_surface_file("s.h5", x=X, y=np.arange(5.0), quantities={"train_loss": values})
+    write_surface_file("s.h5", x=X, y=np.arange(5.0), quantities={"train_loss": values})
     vertices, _, faces = tensorboard_log.mesh(
         h5_util.read_surface("s.h5"), "train_loss", choose_scale([values])
     )

@@ -10,7 +10,7 @@ from PIL import Image
 from losslandscape.cli import h52vtp
 from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
-from tests.helpers import command
+from tests.helpers import command, write_surface_file
 
 pytest.importorskip("vtkmodules", reason="the vtk package is not installed")
 from losslandscape.draw.vtk import rendering  # noqa: E402
@@ -41,7 +41,7 @@ def surface(path="s.h5", *, values=None, x=X, y=Y):
         if values is None
         else np.broadcast_to(values, (len(y), len(x)))
     )
-    h5_util.write_surface_file(path, x=x, y=y, quantities={"train_loss": loss})
+    write_surface_file(path, x=x, y=y, quantities={"train_loss": loss})
     return path
 
 
@@ -198,7 +198,7 @@ def test_ticks_are_round_values_at_their_heights():
 def test_metadata_tell_the_commands(renderer):
     data = h5_util.read_surface(surface())
     data.runs = [{"command": "python plot_surface.py 'é\x00\udcff'"}]
-    data.save()
+    h5_util.write_surface(data)
     pictures(*TINY)
     text = Image.open("s.h5_train_loss_corner.png").text
     assert text["Title"] == "s.h5_train_loss_corner.png"

@@ -12,6 +12,7 @@ from losslandscape.cli import plot_1D, plot_2D
 from losslandscape.core.errors import InputError
 from losslandscape.draw import figures, metrics_table, surface_metrics
 from losslandscape.files import h5_util
+from tests.helpers import write_surface_file
 
 X = np.linspace(-1, 1, 81)
 
@@ -232,7 +233,7 @@ def test_json_has_what_is_printed(tmp_path, monkeypatch, capsys, seed):
     monkeypatch.setattr(figures, "save", lambda *_, **__: [])
     values = np.random.default_rng(seed).lognormal(0, 2, (9, 9))
     values[0, 0], values[8, 8] = np.nan, np.inf
-    h5_util.write_surface_file(
+    write_surface_file(
         "plane.h5", x=np.linspace(-1, 1, 9), y=np.linspace(-1, 1, 9), quantities={"train_loss": values}
     )
     plot_2D.main(["-f", "plane.h5", "--json", "plane.json"])
@@ -260,7 +261,7 @@ def test_columns_of_several_files(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(figures, "save", lambda *_, **__: [])
     for name, factor in (("a.h5", 1), ("b.h5", 5)):
-        h5_util.write_surface_file(name, x=X, quantities={"train_loss": 1 + factor * X**2})
+        write_surface_file(name, x=X, quantities={"train_loss": 1 + factor * X**2})
     plot_1D.main(["-f", "a.h5", "b.h5", "--title", "flat", "sharp", "--format", "png", "--json", "m.json"])
     lines = capsys.readouterr().out.splitlines()
     (head,) = (line for line in lines if line.startswith("train_loss"))

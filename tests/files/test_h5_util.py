@@ -8,6 +8,7 @@ import pytest
 
 from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
+from tests.helpers import write_surface_file
 
 X, Y = np.linspace(-1, 1, 4), np.linspace(0, 1, 3)
 
@@ -26,7 +27,7 @@ def test_every_number_is_a_result_once_set(path):
     results = [np.nan, np.inf, -np.inf, 0.0, -1.0, 1.0, 1e300]
     for point, value in enumerate(results):
         surface.set(point, {"train_loss": value, "min_eig": value})
-    surface.save()
+    h5_util.write_surface(surface)
     again = h5_util.read_surface(path)
     for name in again.names:
         np.testing.assert_array_equal(again.measured(name).ravel(), np.arange(12) < len(results))
@@ -37,7 +38,7 @@ def test_every_number_is_a_result_once_set(path):
 def test_layout_on_disk(path):
     surface = open_new(path)
     surface.set(5, {"train_loss": 2.5})  # row 1, column 1
-    surface.save()
+    h5_util.write_surface(surface)
     with h5py.File(path) as file:
         assert file["dir_file"][()] == b"d.h5"
         np.testing.assert_array_equal(file["xcoordinates"], X)
@@ -65,19 +66,19 @@ def test_another_quantity_leaves_the_first_as_it_is(path):
     surface = open_new(path, y=None)
     for point in range(4):
         surface.set(point, {"train_loss": point - 1.0})
-    surface.save()
+    h5_util.write_surface(surface)
     more = open_new(path, ["train_loss", "test_loss"], y=None)
     assert more.missing(["train_loss", "test_loss"]).tolist() == [0, 1, 2, 3]
-    more.save()
+    h5_util.write_surface(more)
     np.testing.assert_array_equal(h5_util.read_surface(path).get("train_loss")[1:], [0, 1, 2])
 
 
 def test_datasets_of_others_are_kept(path):
-    open_new(path).save()
+    h5_util.write_surface(open_new(path))
     with h5py.File(path, "a") as file:
         file["note"] = "mine"
         file.create_group("more")["numbers"] = [1, 2]
-    open_new(path).save()
+    h5_util.write_surface(open_new(path))
     with h5py.File(path) as file:
         assert file["note"][()] == b"mine"
         assert file["more/numbers"][:].tolist() == [1, 2]
@@ -85,23 +86,23 @@ def test_datasets_of_others_are_kept(path):
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_litter(path, monkeypatch):
     surface = open_new(path)
-    surface.save()
+    h5_util.write_surface(surface)
     before = open(path, "rb").read()
     surface.set(0, {"train_loss": 1.0})
     monkeypatch.setattr(h5_util.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        surface.save()
+        h5_util.write_surface(surface)
     assert open(path, "rb").read() == before
     assert os.listdir(os.path.dirname(path)) == ["surface.h5"]
 
 
 def test_a_surface_with_another_grid_or_directions_is_refused(path):
-    open_new(path).save()
+    h5_util.write_surface(open_new(path))
     with pytest.raises(InputError, match="its x is -1.0:1.0:4, asked is -1.0:1.0:5"):
         h5_util.open_surface(path, x=np.linspace(-1, 1, 5), y=Y, dir_file="d.h5", names=[])
     with pytest.raises(InputError, match="its y is 0.0:1.0:3, asked is none"):
         h5_util.open_surface(path, x=X, y=None, dir_file="d.h5", names=[])
-    with pytest.raises(InputError, match="another surface file"):
+    with pytest.raises(InputError, match="along the directions .d.h5., not .e.h5.; give another surf_file"):
         h5_util.open_surface(path, x=X, y=Y, dir_file="e.h5", names=[])
 
 
@@ -117,7 +118,7 @@ def test_files_that_are_something_else(path, tmp_path):
     with pytest.raises(InputError, match="not a projection file"):
         h5_util.read_projection(path)
     surface = str(tmp_path / "other.h5")
-    h5_util.write_surface_file(surface, x=X, quantities={"train_loss": X})
+    write_surface_file(surface, x=X, quantities={"train_loss": X})
     with pytest.raises(InputError, match="not a direction file"):
         h5_util.read_directions(surface)
     (tmp_path / "text.h5").write_text("no HDF5")
@@ -137,7 +138,7 @@ def test_directions_of_more_than_ten_tensors_keep_their_order(path):
 
 def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch):
     path = str(tmp_path / "s.h5")
-    h5_util.write_surface_file(path, x=np.arange(3.0), quantities={"train_loss": np.arange(3.0)})
+    write_surface_file(path, x=np.arange(3.0), quantities={"train_loss": np.arange(3.0)})
     old = (tmp_path / "s.h5").read_bytes()
 
     def full(_):
@@ -145,6 +146,6 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path, mon
 
     monkeypatch.setattr(h5_util.os, "fsync", full)
     with pytest.raises(OSError, match="No space left on device: .*s.h5"):
-        h5_util.write_surface_file(path, x=np.arange(3.0), quantities={"train_loss": np.ones(3)})
+        write_surface_file(path, x=np.arange(3.0), quantities={"train_loss": np.ones(3)})
     assert (tmp_path / "s.h5").read_bytes() == old
     assert [file.name for file in tmp_path.iterdir()] == ["s.h5"]

@@ -227,7 +227,8 @@ def test_any_number_of_ranks_and_gone_on_with(folder, capsys):
 
     measured = np.array([True, False, True, False, True])
     values = {name: np.where(measured, whole.get(name), -1) for name in whole.names}
-    h5_util.Surface(
+    h5_util.write_surface(
+        h5_util.Surface(
         path,
         x=whole.x,
         y=None,
@@ -236,7 +237,8 @@ def test_any_number_of_ranks_and_gone_on_with(folder, capsys):
         measured=measured,
         made_with=whole.made_with,
         runs=whole.runs,
-    ).save()
+        )
+    )
     capsys.readouterr()
     plot_surface.main([*LINE, "--x", "auto:5"])
     out = capsys.readouterr().out

@@ -15,7 +15,7 @@ from losslandscape.files import h5_util
 from losslandscape.measure import study
 from losslandscape.nets import net_plotter
 from losslandscape.trajectory import checkpoint_series
-from tests.helpers import run, succeed
+from tests.helpers import run, succeed, write_surface_file
 
 STUDY = """
 import torch
@@ -191,7 +191,7 @@ def test_a_series_of_checkpoints_in_one_plane(folder):
     name = "model_10.pt_weights_xnorm=filter_ynorm=filter.h5"
     files = {epoch: f"model_{epoch}.pt_in_{name}_[-1.0,1.0,3]x[-1.0,1.0,2].h5" for epoch in (1, 2, 10)}
     axes = h5_util.read_directions(name)
-    path = h5_util.read_whole_projection(f"{files[10]}_series_proj.h5")
+    path = h5_util.read_projection(f"{files[10]}_series_proj.h5")
     assert path.epochs.tolist() == [1, 2, 10]
     assert (path.x[-1], path.y[-1]) == (0, 0)
     flat = np.stack([np.concatenate([a.ravel() for a in axis]) for axis in axes])
@@ -414,7 +414,7 @@ def test_a_checkpoint_that_is_replaced_while_its_series_runs_is_told(folder, cap
 
 
 def test_eigenvalues_of_the_published_program_are_not_mixed_with_ours(folder, capsys):
-    h5_util.write_surface_file(
+    write_surface_file(
         "p.h5",
         x=np.linspace(-1, 1, 3),
         quantities={"min_eig": np.full(3, -2.0), "max_eig": np.full(3, 30.0)},

@@ -12,6 +12,7 @@ from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.draw import curves, eigen_figures, figures
 from losslandscape.files import h5_util
+from tests.helpers import write_surface_file
 
 X, Y = np.linspace(-1, 1, 9), np.linspace(-0.5, 1, 5)
 
@@ -33,7 +34,7 @@ def caught(monkeypatch):
 
 def line(path="s.h5", **quantities):
     """A file in which every value is a result, -1 too."""
-    h5_util.write_surface_file(
+    write_surface_file(
         path,
         x=X,
         quantities={name: np.broadcast_to(values, 9) for name, values in quantities.items()},
@@ -43,7 +44,7 @@ def line(path="s.h5", **quantities):
 
 
 def plane(path="p.h5", **quantities):
-    h5_util.write_surface_file(
+    write_surface_file(
         path,
         x=X,
         y=Y,
@@ -235,7 +236,7 @@ def test_eigenvalue_ratios_in_a_plane(monkeypatch):
     low = -np.linspace(0.1, 4, 45).reshape(5, 9)
     measured = np.ones((5, 9), bool)
     measured[4, 8] = False
-    h5_util.write_surface_file(
+    write_surface_file(
         "p.h5",
         x=X,
         y=Y,

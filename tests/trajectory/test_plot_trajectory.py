@@ -20,7 +20,7 @@ from losslandscape.draw import figures, film, trajectory_figures
 from losslandscape.files import h5_util
 from losslandscape.nets import model_loader, net_plotter, net_tensors
 from losslandscape.trajectory import trajectory, trajectory_losses
-from tests.helpers import GOLDEN, run
+from tests.helpers import GOLDEN, run, write_surface_file
 
 CHECKPOINTS = GOLDEN / "resnet20_digits_bs=64"
 PUBLISHED = json.loads((GOLDEN / "golden.json").read_text())["trajectory"]
@@ -97,9 +97,8 @@ def test_golden(name, undrawn):
     np.testing.assert_allclose(
         h5_util.read_explained_variance(dir_file), PUBLISHED[name]["explained_variance_ratio"], atol=1e-4
     )
-    for found, axis in zip(
-        h5_util.read_projection(f"{dir_file}_proj_cos.h5"), ("proj_xcoord", "proj_ycoord"), strict=True
-    ):
+    projection = h5_util.read_projection(f"{dir_file}_proj_cos.h5")
+    for found, axis in ((projection.x, "proj_xcoord"), (projection.y, "proj_ycoord")):
         same_but_for_sign(found, np.array(PUBLISHED[name][axis]), atol=1e-4)
     assert h5_util.names(dir_file, "direction") >= {
         "xdirection",
@@ -156,7 +155,7 @@ def test_files_of_other_kinds_give_the_same(undrawn):
     project("--dir_type", "states")
     project("--dir_type", "states", folder="other")
     ours, theirs = (
-        h5_util.read_whole_projection(f"{folder}/PCA_states_save_epoch=1/directions.h5_proj_cos.h5")
+        h5_util.read_projection(f"{folder}/PCA_states_save_epoch=1/directions.h5_proj_cos.h5")
         for folder in ("run", "other")
     )
     np.testing.assert_array_equal(ours.x, theirs.x)
@@ -217,7 +216,7 @@ def test_directions_are_used_again_if_they_were_made_with_the_same(undrawn, caps
     assert "was made with another checkpoints" in capsys.readouterr().err
     project("--ignore", "biasbn", "--overwrite", end=5)
     assert os.path.exists(f"{dir_file}.old")
-    assert h5_util.read_projection(f"{dir_file}_proj_cos.h5")[0].shape == (6,)
+    assert h5_util.read_projection(f"{dir_file}_proj_cos.h5").x.shape == (6,)
 
 
 def test_directions_of_the_published_program_are_used(undrawn):
@@ -228,7 +227,7 @@ def test_directions_of_the_published_program_are_used(undrawn):
     h5_util.write_directions(f"run/{PCA}/directions.h5", drawn)
     project("--ignore", "biasbn")
     matrix, _ = stacked("weights")
-    found = h5_util.read_whole_projection(f"run/{PCA}/directions.h5_proj_cos.h5")
+    found = h5_util.read_projection(f"run/{PCA}/directions.h5_proj_cos.h5")
     np.testing.assert_allclose(
         found.y, matrix @ flat(drawn[1]) / np.linalg.norm(flat(drawn[1])), rtol=1e-6, atol=1e-9
     )
@@ -247,7 +246,7 @@ def test_projection_on_other_directions(undrawn, capsys):
         project("--dir_file", "d.h5", "--losses", "--dataset", "digits", "--data_split", "32")
     assert "--losses" in (said := capsys.readouterr().err) and "give --method lstsq" in said
     project("--dir_file", "d.h5", "--method", "lstsq")
-    found = h5_util.read_whole_projection("d.h5_proj_lstsq.h5")
+    found = h5_util.read_projection("d.h5_proj_lstsq.h5")
     matrix, _ = stacked("weights")
     axes = np.stack([flat(direction) for direction in directions])
     multiples, *_ = np.linalg.lstsq(axes.T, matrix.T, rcond=None)
@@ -276,7 +275,7 @@ def test_a_random_plane(undrawn):
             )[0]
         )
         np.testing.assert_allclose(flat(direction), expected / np.linalg.norm(expected), atol=1e-6)
-    found = h5_util.read_whole_projection(f"{dir_file}_proj_cos.h5")
+    found = h5_util.read_projection(f"{dir_file}_proj_cos.h5")
     assert found.shares.sum() < 1e-4
     assert found.distance[:-1].min() > 0.999
     assert h5_util.read_explained_variance(dir_file) is None
@@ -287,7 +286,7 @@ def test_learning_rate_drops(undrawn):
         for epoch, rate in enumerate([0.1, 0.1, 0.01, 0.01, 0.1, 0.001], start=1):
             curves.add_scalar("lr", rate, epoch)
     project("--ignore", "biasbn")
-    found = h5_util.read_whole_projection(f"run/{PCA}/directions.h5_proj_cos.h5")
+    found = h5_util.read_projection(f"run/{PCA}/directions.h5_proj_cos.h5")
     assert found.lr_drops.tolist() == [3, 6]
     assert found.epochs.tolist() == list(range(7))
     assert trajectory.learning_rate_drops(".") == []
@@ -309,7 +308,7 @@ def loss_of(net: torch.nn.Module) -> float:
 def test_losses_of_checkpoints_and_of_their_places_on_the_plane(monkeypatch, capsys):
     with caught(monkeypatch) as figs:
         project(*LOSSES)
-    found = h5_util.read_whole_projection(PROJECTION)
+    found = h5_util.read_projection(PROJECTION)
     directions = [
         [torch.from_numpy(values) for values in direction]
         for direction in h5_util.read_directions(PROJECTION.removesuffix("_proj_cos.h5"))
@@ -360,18 +359,18 @@ def test_losses_are_kept_gone_on_with_and_measured_anew(monkeypatch, undrawn):
         return len(measured)
 
     assert measures(*LOSSES) == 6
-    known = h5_util.read_whole_projection(PROJECTION)
+    known = h5_util.read_projection(PROJECTION)
     assert known.true_loss.tolist() == [1, 3, 5]
     assert measures("--ignore", "biasbn", "--save_epoch", "3") == 0
     assert measures(*LOSSES) == 0
-    assert h5_util.read_whole_projection(PROJECTION).true_loss.tolist() == [1, 3, 5]
+    assert h5_util.read_projection(PROJECTION).true_loss.tolist() == [1, 3, 5]
     h5_util.write_projection(
         replace(known, projected_loss=np.array([2.0, np.nan, 6]))
     )  # as a run leaves it that was stopped
     assert measures(*LOSSES) == 2
-    assert h5_util.read_whole_projection(PROJECTION).true_loss.tolist() == [1, 1, 5]
+    assert h5_util.read_projection(PROJECTION).true_loss.tolist() == [1, 1, 5]
     assert measures(*LOSSES, "--split_idx", "1") == 6
-    assert h5_util.read_whole_projection(f"{PROJECTION}.old").true_loss.tolist() == [
+    assert h5_util.read_projection(f"{PROJECTION}.old").true_loss.tolist() == [
         1,
         1,
         5,
@@ -419,7 +418,7 @@ def test_epochs_with_zeros_before_them(undrawn):
         os.rename(f"run/model_{epoch}.t7", f"run/model_{epoch:03d}.t7")
     os.mkdir("run/model_9.t7")
     project("--ignore", "biasbn")
-    assert h5_util.read_whole_projection(f"run/{PCA}/directions.h5_proj_cos.h5").epochs.tolist() == list(
+    assert h5_util.read_projection(f"run/{PCA}/directions.h5_proj_cos.h5").epochs.tolist() == list(
         range(7)
     )
     with pytest.raises(InputError, match="epoch 7 is missing among the 7 that run has, 0 to 6"):
@@ -502,7 +501,7 @@ def test_an_own_net_with_its_own_data_and_loss(tmp_path, undrawn, monkeypatch):
             "own.py:loss",
         ]
     )
-    found = h5_util.read_whole_projection(
+    found = h5_util.read_projection(
         "own/PCA_weights_ignore=biasbn_save_epoch=1/directions.h5_proj_cos.h5"
     )
     for epoch in range(4):
@@ -559,7 +558,7 @@ def test_the_figure(monkeypatch, capsys):
     matrix, _ = stacked("weights")
     np.testing.assert_allclose(
         line.get_ydata()[:-1],
-        100 * h5_util.read_whole_projection(f"run/{PCA}/directions.h5_proj_cos.h5").distance[:-1],
+        100 * h5_util.read_projection(f"run/{PCA}/directions.h5_proj_cos.h5").distance[:-1],
     )
     np.testing.assert_allclose(
         np.hypot(*path.lines[0].get_xydata().T)[0],
@@ -619,7 +618,7 @@ def test_tsne_has_no_plane(monkeypatch):
     said = words(figs[0])
     assert {"t-SNE 1", "t-SNE 2", trajectory_figures.TSNE} <= set(said)
     assert len(figs[0].axes) == 1
-    h5_util.write_surface_file(
+    write_surface_file(
         "s.h5", x=np.arange(3.0), y=np.arange(2.0), quantities={"train_loss": np.arange(6.0)}
     )
     with pytest.raises(InputError, match="no plane and so no contours"):
@@ -716,7 +715,7 @@ def test_damaged_projection_files():
     for name, values in (("epochs", np.arange(2)), ("distance", np.zeros((3, 1))), ("shares", np.zeros(3))):
         h5_util.write_projection(h5_util.Projection("p.h5", np.arange(3.0), np.arange(3.0), **{name: values}))
         with pytest.raises(InputError, match=f"'{name}' has shape"):
-            h5_util.read_whole_projection("p.h5")
+            h5_util.read_projection("p.h5")
 
 
 def test_from_the_command_line(tmp_path):

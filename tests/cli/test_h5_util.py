@@ -1,4 +1,4 @@
-"""What `python h5_util.py FILE…` tells of a file, and what it concludes."""
+"""What `python h5_util.py FILE…` reports on a file, and what it concludes."""
 
 import os
 import shutil
@@ -9,11 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from losslandscape.cli import file_report
+from losslandscape.cli.h5_util import report
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays, fingerprint_of_file, record_of_run
 from losslandscape.files import h5_util
-from tests.helpers import DIGITS, SMALL_BATCH, command, folder_with, run, succeed
+from tests.helpers import DIGITS, SMALL_BATCH, command, folder_with, run, succeed, write_surface_file
 
 X, Y = np.linspace(-1, 1, 5), np.linspace(0, 1, 3)
 DIRECTIONS = [
@@ -30,12 +30,12 @@ def inside(tmp_path, monkeypatch):
 
 def table(path):
     """The report's lines that have a name, by name."""
-    rows = [line.split(maxsplit=1) for line in file_report.report(str(path)).splitlines()]
+    rows = [line.split(maxsplit=1) for line in report(str(path)).splitlines()]
     return {row[0]: row[1].strip() for row in rows if len(row) == 2}
 
 
 def conclusions(path):
-    return file_report.report(str(path)).partition("\nconclusions\n")[2]
+    return report(str(path)).partition("\nconclusions\n")[2]
 
 
 def checkpoint(name="model.t7", content="weights"):
@@ -70,7 +70,7 @@ def surface(points=15, *, arguments=ARGUMENTS, names=("train_loss", "train_acc")
             "plot_surface.py", list(arguments), device="cpu", ranks=ranks, files={"model_file": file}
         )
     )
-    made.save()
+    h5_util.write_surface(made)
     return made
 
 
@@ -93,7 +93,7 @@ def test_a_surface_of_ours():
     assert rows["train_loss"] == "15 of 15 points (100 %), lowest 0 at x=0 y=0, highest 2 at x=-1 y=1"
     assert rows["train_acc"].startswith("15 of 15 points (100 %), lowest 50 at")
     assert rows["model"] == "resnet20"
-    text = file_report.report("s.h5")
+    text = report("s.h5")
     assert "  directions  d.h5 (unchanged)\n" in text
     assert "x direction  random of seed 123, norm filter, ignore biasbn" in text
     assert "\n  python plot_surface.py --overwrite --x=-1:1:5 --model_file 'my model.t7'\n" in text
@@ -109,8 +109,8 @@ def test_runs_that_differ_in_time_alone_share_their_lines():
     for hour, ranks in ((3, 1), (4, 1), (5, 2)):
         made.runs.append({**made.runs[0], "time": f"2030-01-01T0{hour}:00", "ranks": ranks})
     made.runs[0]["time"] = "2030-01-01T02:00"
-    made.save()
-    text = file_report.report("s.h5")
+    h5_util.write_surface(made)
+    text = report("s.h5")
     assert "3 runs, 2030-01-01T02:00 to 2030-01-01T04:00" in text
     assert text.count("  python plot_surface.py --overwrite") == 2
     assert "2 ranks" in text
@@ -119,9 +119,9 @@ def test_runs_that_differ_in_time_alone_share_their_lines():
 @pytest.mark.parametrize(("ranks", "launcher"), [(1, ""), (4, "mpirun -n 4 ")])
 def test_a_partly_computed_surface_tells_how_to_go_on(ranks, launcher):
     surface(9, ranks=ranks)
-    assert "9 of 15 points (60 %), lowest 0 at x=0 y=0, highest 1.25" in file_report.report("s.h5")
+    assert "9 of 15 points (60 %), lowest 0 at x=0 y=0, highest 1.25" in report("s.h5")
     first, told, *more = conclusions("s.h5").splitlines()
-    assert first == "  - 6 points still to be computed; go on by this command:"
+    assert first == "  - 6 points still to be computed; resume with this command:"
     assert told.strip() == f"{launcher}python plot_surface.py --x=-1:1:5 --model_file 'my model.t7'"
     assert not more
 
@@ -129,7 +129,7 @@ def test_a_partly_computed_surface_tells_how_to_go_on(ranks, launcher):
 def test_a_file_that_a_run_writes_and_one_that_was_kept_aside():
     surface(9)
     checkpoint("s.h5.running")
-    assert "a run writes it now, or was killed: s.h5.running is there" in conclusions("s.h5")
+    assert "a run writes it now, or was killed: its lock s.h5.running is there" in conclusions("s.h5")
     os.rename("s.h5", "s.h5.old2")
     assert "kept aside" in conclusions("s.h5.old2")
     assert "kept aside" not in conclusions("d.h5")
@@ -141,7 +141,7 @@ def test_values_that_are_no_numbers():
         made.set(index, {"train_loss": np.nan, "train_acc": np.nan})
     made.set(12, {"train_loss": np.inf})
     made.set(13, {"train_acc": np.nan})
-    made.save()
+    h5_util.write_surface(made)
     rows, text = table("s.h5"), conclusions("s.h5")
     assert (
         rows["train_loss"]
@@ -165,46 +165,46 @@ def test_values_that_are_no_numbers():
     ],
 )
 def test_stretches_of_a_line_without_numbers(values, says):
-    h5_util.write_surface_file("line.h5", x=X, quantities={"train_loss": np.array(values, float)})
+    write_surface_file("line.h5", x=X, quantities={"train_loss": np.array(values, float)})
     assert f"  - train_loss is NaN at {says}" in conclusions("line.h5").splitlines()
 
 
 def test_a_line_with_many_holes():
     values = np.where(np.arange(21) % 2, 1, np.nan)
-    h5_util.write_surface_file("line.h5", x=np.linspace(-1, 1, 21), quantities={"train_loss": values})
+    write_surface_file("line.h5", x=np.linspace(-1, 1, 21), quantities={"train_loss": values})
     assert "train_loss is NaN at 11 of 21 points with x from -1 to 1" in conclusions("line.h5")
 
 
 def test_quantities_that_are_no_numbers_at_the_same_points_share_a_sentence():
     made = surface(15)
     made.set(7, {"train_loss": np.nan, "train_acc": np.nan})
-    made.save()
+    h5_util.write_surface(made)
     assert "  - train_acc and train_loss are NaN at x=0, y=0.5" in conclusions("s.h5").splitlines()
 
 
 def test_nothing_finite_and_nothing_measured():
-    h5_util.write_surface_file("line.h5", x=X, quantities={"train_loss": np.full(5, np.nan)})
+    write_surface_file("line.h5", x=X, quantities={"train_loss": np.full(5, np.nan)})
     assert table("line.h5")["train_loss"] == "5 of 5 points (100 %), 5 NaN"
-    h5_util.write_surface_file("empty.h5", x=X, quantities={})
-    assert "5 points still to be computed; go on with the options" in conclusions("empty.h5")
+    write_surface_file("empty.h5", x=X, quantities={})
+    assert "5 points still to be computed; resume with the options" in conclusions("empty.h5")
 
 
 def test_checkpoints_that_changed_or_are_gone():
     made = surface()
     other, gone = checkpoint("model_2.t7"), os.path.abspath("nowhere.t7")
     made.runs[-1]["files"] |= {"model_file2": other, "model_file3": gone}
-    made.save()
-    assert f"{other} (not checked)" in file_report.report("s.h5")
+    h5_util.write_surface(made)
+    assert f"{other} (not checked)" in report("s.h5")
     assert f"--model_file3 {gone} is not there any more" in conclusions("s.h5")
     h5_util.write_directions(
         "d.h5", DIRECTIONS, made_with={**RECIPE, "x direction": f"to {fingerprint_of_file(other)}"}
     )
-    assert f"{other} (unchanged)" in file_report.report("s.h5")
+    assert f"{other} (unchanged)" in report("s.h5")
     for name in ("model.t7", "model_2.t7"):
         checkpoint(name, "trained anew")
     text = conclusions("s.h5")
     assert (
-        f"--model_file {os.path.abspath('model.t7')} is another checkpoint than the one that this was made with"
+        f"--model_file {os.path.abspath('model.t7')} is another checkpoint than the one"
         in text
     )
     assert f"--model_file2 {other} is another checkpoint" in text
@@ -213,7 +213,7 @@ def test_checkpoints_that_changed_or_are_gone():
 def test_a_checkpoint_of_another_host():
     made = surface()
     made.runs[-1]["host"] = "node17"
-    made.save()
+    h5_util.write_surface(made)
     os.remove("model.t7")
     assert "is not there any more (the last run was on node17, this is " in conclusions("s.h5")
 
@@ -223,14 +223,14 @@ def test_directions_that_changed_moved_or_are_gone():
     os.mkdir("moved")
     for name in ("s.h5", "d.h5"):
         shutil.move(name, f"moved/{name}")
-    assert "moved/d.h5 (unchanged)" in file_report.report("moved/s.h5")
+    assert "moved/d.h5 (unchanged)" in report("moved/s.h5")
     h5_util.write_directions("moved/d.h5", DIRECTIONS[::-1], made_with=RECIPE)
-    assert "moved/d.h5 holds other directions than those that this was made with" in conclusions("moved/s.h5")
-    assert "x direction" not in file_report.report("moved/s.h5")
+    assert "moved/d.h5 holds other directions than this surface was made with" in conclusions("moved/s.h5")
+    assert "x direction" not in report("moved/s.h5")
     checkpoint("moved/d.h5")
-    assert "moved/d.h5 (cannot be read)" in file_report.report("moved/s.h5")
+    assert "moved/d.h5 (cannot be read)" in report("moved/s.h5")
     os.remove("moved/d.h5")
-    assert "d.h5 (gone)" in file_report.report("moved/s.h5")
+    assert "d.h5 (gone)" in report("moved/s.h5")
 
 
 def test_a_record_with_missing_and_odd_entries():
@@ -241,11 +241,11 @@ def test_a_record_with_missing_and_odd_entries():
         "not a record",
         {"time": 3, "note": "by hand\x1b[2J", "ranks": "many"},
     ]
-    made.save()
-    text = file_report.report("s.h5")
+    h5_util.write_surface(made)
+    text = report("s.h5")
     assert "command not known" in text
     assert "note by hand?[2J" in text
-    assert "go on by this command:\n      python ''\"'\"'open'" in text
+    assert "resume with this command:\n      python ''\"'\"'open'" in text
 
 
 def test_a_file_of_the_published_program():
@@ -255,11 +255,11 @@ def test_a_file_of_the_published_program():
     assert rows["s.h5:"] == "a surface on a line, made by the published program"
     assert rows["grid"] == "x -1:1:5"
     assert rows["train_loss"] == "3 of 5 points (60 %), lowest 0 at x=0, highest 7 at x=1"
-    text = file_report.report("s.h5")
+    text = report("s.h5")
     assert "made with" not in text.splitlines()
     assert "runs" not in text.splitlines()
-    assert "-1 (1 for min_eig) is read as not computed" in text
-    assert "2 points still to be computed; go on with the options of plot_surface.py" in text
+    assert "not computed with -1 (1 for min_eig)" in text
+    assert "2 points still to be computed; resume with the options of plot_surface.py" in text
     published(values=np.arange(15.0).reshape(5, 3), y=Y)  # as it allocates grids that are not square
     assert (
         table("s.h5")["train_loss"] == "15 of 15 points (100 %), lowest 0 at x=-1 y=0, highest 14 at x=1 y=1"
@@ -278,12 +278,12 @@ def test_going_on_takes_a_command_that_measures_what_is_missing(name, word):
         {"command": f"python {script} {'' if script == word else word}".strip()},
         {"command": "python plot_surface.py --plot"},
     ]
-    made.save()
+    h5_util.write_surface(made)
     assert conclusions("s.h5").splitlines()[1].strip() == made.runs[1]["command"]
 
 
 def test_eigenvalues_that_are_negative():
-    h5_util.write_surface_file(
+    write_surface_file(
         "line.h5", x=X, quantities={"min_eig": np.array([-3.0, np.nan, 2, -1, 1]), "max_eig": np.full(5, 9.0)}
     )
     assert (
@@ -302,8 +302,8 @@ def test_the_check_report_of_the_last_run_that_has_one():
         },
         {},
     ]
-    made.save()
-    text = file_report.report("s.h5")
+    h5_util.write_surface(made)
+    text = report("s.h5")
     assert (
         "\nchecked at the last run that measured\n  - moves: 3 of 4\n  - warning: only 75 % of the parameters move\n"
         in text
@@ -311,8 +311,8 @@ def test_the_check_report_of_the_last_run_that_has_one():
     assert "moves: all" not in text and "check_report {" not in text
     for odd in ("text", {"lines": 3}, {"warnings": [{"a": 1}]}):
         made.runs[1]["check_report"] = odd
-        made.save()
-        file_report.report("s.h5")
+        h5_util.write_surface(made)
+        report("s.h5")
 
 
 # Directions and projections -----------------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def test_the_check_report_of_the_last_run_that_has_one():
 
 def test_directions():
     h5_util.write_directions("d.h5", DIRECTIONS, made_with=RECIPE)
-    text = file_report.report("d.h5").splitlines()
+    text = report("d.h5").splitlines()
     assert text == [
         "d.h5: a direction file with two directions, made by this program",
         "  x                  2 tensors (1 zero), 6 values, norm 3",
@@ -364,7 +364,7 @@ def test_pca_directions_of_the_published_program():
 def test_a_projection():
     with h5py.File("p.h5", "w") as file:
         file["proj_xcoord"], file["proj_ycoord"] = [2.0, 0.5, np.nan, 0], [-1.0, 3, 1, 0]
-    assert file_report.report("p.h5").splitlines() == [
+    assert report("p.h5").splitlines() == [
         "p.h5: the projection of a trajectory of 4 checkpoints, made by the published program",
         "  x      from 0 to 2",
         "  y      from -1 to 3",
@@ -391,7 +391,7 @@ def test_a_projection_of_ours():
             made_with={"method": "cos"},
         )
     )
-    text = file_report.report("p.h5").splitlines()
+    text = report("p.h5").splitlines()
     for row in (
         "epochs                  from 0 to 10",
         "distance from the plane  from 0.1 to 0.6",
@@ -434,7 +434,7 @@ def test_files_that_cannot_be_told():
     }
     for path, says in sentences.items():
         with pytest.raises(InputError, match=says):
-            file_report.report(path)
+            report(path)
 
 
 def test_a_surface_as_the_program_makes_it(tmp_path):
@@ -453,7 +453,7 @@ def test_a_surface_as_the_program_makes_it(tmp_path):
         cwd=folder,
     )
     assert conclusions("s.h5") == "  - every point is computed"
-    text = file_report.report("s.h5")
+    text = report("s.h5")
     assert f"{folder / model} (unchanged)" in text
     assert "(unchanged)" in next(line for line in text.splitlines() if line.startswith("  directions"))
     assert "random of seed 123, norm none, ignore nothing" in text

@@ -1,0 +1,84 @@
+"""Evaluate one checkpoint: loss, accuracy and whatever else the loss returns, on training and test data.
+
+    python evaluation.py --dataset digits --model resnet20 --model_file FILE.t7
+    python evaluation.py --cuda --model resnet56 --model_file FILE.t7
+    python evaluation.py --model mine.py:net --model_file mine.pt --dataset mine.py:data
+
+It is the first thing to check: the accuracy must be that of the training. If it is not, the data, their
+preprocessing or the net differ from those of the training.
+"""
+
+from dataclasses import replace
+
+from losslandscape.cli import options
+from losslandscape.cli.command_line import Parser, sentence
+from losslandscape.cli.request import DataOptions, NetOptions
+from losslandscape.core import quantity, user_code
+from losslandscape.measure import losses
+from losslandscape.measure.evaluation import Evaluator, Samples
+from losslandscape.measure.fit_check import check_data
+from losslandscape.parallel import devices
+from losslandscape.parallel.mpi4pytorch import Serial
+
+LABELS = {"acc": "accuracy", "top5": "top-5 accuracy"}
+
+
+def build_parser() -> Parser:
+    parser = Parser(__doc__)
+    options.add_data(parser)
+    options.add_subset(parser, test_set=False)
+    options.add_model(parser, others=False)
+    group = parser.add_argument_group("hardware")
+    group.add_argument("--cuda", "-c", action="store_true", help="compute on the GPU")
+    group.add_argument(
+        "--batch_size", type=options.positive, default=128, help="samples in a forward pass (default: 128)"
+    )
+    options.add_precision(group)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    data, net_options = DataOptions.of(args), NetOptions.of(args)
+    with sentence(parser):
+        device = devices.choose(args.cuda, Serial())
+        devices.set_precision(args.precision, device)
+        file = net_options.files().get("model_file", "")
+        net = net_options.load(file)
+        loss = losses.find(args.loss_name)
+        sets = replace(data, test_set=has_test_set(data)).load(Serial())
+        for samples in sets.values():
+            check_data(net, samples, loss, args.model)
+        evaluator = Evaluator(
+            net.to(device), sets, loss=loss, batch_size=args.batch_size, precision=args.precision
+        )
+        print(report(evaluator.measure(), sets))
+        recorded = net_options.recorded_accuracy(file)
+        if recorded is not None:
+            print(f"the checkpoint records a test accuracy of {recorded:.2f} %")
+
+
+def has_test_set(data: DataOptions) -> bool:
+    """Whether there are test data, which the datasets known by name have."""
+    return bool(data.testloader) or not (data.trainloader or user_code.is_own(data.dataset))
+
+
+def report(values: dict[str, float], sets: dict[str, Samples]) -> str:
+    """All quantities, a line for each part of the data.
+
+    >>> print(report({"train_loss": 0.25, "train_acc": 91.5}, {"train": range(200)}))
+    train (200 samples): loss 0.25, accuracy 91.50 %
+    """
+    lines = []
+    for part, samples in sets.items():
+        named = {
+            name.removeprefix(f"{part}_"): value for name, value in values.items() if name.startswith(part)
+        }
+        texts = (f"{LABELS.get(name, name)} {_number(name, value)}" for name, value in named.items())
+        lines.append(f"{part} ({len(samples)} samples): {', '.join(texts)}")
+    return "\n".join(lines)
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.2f} %" if quantity.is_percentage(name) else f"{value:.6g}"

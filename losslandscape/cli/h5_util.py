@@ -1,0 +1,53 @@
+"""Report what HDF5 files hold, of this program or of the published one, and what a careful reader would conclude.
+
+    python h5_util.py FILE...
+"""
+
+from collections.abc import Callable
+
+from losslandscape.cli import direction_report, projection_report, surface_report
+from losslandscape.cli.command_line import Parser, sentence
+from losslandscape.cli.file_report import FileReport
+from losslandscape.core.errors import InputError
+from losslandscape.files import h5_util
+
+KINDS = "surface, direction or projection"
+# The dataset that only one kind of file has, and what reports on this kind.
+REPORTS: dict[str, Callable[[str, set[str]], FileReport]] = {
+    "xcoordinates": surface_report.describe,
+    "proj_xcoord": projection_report.describe,
+    "xdirection": direction_report.describe,
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = Parser(
+        "Report what is in HDF5 files of this program or of the published one, what made them, and how to resume them."
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="surface, direction or projection file")
+    args = parser.parse_args(argv)
+    refused = []
+    with sentence(parser):
+        for path in args.files:
+            try:
+                text = report(path)
+            except (InputError, OSError) as error:
+                refused.append(error)
+            else:
+                print(f"{text}\n")
+        if refused:
+            raise refused[0]
+
+
+def report(path: str) -> str:
+    """Return what a file holds and what follows from it, as text of several lines.
+
+    Raises:
+        InputError: it is no surface, direction or projection file.
+    """
+    names = h5_util.names(path, KINDS)
+    for name, describe in REPORTS.items():
+        if name in names:
+            return str(describe(path, names))
+    marks = ", ".join(map(repr, REPORTS))
+    raise InputError(f"{path!r} is an HDF5 file, but no {KINDS} file: it has none of {marks}")

@@ -1,0 +1,77 @@
+"""Make a direction file without measuring a surface, or say what a direction file holds.
+
+    python net_plotter.py --model resnet20 --model_file FILE.t7 --xnorm filter --xignore biasbn
+    python net_plotter.py --model resnet56 --model_file FILE.t7 --model_file2 OTHER.t7 --dir_type states
+    python net_plotter.py --dir_file FILE.h5
+
+The file gets the name, and holds the directions, that plot_surface.py uses with the same options. Options for
+y, or --y, make two directions. The data are read only for `--xdir hessian` and `--ydir hessian`.
+"""
+
+import os
+import sys
+from dataclasses import replace
+
+from losslandscape.cli import options
+from losslandscape.cli.command_line import Parser, sentence
+from losslandscape.cli.h5_util import report
+from losslandscape.cli.landscapes import make_landscape
+from losslandscape.cli.request import SurfaceRequest
+from losslandscape.core.errors import InputError
+from losslandscape.files import h5_util
+from losslandscape.files.atomic_file import keep_aside
+from losslandscape.files.file_names import WHOLE_RANGE
+from losslandscape.measure.landscape import Landscape
+from losslandscape.measure.loss_measure import Measuring
+from losslandscape.nets import net_plotter
+
+
+def build_parser() -> Parser:
+    parser = Parser(__doc__)
+    options.add_hardware(parser)
+    options.add_data(parser)
+    options.add_subset(parser)
+    options.add_model(parser)
+    options.add_directions(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    request = SurfaceRequest.of(args, program="net_plotter.py", arguments=arguments)
+    with sentence(parser):
+        dir_file = request.directions.dir_file or make_direction_file(request)
+        if dir_file:
+            print(report(dir_file))
+
+
+def make_direction_file(request: SurfaceRequest) -> str:
+    """Make the direction file that is asked for, unless it exists; its path on the first rank, else empty."""
+    if request.net.is_series:
+        fault = f"--model_file {request.net.model_file} names several checkpoints"
+        raise InputError(f"{fault}; give the one that the directions start from")
+    directions = request.directions
+    for_y = (directions.ynorm, directions.yignore, directions.same_dir, request.net.model_file3)
+    if any(for_y) or directions.ydir != "random":
+        request = replace(request, grid=replace(request.grid, y=WHOLE_RANGE))
+    request.require_possible()
+    machine = request.hardware.connect()
+    along_eigenvectors = "hessian" in (directions.xdir, directions.ydir)
+    sets = request.data.load(machine.ranks) if along_eigenvectors else {}
+    landscape = make_landscape(request, machine, sets, Measuring().facts())
+    if machine.ranks.rank > 0:
+        return ""
+    _write_directions(landscape, overwrite=request.run.overwrite)
+    return landscape.dir_file
+
+
+def _write_directions(landscape: Landscape, *, overwrite: bool) -> None:
+    directions, new = landscape.find_directions(overwrite=overwrite)
+    if not new:
+        return
+    if os.path.exists(landscape.dir_file):
+        print(f"the old directions are kept as {keep_aside(landscape.dir_file)}")
+    arrays = net_plotter.arrays(directions)
+    h5_util.write_directions(landscape.dir_file, arrays, made_with=landscape.direction_facts())

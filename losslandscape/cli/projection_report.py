@@ -1,0 +1,76 @@
+"""What a projection file holds, and where its path leaves the plane."""
+
+import numpy as np
+
+from losslandscape.cli.file_report import FileReport, Rows, author, count, percent, place
+from losslandscape.files import h5_util
+from losslandscape.files.projection import Projection
+
+# Of the true loss. If the loss at a checkpoint's place on the plane differs by more, it says nothing of the checkpoint.
+APART = 0.5
+
+
+def describe(path: str, names: set[str]) -> FileReport:
+    """Return the report on a projection file that has datasets of these names."""
+    projection = h5_util.read_projection(path)
+    checkpoints = count(projection.x.size, "checkpoint")
+    return FileReport(
+        f"{path}: the projection of a trajectory of {checkpoints}, {author(names)}",
+        {
+            "x": _extent(projection.x),
+            "y": _extent(projection.y),
+            "first": place((projection.x[0], projection.y[0])),
+            "last": place((projection.x[-1], projection.y[-1])),
+            **_extras(projection),
+        },
+        {
+            "made with": projection.made_with,
+            "conclusions": [*_without_place(projection), *_off_the_plane(projection)],
+        },
+    )
+
+
+def _extras(projection: Projection) -> Rows:
+    per_checkpoint = {
+        "epochs": projection.epochs,
+        "distance from the plane": projection.distance,
+        "true loss": projection.true_loss,
+        "loss on the plane": projection.projected_loss,
+    }
+    rows = {name: _extent(values) for name, values in per_checkpoint.items() if values is not None}
+    drops = projection.lr_drops
+    if drops is not None and drops.size:
+        epochs = ", ".join(f"{epoch:g}" for epoch in drops)
+        rows["learning rate drops"] = f"at epoch{'' if drops.size == 1 else 's'} {epochs}"
+    if projection.shares is not None:
+        rows["variance along x, y"] = percent(projection.shares)
+    return rows
+
+
+def _extent(values: np.ndarray) -> str:
+    values = values[np.isfinite(values)]
+    return f"from {values.min():g} to {values.max():g}" if values.size else "no finite value"
+
+
+def _without_place(projection: Projection) -> list[str]:
+    bad = np.count_nonzero(~np.isfinite(projection.x) | ~np.isfinite(projection.y))
+    return [f"{bad} of {projection.x.size} checkpoints have no place: NaN or infinite"] if bad else []
+
+
+def _off_the_plane(projection: Projection) -> list[str]:
+    """Return a sentence about the checkpoint whose loss differs most from that of its place on the plane, if by much."""
+    true, on_plane = projection.true_loss, projection.projected_loss
+    if true is None or on_plane is None:
+        return []
+    with np.errstate(all="ignore"):
+        apart = np.abs(on_plane - true) / np.abs(true)
+    apart[~np.isfinite(apart)] = 0
+    at = int(apart.argmax())
+    if apart[at] < APART:
+        return []
+    epochs = projection.epochs
+    which = f"{at + 1} of {projection.x.size}" if epochs is None else f"of epoch {epochs[at]:g}"
+    return [
+        f"the checkpoint {which} has loss {true[at]:.4g}, and its place on the plane {on_plane[at]:.4g}: "
+        "the path leaves the plane"
+    ]

@@ -1,0 +1,84 @@
+"""The runs that wrote a surface file: what they recorded, and the command that resumes the last one."""
+
+import os
+import re
+import shlex
+from itertools import groupby
+from typing import Any
+
+from losslandscape.cli.file_report import count
+
+# The word of a command that measures quantities whose names match.
+NEEDED = {
+    "^test_": "--test_set",
+    "_se$": "--errors",
+    "^(min|max)_eig": "plot_hessian_eigen",
+}
+# Entries of a record that are shown elsewhere; the others are versions.
+NOT_VERSIONS = ("command", "time", "host", "device", "ranks", "files", "check_report")
+
+Run = dict[str, Any]
+
+
+def lines(runs: list[Run]) -> list[str]:
+    """Return command, time, place and versions of each run. Runs in a row that differ only in time share their lines."""
+    report = []
+    for (command, circumstances), group in groupby(runs, key=_what):
+        times = [str(run.get("time", "time not known")) for run in group]
+        when = times[0] if len(times) == 1 else f"{len(times)} runs, {times[0]} to {times[-1]}"
+        report.append(f"  {command}")
+        report.append(f"      {', '.join(filter(None, [when, circumstances]))}")
+    return report
+
+
+def _what(run: Run) -> tuple[str, str]:
+    return str(run.get("command", "command not known")), _circumstances(run)
+
+
+def _circumstances(run: Run) -> str:
+    """Return device and host as they are, and the versions with their names."""
+    parts = [str(run[name]) for name in ("host", "device") if run.get(name)]
+    if run.get("ranks"):
+        parts.append(count(run["ranks"], "rank"))
+    parts += [f"{name} {value}" for name, value in run.items() if name not in NOT_VERSIONS]
+    return ", ".join(parts)
+
+
+def checks(runs: list[Run]) -> list[str]:
+    """Return facts and warnings of the last check report that a run recorded."""
+    reports = [run["check_report"] for run in runs if isinstance(run.get("check_report"), dict)]
+    if not reports:
+        return []
+    facts, warnings = (_texts(reports[-1].get(word)) for word in ("lines", "warnings"))
+    return [*facts, *(f"warning: {warning}" for warning in warnings)]
+
+
+def _texts(values: object) -> list[str]:
+    return list(map(str, values)) if isinstance(values, list) else []
+
+
+def command_to_resume(runs: list[Run], names: list[str]) -> str:
+    """Return the command of the last run that measures these quantities, without --overwrite; empty if none is known."""
+    needed = {word for name in names for pattern, word in NEEDED.items() if re.search(pattern, name)}
+    known = [run for run in reversed(runs) if isinstance(run.get("command"), str)]
+    fitting = [run for run in known if needed <= set(map(_stem, _words(run["command"])))]
+    if not known:
+        return ""
+    run = (fitting or known)[0]
+    words = [word for word in _words(run["command"]) if word != "--overwrite"]
+    ranks = run.get("ranks")
+    if isinstance(ranks, int) and ranks > 1:
+        words = ["mpirun", "-n", str(ranks), *words]
+    return shlex.join(words)
+
+
+def _stem(word: str) -> str:
+    """Return a script's name without folder and ending; an option as it is."""
+    return os.path.basename(word).removesuffix(".py")
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # not written by us: a quotation mark is not closed
+        return command.split()

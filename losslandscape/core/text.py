@@ -1,0 +1,21 @@
+"""Words of others, such as an error of a library or a text from a file, made fit for a sentence of ours."""
+
+LONGEST = 200  # characters of a message inside a sentence; some libraries print pages
+
+
+def one_line(error: object) -> str:
+    """Return the message of an error, which may have many lines, as one short line; its type if it has no message.
+
+    >>> one_line(ValueError("two\\n lines")), one_line(KeyError())
+    ('two lines', 'KeyError')
+    """
+    return " ".join(str(error).split())[:LONGEST] or type(error).__name__
+
+
+def printable(line: str) -> str:
+    """Return a line with `?` for each character that neither a terminal nor XML nor PDF should get.
+
+    >>> printable("red \\x1b[31m")
+    'red ?[31m'
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
