@@ -1,4 +1,4 @@
-"""The plane that a training is projected on: two directions, made from its checkpoints or read from a file."""
+"""The plane that a training is projected on: two directions, made from its checkpoints or read."""
 
 import os
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from itertools import chain
 import numpy as np
 from torch import nn
 
+from losslandscape.core.angle import OBLIQUE
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays, require_same
 from losslandscape.files import h5_util
 from losslandscape.nets import net_plotter
 from losslandscape.nets.net_plotter import SEED, Direction, Recipe
-from losslandscape.trajectory import projection
+from losslandscape.trajectory import dimension_reduction
 from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
 
 # What a direction file records about each kind of plane.
 PLANES = {"pca": "principal components", "random": f"random of seed {SEED}, norm filter, length 1"}
-OBLIQUE = 0.1  # a larger cosine does not fit contours, which are drawn at right angles
 LENGTH_TOLERANCE = 1e-3  # of a direction that should have length 1
 
 Arrays = list[list[np.ndarray]]  # by direction and tensor
@@ -62,7 +62,7 @@ class Plane:
             x, y = self.lengths
             lines.append(
                 f"the directions have lengths {x:.4g} and {y:.4g}; contours along directions that are not of "
-                "length 1 and at right angles fit the coordinates of lstsq, not of cos"
+                "length 1 and at right angles fit the method lstsq, not cos"
             )
         return "\n".join(lines)
 
@@ -93,12 +93,9 @@ def require_made_with(dir_file: str, kind: str, facts: Facts) -> None:
     try:
         made_with = h5_util.read_made_with(dir_file, "direction")
     except InputError as error:
-        raise InputError(
-            error.fault, "give {overwrite:True} to make it anew (the old file is kept)"
-        ) from error
-    advice = (
-        "give {overwrite:True} to make new directions (the old file is kept), or use these with {dir_file}"
-    )
+        advice = "give {overwrite:True} to make it anew (the old file is kept)"
+        raise InputError(error.fault, advice) from error
+    advice = "give {overwrite:True} for new directions (the old file is kept), or use these with {dir_file}"
     require_same(dir_file, made_with, {**facts, "plane": PLANES[kind]}, advice)
 
 
@@ -137,10 +134,10 @@ def write_directions(
 
 def _principal_directions(matrix: CheckpointMatrix, ignore: str) -> tuple[Arrays, dict[str, np.ndarray]]:
     """The directions, and their variances under scikit-learn's names."""
-    gram = projection.centred_gram(matrix.pieces(ignore=ignore, title="inner products"))
-    principal = projection.principal(gram)
+    gram = dimension_reduction.centred_gram(matrix.pieces(ignore=ignore, title="inner products"))
+    principal = dimension_reduction.principal(gram)
     pieces = matrix.pieces(ignore=ignore, title="components")
-    vectors = projection.components(pieces, principal.combination)
+    vectors = dimension_reduction.components(pieces, principal.combination)
     names = ("explained_variance_ratio", "singular_values", "explained_variance")
     variances = {f"{name}_": getattr(principal, name) for name in names}
     return [matrix.direction(vector, ignore=ignore) for vector in vectors], variances

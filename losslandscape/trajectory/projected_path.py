@@ -20,7 +20,7 @@ from losslandscape.files.h5_util import Projection
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.nets import net_plotter
 from losslandscape.nets.net_plotter import Direction
-from losslandscape.trajectory import projection
+from losslandscape.trajectory import dimension_reduction
 from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
 from losslandscape.trajectory.plane import Plane
 
@@ -31,10 +31,10 @@ def project(matrix: CheckpointMatrix, plane: Plane, *, method: str, facts: Facts
     """Project the checkpoints on a plane.
 
     Args:
-        method: one of `projection.METHODS`.
+        method: one of `dimension_reduction.METHODS`.
         facts: what the checkpoints are.
     """
-    projected = projection.project(matrix.pieces(title="projection"), plane.vectors, method=method)
+    projected = dimension_reduction.project(matrix.pieces(title="projection"), plane.vectors, method=method)
     return Projection(
         f"{plane.dir_file}_proj_{method}.h5",
         projected.x,
@@ -47,15 +47,15 @@ def project(matrix: CheckpointMatrix, plane: Plane, *, method: str, facts: Facts
 
 def embed(matrix: CheckpointMatrix, path: str, *, ignore: str, facts: Facts) -> Projection:
     """Embed the checkpoints by t-SNE, as the projection of this path."""
-    gram = projection.centred_gram(matrix.pieces(ignore=ignore, title="distances"))
-    x, y = projection.embed(gram)
+    gram = dimension_reduction.centred_gram(matrix.pieces(ignore=ignore, title="distances"))
+    x, y = dimension_reduction.embed(gram)
     return Projection(path, x, y, made_with={**facts, "method": "tsne"})
 
 
 def with_earlier_losses(path: Projection) -> tuple[Projection, str]:
-    """The path with the losses that an earlier run wrote to its file, and a note if they do not belong to it.
+    """The path with the losses that an earlier run wrote to its file, and a note for losses that do not fit.
 
-    Losses of other checkpoints, nets, data or another plane, as the facts show, stay in a file that is kept aside.
+    Losses that the facts call those of other checkpoints, nets, data or planes stay in a file that is kept.
     """
     try:
         earlier = h5_util.read_projection(path.path)
@@ -67,8 +67,8 @@ def with_earlier_losses(path: Projection) -> tuple[Projection, str]:
         kept = keep_aside(path.path)
         note = "the old projection, with losses of other checkpoints, nets, data or another plane, is kept as"
         return path, f"{note} {kept}"
-    losses = {"true_loss": earlier.true_loss, "projected_loss": earlier.projected_loss}
-    return replace(path, **losses, made_with=earlier.made_with), ""
+    true, projected = earlier.true_loss, earlier.projected_loss
+    return replace(path, true_loss=true, projected_loss=projected, made_with=earlier.made_with), ""
 
 
 def measure_losses(
@@ -124,6 +124,7 @@ def describe_losses(path: Projection) -> str:
         close = int((gap <= CLOSE * np.abs(path.true_loss)).sum())
         lines.append(
             f"the loss on the plane is furthest from the true one at {where}: {projected:.4g} where the "
-            f"checkpoint has {true:.4g}; it is within {100 * CLOSE:.0f} % at {close} of {gap.size} checkpoints"
+            f"checkpoint has {true:.4g}; "
+            f"it is within {100 * CLOSE:.0f} % at {close} of {gap.size} checkpoints"
         )
     return "\n".join(lines)

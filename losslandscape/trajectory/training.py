@@ -93,8 +93,7 @@ def batches(count: int, batch_size: int, generator: torch.Generator) -> list[tor
 
 
 def augment(images: torch.Tensor, generator: torch.Generator, *, padding: int = PADDING) -> torch.Tensor:
-    """Crop each image (N, C, H, W) to its own size at a random place of its zero-padded self, and mirror
-    half of them.
+    """Crop each image (N, C, H, W) at a random place of its zero-padded self, and mirror half of them.
 
     For images before normalisation: the border is black, not the mean colour, as when torchvision's
     RandomCrop precedes ToTensor.
@@ -116,7 +115,7 @@ def augment(images: torch.Tensor, generator: torch.Generator, *, padding: int = 
 def training_batches(
     data: ImageSet, *, batch_size: int, augmented: bool, generator: torch.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The epoch's batches: normalised images (n, C, H, W), cropped and mirrored if `augmented`; labels (n,)."""
+    """The epoch's batches: normalised images (n, C, H, W), augmented if asked for, and labels (n,)."""
     for numbers in batches(len(data), batch_size, generator):
         index = numbers.to(data.labels.device)
         labels = data.labels[index]
@@ -138,8 +137,7 @@ def train_epoch(
     seed: int,
     epoch: int,
 ) -> tuple[float, float]:
-    """Train for one epoch; return the mean loss and the error in percent over its images, as they were
-    when each was seen.
+    """Train for one epoch; return the mean loss and the error in percent, of each image when it was seen.
 
     These are means over a net that changes meanwhile and is in training mode: not what `evaluation`
     measures afterwards.

@@ -17,15 +17,7 @@ from losslandscape.trajectory import training
 from losslandscape.trajectory.training_folder import LEARNING_RATE, LOG, LOG_LINE, is_kept, save_checkpoint
 
 # What torch.load raises for files that are none of ours.
-UNREADABLE = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-)
+UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -186,10 +178,10 @@ def resume_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
         keys = [key for group in saved["param_groups"] for key in group["params"]]
         buffers = {keys.index(key): state for key, state in saved["state"].items()}
         fits = len(keys) == len(parameters) and all(
-            _fits(state[momentum], parameters[number]) if momentum in state else False
+            momentum in state and _fits(state[momentum], parameters[number])
             for number, state in buffers.items()
         )
-    except UNREADABLE as error:
+    except (*UNREADABLE, AttributeError) as error:
         fault = f"{path} is no opt_state_N.t7 of this program or the published one"
         raise InputError(fault, "give another {resume_opt}") from error
     if not fits:

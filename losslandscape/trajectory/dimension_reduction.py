@@ -26,7 +26,7 @@ def centred_gram(pieces: Pieces) -> np.ndarray:
     Raises:
         InputError: if the entries are too large, or all rows are equal.
     """
-    gram = 0.0
+    gram = np.zeros(())
     for piece in pieces:
         centred = piece - piece.mean(axis=0)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -113,8 +113,8 @@ def project(pieces: Pieces, directions: np.ndarray, *, method: str = "cos") -> P
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; choose from {', '.join(METHODS)}")
-    dots, squares, mean_square = 0.0, 0.0, 0.0
-    gram, start = np.zeros((2, 2)), 0
+    dots, squares, gram = np.zeros((1, 2)), np.zeros(1), np.zeros((2, 2))
+    mean_square, start = 0.0, 0
     for piece in pieces:
         part = directions[:, start : start + piece.shape[1]].astype(np.float64)
         start += piece.shape[1]
