@@ -1,6 +1,6 @@
-"""Report what is in surface, direction and projection files.
+"""python h5_util.py examples/surfaces/plane.h5
 
-    python h5_util.py FILE...
+Says what is in direction, surface and projection files.
 """
 
 from losslandscape.cli.h5_util import main

@@ -7,13 +7,14 @@ import sys
 from importlib import import_module
 
 from losslandscape import __version__
+from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.parallel.mpi4pytorch import launched
 
 COMMANDS = {
     "plot_surface": "measure the loss on a line or in a plane",
-    "evaluation": "evaluate one checkpoint: loss and accuracy",
-    "scheduler": "is this machine ready? ranks, devices, working folder",
-    "net_plotter": "make a direction file, or say what one holds",
+    "evaluation": "print loss and accuracy of one checkpoint",
+    "scheduler": "check whether this machine is ready: ranks, devices, working folder",
+    "net_plotter": "make a direction file, or print what one holds",
     "plot_1D": "draw curves of a measured line",
     "plot_2D": "draw contours, a heat map and a 3-D surface of a measured plane",
     "plot_html": "draw a surface as an interactive page",
@@ -34,14 +35,13 @@ def main() -> None:
         sys.argv = [f"losslandscape {name}", *arguments]
         import_module(f"losslandscape.cli.{name}").main()
         return
-    first_rank = launched()[0] == 0
-    if name in ("-h", "--help", "--version"):
-        if first_rank:
+    sys.argv[0] = "losslandscape"
+    parser = Parser(None)
+    if name not in ("-h", "--help", "--version"):
+        parser.error(f"there is no command {name!r}; choose one of {', '.join(COMMANDS)}")
+    with sentence(parser):
+        if launched()[0] == 0:
             print(__version__ if name == "--version" else usage())
-        return
-    if first_rank:
-        print(f"losslandscape: error: {unknown(name)}", file=sys.stderr)
-    raise SystemExit(2)
 
 
 def usage() -> str:
@@ -59,10 +59,6 @@ def usage() -> str:
             "losslandscape COMMAND --help lists the options of a command.",
         ]
     )
-
-
-def unknown(name: str) -> str:
-    return f"there is no command {name!r}; choose one of {', '.join(COMMANDS)}"
 
 
 if __name__ == "__main__":

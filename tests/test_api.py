@@ -1,4 +1,6 @@
-"""Surfaces from Python: the net of a notebook, moved and measured by hand and by the program; standard errors, batch norms, penalties."""
+"""Surfaces from Python: the net of a notebook, moved and measured by hand and by the program; standard
+errors, batch norms, penalties.
+"""
 
 import copy
 import subprocess
@@ -85,16 +87,16 @@ def test_a_file_is_gone_on_with_and_refused_to_another_net(tmp_path):
     whole = surface.get("train_loss")
     h5_util.write_surface(
         h5_util.Surface(
-        path,
-        x=surface.x,
-        y=None,
-        dir_file=surface.dir_file,
-        made_with=surface.made_with,
-        quantities={
-            "train_loss": np.where(np.arange(5) < 2, whole, -1),
-            "train_acc": surface.get("train_acc"),
-        },
-        measured=np.arange(5) < 2,
+            path,
+            x=surface.x,
+            y=None,
+            dir_file=surface.dir_file,
+            made_with=surface.made_with,
+            quantities={
+                "train_loss": np.where(np.arange(5) < 2, whole, -1),
+                "train_acc": surface.get("train_acc"),
+            },
+            measured=np.arange(5) < 2,
         )
     )
     again = losslandscape.loss_surface(net, (X, Y), x=(-1, 1, 5), surf_file=path, quiet=True)
@@ -409,7 +411,8 @@ def test_what_one_rank_alone_cannot_use_stops_all(tmp_path):
         "from losslandscape.parallel import mpi4pytorch\n"
         "rank, _ = mpi4pytorch.launched()\n"
         "net, data = torch.nn.Linear(3, 2), (torch.ones(8, 3), torch.arange(8) % 2)\n"
-        "try:\n    losslandscape.loss_surface(net, data, x=(-1, 1, 7), ignore='bias' if rank else 'biasbn', quiet=True)\n"
+        "try:\n    losslandscape.loss_surface(net, data, x=(-1, 1, 7), quiet=True,\n"
+        "                                  ignore='bias' if rank else 'biasbn')\n"
         "except losslandscape.InputError as error:\n    open(f'rank_{rank}', 'w').write(str(error))\n"
     )
     subprocess.run(

@@ -160,5 +160,5 @@ def add_comparison_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         default="",
         metavar="STEM",
-        help="beginning of the figures' names (default: that of the surface file, plus _compared for several)",
+        help="beginning of the figures' names (default: the surface file, plus _compared for several)",
     )

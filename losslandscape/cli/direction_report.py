@@ -77,7 +77,7 @@ def _faults(directions: dict[str, Direction]) -> list[str]:
         bad = sum(int(np.count_nonzero(~np.isfinite(tensor))) for tensor in direction)
         if bad:
             lines.append(
-                f"{axis} holds {bad} values that are NaN or infinite, and so does a net that is moved along it"
+                f"{axis} holds {bad} values that are NaN or infinite; a net that moves along it does so too"
             )
         elif not any(tensor.any() for tensor in direction):
             lines.append(f"{axis} is zero: nothing moves along it")

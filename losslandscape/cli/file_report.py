@@ -1,4 +1,7 @@
-"""The layout of a report on a file: a title, a table of facts, and sections. Each kind of file has a module that fills it."""
+"""The layout of a report on a file: a title, a table of facts, and sections.
+
+Each kind of file has a module that fills it.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,4 +1,6 @@
-"""Report what HDF5 files hold, of this program or of the published one, and what a careful reader would conclude.
+"""Report what surface, direction and projection files hold, and what a careful reader would conclude.
+
+The files may be those of the published program.
 
     python h5_util.py FILE...
 """
@@ -22,7 +24,8 @@ REPORTS: dict[str, Callable[[str, set[str]], FileReport]] = {
 
 def main(argv: list[str] | None = None) -> None:
     parser = Parser(
-        "Report what is in HDF5 files of this program or of the published one, what made them, and how to resume them."
+        "Report what is in HDF5 files of this program or of the published one, what made them, "
+        "and how to resume them."
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="surface, direction or projection file")
     args = parser.parse_args(argv)

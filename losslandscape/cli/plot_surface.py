@@ -5,7 +5,8 @@
     python plot_surface.py --dataset digits --model resnet20 --model_file FILE.t7 --x auto \\
         --xnorm filter --xignore biasbn --plot
     mpirun -n 4 python plot_surface.py --mpi --cuda --model resnet56 --model_file FILE.t7 \\
-        --x=-1:1:51 --y=-1:1:51 --dir_type weights --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn --plot
+        --x=-1:1:51 --y=-1:1:51 --dir_type weights --xnorm filter --xignore biasbn \\
+        --ynorm filter --yignore biasbn --plot
 
 A run that was stopped resumes when the same command is started again.
 """
@@ -109,8 +110,8 @@ def require_consistent(request: SurfaceRequest, plots: PlotOptions, parser: Pars
     net, directions, surf_file = request.net, request.directions, request.run.surf_file
     if net.is_series and (seeds > 1 or plots.proj_file or net.model_file2 or net.model_file3):
         parser.error(
-            f"--model_file {net.model_file} names several checkpoints, whose surfaces share their directions and have "
-            "a path of their own; leave --seeds, --proj_file, --model_file2 and --model_file3 out"
+            f"--model_file {net.model_file} names several checkpoints, whose surfaces share their directions and "
+            "have a path of their own; leave --seeds, --proj_file, --model_file2 and --model_file3 out"
         )
     if plots.proj_file and not plots.plot:
         parser.error(f"--proj_file {plots.proj_file} is drawn over the contours of a plane; give --plot too")

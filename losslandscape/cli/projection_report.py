@@ -6,7 +6,7 @@ from losslandscape.cli.file_report import FileReport, Rows, author, count, perce
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 
-# Of the true loss. If the loss at a checkpoint's place on the plane differs by more, it says nothing of the checkpoint.
+# A share of the true loss. Beyond it, the loss at a checkpoint's place on the plane says nothing of the net.
 APART = 0.5
 
 
@@ -58,7 +58,7 @@ def _without_place(projection: Projection) -> list[str]:
 
 
 def _off_the_plane(projection: Projection) -> list[str]:
-    """Return a sentence about the checkpoint whose loss differs most from that of its place on the plane, if by much."""
+    """Return a sentence if the plane misleads: on the checkpoint whose loss differs most from its place's."""
     true, on_plane = projection.true_loss, projection.projected_loss
     if true is None or on_plane is None:
         return []

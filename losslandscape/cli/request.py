@@ -16,7 +16,8 @@ from losslandscape.core.errors import InputError
 from losslandscape.data import node_memory
 from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import Axis
-from losslandscape.measure.auto_range import RISE, Auto
+from losslandscape.measure.auto_range import Auto
+from losslandscape.measure.range_search import RISE
 from losslandscape.nets import model_loader
 from losslandscape.parallel import devices, mpi4pytorch
 from losslandscape.parallel.mpi4pytorch import Serial

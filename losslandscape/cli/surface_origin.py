@@ -12,7 +12,7 @@ from losslandscape.files.surface import Surface
 
 UNCHANGED, CHANGED, GONE = "unchanged", "another one now", "gone"
 UNREADABLE, UNKNOWN = "cannot be read", "not checked"
-# A direction that points to another net has this net's fingerprint in the direction file, under the name of its axis.
+# A direction file holds, under these names, the fingerprints of the nets that its directions point to.
 AXIS_OF = {"model_file2": "x direction", "model_file3": "y direction"}
 
 States = dict[str, tuple[str, str]]  # a file and its state, by the flag that named it
@@ -78,8 +78,8 @@ def changed_nets(states: States, run: dict[str, Any]) -> list[str]:
     elsewhere = f" (the last run was on {host}, this is {here})" if host and host != here else ""
     says = {
         GONE: f"is not there any more{elsewhere}",
-        CHANGED: "is another checkpoint than the one that this surface was made with: trained again since, or "
-        "overwritten; no run will resume this surface with it",
+        CHANGED: "is another checkpoint than the one that this surface was made with: trained again since, "
+        "or overwritten; no run will resume this surface with it",
         UNREADABLE: "cannot be read, so nobody knows whether it is still the same",
     }
     return [f"--{flag} {file} {says[state]}" for flag, (file, state) in states.items() if state in says]

@@ -21,7 +21,10 @@ Run = dict[str, Any]
 
 
 def lines(runs: list[Run]) -> list[str]:
-    """Return command, time, place and versions of each run. Runs in a row that differ only in time share their lines."""
+    """Return command, time, place and versions of each run.
+
+    Runs in a row that differ only in time share their lines.
+    """
     report = []
     for (command, circumstances), group in groupby(runs, key=_what):
         times = [str(run.get("time", "time not known")) for run in group]
@@ -58,7 +61,10 @@ def _texts(values: object) -> list[str]:
 
 
 def command_to_resume(runs: list[Run], names: list[str]) -> str:
-    """Return the command of the last run that measures these quantities, without --overwrite; empty if none is known."""
+    """Return the command of the last run that measures these quantities; empty if none is known.
+
+    It comes without --overwrite, and with mpirun if the run had several ranks.
+    """
     needed = {word for name in names for pattern, word in NEEDED.items() if re.search(pattern, name)}
     known = [run for run in reversed(runs) if isinstance(run.get("command"), str)]
     fitting = [run for run in known if needed <= set(map(_stem, _words(run["command"])))]

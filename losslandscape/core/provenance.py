@@ -1,7 +1,7 @@
-"""What made a file: facts that must stay the same when a run resumes it, and a record of each run that wrote it.
+"""What made a file: facts that must be the same when a run resumes it, and a record of each run.
 
-A name such as `model_300.t7_weights_xnorm=filter.h5` says what a file was meant to be. It does not say that the checkpoint
-of that name was trained again since. Fingerprints do.
+A name such as `model_300.t7_weights_xnorm=filter.h5` says what a file was meant to be. It does not say that
+the checkpoint of that name was trained again since. Fingerprints do.
 """
 
 import hashlib
@@ -31,13 +31,13 @@ def fingerprint_of_file(path: str) -> str:
 
 
 def fingerprint_of_arrays(arrays: Iterable[np.ndarray]) -> str:
-    """Return the fingerprint of the values, types and shapes of arrays. Their layout in memory does not matter."""
+    """Return the fingerprint of arrays: of values, types and shapes, but not of their layout in memory."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         # Row by row: a copy of all images may not fit in memory.
         for part in array if array.ndim > 1 else (array,):
-            digest.update(np.ascontiguousarray(part))
+            digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()[:DIGITS]
 
 

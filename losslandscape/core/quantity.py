@@ -1,4 +1,7 @@
-"""What the name of a quantity says: `<part>_<value>`, such as train_loss, or a value of no part of the data, such as penalty."""
+"""What the name of a quantity says.
+
+It is `<part>_<value>`, such as train_loss, or a value that belongs to no part of the data, such as penalty.
+"""
 
 from collections.abc import Iterable
 
@@ -35,7 +38,7 @@ def standard_error(name: str, *, of_difference: bool = False) -> str:
 
 
 def shown(names: Iterable[str]) -> list[str]:
-    """Return the quantities that get figures and numbers of their own: all but uncertainties, training loss first."""
+    """Return the quantities that get figures of their own: all but uncertainties, training loss first."""
     names = set(names)
     uncertainties = {f"{name}{ending}" for name in names for ending in UNCERTAINTIES}
     return sorted(names - uncertainties, key=_rank)

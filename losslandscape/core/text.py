@@ -4,7 +4,7 @@ LONGEST = 200  # characters of a message inside a sentence; some libraries print
 
 
 def one_line(error: object) -> str:
-    """Return the message of an error, which may have many lines, as one short line; its type if it has no message.
+    """Return the message of an error as one short line; the error's type if it has no message.
 
     >>> one_line(ValueError("two\\n lines")), one_line(KeyError())
     ('two lines', 'KeyError')

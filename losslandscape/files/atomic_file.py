@@ -1,4 +1,7 @@
-"""Whole files: a file is written under another name in its folder and then renamed, so a reader never sees a part of it."""
+"""Whole files: one is written under another name in its folder and then renamed.
+
+So a reader never sees a part of a file, and a program that ends early leaves the old one.
+"""
 
 import os
 import tempfile
@@ -15,7 +18,7 @@ def replacing(path: str | os.PathLike[str], *, lasting: bool = False) -> Iterato
 
     Args:
         path: the file to replace. Of a link, the file that it points to is replaced.
-        lasting: flush the content and then the renaming to the disk, so that even a loss of power leaves either the
+        lasting: flush the content and then the renaming to the disk. Then even a loss of power leaves the
             old file or the new one.
 
     Raises:
@@ -44,7 +47,11 @@ def replacing(path: str | os.PathLike[str], *, lasting: bool = False) -> Iterato
 
 
 def keep_aside(path: str) -> str:
-    """Rename a file so that its name is free. Return the new name: the first free one of PATH.old, PATH.old2, …"""
+    """Rename a file so that its name is free.
+
+    Returns:
+        The new name: the first free one of PATH.old, PATH.old2, …
+    """
     number = 1
     while os.path.lexists(aside := f"{path}.old{number if number > 1 else ''}"):
         number += 1

@@ -1,4 +1,4 @@
-"""The published program's names for direction and surface files, which tell what a file was made with."""
+"""The published program's names of direction and surface files, which say what a file was made with."""
 
 import hashlib
 import math
@@ -13,10 +13,18 @@ PLAIN = re.compile(rf"[\w.=+,-]{{1,{LONGEST_PARAMS}}}", re.ASCII)
 
 
 def axis_fault(low: float, high: float, number: int, form: str) -> str:
-    """What is wrong with an axis, which should be `form`, as a predicate of what was given; empty if nothing is."""
+    """Return what is wrong with an axis, to be put after its text; empty if nothing is.
+
+    Args:
+        low, high: its ends.
+        number: of points.
+        form: what an axis should be, in words.
+    """
     if number < 1 or not math.isfinite(high - low):
         return f"is not {form}"
-    return f"puts {number} points at one place; give two different ends" if low == high and number > 1 else ""
+    if low == high and number > 1:
+        return f"puts {number} points at one place; give two different ends"
+    return ""
 
 
 def direction_file_name(
@@ -36,71 +44,82 @@ def direction_file_name(
     params: str = "",
     idx: int = 0,
 ) -> str:
-    """The name of a direction file: beside the checkpoint, and telling what it was made with. It is the published program's, which knows neither `params`
-    nor directions (`xdir`, `ydir`) other than random ones and those to other nets.
+    """Return the name of a direction file, which lies beside the checkpoint.
+
+    The published program gives the same name. It knows neither `params` nor directions (`xdir`, `ydir`) other
+    than random ones and those to other nets.
     """
     name = _joined_name(model_file, model_file2) if model_file2 else model_file
-    name += f"_{dir_type}" + _kind("xdir", xdir) + _flag("xignore", xignore) + _flag("xnorm", xnorm)
+    parts = [
+        name,
+        f"_{dir_type}",
+        _kind("xdir", xdir),
+        _flag("xignore", xignore),
+        _flag("xnorm", xnorm),
+    ]
     if two_d and model_file3:
-        name += "_" + _other_name(model_file, model_file3)
+        parts.append("_" + _other_name(model_file, model_file3))
     elif two_d:
-        name += (
-            _kind("ydir", ydir)
-            + _flag("yignore", yignore)
-            + _flag("ynorm", ynorm)
-            + ("_same_dir" if same_dir else "")
-        )
-    return name + _flag("params", _for_a_file_name(params)) + (f"_idx={idx}" if idx > 0 else "") + ".h5"
+        parts += [_kind("ydir", ydir), _flag("yignore", yignore), _flag("ynorm", ynorm)]
+        parts.append("_same_dir" if same_dir else "")
+    parts.append(_flag("params", _without_special_characters(params)))
+    parts.append(f"_idx={idx}" if idx > 0 else "")
+    return "".join(parts) + ".h5"
 
 
 def _kind(name: str, value: str) -> str:
     return "" if value == "random" else _flag(name, value)
 
 
-def _for_a_file_name(regex: str) -> str:
-    """A regular expression with what file names cannot have replaced, and a digest that tells it from others that end the same."""
-    if not regex or PLAIN.fullmatch(regex):
-        return regex
-    return (
-        re.sub(r"[^\w.=+,-]", "_", regex, flags=re.ASCII)[:LONGEST_PARAMS]
-        + "~"
-        + hashlib.sha256(regex.encode()).hexdigest()[:8]
-    )
-
-
 def _flag(name: str, value: str) -> str:
     return f"_{name}={value}" if value else ""
 
 
+def _without_special_characters(regex: str) -> str:
+    """Return a regular expression as part of a file name.
+
+    If characters are replaced or cut off, a digest of the whole makes the name unique.
+    """
+    if not regex or PLAIN.fullmatch(regex):
+        return regex
+    start = re.sub(r"[^\w.=+,-]", "_", regex, flags=re.ASCII)[:LONGEST_PARAMS]
+    digest = hashlib.sha256(regex.encode()).hexdigest()[:8]
+    return f"{start}~{digest}"
+
+
 def _joined_name(model_file: str, other: str) -> str:
-    if os.path.dirname(model_file) == os.path.dirname(other):
-        return f"{model_file}_{os.path.basename(other)}"
     folder, name = os.path.split(model_file)
-    return (f"{folder}_{name}" if folder else name) + "_" + _other_name(model_file, other)
+    if folder == os.path.dirname(other):
+        return f"{model_file}_{os.path.basename(other)}"
+    start = f"{folder}_{name}" if folder else name
+    return f"{start}_{_other_name(model_file, other)}"
 
 
 def _other_name(model_file: str, other: str) -> str:
-    """Name of a second model: its file name, after its folder (below the deepest common one) where that is another.
+    """Return the name of a second model, after its folder if that is another one.
 
-    Slashes of deeper folders become underscores: the name is that of a file, not of a folder that does not exist.
+    The folder is given below the deepest common one, with underscores for slashes: a slash would ask for a
+    folder that does not exist.
     """
     folder, name = os.path.split(other)
     if folder == os.path.dirname(model_file):
         return name
-    common = []
-    for ours, theirs in zip(os.path.dirname(model_file).split("/"), folder.split("/"), strict=False):
-        if ours != theirs:
-            break
-        common.append(ours)
-    below = "_".join(part for part in folder.split("/")[len(common) :] if part)
+    ours = os.path.dirname(model_file).split("/")
+    theirs = folder.split("/")
+    common = 0
+    while common < min(len(ours), len(theirs)) and ours[common] == theirs[common]:
+        common += 1
+    below = "_".join(part for part in theirs[common:] if part)
     return f"{below}_{name}"
 
 
 def surface_file_name(
     dir_file: str, x: Axis, y: Axis | None, *, raw_data: bool = False, data_split: int = 1, split_idx: int = 0
 ) -> str:
-    """The published program's name for a surface file; an axis prints as [min,max,number]."""
-    name = f"{dir_file}_[{x[0]},{x[1]},{x[2]}]" + (f"x[{y[0]},{y[1]},{y[2]}]" if y else "")
+    """Return the published program's name for a surface file; an axis is written [min,max,number]."""
+    name = f"{dir_file}_{_brackets(x)}"
+    if y:
+        name += f"x{_brackets(y)}"
     if raw_data:
         name += "_rawdata"
     if data_split > 1:
@@ -108,10 +127,16 @@ def surface_file_name(
     return name + ".h5"
 
 
+def _brackets(axis: Axis) -> str:
+    low, high, number = axis
+    return f"[{low},{high},{number}]"
+
+
 def natural_order(path: str) -> list[tuple[int, str]]:
-    """A key for sorting in which numbers count as numbers.
+    """Return a key for sorting in which numbers count as numbers.
 
     >>> sorted(["model_10.t7", "model_9.t7"], key=natural_order)
     ['model_9.t7', 'model_10.t7']
     """
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path)]
+    parts = re.split(r"(\d+)", path)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

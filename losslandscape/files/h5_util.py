@@ -1,7 +1,8 @@
 """Read and write direction, surface and projection files. No other module opens HDF5.
 
-A file is written whole under another name and then renamed over the old one. So the file on disk opens whatever ends the
-program, and a reader may look at any moment. HDF5's own locks, which fail on some network disks, are not needed then.
+A file is written whole under another name and then renamed over the old one. So the file on disk opens
+whatever ends the program, and a reader may look at any moment. HDF5's own locks, which fail on some network
+disks, are not needed then.
 """
 
 import json
@@ -65,13 +66,13 @@ def _replacing(path: str) -> Iterator[h5py.File]:
 
 
 def _array(path: str, data: object) -> np.ndarray:
-    """Return the numbers of a dataset. Raises `InputError` if it holds none, or claims more than its file can hold."""
+    """Return the numbers of a dataset; it must hold some, and no more than fit into its file."""
     if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "fiub" or data.shape is None:
         name = getattr(data, "name", "a dataset")
         raise InputError(f"{path!r} is damaged: {name!r} is not an array of numbers")
     if data.nbytes > MOST_COMPRESSION * os.path.getsize(path):
         raise InputError(
-            f"{path!r} is damaged: {data.name!r} should hold {data.shape} numbers, more than fit into the file"
+            f"{path!r} is damaged: {data.name!r} claims {data.shape} numbers, more than fit into the file"
         )
     return data[()]
 
@@ -100,7 +101,7 @@ def _json(path: str, file: h5py.File, name: str, default: T) -> T:
 
 
 def names(path: str, kind: str) -> set[str]:
-    """Return the names of the datasets and groups at the top of an HDF5 file. `kind` is the word for it in errors."""
+    """Return the names at the top of an HDF5 file; `kind` is the word for the file in errors."""
     with _reading(path, kind) as file:
         return set(file)
 
@@ -219,10 +220,10 @@ def read_surface(path: str) -> Surface:
 
 
 def _quantities(path: str, file: h5py.File, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Return the quantities by name, of the grid's shape or, from the published program, of the reversed shape.
+    """Return the quantities by name: the arrays of the grid's shape or of the reversed shape.
 
-    The published program allocated (nx, ny) and filled it in the order of (ny, nx), so its values read right in this
-    order.
+    The published program allocated (nx, ny) and filled it in the order of (ny, nx), so its values read right
+    in this order.
     """
     quantities = {}
     for name, data in file.items():
@@ -259,7 +260,9 @@ def open_surface(
     made_with: Facts | None = None,
     anew: bool = False,
 ) -> Surface:
-    """Return the surface of a file to resume, or a new one, with room for the named quantities. Nothing is written.
+    """Return the surface of a file to resume, or a new one, with room for the named quantities.
+
+    Nothing is written.
 
     Args:
         path: the file; if it does not exist, or with `anew`, the surface is a new one.
@@ -288,7 +291,7 @@ def _require_resumable(
 ) -> None:
     advice = "give another {surf_file}, or {overwrite:True} to start again (the old file is kept aside)"
     for axis, asked, there in (("x", x, surface.x), ("y", y, surface.y)):
-        if _range(asked) != _range(there) or (asked is not None and not np.array_equal(asked, there)):
+        if not _same(asked, there):
             raise InputError(
                 f"{surface.path!r} has another grid: its {axis} is {_range(there)}, asked is {_range(asked)}",
                 advice,
@@ -299,6 +302,12 @@ def _require_resumable(
         raise InputError(
             f"{surface.path!r} was made along the directions {surface.dir_file!r}, not {dir_file!r}", advice
         )
+
+
+def _same(asked: np.ndarray | None, there: np.ndarray | None) -> bool:
+    if asked is None or there is None:
+        return asked is there
+    return np.array_equal(asked, there)
 
 
 def _range(coordinates: np.ndarray | None) -> str:
@@ -332,7 +341,7 @@ def read_projection(path: str) -> Projection:
         x = _floats(path, file["proj_xcoord"])
         y = _floats(path, file["proj_ycoord"])
         extras = {name: _floats(path, file[name]) for name in EXTRAS if name in file}
-        made_with = _json(path, file, "made_with", {})
+        made_with: Facts = _json(path, file, "made_with", {})
     if x.ndim != 1 or x.shape != y.shape or x.size == 0:
         raise InputError(f"{path!r} is damaged: {x.shape} x coordinates and {y.shape} y coordinates")
     shapes = {**dict.fromkeys(PER_CHECKPOINT, x.shape), "shares": (2,)}

@@ -1,9 +1,9 @@
 """The right of one run to write a file, so that two runs of one surface do not undo each other's work.
 
-A lock is a file beside the locked one, not a lock of the operating system: those do not work on every network disk. It says
-who holds it, and its holder touches it every few seconds. A lock is stale if its process is dead or its last touch is old;
-the next run then replaces it. A holder that was stopped for so long and continues learns of its loss at its next touch
-(`Lock.lost`).
+A lock is a file beside the locked one, not a lock of the operating system: those do not work on every network
+disk. It says who holds it, and its holder touches it every few seconds. A lock is stale if its process is
+dead or its last touch is old; the next run then replaces it. A holder that was stopped for so long and
+continues learns of its loss at its next touch (`Lock.lost`).
 """
 
 import json
@@ -25,7 +25,7 @@ POLL_SECONDS = 1
 
 
 class Lock:
-    """The lock of one file: `<path>.running`. Call `release` in a `finally`; a lock of a dead process is stale.
+    """The lock of one file: `<path>.running`. Call `release` in a `finally`.
 
     It belongs to the process that acquired it, not to a process forked from that one.
     """
@@ -71,7 +71,7 @@ class Lock:
         ).start()
 
     def release(self) -> None:
-        """Remove our lock, if it is still ours. Never fails: a lock that cannot be removed is stale before long."""
+        """Remove our lock, if it is still ours. Never fails: one that stays is stale before long."""
         content, self._content = self._content, b""
         if not content or self._process != os.getpid():
             return
@@ -85,7 +85,10 @@ class Lock:
             print(f"{self._file} cannot be removed: {error.strerror}", file=sys.stderr, flush=True)
 
     def _beat(self, content: bytes, released: threading.Event, lost: threading.Event) -> None:
-        """Touch the lock file until the lock is released or lost. A disk that does not answer may do so later."""
+        """Touch the lock file until the lock is released or lost.
+
+        An error of the disk is no loss: it may work again at the next heartbeat.
+        """
         while not released.wait(HEARTBEAT_SECONDS):
             with suppress(OSError):
                 if _read(self._file) != content:
@@ -172,13 +175,13 @@ def _is_dead(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except (PermissionError, OverflowError):  # another user's process; not a number of a process
-        pass
+    except (PermissionError, OverflowError):
+        pass  # a process of another user, or no number of a process
     return False
 
 
 def _age(file: str) -> float:
-    """Return the seconds since a file was touched, by the clock of its file system: clocks of hosts differ."""
+    """Return the seconds since a file was touched, by its file system's clock: clocks of hosts differ."""
     with tempfile.TemporaryFile(dir=os.path.dirname(file)) as new:
         now = os.fstat(new.fileno()).st_mtime
     try:
@@ -190,8 +193,8 @@ def _age(file: str) -> float:
 def _remove_stale(file: str, content: bytes) -> None:
     """Remove the stale lock with this content.
 
-    Of several runs that try, one alone can rename it. A slow run may rename the lock of a run that was faster; the content
-    then differs, and it is put back.
+    Of several runs that try, one alone can rename it. A slow run may rename the lock of a run that was
+    faster; the content then differs, and it is put back.
     """
     aside = f"{file}.{secrets.token_hex(8)}"
     with suppress(FileNotFoundError):

@@ -72,7 +72,8 @@ class Projection:
         moved = "place of the net" in made_with
         if centre and origin and centre != origin and is_fingerprint and not moved:
             raise InputError(
-                f"the origin of {self.path!r}, its last checkpoint, is another net than the centre of {surface}, "
-                "so the path would be drawn in the wrong place",
-                "take a surface around the last checkpoint ({model_file}), or project up to this one ({max_epoch})",
+                f"the origin of {self.path!r}, its last checkpoint, is another net than the centre of "
+                f"{surface}, so the path would be drawn in the wrong place",
+                "take a surface around the last checkpoint ({model_file}), or project up to this one "
+                "({max_epoch})",
             )

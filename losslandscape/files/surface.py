@@ -1,4 +1,7 @@
-"""A loss surface in memory: values on a grid, and which of them have been measured. Files are the business of `h5_util`."""
+"""A loss surface in memory: values on a grid, and which of them have been measured.
+
+`h5_util` reads it from a file and writes it to one.
+"""
 
 import math
 from typing import Any
@@ -15,8 +18,8 @@ UNNAMED = "surface"  # what messages and figures call a surface without a file
 class Surface:
     """Named quantities on a line or in a plane.
 
-    A value is measured if the file's boolean array `measured` says so of its point, or if it differs from the mark of
-    the published program. So NaN, infinity, 0 and negative values are results.
+    A value is measured if the file's boolean array `measured` says so of its point, or if it differs from the
+    mark of the published program. So NaN, infinity, 0 and negative values are results.
 
     Args:
         path: the file; empty for a surface that is only in memory.
@@ -26,8 +29,8 @@ class Surface:
         quantities: arrays of shape (nx,) or (ny, nx), where row i is at y[i].
         measured: boolean array of that shape.
         made_with: facts that must stay the same when a run resumes the file (`provenance.require_same`).
-        runs: a record of each run that wrote the file, in order. Like `made_with`, it is empty for a file of the
-            published program.
+        runs: a record of each run that wrote the file, in order. Like `made_with`, it is empty for a file
+            of the published program.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ import numpy as np
 from losslandscape.files.file_names import WHOLE_RANGE, Axis
 from losslandscape.measure import auto_range
 from losslandscape.measure.auto_range import Auto
+from losslandscape.measure.earlier_range import find_earlier
 from losslandscape.measure.grid import Measure, buffers_kept
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
@@ -74,7 +75,7 @@ def _probe(
         pattern = f"{glob.escape(landscape.dir_file)}_[[]*.h5"
         paths = [surf_file] if surf_file else glob.glob(pattern)
         made_with = landscape.surface_facts(directions)
-        if known := auto_range.remembered(axes, question, made_with=made_with, paths=paths):
+        if known := find_earlier(axes, question, made_with=made_with, paths=paths):
             return known
     with buffers_kept(landscape.net), moving(landscape.net, directions, landscape.dir_type) as move:
 

@@ -193,9 +193,9 @@ class LossMeasure:
             recorded=recorded,
             penalty=self._evaluator().penalty() if self._measuring.weight_decay else None,
         )
-        self._run.say(report)
+        self._run.say(report.text(self._run.name_option))
         if surface.runs:
-            surface.runs[-1]["check_report"] = report.as_dict()
+            surface.runs[-1]["check_report"] = report.as_dict(self._run.name_option)
 
     def _centre(self, recorded: float | None) -> dict[str, Estimate]:
         """The loss at the centre, on training data and on that of the recorded accuracy, if there is one."""

@@ -148,8 +148,8 @@ def connect(mpi: bool = False) -> Serial:
     module = _import_mpi()
     name = library()
     advice = (
-        "launcher and library do not belong together; start with that library's own mpirun, or install mpi4py for "
-        "the launcher's library"
+        "launcher and library do not belong together; start with that library's own mpirun, or install mpi4py "
+        "for the launcher's library"
     )
     if launcher() == "Open MPI" and "Open MPI" not in name:  # MPICH would end the program at its start
         fault = f"Open MPI's launcher started this, and mpi4py's MPI library is {name}"

@@ -1,4 +1,6 @@
-"""The evaluator on a GPU gives what the plain evaluation gives there, however the images reach it; and who shares a GPU."""
+"""The evaluator on a GPU gives what the plain evaluation gives there, however the images reach it; and who
+shares a GPU.
+"""
 
 from types import SimpleNamespace
 

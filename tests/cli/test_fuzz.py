@@ -1,7 +1,9 @@
-"""Damaged, swapped and hostile files end in a result or in one sentence: no other exception, no crash, no hang, no code run, no memory blow-up.
+"""Damaged, swapped and hostile files end in a result or in one sentence: no other exception, no crash, no
+hang, no code run, no memory blow-up.
 
-HDF5 and zlib are C libraries that a damaged file may crash or send round in circles, so files are read by another process, with limits on
-time and memory. The mutations are the same on every run, and hypothesis prints the shortest that fails. For a longer hunt, with new ones:
+HDF5 and zlib are C libraries that a damaged file may crash or send round in circles, so files are read by
+another process, with limits on time and memory. The mutations are the same on every run, and hypothesis
+prints the shortest that fails. For a longer hunt, with new ones:
 
     FUZZ_EXAMPLES=5000 python -m pytest tests/test_fuzz.py -k mutated
 """
@@ -41,7 +43,8 @@ SECONDS, MEBIBYTES = (
 RESIDENT = 256  # MiB of these that may in fact be used
 
 
-# The valid files and their readers ------------------------------------------------------------------------------------------
+# The valid files and their readers
+# ------------------------------------------------------------------------------------------
 
 
 def small_net() -> nn.Module:
@@ -135,7 +138,8 @@ KINDS = {
 }
 
 
-# Mutations ------------------------------------------------------------------------------------------------------------------
+# Mutations
+# ------------------------------------------------------------------------------------------------------------------
 
 NUMBERS = [
     0,
@@ -193,7 +197,8 @@ def mutated(content: bytes, mutations: list) -> bytes:
     return bytes(content)
 
 
-# The process that reads --------------------------------------------------------------------------------------------------------
+# The process that reads
+# --------------------------------------------------------------------------------------------------------
 
 
 def resident_mebibytes() -> float:
@@ -205,7 +210,9 @@ def address_space() -> int:
 
 
 def serve(folder: str) -> None:
-    """Answer each line `[kind, path]` or `[kind, mutations]` of standard input by what is wrong with how the file was read; "" if nothing."""
+    """Answer each line `[kind, path]` or `[kind, mutations]` of standard input by what is wrong with how the
+    file was read; "" if nothing.
+    """
     for kind, (
         write,
         read,
@@ -317,7 +324,8 @@ def test_a_file_cut_anywhere_is_refused(reader):
             assert not reader.fault(kind, [["cut", length]]), (kind, length)
 
 
-# Files made to harm ---------------------------------------------------------------------------------------------------------
+# Files made to harm
+# ---------------------------------------------------------------------------------------------------------
 
 
 def huge_dataset(path: str, name: str) -> None:

@@ -48,7 +48,9 @@ ARGUMENTS = ("--overwrite", "--x=-1:1:5", "--model_file", "my model.t7")
 
 
 def surface(points=15, *, arguments=ARGUMENTS, names=("train_loss", "train_acc"), ranks=1, **facts):
-    """A surface in a plane with values at its first `points` points: the loss is alpha² + beta², the accuracy 50."""
+    """A surface in a plane with values at its first `points` points: the loss is alpha² + beta², the accuracy
+    50.
+    """
     h5_util.write_directions("d.h5", DIRECTIONS, made_with=RECIPE)
     file = checkpoint()
     made_with = {
@@ -82,7 +84,8 @@ def published(path="s.h5", *, values, y=None):
     return path
 
 
-# Surfaces -----------------------------------------------------------------------------------------------------------------
+# Surfaces
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_surface_of_ours():
@@ -203,10 +206,7 @@ def test_checkpoints_that_changed_or_are_gone():
     for name in ("model.t7", "model_2.t7"):
         checkpoint(name, "trained anew")
     text = conclusions("s.h5")
-    assert (
-        f"--model_file {os.path.abspath('model.t7')} is another checkpoint than the one"
-        in text
-    )
+    assert f"--model_file {os.path.abspath('model.t7')} is another checkpoint than the one" in text
     assert f"--model_file2 {other} is another checkpoint" in text
 
 
@@ -315,7 +315,8 @@ def test_the_check_report_of_the_last_run_that_has_one():
         report("s.h5")
 
 
-# Directions and projections -----------------------------------------------------------------------------------------------
+# Directions and projections
+# -----------------------------------------------------------------------------------------------
 
 
 def test_directions():
@@ -406,7 +407,8 @@ def test_a_projection_of_ours():
     )
 
 
-# The command line ---------------------------------------------------------------------------------------------------------
+# The command line
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_good_files_are_reported_and_the_first_bad_one_refused(tmp_path):

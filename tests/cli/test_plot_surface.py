@@ -1,4 +1,6 @@
-"""plot_surface.py from the command line: alone and under mpirun, stopped and resumed, on the data sets it takes."""
+"""plot_surface.py from the command line: alone and under mpirun, stopped and resumed, on the data sets it
+takes.
+"""
 
 import itertools
 import signal
@@ -150,7 +152,8 @@ def test_interpolation_reaches_the_other_net(folder):
         "--y=0:1:2",
         cwd=folder,
     )
-    name = "resnet20_digits_bs=64_model_6.t7_resnet20_digits_bs=512_model_40.t7_states_resnet20_digits_bs=512_model_40.t7.h5"
+    other = "resnet20_digits_bs=512_model_40.t7"
+    name = f"resnet20_digits_bs=64_model_6.t7_{other}_states_{other}.h5"
     loss = read(folder, f"{name}_[0.0,1.0,2]x[0.0,1.0,2]_datasplit=32_splitidx=0.h5").get("train_loss")
     data = dataloader.load("digits", "train", datapath="", data_split=32)
     ends = [evaluate(model_loader.load("resnet20", str(folder / file)), data)[0] for file in (CENTRE, OTHER)]
@@ -179,7 +182,9 @@ def test_number_of_the_directions(folder):
 
 @pytest.mark.slow
 def test_a_launcher_with_another_mpi_library_is_noticed(folder):
-    """Open MPI's launcher tells its processes of four ranks; mpi4py's MPICH, not started by its own launcher, knows one."""
+    """Open MPI's launcher tells its processes of four ranks; mpi4py's MPICH, not started by its own launcher,
+    knows one.
+    """
     env = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4"}
     for rank in ("0", "1"):
         done = run(

@@ -216,13 +216,13 @@ def test_interpolations_stopped_and_gone_on_with(folder):
     known[400] = False
     h5_util.write_surface(
         h5_util.Surface(
-        str(path),
-        x=surface.x,
-        y=None,
-        dir_file=surface.dir_file,
-        quantities=rest,
-        measured=known,
-        made_with=surface.made_with,
+            str(path),
+            x=surface.x,
+            y=None,
+            dir_file=surface.dir_file,
+            quantities=rest,
+            measured=known,
+            made_with=surface.made_with,
         )
     )
     out = succeed(SCRIPT, *flags, cwd=folder)

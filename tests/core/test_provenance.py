@@ -135,10 +135,10 @@ def test_run_records_say_who_and_with_what(measured):
 def test_preprocessing_that_differs_is_warned_about(folder, capsys):
     line = [*DIGITS[:3], "8", *DIGITS[4:], "--model_file", CENTRE, "--x=0:0:1"]
     plot_surface.main([*line, "--surf_file", "right.h5"])
-    assert "told right" not in capsys.readouterr().out
+    assert "the checkpoint says" not in capsys.readouterr().out
     plot_surface.main([*line, "--mean", "3", "--surf_file", "wrong.h5"])
     assert re.search(
-        r"warning: at the centre [\d.]+ % of the train samples tried are told right, and the checkpoint says [\d.]+ %",
+        r"warning: the accuracy at the centre is [\d.]+ % .*, and the checkpoint says [\d.]+ %",
         capsys.readouterr().out,
     )
 
