@@ -48,13 +48,7 @@ ARGUMENTS = ("--overwrite", "--x=-1:1:5", "--model_file", "my model.t7")
 
 
 def surface(points=15, *, arguments=ARGUMENTS, names=("train_loss", "train_acc"), ranks=1, **facts):
-<<<<<<< HEAD
     """A surface in a plane, measured at its first `points` points: loss alpha² + beta², accuracy 50."""
-=======
-    """A surface in a plane with values at its first `points` points: the loss is alpha² + beta², the accuracy
-    50.
-    """
->>>>>>> main
     h5_util.write_directions("d.h5", DIRECTIONS, made_with=RECIPE)
     file = checkpoint()
     made_with = {
