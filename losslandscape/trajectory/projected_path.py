@@ -16,7 +16,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import keep_aside
-from losslandscape.files.h5_util import Projection
+from losslandscape.files.projection import Projection
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.nets import net_plotter
 from losslandscape.nets.net_plotter import Direction
