@@ -17,6 +17,7 @@ from losslandscape import api
 from losslandscape.core.errors import InputError
 from losslandscape.data.user_data import as_samples
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.loss_measure import Measuring
 from losslandscape.nets import net_plotter
@@ -86,7 +87,7 @@ def test_a_file_is_gone_on_with_and_refused_to_another_net(tmp_path):
     surface = h5_util.read_surface(path)
     whole = surface.get("train_loss")
     h5_util.write_surface(
-        h5_util.Surface(
+        Surface(
             path,
             x=surface.x,
             y=None,
@@ -471,4 +472,4 @@ def test_the_plot_functions_take_a_surface_that_has_no_file(tmp_path, monkeypatc
     with pytest.raises(InputError, match="^'surface' has no quantity 'foo'; it has train_loss"):
         line.get("foo")
     with pytest.raises(InputError, match="^surface has no value to draw"):
-        plot_1D.plot_1d(h5_util.Surface("", x=line.x, y=None, quantities={"train_loss": np.full(5, np.nan)}))
+        plot_1D.plot_1d(Surface("", x=line.x, y=None, quantities={"train_loss": np.full(5, np.nan)}))

@@ -19,6 +19,7 @@ import torch
 from losslandscape.cli import plot_surface
 from losslandscape.core import user_code
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 from tests.helpers import REPO, mpirun
 
 NEEDS = {"vit_digits": "timm", "gpt_text": "transformers"}
@@ -98,7 +99,7 @@ def keep_half(path: str) -> None:
     whole = h5_util.read_surface(path)
     kept = (np.arange(whole.x.size * whole.y.size) % 2 == 0).reshape(whole.shape)
     h5_util.write_surface(
-        h5_util.Surface(
+        Surface(
         path,
         x=whole.x,
         y=whole.y,

@@ -12,7 +12,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays, fingerprint_of_file
 from losslandscape.data.samples import Samples
 from losslandscape.files import h5_util
-from losslandscape.files.h5_util import Projection
+from losslandscape.files.projection import Projection
 from losslandscape.measure.grid import measure_surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.loss_measure import Measuring

@@ -9,7 +9,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, Curvature, extreme_eigenvalues
 from losslandscape.curvature.lanczos import eigenvalues
 from losslandscape.data.samples import Samples
-from losslandscape.files.h5_util import Surface
+from losslandscape.files.surface import Surface
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.fit_check import check_data
 from losslandscape.measure.landscape import Landscape

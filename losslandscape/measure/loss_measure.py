@@ -8,7 +8,7 @@ from numbers import Integral, Real
 import torch
 
 from losslandscape.core.errors import InputError, require_choice
-from losslandscape.files.h5_util import Surface
+from losslandscape.files.surface import Surface
 from losslandscape.measure import bn_statistics, check_report, evaluation, fit_check, losses
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.fit_check import Estimate

@@ -14,6 +14,7 @@ import torch
 
 from losslandscape.data import dataloader
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 from losslandscape.measure.evaluation import evaluate
 from losslandscape.nets import model_loader, net_plotter
 from tests.helpers import (
@@ -38,11 +39,11 @@ def folder(tmp_path):
     return folder_with(tmp_path, SMALL_BATCH, LARGE_BATCH)
 
 
-def read(folder: Path, name: str) -> h5_util.Surface:
+def read(folder: Path, name: str) -> Surface:
     return h5_util.read_surface(str(folder / name))
 
 
-def assert_same(a: h5_util.Surface, b: h5_util.Surface) -> None:
+def assert_same(a: Surface, b: Surface) -> None:
     assert a.names == b.names
     for name in a.names:
         assert a.measured(name).all()

@@ -1,4 +1,4 @@
-"""Surface files hold what was put in, tell measured from missing, and read as the published program's do."""
+"""Surface files hold what was put in, keep measured apart from missing, and read as the published program's do."""
 
 import os
 
