@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from losslandscape.cli import plot_surface
+from losslandscape.cli import evaluation, plot_surface
 from losslandscape.core import user_code
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
@@ -156,12 +156,16 @@ def test_an_example_is_short_and_says_how_to_run_it(name):
 
 
 def test_the_guide_as_it_is_written(tmp_path, monkeypatch, capsys):
-    """docs/your-own-net.md: its file, the command that trains and the one that draws, on a coarse grid."""
+    """docs/your-own-net.md: its file, and the commands that train, check and draw, on a coarse grid."""
     monkeypatch.chdir(tmp_path)
     guide = (REPO / "docs" / "your-own-net.md").read_text().replace("\\\n", " ")
-    train, draw = re.findall(r"^    python (.*)", guide, re.M)[:2]
+    train, check, draw = re.findall(r"^    python (.*)", guide, re.M)[:3]
     Path(train).write_text(re.search(r"```python\n(.*?)```", guide, re.S)[1])
     runpy.run_path(train, run_name="__main__")
+    script, *flags = shlex.split(check)
+    assert script == "evaluation.py"
+    evaluation.main(flags)
+    assert "train (1500 samples): loss" in capsys.readouterr().out
     script, *flags = shlex.split(draw)
     assert script == "plot_surface.py"
     plot_surface.main([*flags, *COARSE, "--format", "png"])

@@ -45,7 +45,7 @@ class Measuring:
     errors: bool = False
     allow_nan: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_choice("precision", self.precision, (*devices.PRECISIONS, ""))
         if self.batch_size is not None:
             _require_whole("batch_size", self.batch_size, least=1)
