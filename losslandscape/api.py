@@ -9,10 +9,11 @@
 
 import os
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from functools import partial
 from operator import index
+from typing import SupportsIndex
 
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ from losslandscape.core.text import one_line
 from losslandscape.data import user_data
 from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import WHOLE_RANGE, Axis, axis_fault
-from losslandscape.files.h5_util import Surface
+from losslandscape.files.surface import Surface
 from losslandscape.measure import losses
 from losslandscape.measure.grid import measure_surface, unchanged
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
@@ -173,7 +174,7 @@ def _landscape(
         raise InputError(f"directions and {other} both say where the axes lead", "give one of them")
     recipes = {}
     for axis in axes:
-        towards = partial(targets.get, axis) if axis in targets else None
+        towards = partial(targets.__getitem__, axis) if axis in targets else None
         recipes[axis] = Recipe(towards, norm=norm, ignore=ignore, params=params)
     known_loss = losses.find(loss)
     require_folder(surf_file)
@@ -242,7 +243,9 @@ def _targets(given: object, axes: dict[str, Axis]) -> dict[str, nn.Module]:
     return dict(zip(axes, nets, strict=False))
 
 
-def _directions(given: object, net: nn.Module, dir_type: str, axes: dict[str, Axis]) -> list[Direction]:
+def _directions(
+    given: Iterable[Direction], net: nn.Module, dir_type: str, axes: dict[str, Axis]
+) -> list[Direction]:
     advice = (
         f"give for each axis a list with a tensor for each of net_plotter.moving_tensors(net, {dir_type!r})"
     )
@@ -252,9 +255,7 @@ def _directions(given: object, net: nn.Module, dir_type: str, axes: dict[str, Ax
             for direction in given
         ]
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"directions are no lists of tensors ({one_line(error)}); {advice}"
-        ) from error
+        raise InputError(f"directions are no lists of tensors ({one_line(error)}); {advice}") from error
     if len(plain) != len(axes):
         raise InputError(
             f"there are {len(plain)} directions for a surface of {_dimensions(axes)}; give one for each"
@@ -274,7 +275,7 @@ def _dimensions(axes: dict[str, Axis]) -> str:
     return f"{len(axes)} dimension{'s' if len(axes) > 1 else ''}"
 
 
-def _random_state(seed: object) -> torch.Tensor:
+def _random_state(seed: SupportsIndex) -> torch.Tensor:
     try:
         return torch.Generator().manual_seed(index(seed)).get_state()
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:

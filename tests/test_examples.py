@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from losslandscape.cli import plot_surface
+from losslandscape.cli import evaluation, plot_surface
 from losslandscape.core import user_code
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 from tests.helpers import REPO, mpirun
 
 NEEDS = {"vit_digits": "timm", "gpt_text": "transformers"}
@@ -92,7 +93,7 @@ def keep_half(path: str) -> None:
     """Remove every second point from a surface file."""
     whole = h5_util.read_surface(path)
     kept = (np.arange(whole.x.size * whole.y.size) % 2 == 0).reshape(whole.shape)
-    half = h5_util.Surface(
+    half = Surface(
         path,
         x=whole.x,
         y=whole.y,
@@ -105,7 +106,7 @@ def keep_half(path: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", map(unless_missing, QUANTITIES))
+@pytest.mark.parametrize("name", [unless_missing(name) for name in QUANTITIES])
 def test_one_rank_two_ranks_and_a_resumed_run_agree(name, folder, of_two_ranks, capsys):
     flags = [*documented(name), "--surf_file", f"{name}_1.h5"]
     plot_surface.main(flags)
@@ -149,14 +150,18 @@ def test_an_example_is_short_and_says_how_to_run_it(name):
 
 
 def test_the_guide_as_it_is_written(tmp_path, monkeypatch, capsys):
-    """docs/your-own-net.md: its file, the command that trains and the one that draws, on a coarse grid."""
+    """docs/your-own-net.md: its file, and the commands that train, check and draw, on a coarse grid."""
     monkeypatch.chdir(tmp_path)
     guide = (REPO / "docs" / "your-own-net.md").read_text().replace("\\\n", " ")
-    train, *_ = re.findall(r"^    python (.*)", guide, re.M)
-    draw = re.search(r"^    python plot_surface\.py (.*)", guide, re.M)[1]
+    train, check, draw = re.findall(r"^    python (.*)", guide, re.M)[:3]
     Path(train).write_text(re.search(r"```python\n(.*?)```", guide, re.S)[1])
     runpy.run_path(train, run_name="__main__")
-    flags = shlex.split(draw)
+    script, *flags = shlex.split(check)
+    assert script == "evaluation.py"
+    evaluation.main(flags)
+    assert "train (1500 samples): loss" in capsys.readouterr().out
+    script, *flags = shlex.split(draw)
+    assert script == "plot_surface.py"
     plot_surface.main([*flags, *COARSE, "--format", "png"])
     assert "9 of 9 points to measure" in capsys.readouterr().out
     suffixes = sorted(path.suffix for path in tmp_path.glob("mine.pt_*"))

@@ -114,7 +114,7 @@ def output_file(text: str) -> str:
     return text
 
 
-def add_format_option(parser: argparse.ArgumentParser) -> None:
+def add_format_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """`--format` of every command that draws figures."""
     parser.add_argument(
         "--format",

@@ -127,7 +127,7 @@ def load_matrix(request: HessianRequest) -> tuple[Curvature, int, str]:
     """The matrix, the number of its samples, and the path of the checkpoint ("" without one)."""
     wanted = request.hessian
     if wanted.cuda:
-        require_cuda()
+        require_cuda("cuda")
     device = torch.device("cuda" if wanted.cuda else "cpu")
     set_precision("fp32", device)  # TF32 is too coarse for second derivatives
     torch.manual_seed(wanted.seed)

@@ -32,6 +32,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import curves, eigen_figures, figures, metrics_table, redraw
 from losslandscape.draw.curves import Side
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 
 
 def main(argv=None) -> None:
@@ -98,7 +99,7 @@ def argument_parser() -> Parser:
 
 
 def plot_1d(
-    *surf_files: str | h5_util.Surface,
+    *surf_files: str | Surface,
     titles: Sequence[str] = (),
     out: str = "",
     xmin: float | None = None,
@@ -187,7 +188,7 @@ def repeat_files(prefix: str, idx_min: int, idx_max: int) -> list[str]:
     return [f"{prefix}_{index}.h5" for index in range(idx_min, idx_max + 1)]
 
 
-def read_line(surf_file: str) -> h5_util.Surface:
+def read_line(surf_file: str) -> Surface:
     """The surface of a 1-D file that has something to draw."""
     surface = h5_util.as_surface(surf_file)
     if surface.y is not None:
@@ -202,7 +203,7 @@ def read_line(surf_file: str) -> h5_util.Surface:
     return surface
 
 
-def _sides(surfaces: Sequence[h5_util.Surface], *, loss_max: float, log: bool) -> dict[str, Side]:
+def _sides(surfaces: Sequence[Surface], *, loss_max: float, log: bool) -> dict[str, Side]:
     """The vertical axis of each figure that has one, by what the figure's name says: train_loss, train_err and every other value."""
     loss, error = (
         curves.loss_side(surfaces, loss_max=loss_max, log=log),
@@ -221,13 +222,13 @@ def _sides(surfaces: Sequence[h5_util.Surface], *, loss_max: float, log: bool) -
     }
 
 
-def _told(surfaces: Sequence[h5_util.Surface]) -> list[str]:
+def _told(surfaces: Sequence[Surface]) -> list[str]:
     """The quantities whose numbers are told: all but percentages."""
     names = dict.fromkeys(name for surface in surfaces for name in quantity.shown(surface.names))
     return [name for name in names if not quantity.is_percentage(name)]
 
 
-def _say_missing(surfaces: Sequence[h5_util.Surface]) -> None:
+def _say_missing(surfaces: Sequence[Surface]) -> None:
     for surface in surfaces:
         for text in curves.missing(surface, quantity.shown(surface.names)):
             print(f"{surface.called}: {text}.")

@@ -34,6 +34,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import eigen_figures, figures, metrics_table, panels, redraw, trajectory_figures
 from losslandscape.draw.contour_levels import VLEVEL, VMAX, VMIN, Scale, choose_scale
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 
 ALL = "all"  # of --surf_name
 
@@ -132,7 +133,7 @@ def argument_parser() -> Parser:
 
 
 def plot_2d(
-    *surf_files: str | h5_util.Surface,
+    *surf_files: str | Surface,
     name: str = "",
     titles: Sequence[str] = (),
     out: str = "",
@@ -173,7 +174,7 @@ def plot_2d(
     return paths
 
 
-def _names(surfaces: Sequence[h5_util.Surface], name: str) -> list[str]:
+def _names(surfaces: Sequence[Surface], name: str) -> list[str]:
     """The quantities that `name` means: itself, or of those that all files have the first, or (ALL) each that has a value to draw."""
     shared = [
         one for one in quantity.shown(surfaces[0].names) if all(one in surface.names for surface in surfaces)
@@ -195,7 +196,7 @@ def _names(surfaces: Sequence[h5_util.Surface], name: str) -> list[str]:
 
 
 def _draw(
-    surfaces: Sequence[h5_util.Surface],
+    surfaces: Sequence[Surface],
     name: str,
     scale: Scale,
     titles: Sequence[str],
@@ -293,14 +294,14 @@ def plot_contour_trajectory(
     return paths
 
 
-def _read_plane(surf_file: str) -> h5_util.Surface:
+def _read_plane(surf_file: str) -> Surface:
     surface = h5_util.as_surface(surf_file)
     if surface.y is None:
         raise InputError(f"{surface.called} is 1-D; use plot_1D.py")
     return surface
 
 
-def _require_values(surface: h5_util.Surface, name: str) -> None:
+def _require_values(surface: Surface, name: str) -> None:
     """Raise `InputError` if the surface has nothing of quantity `name` to draw."""
     if np.isnan(panels.values_to_draw(surface, name)).all():
         raise InputError(

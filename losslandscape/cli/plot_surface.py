@@ -179,20 +179,43 @@ def print_spread(paths: list[str]) -> None:
 
 
 def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -> None:
-    output = {"show": plots.show, "formats": plots.format}
-    levels = {"vmin": plots.vmin, "vmax": plots.vmax, "vlevel": plots.vlevel}
+    """Plot a measured surface, with the trajectory if there is one."""
     if not is_plane:
         from losslandscape.cli.plot_1D import plot_1d
 
-        plot_1d(surf_file, xmin=None, xmax=None, loss_max=plots.loss_max, log=plots.log, **output)
+        plot_1d(
+            surf_file,
+            xmin=None,
+            xmax=None,
+            loss_max=plots.loss_max,
+            log=plots.log,
+            show=plots.show,
+            formats=plots.format,
+        )
     elif plots.proj_file:
         from losslandscape.cli.plot_2D import plot_contour_trajectory
 
-        plot_contour_trajectory(surf_file, dir_file=dir_file, proj_file=plots.proj_file, **levels, **output)
+        plot_contour_trajectory(
+            surf_file,
+            dir_file=dir_file,
+            proj_file=plots.proj_file,
+            vmin=plots.vmin,
+            vmax=plots.vmax,
+            vlevel=plots.vlevel,
+            show=plots.show,
+            formats=plots.format,
+        )
     else:
         from losslandscape.cli.plot_2D import plot_2d
 
-        plot_2d(surf_file, **levels, **output)
+        plot_2d(
+            surf_file,
+            vmin=plots.vmin,
+            vmax=plots.vmax,
+            vlevel=plots.vlevel,
+            show=plots.show,
+            formats=plots.format,
+        )
 
 
 def require_path_on_surface(job: SurfaceJob, proj_file: str, surf_file: str) -> None:

@@ -16,6 +16,7 @@ from losslandscape.draw import curves, figures, metrics_table, panels
 from losslandscape.draw.contour_levels import Scale
 from losslandscape.draw.surface_metrics import eigenvalue_ratio
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 
 EIGENVALUES = ("min_eig", "max_eig")
 RATIO, ABS_RATIO = "eig_ratio", "eig_abs_ratio"
@@ -28,7 +29,7 @@ DIVERGING = "RdBu"  # red where the loss curves down, white where it does not cu
 
 
 def plot_eigenvalues(
-    *surf_files: str | h5_util.Surface,
+    *surf_files: str | Surface,
     titles: Sequence[str] = (),
     out: str = "",
     json_file: str = "",
@@ -59,12 +60,12 @@ def plot_eigenvalues(
     return paths
 
 
-def has_eigenvalues(surface: h5_util.Surface) -> bool:
+def has_eigenvalues(surface: Surface) -> bool:
     """Whether there is a ratio to draw."""
     return set(EIGENVALUES) <= set(surface.names) and bool(np.isfinite(eigenvalue_ratio(surface)).any())
 
 
-def require_eigenvalues(surface: h5_util.Surface) -> None:
+def require_eigenvalues(surface: Surface) -> None:
     """Raise `InputError` if there is no ratio to draw."""
     if not set(EIGENVALUES) <= set(surface.names):
         raise InputError(
@@ -76,11 +77,11 @@ def require_eigenvalues(surface: h5_util.Surface) -> None:
         )
 
 
-def ratios(surface: h5_util.Surface) -> h5_util.Surface:
+def ratios(surface: Surface) -> Surface:
     """A surface of the same grid whose quantities are the ratio of the eigenvalues and its size."""
     ratio = eigenvalue_ratio(surface)
     known = np.logical_and(*(surface.measured(name) for name in EIGENVALUES))
-    return h5_util.Surface(
+    return Surface(
         surface.path,
         x=surface.x,
         y=surface.y,
@@ -91,7 +92,7 @@ def ratios(surface: h5_util.Surface) -> h5_util.Surface:
 
 
 def draw_lines(
-    surfaces: Sequence[h5_util.Surface],
+    surfaces: Sequence[Surface],
     titles: Sequence[str],
     stem: str,
     *,
@@ -112,7 +113,7 @@ def draw_lines(
 
 
 def draw_heats(
-    surfaces: Sequence[h5_util.Surface],
+    surfaces: Sequence[Surface],
     titles: Sequence[str],
     stem: str,
     *,
@@ -135,7 +136,7 @@ def draw_heats(
     return paths
 
 
-def _top(drawn: Sequence[h5_util.Surface]) -> float:
+def _top(drawn: Sequence[Surface]) -> float:
     """The end of the scale of these surfaces: the first of `TOPS` that holds all sizes, else the last."""
     greatest = max(np.nanmax(surface.get(ABS_RATIO)) for surface in drawn)
     return next((top for top in TOPS if greatest <= top), TOPS[-1])

@@ -28,7 +28,7 @@ from losslandscape.files.file_names import FIGURE_FORMATS
 if TYPE_CHECKING:
     from losslandscape.draw.contour_levels import Scale
     from losslandscape.draw.tensorboard_log import Log
-    from losslandscape.files.h5_util import Surface
+    from losslandscape.files.surface import Surface
 
 STYLE = {
     "font.size": 13,

@@ -26,7 +26,8 @@ from losslandscape.draw.contour_levels import Scale, choose_scale
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import replacing
 from losslandscape.files.file_names import natural_order
-from losslandscape.files.h5_util import Projection, Surface
+from losslandscape.files.projection import Projection
+from losslandscape.files.surface import Surface
 
 FRAMES_A_SECOND = 15
 SECONDS, LAST_SECONDS = 6, 2  # of the film, and of its last picture after that

@@ -80,7 +80,7 @@ class Spread:
 
 
 def measure(surface, name: str) -> Metrics:
-    """The metrics of quantity `name` of a surface (h5_util.Surface); only a loss, whose name ends so, has all of them.
+    """The metrics of quantity `name` of a `Surface`; only a loss, whose name ends so, has all of them.
 
     Raises `InputError` for a quantity that the file does not have; ValueError if no value is finite.
     """

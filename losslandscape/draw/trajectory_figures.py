@@ -16,7 +16,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import figures, panels
 from losslandscape.draw.contour_levels import LOG_RATIO
 from losslandscape.files import h5_util
-from losslandscape.files.h5_util import Projection
+from losslandscape.files.projection import Projection
 
 DROP_COLOUR = "tab:orange"
 EPOCH_COLOUR = "#8b1a1a"  # of the path, darker: numbers of contours are grey

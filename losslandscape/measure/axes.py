@@ -34,16 +34,17 @@ def find_axes(
         surf_file: whose range counts, if an earlier run found it.
         path: (2, checkpoints) coordinates of a trajectory to be drawn.
     """
-    asked, reasons = _along_path(asked, path)
-    axes, between = auto_range.between_nets(asked, landscape.towards_nets)
-    reasons += between
-    if question := auto_range.question(axes, rise):
+    wanted, along_path = _along_path(asked, path)
+    wanted, between_nets = auto_range.between_nets(wanted, landscape.towards_nets)
+    probed: list[str] = []
+    if question := auto_range.question(wanted, rise):
         axes, probed = run.ranks.first(
-            _probe, landscape, axes, question, measure, run, rise=rise, surf_file=surf_file
+            _probe, landscape, wanted, question, measure, run, rise=rise, surf_file=surf_file
         )
-        reasons += probed
         run.record["range"] = question
-    for reason in reasons:
+    else:
+        axes = auto_range.with_ranges(wanted, {})
+    for reason in [*along_path, *between_nets, *probed]:
         run.say(reason)
     return axes
 

@@ -11,7 +11,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts
 from losslandscape.files import h5_util
 from losslandscape.files.file_names import Axis
-from losslandscape.files.h5_util import Surface
+from losslandscape.files.surface import Surface
 from losslandscape.measure.auto_range import Auto, unknown_axes, with_ranges
 
 

@@ -141,10 +141,11 @@ class Landscape:
         """Which data, and how images are normalised."""
         facts = {}
         for part, data in self.sets.items():
-            is_images = isinstance(data, ImageSet)
-            if is_images:
+            kind = "samples"
+            if isinstance(data, ImageSet):
+                kind = "images"
                 facts[f"{part} normalisation"] = _normalisation(data)
-            facts[f"{part} {'images' if is_images else 'samples'}"] = fingerprint_of_arrays(data.arrays())
+            facts[f"{part} {kind}"] = fingerprint_of_arrays(data.arrays())
         return facts
 
 
@@ -159,7 +160,7 @@ def _fingerprint(directions: list[Direction]) -> str:
 
 
 def _normalisation(data: ImageSet) -> str:
-    if data.mean is None:
+    if data.mean is None or data.std is None:
         return "none"
     mean, deviation = (" ".join(f"{value:.4f}" for value in values) for values in (data.mean, data.std))
     return f"mean {mean}, deviation {deviation}"

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 import torch
 
 from losslandscape.core.errors import InputError, require_choice
-from losslandscape.files.h5_util import Surface
+from losslandscape.files.surface import Surface
 from losslandscape.measure import bn_statistics, check_report, evaluation, fit_check, losses
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.fit_check import Estimate
@@ -45,7 +45,7 @@ class Measuring:
     errors: bool = False
     allow_nan: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_choice("precision", self.precision, (*devices.PRECISIONS, ""))
         if self.batch_size is not None:
             _require_whole("batch_size", self.batch_size, least=1)

@@ -8,7 +8,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.file_names import Axis
-from losslandscape.files.h5_util import Surface
+from losslandscape.files.surface import Surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.nets import net_plotter

@@ -12,6 +12,7 @@ from losslandscape.cli import plot_hessian_eigen, plot_surface
 from losslandscape.core import user_code
 from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.files import h5_util
+from losslandscape.files.projection import Projection
 from losslandscape.measure import landscape
 from losslandscape.nets import net_plotter
 from losslandscape.trajectory import checkpoint_series
@@ -225,7 +226,7 @@ def test_the_range_under_a_path_is_that_of_the_path(folder):
         "directions": fingerprint_of_arrays(a for axis in h5_util.read_directions(dir_file) for a in axis)
     }
     h5_util.write_projection(
-        h5_util.Projection("path.h5", np.array([-3.1, 2.0, 0.0]), np.array([0.2, 0.5, 0.0]), made_with=prints)
+        Projection("path.h5", np.array([-3.1, 2.0, 0.0]), np.array([0.2, 0.5, 0.0]), made_with=prints)
     )
     plot_surface.main(
         [

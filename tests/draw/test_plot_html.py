@@ -14,6 +14,8 @@ from losslandscape.cli import plot_html
 from losslandscape.core.errors import InputError
 from losslandscape.draw.web import interactive, interactive_film
 from losslandscape.files import h5_util
+from losslandscape.files.projection import Projection
+from losslandscape.files.surface import Surface
 from tests.helpers import succeed, write_surface_file
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
@@ -166,7 +168,7 @@ def test_a_trajectory_lies_on_the_surface_and_ends_at_its_edge(capsys):
 def test_a_slider_goes_over_the_checkpoints():
     epochs = np.array([0, 3, 10, 30])
     h5_util.write_projection(
-        h5_util.Projection(
+        Projection(
             "d.h5_proj_cos.h5", np.array([0.9, 0.5, 0.2, 0]), np.array([0.9, 0.5, 0.1, 0]), epochs=epochs
         )
     )
@@ -505,7 +507,7 @@ def test_texts_of_a_file_are_texts_in_the_page(browser):
     x, y, loss = bowl(5, 4)
     runs = [{"command": f"python plot_surface.py {bad}"}]
     made = {"train_loss": loss, bad.replace("/", "|"): np.where(loss > 2, np.nan, loss)}
-    h5_util.write_surface(h5_util.Surface(file, x=x, y=y, quantities=made, dir_file=f"d{bad}", runs=runs))
+    h5_util.write_surface(Surface(file, x=x, y=y, quantities=made, dir_file=f"d{bad}", runs=runs))
     opened(browser, plot_html.write_html(file))
     assert browser.execute_script(
         "return [window.injected ?? null, document.querySelectorAll('main img, footer img, h1 script').length]"

@@ -9,6 +9,8 @@ import torch
 from losslandscape.cli import plot_surface
 from losslandscape.data import dataloader
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
+from losslandscape.files.surface import Surface
 from losslandscape.measure import auto_range
 from losslandscape.measure.auto_range import Auto
 from losslandscape.measure.evaluation import evaluate
@@ -130,7 +132,7 @@ def test_several_ranks_find_one_range_and_a_resumed_run_keeps_it(folder, capsys)
 
     measured = np.array([True, False, True, False, True])
     values = {name: np.where(measured, whole.get(name), -1) for name in whole.names}
-    half = h5_util.Surface(
+    half = Surface(
         path,
         x=whole.x,
         y=None,
