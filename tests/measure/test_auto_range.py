@@ -10,7 +10,6 @@ from losslandscape.cli import plot_surface
 from losslandscape.data import dataloader
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
-from losslandscape.files.surface import Surface
 from losslandscape.measure import auto_range
 from losslandscape.measure.auto_range import Auto
 from losslandscape.measure.evaluation import evaluate
