@@ -152,7 +152,7 @@ def test_eigenvalues_over_a_plane_are_those_of_the_dense_hessian(folder, capsys)
 
 
 def test_directions_along_the_two_largest_eigenvectors(folder):
-    """The loss curves along the first as much as the first eigenvalue says, and more than along the second."""
+    """The loss curves along the first as its eigenvalue says, and more than along the second."""
     plot_surface.main(
         [
             *OWN[:4],
