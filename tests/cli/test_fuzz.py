@@ -172,6 +172,7 @@ def test_code_in_files_is_not_run(tmp_path):
         assert not place.exists(), path
 
 
+@pytest.mark.slow
 def test_a_trusted_pickle_is_read_on_request_alone(tmp_path):
     """A whole net, saved as people do who save no state dict."""
     line = [*DIGITS, "--x=0:0:1", "--surf_file", "s.h5", "--model_file", "net.t7"]

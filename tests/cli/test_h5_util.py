@@ -423,6 +423,7 @@ def test_files_of_no_known_kind():
             report(path)
 
 
+@pytest.mark.slow
 def test_a_surface_as_the_program_makes_it(tmp_path):
     """What plot_surface records is what the report reads; the command in it resumes."""
     folder = folder_with(tmp_path, SMALL_BATCH)

@@ -94,6 +94,7 @@ def test_a_file_of_something_else_is_refused(measured, capsys, changed, named):
     assert contents(measured) == before
 
 
+@pytest.mark.slow
 def test_the_same_run_resumes_and_another_quantity_may_join(measured, capsys):
     plot_surface.main([*LINE, "--test_set"])
     surface = h5_util.read_surface("s.h5")
@@ -105,6 +106,7 @@ def test_the_same_run_resumes_and_another_quantity_may_join(measured, capsys):
     assert "0 of 3 points to measure" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_retrained_checkpoint_is_noticed(measured, capsys):
     """The trap of the published program: the direction file fits a net that is not there any more."""
     saved = torch.load(CENTRE, weights_only=True)
@@ -163,6 +165,7 @@ def test_a_second_run_is_refused_or_waits_and_finds_all_measured(measured, monke
     assert not Path("s.h5.running").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEASURED_BEFORE)
 def test_a_surface_of_the_flat_program_is_resumed(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(folder_with(tmp_path, SMALL_BATCH))
