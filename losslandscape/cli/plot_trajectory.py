@@ -41,7 +41,7 @@ from losslandscape.measure import losses
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.fit_check import check_data
 from losslandscape.measure.loss import Loss
-from losslandscape.nets import model_loader, net_plotter, net_tensors
+from losslandscape.nets import model_loader, net_tensors
 from losslandscape.nets.net_plotter import SEED
 from losslandscape.parallel import devices
 from losslandscape.parallel.mpi4pytorch import Serial
@@ -352,7 +352,7 @@ def add_plane(parser: Parser) -> None:
     group.add_argument(
         "--ignore",
         default="",
-        choices=options.choice_or_empty(net_plotter.IGNORES),
+        choices=options.choice_or_empty(net_tensors.IGNORES),
         metavar="WHAT",
         help="biasbn: the directions leave biases and BN out",
     )
