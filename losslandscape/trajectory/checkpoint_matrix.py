@@ -182,8 +182,7 @@ def _keys(
 
 
 def cut(sizes: Mapping[str, int], width: int) -> Iterator[list[Slice]]:
-    """Lay tensors of these sizes end to end, and cut them into parts of `width` entries; the last may be
-    smaller.
+    """Lay tensors of these sizes end to end, and cut them into parts of `width` entries.
 
     >>> list(cut({"a": 3, "b": 2}, 4))
     [[('a', 0, 3), ('b', 0, 1)], [('b', 1, 2)]]

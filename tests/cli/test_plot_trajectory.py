@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +15,12 @@ from losslandscape.cli import plot_surface, plot_trajectory
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.data import dataloader
-from losslandscape.draw import figures, film, trajectory_figures
+from losslandscape.draw import film, trajectory_figures
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.nets import direction_file, model_loader, net_plotter
+from tests.draw.kept_figures import figures_kept, words
 from tests.helpers import GOLDEN, run, write_surface_file
 from tests.trajectory.checkpoints import CHECKPOINTS, stacked
 
@@ -45,21 +45,6 @@ def undrawn(monkeypatch):
     """Figures take most of the time, and most tests look at the files alone."""
     monkeypatch.setattr(trajectory_figures, "draw", lambda *_, **__: None)
     monkeypatch.setattr(trajectory_figures, "draw_losses", lambda *_, **__: None)
-
-
-@contextmanager
-def figures_kept(monkeypatch):
-    """The figures instead of files."""
-    kept = []
-    with monkeypatch.context() as patch:
-        patch.setattr(figures, "save", lambda fig, stem, formats, **_: kept.append(fig) or [])
-        yield kept
-
-
-def words(fig) -> list[str]:
-    fig.draw_without_rendering()
-    texts = [text for axes in fig.axes for text in [*axes.texts, axes.xaxis.label, axes.yaxis.label]]
-    return [text.get_text() for text in [*texts, *fig.texts]]
 
 
 def flat(direction: list[np.ndarray]) -> np.ndarray:
