@@ -12,7 +12,7 @@ from losslandscape.cli.command_line import Parser, add_format_option
 from losslandscape.cli.request import DataOptions, NetOptions, Options
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts
-from losslandscape.nets import net_plotter, net_tensors
+from losslandscape.nets import net_tensors
 from losslandscape.trajectory import checkpoint_matrix, dimension_reduction
 from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
 from losslandscape.trajectory.plane import PLANES
@@ -157,7 +157,7 @@ def add_plane(parser: Parser) -> None:
     group.add_argument(
         "--ignore",
         default="",
-        choices=options.choice_or_empty(net_plotter.IGNORES),
+        choices=options.choice_or_empty(net_tensors.IGNORES),
         metavar="WHAT",
         help="biasbn: the directions leave biases and BN out",
     )

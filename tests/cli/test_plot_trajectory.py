@@ -19,7 +19,7 @@ from losslandscape.draw import film, trajectory_figures
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.measure.evaluation import Evaluator
-from losslandscape.nets import model_loader, net_plotter
+from losslandscape.nets import direction_file, model_loader, net_plotter
 from tests.draw.kept_figures import figures_kept, words
 from tests.helpers import GOLDEN, run, write_surface_file
 from tests.trajectory.checkpoints import CHECKPOINTS, stacked
@@ -133,7 +133,7 @@ def test_directions_are_used_again_if_they_were_made_with_the_same(undrawn, caps
 def test_directions_of_the_published_program_are_used(undrawn):
     net = model_loader.build("resnet20")
     torch.manual_seed(0)
-    drawn = net_plotter.arrays(net_plotter.make_directions(net, "weights", [net_plotter.Recipe()] * 2))
+    drawn = direction_file.arrays(net_plotter.make_directions(net, "weights", [net_plotter.Recipe()] * 2))
     os.mkdir(os.path.dirname(DIRECTIONS))
     h5_util.write_directions(DIRECTIONS, drawn)
     project("--ignore", "biasbn")
@@ -146,7 +146,7 @@ def test_projection_on_other_directions(undrawn, capsys):
     """Filter-normalised ones are long. A surface along them has multiples as its coordinates, as lstsq."""
     net = model_loader.load("resnet20", "run/model_6.t7")
     recipes = [net_plotter.Recipe(norm="filter")] * 2
-    directions = net_plotter.arrays(net_plotter.make_directions(net, "weights", recipes))
+    directions = direction_file.arrays(net_plotter.make_directions(net, "weights", recipes))
     h5_util.write_directions("d.h5", directions)
     project("--dir_file", "d.h5")
     assert "fit the method lstsq" in capsys.readouterr().out
@@ -175,7 +175,7 @@ def test_a_random_plane(undrawn):
     net = model_loader.load("resnet20", "run/model_6.t7")
     for direction in h5_util.read_directions(dir_file):
         drawn = net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")
-        expected = flat(net_plotter.arrays([drawn])[0])
+        expected = flat(direction_file.arrays([drawn])[0])
         np.testing.assert_allclose(flat(direction), expected / np.linalg.norm(expected), atol=1e-6)
     path = h5_util.read_projection(f"{dir_file}_proj_cos.h5")
     assert path.shares.sum() < 1e-4

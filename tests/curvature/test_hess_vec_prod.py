@@ -16,6 +16,7 @@ from losslandscape.data.samples import SampleSet
 from losslandscape.measure import losses
 from losslandscape.measure.losses import sample_losses
 from losslandscape.nets import model_loader, net_plotter
+from losslandscape.nets.moving import moving
 from tests.curvature.matrices import dense, small_data, small_net
 
 
@@ -114,7 +115,7 @@ def test_extreme_eigenvalues_as_the_net_moves():
     net, data = small_net(), small_data()
     matrix = Curvature(net, data)
     directions = [net_plotter.random_direction(net, "weights", norm="filter")]
-    with net_plotter.moving(net, directions, "weights") as move:
+    with moving(net, directions, "weights") as move:
         for alpha in (0.0, 0.5, 0.0):
             move((alpha,))
             expected = torch.linalg.eigvalsh(dense(net, data))
