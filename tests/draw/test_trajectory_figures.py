@@ -1,34 +1,18 @@
 """Figures of a path: epochs, drops of the learning rate, and losses."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures, trajectory_figures
+from losslandscape.draw import trajectory_figures
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
+from tests.draw.kept_figures import figures_kept, words
 
 
 @pytest.fixture(autouse=True)
 def in_empty_folder(inside):
     pass
-
-
-@contextmanager
-def figures_kept(monkeypatch):
-    """The figures instead of files."""
-    kept = []
-    with monkeypatch.context() as patch:
-        patch.setattr(figures, "save", lambda fig, stem, formats, **_: kept.append(fig) or [])
-        yield kept
-
-
-def words(fig) -> list[str]:
-    fig.draw_without_rendering()
-    texts = [text for axes in fig.axes for text in [*axes.texts, axes.xaxis.label, axes.yaxis.label]]
-    return [text.get_text() for text in [*texts, *fig.texts]]
 
 
 def draw(path: Projection, monkeypatch):

@@ -8,6 +8,7 @@ from losslandscape.data.dataloader import ImageSet
 from losslandscape.measure.batch_stream import batches
 from losslandscape.measure.evaluation import Evaluator, evaluate
 from losslandscape.nets import model_loader, net_plotter
+from losslandscape.nets.moving import moving
 from losslandscape.parallel.devices import set_precision
 from tests.helpers import SMALL_BATCH
 
@@ -45,7 +46,7 @@ def test_the_evaluator_equals_the_plain_evaluation(digits, float32_products, cho
     axes = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")]
     net.cuda()
     evaluator = Evaluator(net, {"train": digits}, **choices)
-    with net_plotter.moving(net, axes, "weights") as move:
+    with moving(net, axes, "weights") as move:
         for alpha in (0.0, 0.4, -0.7):
             move((alpha,))
             values, (loss, acc) = evaluator.measure(), evaluate(net, digits.to("cuda"))

@@ -10,6 +10,7 @@ from losslandscape.measure import losses
 from losslandscape.measure.evaluation import Evaluator, evaluate
 from losslandscape.measure.fused_net import FusedNet
 from losslandscape.nets import model_loader, net_plotter
+from losslandscape.nets.moving import moving
 from tests.helpers import LARGE_BATCH, SMALL_BATCH
 
 
@@ -48,7 +49,7 @@ def test_every_kind_of_net(model, folded, channels_last):
     with torch.inference_mode():
         torch.testing.assert_close(fused(images), net(images), rtol=1e-4, atol=1e-5)
     axes = [net_plotter.random_direction(net, "states", norm="filter")]
-    with net_plotter.moving(net, axes, "states") as move, torch.inference_mode():
+    with moving(net, axes, "states") as move, torch.inference_mode():
         for alpha in (0.3, -0.2):
             move((alpha,))
             fused.refresh()
@@ -117,7 +118,7 @@ def test_evaluator_equals_the_plain_evaluation(digits, loss_name):
     net = model_loader.load("resnet20", str(SMALL_BATCH))
     axes = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")]
     evaluator = Evaluator(net, {"train": digits, "test": digits}, loss=loss_name)
-    with net_plotter.moving(net, axes, "weights") as move:
+    with moving(net, axes, "weights") as move:
         for alpha in (0.0, 0.4, -0.7):
             move((alpha,))
             loss, acc = evaluate(net, digits, loss=loss_name)
@@ -239,7 +240,7 @@ def test_other_layouts_and_computed_tensors_follow_the_net(make):
     evaluator = Evaluator(net, {"train": data})
     torch.manual_seed(1)
     axes = [net_plotter.random_direction(net, "states", norm="layer")]
-    with net_plotter.moving(net, axes, "states") as move:
+    with moving(net, axes, "states") as move:
         for alpha in (0.4, -0.3, 0.0):
             move((alpha,))
             assert evaluator.measure()["train_loss"] == pytest.approx(evaluate(net, data)[0], rel=1e-5)
