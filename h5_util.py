@@ -1,8 +1,6 @@
-"""Report what is in surface, direction and projection files, of this program or of the published one.
+"""python h5_util.py examples/surfaces/plane.h5
 
-Several files may be given.
-
-    python h5_util.py FILE...
+Says what is in direction, surface and projection files.
 """
 
 from losslandscape.cli.h5_util import main

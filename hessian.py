@@ -1,4 +1,7 @@
-"""Run losslandscape.cli.hessian."""
+"""python hessian.py --dataset digits --data_split 32 --model resnet20 --model_file examples/resnet20.t7
+
+Computes eigenvalues, trace and spectral density of the Hessian at a checkpoint.
+"""
 
 from losslandscape.cli.hessian import main
 

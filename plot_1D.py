@@ -1,4 +1,7 @@
-"""Run losslandscape.cli.plot_1D."""
+"""python plot_1D.py --surf_file examples/surfaces/line.h5 --log
+
+Draws curves of a measured line.
+"""
 
 from losslandscape.cli.plot_1D import main
 

@@ -1,4 +1,7 @@
-"""Run losslandscape.cli.plot_html."""
+"""python plot_html.py --surf_file examples/surfaces/plane.h5
+
+Makes an interactive page of a surface.
+"""
 
 from losslandscape.cli.plot_html import main
 

@@ -9,10 +9,11 @@
 
 import os
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from functools import partial
 from operator import index
+from typing import SupportsIndex
 
 import torch
 from torch import nn
@@ -23,14 +24,14 @@ from losslandscape.core.text import one_line
 from losslandscape.data import user_data
 from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import WHOLE_RANGE, Axis, axis_fault
-from losslandscape.files.h5_util import Surface
+from losslandscape.files.surface import Surface
 from losslandscape.measure import losses
 from losslandscape.measure.grid import measure_surface, unchanged
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
 from losslandscape.measure.loss_measure import LossMeasure, Measuring
 from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import require_folder
-from losslandscape.nets import net_plotter, net_tensors
+from losslandscape.nets import direction_file, net_tensors
 from losslandscape.nets.net_plotter import SEED, Direction, Recipe
 from losslandscape.nets.net_tensors import DIRECTION_TYPES
 from losslandscape.parallel import devices, mpi4pytorch
@@ -87,7 +88,7 @@ def loss_surface(
         params: a regular expression; only parameters whose names match move.
         seed: of random directions.
         directions: instead of random ones; each a list with a tensor for each of
-            `net_plotter.moving_tensors`.
+            `net_tensors.moving_tensors`.
         batch_size, precision, memory, weight_decay, bn_samples, errors, allow_nan: `loss_measure.Measuring`.
         surf_file: where the values are kept; the next call resumes from there. The directions go beside it.
             Without it nothing is written.
@@ -173,7 +174,7 @@ def _landscape(
         raise InputError(f"directions and {other} both say where the axes lead", "give one of them")
     recipes = {}
     for axis in axes:
-        towards = partial(targets.get, axis) if axis in targets else None
+        towards = partial(targets.__getitem__, axis) if axis in targets else None
         recipes[axis] = Recipe(towards, norm=norm, ignore=ignore, params=params)
     known_loss = losses.find(loss)
     require_folder(surf_file)
@@ -242,9 +243,11 @@ def _targets(given: object, axes: dict[str, Axis]) -> dict[str, nn.Module]:
     return dict(zip(axes, nets, strict=False))
 
 
-def _directions(given: object, net: nn.Module, dir_type: str, axes: dict[str, Axis]) -> list[Direction]:
+def _directions(
+    given: Iterable[Direction], net: nn.Module, dir_type: str, axes: dict[str, Axis]
+) -> list[Direction]:
     advice = (
-        f"give for each axis a list with a tensor for each of net_plotter.moving_tensors(net, {dir_type!r})"
+        f"give for each axis a list with a tensor for each of net_tensors.moving_tensors(net, {dir_type!r})"
     )
     try:
         plain = [
@@ -252,19 +255,17 @@ def _directions(given: object, net: nn.Module, dir_type: str, axes: dict[str, Ax
             for direction in given
         ]
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"directions are no lists of tensors ({one_line(error)}); {advice}"
-        ) from error
+        raise InputError(f"directions are no lists of tensors ({one_line(error)}); {advice}") from error
     if len(plain) != len(axes):
         raise InputError(
             f"there are {len(plain)} directions for a surface of {_dimensions(axes)}; give one for each"
         )
     found = [
-        net_plotter.check_fit(f"directions[{i}]", direction, net, dir_type, advice=advice)
+        direction_file.check_fit(f"directions[{i}]", direction, net, dir_type, advice=advice)
         for i, direction in enumerate(plain)
     ]
     for i, direction in enumerate(found):
-        for name, tensor in zip(net_plotter.moving_tensors(net, dir_type), direction, strict=True):
+        for name, tensor in zip(net_tensors.moving_tensors(net, dir_type), direction, strict=True):
             if not tensor.isfinite().all():
                 raise InputError(f"directions[{i}] holds NaN or infinity for {name}", "give finite numbers")
     return found
@@ -274,7 +275,7 @@ def _dimensions(axes: dict[str, Axis]) -> str:
     return f"{len(axes)} dimension{'s' if len(axes) > 1 else ''}"
 
 
-def _random_state(seed: object) -> torch.Tensor:
+def _random_state(seed: SupportsIndex) -> torch.Tensor:
     try:
         return torch.Generator().manual_seed(index(seed)).get_state()
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:

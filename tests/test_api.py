@@ -1,4 +1,6 @@
-"""Surfaces from Python: the net of a notebook, moved and measured by hand and by the program; standard errors, batch norms, penalties."""
+"""Surfaces from Python: the net of a notebook, moved and measured by hand and by the program; standard
+errors, batch norms, penalties.
+"""
 
 import copy
 import subprocess
@@ -15,6 +17,7 @@ from losslandscape import api
 from losslandscape.core.errors import InputError
 from losslandscape.data.user_data import as_samples
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.loss_measure import Measuring
 from losslandscape.nets import net_plotter
@@ -84,17 +87,17 @@ def test_a_file_is_gone_on_with_and_refused_to_another_net(tmp_path):
     surface = h5_util.read_surface(path)
     whole = surface.get("train_loss")
     h5_util.write_surface(
-        h5_util.Surface(
-        path,
-        x=surface.x,
-        y=None,
-        dir_file=surface.dir_file,
-        made_with=surface.made_with,
-        quantities={
-            "train_loss": np.where(np.arange(5) < 2, whole, -1),
-            "train_acc": surface.get("train_acc"),
-        },
-        measured=np.arange(5) < 2,
+        Surface(
+            path,
+            x=surface.x,
+            y=None,
+            dir_file=surface.dir_file,
+            made_with=surface.made_with,
+            quantities={
+                "train_loss": np.where(np.arange(5) < 2, whole, -1),
+                "train_acc": surface.get("train_acc"),
+            },
+            measured=np.arange(5) < 2,
         )
     )
     again = losslandscape.loss_surface(net, (X, Y), x=(-1, 1, 5), surf_file=path, quiet=True)
@@ -409,7 +412,8 @@ def test_what_one_rank_alone_cannot_use_stops_all(tmp_path):
         "from losslandscape.parallel import mpi4pytorch\n"
         "rank, _ = mpi4pytorch.launched()\n"
         "net, data = torch.nn.Linear(3, 2), (torch.ones(8, 3), torch.arange(8) % 2)\n"
-        "try:\n    losslandscape.loss_surface(net, data, x=(-1, 1, 7), ignore='bias' if rank else 'biasbn', quiet=True)\n"
+        "try:\n    losslandscape.loss_surface(net, data, x=(-1, 1, 7), quiet=True,\n"
+        "                                  ignore='bias' if rank else 'biasbn')\n"
         "except losslandscape.InputError as error:\n    open(f'rank_{rank}', 'w').write(str(error))\n"
     )
     subprocess.run(
@@ -469,4 +473,4 @@ def test_the_plot_functions_take_a_surface_that_has_no_file(tmp_path, monkeypatc
     with pytest.raises(InputError, match="^'surface' has no quantity 'foo'; it has train_loss"):
         line.get("foo")
     with pytest.raises(InputError, match="^surface has no value to draw"):
-        plot_1d(h5_util.Surface("", x=line.x, y=None, quantities={"train_loss": np.full(5, np.nan)}))
+        plot_1d(Surface("", x=line.x, y=None, quantities={"train_loss": np.full(5, np.nan)}))

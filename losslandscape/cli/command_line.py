@@ -116,7 +116,7 @@ def output_file(text: str) -> str:
     return text
 
 
-def add_format_option(parser: argparse.ArgumentParser) -> None:
+def add_format_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """`--format` of every command that draws figures."""
     parser.add_argument(
         "--format",
@@ -162,5 +162,5 @@ def add_comparison_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         default="",
         metavar="STEM",
-        help="beginning of the figures' names (default: that of the surface file, plus _compared for several)",
+        help="beginning of the figures' names (default: the surface file, plus _compared for several)",
     )

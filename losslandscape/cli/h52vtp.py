@@ -25,6 +25,7 @@ from losslandscape.core.text import printable
 from losslandscape.draw import drawable, figure_metadata, labels
 from losslandscape.draw.vtk import polydata, rendering
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 
 FINE = 600  # points along an axis of a picture, at least
 HUGE_RANGE = (
@@ -89,7 +90,7 @@ def argument_parser() -> Parser:
     return parser
 
 
-def main_quantity(surfaces: list[h5_util.Surface]) -> str:
+def main_quantity(surfaces: list[Surface]) -> str:
     """The first quantity that all surfaces have; train_loss, which is refused with the names that there are, if they have none."""
     return next(
         (
@@ -102,7 +103,7 @@ def main_quantity(surfaces: list[h5_util.Surface]) -> str:
 
 
 def write_vtp(
-    surfaces: list[h5_util.Surface],
+    surfaces: list[Surface],
     *,
     name: str = "train_loss",
     zmax: float = -1,
@@ -128,7 +129,7 @@ def write_vtp(
 
 
 def write_png(
-    surfaces: list[h5_util.Surface],
+    surfaces: list[Surface],
     *,
     name: str = "train_loss",
     zmax: float = -1,
@@ -170,11 +171,11 @@ def write_png(
     return paths
 
 
-def _stem(surface: h5_util.Surface, name: str, *, zmax: float, log: bool) -> str:
+def _stem(surface: Surface, name: str, *, zmax: float, log: bool) -> str:
     return f"{surface.path}_{name}" + (f"_zmax={zmax}" if zmax > 0 else "") + ("_log" if log else "")
 
 
-def _made_by(surface: h5_util.Surface, command: str) -> list[str]:
+def _made_by(surface: Surface, command: str) -> list[str]:
     """The commands that measured and drew a surface, as far as known, without the characters that files cannot hold."""
     commands = filter(None, [*figure_metadata.commands(surface), command])
     return [printable(text) for text in commands]
@@ -187,7 +188,7 @@ def _size(text: str) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[1])
 
 
-def _say_missing(surface: h5_util.Surface, name: str, *, log: bool) -> None:
+def _say_missing(surface: Surface, name: str, *, log: bool) -> None:
     """Print what is cut out of a surface."""
     missing = drawable.describe_missing(surface, name, largest=np.inf if log else polydata.LARGEST)
     if missing:
@@ -199,7 +200,7 @@ def _say_missing(surface: h5_util.Surface, name: str, *, log: bool) -> None:
         )
 
 
-def _range_is_huge(surfaces: list[h5_util.Surface], name: str) -> bool:
+def _range_is_huge(surfaces: list[Surface], name: str) -> bool:
     if quantity.is_percentage(name):
         return False  # percentages, whatever the least of them
     values = (
@@ -209,7 +210,7 @@ def _range_is_huge(surfaces: list[h5_util.Surface], name: str) -> bool:
     return bool(np.nanmin(values) > 0 and np.nanmax(values) / np.nanmin(values) > HUGE_RANGE)
 
 
-def _fine(surface: h5_util.Surface) -> tuple[int, int]:
+def _fine(surface: Surface) -> tuple[int, int]:
     """Points along x and y that are close enough for a smooth picture, all measured ones among them."""
     steps = (
         [max(len(places) - 1, 1) for places in (surface.x, surface.y)] if surface.y is not None else [1, 1]

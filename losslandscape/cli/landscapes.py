@@ -104,7 +104,8 @@ def find_request_axes(
     grid = request.grid
     asked = {"x": grid.x, "y": grid.y} if request.is_plane else {"x": grid.x}
     if path is None and grid.proj_file and None in asked.values():
-        path = run.ranks.first(h5_util.read_projection, grid.proj_file)
+        projection = run.ranks.first(h5_util.read_projection, grid.proj_file)
+        path = np.stack([projection.x, projection.y])
     return find_axes(
         landscape, asked, measure, run, rise=grid.rise, surf_file=request.run.surf_file, path=path
     )

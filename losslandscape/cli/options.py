@@ -21,11 +21,11 @@ from losslandscape.cli.option_types import (
 )
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE
 from losslandscape.data.dataloader import DATASETS
-from losslandscape.measure.auto_range import RISE
 from losslandscape.measure.losses import LOSSES
+from losslandscape.measure.range_search import RISE
 from losslandscape.nets.models import MODELS
-from losslandscape.nets.net_plotter import IGNORES, NORMS
-from losslandscape.nets.net_tensors import DIRECTION_TYPES
+from losslandscape.nets.net_plotter import NORMS
+from losslandscape.nets.net_tensors import DIRECTION_TYPES, IGNORES
 from losslandscape.parallel.assignments import SCHEDULES
 from losslandscape.parallel.devices import PRECISIONS
 from losslandscape.parallel.point_order import ORDERS
@@ -225,8 +225,8 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
             f"--{name}dir",
             default="random",
             choices=DIRECTIONS,
-            help="random, or hessian: an eigenvector of the Hessian at the centre, of the largest eigenvalue, "
-            "or of the second largest if the other axis has the first (default: random)",
+            help="random, or hessian: an eigenvector of the Hessian at the centre, of the largest "
+            "eigenvalue, or of the second largest if the other axis has the first (default: random)",
         )
     group.add_argument(
         "--params",
@@ -329,8 +329,8 @@ def add_precision(group: Group) -> None:
         default="",
         choices=choice_or_empty(PRECISIONS),
         metavar="P",
-        help="fp32, tf32 (CUDA) or bf16, which is fastest and differs from fp32 by less than 1 %% in loss near "
-        "a minimum (default: that of PyTorch, float32, on CUDA with TF32 convolutions)",
+        help="fp32, tf32 (CUDA) or bf16, which is fastest and differs from fp32 by less than 1 %% in loss "
+        "near a minimum (default: that of PyTorch, float32, on CUDA with TF32 convolutions)",
     )
 
 
@@ -358,8 +358,8 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
         type=bn_samples,
         default=0,
         metavar="HOW",
-        help=f"recompute or recompute:N: estimate the batch norms' statistics again from N ({BN_SAMPLES}) training "
-        "samples at each point, as mixtures of nets need (default: stored, those of the checkpoint)",
+        help=f"recompute or recompute:N: estimate the batch norms' statistics again from N ({BN_SAMPLES}) "
+        "training samples at each point, as mixtures of nets need (default: stored, those of the checkpoint)",
     )
     group.add_argument(
         "--errors",
@@ -371,8 +371,8 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="measure N surfaces along other random directions, those of --idx, --idx + 1, …, and print the mean "
-        "and spread of their numbers",
+        help="measure N surfaces along other random directions, those of --idx, --idx + 1, …, and print the "
+        "mean and spread of their numbers",
     )
     group.add_argument(
         "--allow_nan", action="store_true", help="continue where the loss at the centre is not finite"

@@ -4,8 +4,8 @@ ratio.
     python plot_hessian_eigen.py --dataset digits --data_split 16 --model resnet20 --model_file FILE.t7 \\
         --x=-1:1:11 --xnorm filter --xignore biasbn --plot
     mpirun -n 4 python plot_hessian_eigen.py --mpi --cuda --model resnet56 --data_split 50 \\
-        --model_file FILE.t7 --x=-1:1:51 --y=-1:1:51 --dir_type weights --xnorm filter --xignore biasbn --ynorm filter --yignore
-        biasbn --plot
+        --model_file FILE.t7 --x=-1:1:51 --y=-1:1:51 --dir_type weights --xnorm filter --xignore biasbn \\
+        --ynorm filter --yignore biasbn --plot
 
 Where |smallest / largest| is near 0 the surface is nearly convex, where it is near 1 it is not: the paper's
 convexity maps (Li et al. 2018, section 6). The Hessian is that of the mean loss over the training images

@@ -21,6 +21,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import drawable, figure_metadata, labels, redraw, surface_views
 from losslandscape.draw.web import html_page, interactive, interactive_curves, interactive_film
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 
 
 def main(argv=None) -> None:
@@ -117,7 +118,7 @@ def write_html(
     return _write(surface, figure, notes)
 
 
-def _write(surface: h5_util.Surface, figure, notes: list[str]) -> str:
+def _write(surface: Surface, figure, notes: list[str]) -> str:
     return html_page.write(
         f"{surface.path}_{'1d' if surface.y is None else '3dsurface'}.html",
         figure,
@@ -128,7 +129,7 @@ def _write(surface: h5_util.Surface, figure, notes: list[str]) -> str:
     )
 
 
-def _subtitle(surface: h5_util.Surface) -> str:
+def _subtitle(surface: Surface) -> str:
     axes = [("α", surface.x)] + ([("β", surface.y)] if surface.y is not None else [])
     text = f"{_size(surface)} points, " + ", ".join(
         f"{symbol} from {values.min():g} to {values.max():g}" for symbol, values in axes
@@ -140,7 +141,7 @@ def _size(grid) -> str:
     return "×".join(str(size) for size in reversed(grid.shape))
 
 
-def _missing(surface: h5_util.Surface) -> list[str]:
+def _missing(surface: Surface) -> list[str]:
     """What the page cannot show, a sentence for all quantities of which the same is missing."""
     names: dict[str, list[str]] = {}
     for name in surface.names:
@@ -150,7 +151,7 @@ def _missing(surface: h5_util.Surface) -> list[str]:
 
 
 def _trajectory(
-    surface: h5_util.Surface, shown: surface_views.Grid, proj_file: str
+    surface: Surface, shown: surface_views.Grid, proj_file: str
 ) -> tuple[interactive.Trajectory, list[str]]:
     """A trajectory, and what a reader of the page must know of it, which is printed too."""
     projection = h5_util.read_projection(proj_file)

@@ -5,7 +5,8 @@
     python plot_surface.py --dataset digits --model resnet20 --model_file FILE.t7 --x auto \\
         --xnorm filter --xignore biasbn --plot
     mpirun -n 4 python plot_surface.py --mpi --cuda --model resnet56 --model_file FILE.t7 \\
-        --x=-1:1:51 --y=-1:1:51 --dir_type weights --xnorm filter --xignore biasbn --ynorm filter --yignore biasbn --plot
+        --x=-1:1:51 --y=-1:1:51 --dir_type weights --xnorm filter --xignore biasbn \\
+        --ynorm filter --yignore biasbn --plot
 
 A run that was stopped resumes when the same command is started again.
 """
@@ -109,8 +110,8 @@ def require_consistent(request: SurfaceRequest, plots: PlotOptions, parser: Pars
     net, directions, surf_file = request.net, request.directions, request.run.surf_file
     if net.is_series and (seeds > 1 or plots.proj_file or net.model_file2 or net.model_file3):
         parser.error(
-            f"--model_file {net.model_file} names several checkpoints, whose surfaces share their directions and have "
-            "a path of their own; leave --seeds, --proj_file, --model_file2 and --model_file3 out"
+            f"--model_file {net.model_file} names several checkpoints, whose surfaces share their directions and "
+            "have a path of their own; leave --seeds, --proj_file, --model_file2 and --model_file3 out"
         )
     if plots.proj_file and not plots.plot:
         parser.error(f"--proj_file {plots.proj_file} is drawn over the contours of a plane; give --plot too")
@@ -178,20 +179,43 @@ def print_spread(paths: list[str]) -> None:
 
 
 def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -> None:
-    output = {"show": plots.show, "formats": plots.format}
-    levels = {"vmin": plots.vmin, "vmax": plots.vmax, "vlevel": plots.vlevel}
+    """Plot a measured surface, with the trajectory if there is one."""
     if not is_plane:
         from losslandscape.draw.line_figures import plot_1d
 
-        plot_1d(surf_file, xmin=None, xmax=None, loss_max=plots.loss_max, log=plots.log, **output)
+        plot_1d(
+            surf_file,
+            xmin=None,
+            xmax=None,
+            loss_max=plots.loss_max,
+            log=plots.log,
+            show=plots.show,
+            formats=plots.format,
+        )
     elif plots.proj_file:
         from losslandscape.draw.plane_figures import plot_contour_trajectory
 
-        plot_contour_trajectory(surf_file, dir_file=dir_file, proj_file=plots.proj_file, **levels, **output)
+        plot_contour_trajectory(
+            surf_file,
+            dir_file=dir_file,
+            proj_file=plots.proj_file,
+            vmin=plots.vmin,
+            vmax=plots.vmax,
+            vlevel=plots.vlevel,
+            show=plots.show,
+            formats=plots.format,
+        )
     else:
         from losslandscape.draw.plane_figures import plot_2d
 
-        plot_2d(surf_file, **levels, **output)
+        plot_2d(
+            surf_file,
+            vmin=plots.vmin,
+            vmax=plots.vmax,
+            vlevel=plots.vlevel,
+            show=plots.show,
+            formats=plots.format,
+        )
 
 
 def require_path_on_surface(job: SurfaceJob, proj_file: str, surf_file: str) -> None:

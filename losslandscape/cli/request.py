@@ -16,7 +16,8 @@ from losslandscape.core.errors import InputError
 from losslandscape.data import node_memory
 from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import Axis
-from losslandscape.measure.auto_range import RISE, Auto
+from losslandscape.measure.auto_range import Auto
+from losslandscape.measure.range_search import RISE
 from losslandscape.nets import model_loader
 from losslandscape.parallel import devices, mpi4pytorch
 from losslandscape.parallel.mpi4pytorch import Serial
@@ -179,6 +180,7 @@ class SurfaceRequest:
     directions: DirectionOptions
     grid: GridOptions
     run: RunOptions
+    in_series: bool = False  # around one checkpoint of several that are measured in one plane
 
     @classmethod
     def of(cls, args: argparse.Namespace, *, program: str, arguments: list[str]) -> Self:
@@ -198,7 +200,8 @@ class SurfaceRequest:
     @property
     def is_plane(self) -> bool:
         """Whether the surface has two dimensions, as one under a path has although no range is given."""
-        under_path = bool(self.grid.proj_file) or (self.net.is_series and self.grid.x is None)
+        of_series = self.in_series or self.net.is_series
+        under_path = bool(self.grid.proj_file) or (of_series and self.grid.x is None)
         return self.grid.y is not None or under_path
 
     def with_idx(self, idx: int) -> Self:
@@ -207,7 +210,8 @@ class SurfaceRequest:
 
     def with_model_file(self, file: str) -> Self:
         """The same around another checkpoint."""
-        return replace(self, net=replace(self.net, model_file=file))
+        in_series = self.in_series or self.net.is_series
+        return replace(self, net=replace(self.net, model_file=file), in_series=in_series)
 
     def require_possible(self) -> None:
         """Raise `InputError` for directions that contradict each other."""

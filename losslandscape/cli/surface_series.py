@@ -12,7 +12,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays, fingerprint_of_file
 from losslandscape.data.samples import Samples
 from losslandscape.files import h5_util
-from losslandscape.files.h5_util import Projection
+from losslandscape.files.projection import Projection
 from losslandscape.measure.grid import measure_surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.loss_measure import Measuring
@@ -82,8 +82,9 @@ def _finish(
     """Write the path of the checkpoints as a projection, and plot the film."""
     directions = h5_util.read_directions(dir_file)[:2]
     projection = Projection(
-        f"{surf_files[-1]}_series_proj.h5",
-        *places.T,
+        path=f"{surf_files[-1]}_series_proj.h5",
+        x=places[:, 0],
+        y=places[:, 1],
         epochs=checkpoint_series.epochs(files),
         made_with={"directions": fingerprint_of_arrays(chain(*directions))},
     )
@@ -92,5 +93,11 @@ def _finish(
     if plots.plot:
         from losslandscape.draw.film_files import plot_film
 
-        levels = {"vmin": plots.vmin, "vmax": plots.vmax, "vlevel": plots.vlevel}
-        plot_film(surf_files, proj_file=projection.path, dir_file=dir_file, **levels)
+        plot_film(
+            surf_files,
+            proj_file=projection.path,
+            dir_file=dir_file,
+            vmin=plots.vmin,
+            vmax=plots.vmax,
+            vlevel=plots.vlevel,
+        )

@@ -9,7 +9,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, Curvature, extreme_eigenvalues
 from losslandscape.curvature.lanczos import eigenvalues
 from losslandscape.data.samples import Samples
-from losslandscape.files.h5_util import Surface
+from losslandscape.files.surface import Surface
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.fit_check import check_data
 from losslandscape.measure.landscape import Landscape
@@ -153,10 +153,12 @@ class Eigenvectors:
         print(f"{vectors} of the Hessian, {matrix.dimension} parameters, over {len(data)} samples")
         with exact_products():
             _, largest = eigenvalues(matrix, smallest=0, largest=self._number, show_progress=True)
+        directions = []
         for eigen in largest:
             if eigen.vector is None:
                 fault = "the second derivative of the loss is not finite at the centre"
                 raise InputError(fault, "leave {xdir} and {ydir} out")
             state = "" if eigen.converged else "  NOT CONVERGED"
             print(f"eigenvalue {eigen.value:.6g}, residual {eigen.residual:.2g}{state}")
-        return [net_plotter.from_flat(net, self._dir_type, matrix.names, eigen.vector) for eigen in largest]
+            directions.append(net_plotter.from_flat(net, self._dir_type, matrix.names, eigen.vector))
+        return directions

@@ -14,7 +14,7 @@ from losslandscape.draw import drawable, labels
 from losslandscape.draw.contour_levels import LOG_RATIO
 
 if TYPE_CHECKING:
-    from losslandscape.files.h5_util import Surface
+    from losslandscape.files.surface import Surface
 
 FLOOR = 0.35  # heights of the surface that lie between its lowest point and the contours on the floor
 TALLEST = 4  # quarters of the values' range: a surface of which three quarters lie below one is cut off there

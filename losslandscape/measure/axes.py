@@ -7,10 +7,11 @@ import numpy as np
 from losslandscape.files.file_names import WHOLE_RANGE, Axis
 from losslandscape.measure import auto_range
 from losslandscape.measure.auto_range import Auto
+from losslandscape.measure.earlier_range import find_earlier
 from losslandscape.measure.grid import Measure, buffers_kept
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
-from losslandscape.nets.net_plotter import moving
+from losslandscape.nets.moving import moving
 
 
 def find_axes(
@@ -33,16 +34,17 @@ def find_axes(
         surf_file: whose range counts, if an earlier run found it.
         path: (2, checkpoints) coordinates of a trajectory to be drawn.
     """
-    asked, reasons = _along_path(asked, path)
-    axes, between = auto_range.between_nets(asked, landscape.towards_nets)
-    reasons += between
-    if question := auto_range.question(axes, rise):
+    wanted, along_path = _along_path(asked, path)
+    wanted, between_nets = auto_range.between_nets(wanted, landscape.towards_nets)
+    probed: list[str] = []
+    if question := auto_range.question(wanted, rise):
         axes, probed = run.ranks.first(
-            _probe, landscape, axes, question, measure, run, rise=rise, surf_file=surf_file
+            _probe, landscape, wanted, question, measure, run, rise=rise, surf_file=surf_file
         )
-        reasons += probed
         run.record["range"] = question
-    for reason in reasons:
+    else:
+        axes = auto_range.with_ranges(wanted, {})
+    for reason in [*along_path, *between_nets, *probed]:
         run.say(reason)
     return axes
 
@@ -74,7 +76,7 @@ def _probe(
         pattern = f"{glob.escape(landscape.dir_file)}_[[]*.h5"
         paths = [surf_file] if surf_file else glob.glob(pattern)
         made_with = landscape.surface_facts(directions)
-        if known := auto_range.remembered(axes, question, made_with=made_with, paths=paths):
+        if known := find_earlier(axes, question, made_with=made_with, paths=paths):
             return known
     with buffers_kept(landscape.net), moving(landscape.net, directions, landscape.dir_type) as move:
 

@@ -9,36 +9,41 @@ applies at no cost:
 import copy
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-FOLDS_INTO = {nn.BatchNorm1d: nn.Linear, nn.BatchNorm2d: nn.Conv2d}
+FOLDS_INTO: dict[type[nn.Module], type[nn.Module]] = {nn.BatchNorm1d: nn.Linear, nn.BatchNorm2d: nn.Conv2d}
+Layer = nn.Linear | nn.Conv2d
 
 
 @dataclass(frozen=True)
 class Fold:
     """A batch norm and the layer before it in a net, and the one layer in a copy that computes both."""
 
-    layer: nn.Module
+    layer: Layer
     norm: _BatchNorm
-    folded: nn.Module
+    folded: Layer
 
     def refresh(self) -> None:
         """Compute the folded layer's weight and bias from the net's tensors as they are now."""
         layer, norm = self.layer, self.norm
-        scale = torch.rsqrt(norm.running_var + norm.eps)
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None and variance is not None  # a norm without statistics does not fold
+        scale = torch.rsqrt(variance + norm.eps)
         if norm.affine:
             scale = scale * norm.weight
         per_filter = scale.view(-1, *[1] * (layer.weight.dim() - 1))
-        shift = -norm.running_mean if layer.bias is None else layer.bias - norm.running_mean
+        shift = -mean if layer.bias is None else layer.bias - mean
         self.folded.weight.copy_(layer.weight * per_filter)
-        self.folded.bias.copy_(torch.addcmul(norm.bias, shift, scale) if norm.affine else shift * scale)
+        bias = torch.addcmul(norm.bias, shift, scale) if norm.affine else shift * scale
+        self.folded.bias.copy_(bias)  # type: ignore[union-attr]  # `_folded_layer` gave it one
 
 
 def copy_of(net: nn.Module) -> nn.Module | None:
-    """A copy; None for a net that cannot be copied, such as one with an old weight norm, a computed tensor."""
+    """A copy; None for a net that cannot be copied, such as one that keeps a computed tensor."""
     try:
         return copy.deepcopy(net)
     except Exception:  # a module of the user's may raise anything
@@ -79,29 +84,29 @@ def _trace(net: nn.Module) -> fx.GraphModule | None:
         return None
 
 
-def _take_norms_out(net: nn.Module, traced: fx.GraphModule) -> list[tuple[str, nn.Module, _BatchNorm]]:
+def _take_norms_out(net: nn.Module, traced: fx.GraphModule) -> list[tuple[str, Layer, _BatchNorm]]:
     """Take the batch norms that fold out of the graph.
 
     Returns:
         For each: the name of the layer before it, and that layer and the norm in the net.
     """
     modules = dict(net.named_modules())
-    calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
-    tensors_read = [node.target for node in traced.graph.nodes if node.op == "get_attr"]
+    calls = Counter(str(node.target) for node in traced.graph.nodes if node.op == "call_module")
+    tensors_read = [str(node.target) for node in traced.graph.nodes if node.op == "get_attr"]
     read_directly = {name.rpartition(".")[0] for name in tensors_read}
-    pairs = []
+    pairs: list[tuple[str, Any, Any]] = []
     for node in list(traced.graph.nodes):
-        before = node.args[0] if node.op == "call_module" and node.args else None
+        before: Any = node.args[0] if node.op == "call_module" and node.args else None
         if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) != 1:
             continue
-        names = {before.target, node.target}
+        names = {str(before.target), str(node.target)}
         if any(calls[name] != 1 for name in names) or names & read_directly:
             continue
-        layer, norm = modules[before.target], modules[node.target]
+        layer, norm = modules[str(before.target)], modules[str(node.target)]
         if _fits(layer, norm):
             node.replace_all_uses_with(before)
             traced.graph.erase_node(node)
-            pairs.append((before.target, layer, norm))
+            pairs.append((str(before.target), layer, norm))
     return pairs
 
 
@@ -117,9 +122,9 @@ def _has_hooks(module: nn.Module) -> bool:
     return bool(module._forward_pre_hooks or module._forward_hooks)
 
 
-def _folded_layer(traced: fx.GraphModule, name: str) -> nn.Module:
+def _folded_layer(traced: fx.GraphModule, name: str) -> Layer:
     """A layer of the copy with a weight and a bias of its own, tied to no other layer."""
-    layer = traced.get_submodule(name)
+    layer: Any = traced.get_submodule(name)
     layer.bias = nn.Parameter(layer.weight.new_zeros(layer.weight.shape[0]))
     layer.weight = nn.Parameter(torch.empty_like(layer.weight))
     return layer

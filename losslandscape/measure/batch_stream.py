@@ -38,10 +38,14 @@ def place(
 def batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:
     """All samples in order, in batches on the device, as net and loss take them."""
     if data.device == device:
-        return map(data.prepared, data.raw_batches(batch_size))
+        return (_prepared(data, batch) for batch in data.raw_batches(batch_size))
     if device.type == "cpu":
         raise ValueError("data is on a GPU and the net is not")
     return _copied_batches(data, batch_size, device)
+
+
+def _prepared(data: Samples, batch: Batch) -> Batch:
+    return data.prepared(batch)  # type: ignore[arg-type]  # the batch is one of this set
 
 
 def _copied_batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:
@@ -57,7 +61,7 @@ def _copied_batches(data: Samples, batch_size: int, device: torch.device) -> Ite
             tensor.record_stream(computing)  # its memory is not reused before the computation is done
         if following is not None:
             ahead = _copy(following, device, copying)
-        yield data.prepared(batch)
+        yield _prepared(data, batch)
 
 
 def _copy(batch: Batch, device: torch.device, stream: torch.cuda.Stream) -> Batch:

@@ -156,7 +156,7 @@ class Evaluator:
             InputError: if the statistics of batch norms cannot be estimated from the data.
         """
         self._refresh()
-        self.batch_size = self.batch_size or self.fastest_batch_size()
+        self._find_batch_size()
         if self._use_graph:
             with self._forward.gradients():
                 for part, data in self._sets.items():
@@ -180,7 +180,9 @@ class Evaluator:
             return
         self._refresh()
         with self._forward.gradients():
-            self._centre = {part: self._total_terms(data).samples for part, data in self._sets.items()}
+            self._centre = {
+                part: _sample_losses(self._total_terms(data)) for part, data in self._sets.items()
+            }
 
     def measure(self) -> dict[str, float]:
         """All quantities of the net as it is now, by name."""
@@ -215,7 +217,9 @@ class Evaluator:
         # Derived quantities come last and have no mean of their own.
         means = dict(zip(self._quantities[part], _means(terms), strict=False))
         values = list(self._loss.finish(means).values())
-        return values + (standard_errors(terms, self._centre[part]) if self._errors else [])
+        if self._errors:
+            values += standard_errors(_sample_losses(terms), self._centre[part], terms.sample_weights)
+        return values
 
     def _refresh(self) -> None:
         """Let the copy follow the net."""
@@ -234,10 +238,16 @@ class Evaluator:
                 self._forward.net,
                 data,
                 self._loss,
-                batch_size=batch_size or self.batch_size,
+                batch_size=batch_size or self._find_batch_size(),
                 device=self._device,
                 keep_samples=self._errors,
             )
+
+    def _find_batch_size(self) -> int:
+        """The batch size that is given, or the one that a probe finds when it is first needed."""
+        if self.batch_size is None:
+            self.batch_size = self.fastest_batch_size()
+        return self.batch_size
 
     def _first_batch(self, data: Samples) -> Batch:
         """The first sample or two."""
@@ -257,6 +267,11 @@ class Evaluator:
 
 def _means(terms: Terms) -> list[float]:
     return (terms.sums / terms.weight).tolist()
+
+
+def _sample_losses(terms: Terms) -> Tensor:
+    assert terms.samples is not None  # `fit_check.require_sample_losses` refuses such a loss
+    return terms.samples
 
 
 def _first(data: Samples, count: int) -> Samples:

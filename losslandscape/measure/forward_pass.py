@@ -93,7 +93,7 @@ class ForwardPass:
             return self._loss.probe(run, samples.each(self._batch, torch.clone)).detach()
 
     def _needs_gradients(self) -> bool:
-        """Whether the user's loss differentiates; the copy's weights require gradients only if it needs them."""
+        """Whether the user's loss differentiates. The copy's weights require gradients if it needs them."""
         module = self._fused.module
         module.requires_grad_(False)
         plain = self._sums(torch.no_grad())

@@ -27,10 +27,8 @@ class FusedNet:
     """Evaluates a net through a copy of it, with batch norms folded if torch.fx can trace it.
 
     The net is only read. Copies are tried from the fastest on: folded or not, channels-last or as the net.
-    The first one that
-        agrees with
-    the net is used, both where the net is and where it is moved to. If none agrees, for example because the
-    net counts its calls, the net itself is used.
+    The first copy is used that agrees with the net, where the net is and where it is moved to. If none does,
+    for example because the net counts its calls, the net itself is used.
 
     Args:
         net: in evaluation mode.
@@ -150,7 +148,7 @@ class FusedNet:
         return True
 
     def _runs_in(self, dtype: torch.dtype) -> bool:
-        """Cast the copy. False, and the copy is spoilt, if the net makes tensors of a precision of its own."""
+        """Cast the copy; False, and the copy is spoilt, if the net makes tensors of another precision."""
         self._dtype = dtype
         for module in self._copy.modules():
             if not isinstance(module, _BatchNorm):

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
 from losslandscape.files.file_names import Axis
-from losslandscape.files.h5_util import Surface
 from losslandscape.files.lock import Lock
+from losslandscape.files.surface import Surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import open_files
-from losslandscape.nets.net_plotter import Direction, moving
+from losslandscape.nets.moving import moving
+from losslandscape.nets.net_plotter import Direction
 from losslandscape.parallel import scheduler
 from losslandscape.parallel.point_order import ordered
 from losslandscape.parallel.scheduler import Values

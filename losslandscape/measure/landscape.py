@@ -16,7 +16,7 @@ from losslandscape.core.provenance import Facts, fingerprint_of_arrays, fingerpr
 from losslandscape.data.dataloader import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.measure.loss import Loss
-from losslandscape.nets import net_plotter
+from losslandscape.nets import direction_file, net_plotter
 from losslandscape.nets.net_plotter import Direction, Recipe
 
 TARGET_FLAGS = {"x": "model_file2", "y": "model_file3"}
@@ -110,7 +110,7 @@ class Landscape:
             if not self.dir_file:
                 made = net_plotter.make_directions(self.net, self.dir_type, recipes, same_dir=self.same_dir)
                 return made, True
-            return net_plotter.find_or_make_directions(
+            return direction_file.find_or_make_directions(
                 self.dir_file,
                 self.net,
                 self.dir_type,
@@ -122,7 +122,7 @@ class Landscape:
 
     def read_directions(self) -> list[Direction]:
         """The directions of `dir_file`."""
-        return net_plotter.read_direction_file(
+        return direction_file.read_direction_file(
             self.dir_file, self.net, self.dir_type, dimensions=self.dimensions
         )
 
@@ -141,10 +141,11 @@ class Landscape:
         """Which data, and how images are normalised."""
         facts = {}
         for part, data in self.sets.items():
-            is_images = isinstance(data, ImageSet)
-            if is_images:
+            kind = "samples"
+            if isinstance(data, ImageSet):
+                kind = "images"
                 facts[f"{part} normalisation"] = _normalisation(data)
-            facts[f"{part} {'images' if is_images else 'samples'}"] = fingerprint_of_arrays(data.arrays())
+            facts[f"{part} {kind}"] = fingerprint_of_arrays(data.arrays())
         return facts
 
 
@@ -155,11 +156,11 @@ def fingerprint_of_net(net: nn.Module) -> str:
 
 
 def _fingerprint(directions: list[Direction]) -> str:
-    return fingerprint_of_arrays(chain(*net_plotter.arrays(directions)))
+    return fingerprint_of_arrays(chain(*direction_file.arrays(directions)))
 
 
 def _normalisation(data: ImageSet) -> str:
-    if data.mean is None:
+    if data.mean is None or data.std is None:
         return "none"
     mean, deviation = (" ".join(f"{value:.4f}" for value in values) for values in (data.mean, data.std))
     return f"mean {mean}, deviation {deviation}"

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 import torch
 
 from losslandscape.core.errors import InputError, require_choice
-from losslandscape.files.h5_util import Surface
+from losslandscape.files.surface import Surface
 from losslandscape.measure import bn_statistics, check_report, evaluation, fit_check, losses
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.fit_check import Estimate
@@ -45,7 +45,7 @@ class Measuring:
     errors: bool = False
     allow_nan: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_choice("precision", self.precision, (*devices.PRECISIONS, ""))
         if self.batch_size is not None:
             _require_whole("batch_size", self.batch_size, least=1)
@@ -193,9 +193,9 @@ class LossMeasure:
             recorded=recorded,
             penalty=self._evaluator().penalty() if self._measuring.weight_decay else None,
         )
-        self._run.say(report)
+        self._run.say(report.text(self._run.name_option))
         if surface.runs:
-            surface.runs[-1]["check_report"] = report.as_dict()
+            surface.runs[-1]["check_report"] = report.as_dict(self._run.name_option)
 
     def _centre(self, recorded: float | None) -> dict[str, Estimate]:
         """The loss at the centre, on training data and on that of the recorded accuracy, if there is one."""

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -211,6 +212,11 @@ BUILT_IN = {
 LOSSES = tuple(BUILT_IN)
 PUBLISHED = ("crossentropy", "mse")
 CLASSIFICATIONS = ("crossentropy", "mse", "crossentropy_top5")
+
+
+def is_classification(loss: Loss) -> TypeGuard[BuiltIn]:
+    """Whether this is a built-in loss of class numbers, so that its second quantity is the accuracy."""
+    return isinstance(loss, BuiltIn) and loss.name in CLASSIFICATIONS
 
 
 def find(loss: str | Loss | Callable[[Net, Batch], object]) -> Loss:

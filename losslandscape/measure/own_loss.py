@@ -72,8 +72,9 @@ class OwnLoss(Loss):
         if not 1 <= len(returned) <= 3:
             self._refuse(f"a tuple of {len(returned)}")
         count = samples.size(batch)
-        defaults = (None, count, {})
-        mean, weight, values = (*returned, *defaults[len(returned) :])
+        mean = returned[0]
+        weight = returned[1] if len(returned) > 1 else count
+        values = returned[2] if len(returned) > 2 else {}
         self._check(mean, weight, values, count)
         if self._value_names is None:
             self._value_names = list(values)

@@ -34,7 +34,7 @@ class Run:
     schedule: str = "dynamic"
     name_option: NameOption = as_argument
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_choice("order", self.order, ORDERS)
         require_choice("schedule", self.schedule, SCHEDULES)
 

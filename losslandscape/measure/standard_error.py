@@ -3,18 +3,17 @@
 import torch
 from torch import Tensor
 
-from losslandscape.measure.loss import Terms
 
-
-def standard_errors(terms: Terms, centre: Tensor) -> list[float]:
-    """The standard errors of the mean loss, and of its difference from the mean of other losses.
+def standard_errors(losses: Tensor, centre: Tensor, weights: Tensor | None = None) -> list[float]:
+    """The standard errors of a mean loss, and of its difference from the mean of other losses.
 
     Args:
-        terms: with the loss of each sample (N,).
+        losses: (N,) of each sample.
         centre: (N,) other losses of the same samples, such as those at the centre of a surface.
+        weights: (N,) of the samples in the mean; None if all are 1.
     """
-    losses = terms.samples
-    weights = torch.ones_like(losses) if terms.sample_weights is None else terms.sample_weights
+    if weights is None:
+        weights = torch.ones_like(losses)
     errors = [_error_of_mean(values, weights) for values in (losses, losses - centre)]
     return torch.stack(errors).tolist()
 

@@ -34,11 +34,17 @@ def total_terms(
     """The terms of all batches together, on the device. Nothing here waits for the device.
 
     Args:
+        net: as the loss calls it.
+        data: on any device.
+        loss: that is measured.
+        batch_size: samples in a forward pass.
+        device: that computes.
         keep_samples: keep the loss of each sample, if the loss gives it.
     """
     sums: Tensor | None = None
     weight: Tensor | float = 0.0
-    kept: list[Terms] = []
+    losses: list[Tensor] = []
+    weights: list[Tensor] = []
     for batch in batches(data, batch_size, device):
         terms = loss.of(net, batch)
         # Detached: a net that is no copy has gradients, and they would keep every batch in memory.
@@ -48,10 +54,12 @@ def total_terms(
         else:
             sums, weight = sums + batch_sums, weight + terms.weight
         if keep_samples and terms.samples is not None:
-            kept.append(Terms(batch_sums, terms.weight, terms.samples.detach(), terms.sample_weights))
-    if not kept:
-        return Terms(sums, weight)
-    losses = torch.cat([terms.samples for terms in kept]).double()
-    if kept[0].sample_weights is None:
-        return Terms(sums, weight, losses)
-    return Terms(sums, weight, losses, torch.cat([terms.sample_weights for terms in kept]).double())
+            losses.append(terms.samples.detach())
+            if terms.sample_weights is not None:
+                weights.append(terms.sample_weights)
+    assert sums is not None, "the data has no sample"
+    return Terms(sums, weight, _joined(losses), _joined(weights))
+
+
+def _joined(parts: list[Tensor]) -> Tensor | None:
+    return torch.cat(parts).double() if parts else None

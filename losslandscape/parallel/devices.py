@@ -24,7 +24,7 @@ def choose(cuda: bool, ranks: Serial) -> torch.device:
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(mpi4pytorch.divide_cores(ranks))
         return torch.device("cpu")
-    require_cuda()
+    require_cuda("cuda")
     device = torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)
     return device
@@ -44,7 +44,7 @@ def find(given: torch.device | str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InputError(fault, "give cpu, cuda or cuda:N")
     if device.type == "cuda":
-        require_cuda()
+        require_cuda(f"device {str(given)!r}")
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
             fault = f"device {str(given)!r}: PyTorch finds {count} CUDA device{'s' if count > 1 else ''} here"
@@ -52,12 +52,11 @@ def find(given: torch.device | str) -> torch.device:
     return device
 
 
-def require_cuda() -> None:
-    """Raise `InputError` if there is no GPU."""
+def require_cuda(given: str) -> None:
+    """Raise `InputError`, naming what was given, if there is no GPU."""
     if not torch.cuda.is_available():
-        fault = "PyTorch finds no CUDA device here"
-        advice = "compute on the CPU without {cuda:True}, or install a PyTorch with CUDA and a driver for it"
-        raise InputError(fault, advice)
+        fault = f"{given}: PyTorch finds no CUDA device here"
+        raise InputError(fault, "compute on the CPU, or install a PyTorch with CUDA and a driver for it")
 
 
 def sharers(ranks: Serial, device: torch.device) -> int:
@@ -101,12 +100,9 @@ def exact_products() -> Iterator[None]:
     """In the block CUDA's float32 products are not rounded to TF32, which is too coarse for second
     derivatives.
     """
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [backend.allow_tf32 for backend in backends]
+    products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
-        for backend in backends:
-            backend.allow_tf32 = False
         yield
     finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = products, convolutions

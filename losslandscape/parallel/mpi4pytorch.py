@@ -11,7 +11,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
@@ -60,7 +60,7 @@ class Serial:
 
     def share(self, value: T) -> T:
         """Rank 0's value, on every rank."""
-        return self.gather_all(value if self.rank == 0 else None)[0]
+        return self.gather_all(cast(T, value if self.rank == 0 else None))[0]
 
     def all(self, act: Callable[..., T], *args: object, **kwargs: object) -> T:
         """`act(*args, **kwargs)` on every rank.
@@ -73,12 +73,12 @@ class Serial:
         except (InputError, OSError) as caught:
             error = caught
         _raise_first(self.gather_all(error))
-        return result
+        return cast(T, result)
 
     def first(self, act: Callable[..., T], *args: object, **kwargs: object) -> T:
         """`act(*args, **kwargs)` on rank 0; its result or error on every rank."""
         result = self.all(act if self.rank == 0 else _do_nothing, *args, **kwargs)
-        return self.share(result)
+        return cast(T, self.share(result))
 
     def send(self, message: Any, rank: int) -> None:
         """Send a message, which can be pickled, to another rank."""
@@ -148,8 +148,8 @@ def connect(mpi: bool = False) -> Serial:
     module = _import_mpi()
     name = library()
     advice = (
-        "launcher and library do not belong together; start with that library's own mpirun, or install mpi4py for "
-        "the launcher's library"
+        "launcher and library do not belong together; start with that library's own mpirun, or install mpi4py "
+        "for the launcher's library"
     )
     if launcher() == "Open MPI" and "Open MPI" not in name:  # MPICH would end the program at its start
         fault = f"Open MPI's launcher started this, and mpi4py's MPI library is {name}"

@@ -1,9 +1,9 @@
 """How a net is trained: the pieces of the paper's recipe, on images that are already in memory.
 
-Nothing here knows a file or a command line. Images are augmented a batch at a time on the device that holds them, because
-decoding and cropping them one by one in worker processes takes longer than the small nets of the paper do. Whatever is random in
-an epoch is drawn on the CPU from a generator that depends on the seed and the epoch alone, so that a resumed training is the
-uninterrupted one, on any device.
+Nothing here knows a file or a command line. Images are augmented a batch at a time on the device that
+holds them, because decoding and cropping them one by one in worker processes takes longer than the small
+nets of the paper do. Whatever is random in an epoch is drawn on the CPU from a generator that depends on
+the seed and the epoch alone, so that a resumed training is the uninterrupted one, on any device.
 """
 
 from collections.abc import Iterator
@@ -18,16 +18,14 @@ from losslandscape.data.dataloader import ImageSet
 from losslandscape.measure.losses import sample_losses
 
 OPTIMIZERS = ("sgd", "adam")
-DECAY_AFTER = (
-    150,
-    225,
-    275,
-)  # epochs after which the learning rate falls: 50 %, 75 % and 92 % of the paper's 300
-PADDING = 4  # zeros on each side of an image before it is cropped back to its size: the paper's, and everybody's on CIFAR-10
+# Epochs after which the learning rate falls: 50 %, 75 % and 92 % of the paper's 300.
+DECAY_AFTER = (150, 225, 275)
+# Zeros on each side of an image before it is cropped: the paper's, and everybody's on CIFAR-10.
+PADDING = 4
 
 
 def initialise(net: nn.Module) -> None:
-    """Set the weights that the paper starts from, in place; draws from torch's global generator in module order."""
+    """Set the paper's initial weights, in place; draws from torch's global generator in module order."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_in")
@@ -42,7 +40,10 @@ def initialise(net: nn.Module) -> None:
 
 
 def learning_rate(epoch: int, *, lr: float, lr_decay: float) -> float:
-    """The rate of an epoch (from 1). Computed from the epoch, not carried along, so that a resumed run has the right one."""
+    """The rate of an epoch, from 1.
+
+    It is computed from the epoch, not carried along, so that a resumed training has the right one.
+    """
     return lr * lr_decay ** sum(epoch > last for last in DECAY_AFTER)
 
 
@@ -60,7 +61,7 @@ def make_optimizer(
 
 
 def corrupt_labels(labels: torch.Tensor, fraction: float, *, num_classes: int, seed: int) -> torch.Tensor:
-    """Labels (N,) of which round(fraction * N) are drawn anew, uniformly over the classes (so some come out as they were)."""
+    """Labels (N,) of which round(fraction * N) are drawn anew, uniformly; some come out as they were."""
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(labels), generator=generator)[: round(fraction * len(labels))]
     drawn = torch.randint(num_classes, chosen.shape, generator=generator)
@@ -70,7 +71,10 @@ def corrupt_labels(labels: torch.Tensor, fraction: float, *, num_classes: int, s
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
-    """The source of all that is random in one epoch. Hashed, so that (seed 0, epoch 2) and (seed 1, epoch 1) are not related."""
+    """The source of all that is random in one epoch.
+
+    Hashed, so that (seed 0, epoch 2) and (seed 1, epoch 1) are not related.
+    """
     return torch.Generator().manual_seed(
         int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
     )
@@ -79,7 +83,8 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
 def batches(count: int, batch_size: int, generator: torch.Generator) -> list[torch.Tensor]:
     """Index tensors that visit each of `count` images once, in random order, `batch_size` at a time.
 
-    A last batch of a single image goes into the one before it: a BatchNorm1d, as in VGG, cannot train on one image.
+    A last batch of a single image goes into the one before it: a BatchNorm1d, as in VGG, cannot train on
+    one image.
     """
     parts = list(torch.randperm(count, generator=generator).split(batch_size))
     if batch_size > 1 and len(parts) > 1 and len(parts[-1]) == 1:
@@ -88,9 +93,10 @@ def batches(count: int, batch_size: int, generator: torch.Generator) -> list[tor
 
 
 def augment(images: torch.Tensor, generator: torch.Generator, *, padding: int = PADDING) -> torch.Tensor:
-    """Crop each image (N, C, H, W) to its own size at a random place of its zero-padded self, and mirror half of them.
+    """Crop each image (N, C, H, W) at a random place of its zero-padded self, and mirror half of them.
 
-    For images before normalisation: the border is black, not the mean colour, as when torchvision's RandomCrop precedes ToTensor.
+    For images before normalisation: the border is black, not the mean colour, as when torchvision's
+    RandomCrop precedes ToTensor.
     """
     count, _, height, width = images.shape
     top, left = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
@@ -109,7 +115,7 @@ def augment(images: torch.Tensor, generator: torch.Generator, *, padding: int = 
 def training_batches(
     data: ImageSet, *, batch_size: int, augmented: bool, generator: torch.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The epoch's batches: normalised images (n, C, H, W), cropped and mirrored if `augmented`, and their labels (n,)."""
+    """The epoch's batches: normalised images (n, C, H, W), augmented if asked for, and labels (n,)."""
     for numbers in batches(len(data), batch_size, generator):
         index = numbers.to(data.labels.device)
         labels = data.labels[index]
@@ -131,28 +137,22 @@ def train_epoch(
     seed: int,
     epoch: int,
 ) -> tuple[float, float]:
-    """Train for one epoch; return the mean loss and the error in percent over its images, as they were when each was seen.
+    """Train for one epoch; return the mean loss and the error in percent, of each image when it was seen.
 
-    These are means over a net that changes meanwhile and is in training mode: not what `evaluation` measures afterwards.
+    These are means over a net that changes meanwhile and is in training mode: not what `evaluation`
+    measures afterwards.
     """
     generator = epoch_generator(seed, epoch)
-    torch.manual_seed(
-        generator.initial_seed()
-    )  # for nets that draw by themselves, such as those with dropout
+    torch.manual_seed(generator.initial_seed())  # for nets that draw by themselves, as with dropout
     net.train()
     # Summed on the device: asking for a number after each batch would make a GPU wait for it.
     loss_sum = torch.zeros((), device=data.labels.device)
     wrong = torch.zeros((), device=data.labels.device, dtype=torch.long)
     seen = 0
     source = training_batches(data, batch_size=batch_size, augmented=augmented, generator=generator)
-    with tqdm(
-        source,
-        desc=f"epoch {epoch}",
-        total=-(-len(data) // batch_size),
-        unit="batch",
-        leave=False,
-        disable=None,
-    ) as bar:
+    total = -(-len(data) // batch_size)
+    title = f"epoch {epoch}"
+    with tqdm(source, desc=title, total=total, unit="batch", leave=False, disable=None) as bar:
         for step, (images, labels) in enumerate(bar):
             optimizer.zero_grad()
             logits = net(images)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from itertools import chain
 
 import h5py
@@ -13,7 +12,8 @@ from losslandscape.cli.h5_util import report
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays, fingerprint_of_file, record_of_run
 from losslandscape.files import h5_util
-from tests.helpers import DIGITS, SMALL_BATCH, command, folder_with, run, succeed, write_surface_file
+from losslandscape.files.projection import Projection
+from tests.helpers import DIGITS, SMALL_BATCH, folder_with, run, succeed, write_surface_file
 
 X, Y = np.linspace(-1, 1, 5), np.linspace(0, 1, 3)
 DIRECTIONS = [
@@ -48,7 +48,7 @@ ARGUMENTS = ("--overwrite", "--x=-1:1:5", "--model_file", "my model.t7")
 
 
 def surface(points=15, *, arguments=ARGUMENTS, names=("train_loss", "train_acc"), ranks=1, **facts):
-    """A surface in a plane with values at its first `points` points: the loss is alpha² + beta², the accuracy 50."""
+    """A surface in a plane, measured at its first `points` points: loss alpha² + beta², accuracy 50."""
     h5_util.write_directions("d.h5", DIRECTIONS, made_with=RECIPE)
     file = checkpoint()
     made_with = {
@@ -82,8 +82,7 @@ def published(path="s.h5", *, values, y=None):
     return path
 
 
-# Surfaces
-# -----------------------------------------------------------------------------------------------------------------
+# Surfaces ---------------------------------------------------------------------------------------------------
 
 
 def test_a_surface_of_ours():
@@ -118,12 +117,12 @@ def test_runs_that_differ_in_time_alone_share_their_lines():
 
 
 @pytest.mark.parametrize(("ranks", "launcher"), [(1, ""), (4, "mpirun -n 4 ")])
-def test_a_partly_computed_surface_tells_how_to_go_on(ranks, launcher):
+def test_a_partly_computed_surface_says_how_to_resume_it(ranks, launcher):
     surface(9, ranks=ranks)
     assert "9 of 15 points (60 %), lowest 0 at x=0 y=0, highest 1.25" in report("s.h5")
-    first, told, *more = conclusions("s.h5").splitlines()
+    first, command, *more = conclusions("s.h5").splitlines()
     assert first == "  - 6 points still to be computed; resume with this command:"
-    assert told.strip() == f"{launcher}python plot_surface.py --x=-1:1:5 --model_file 'my model.t7'"
+    assert command.strip() == f"{launcher}python plot_surface.py --x=-1:1:5 --model_file 'my model.t7'"
     assert not more
 
 
@@ -144,15 +143,10 @@ def test_values_that_are_no_numbers():
     made.set(13, {"train_acc": np.nan})
     h5_util.write_surface(made)
     rows, text = table("s.h5"), conclusions("s.h5")
-    assert (
-        rows["train_loss"]
-        == "15 of 15 points (100 %), lowest 0 at x=0 y=0, highest 2 at x=-1 y=1, 4 NaN, 1 infinite"
-    )
+    loss = "15 of 15 points (100 %), lowest 0 at x=0 y=0, highest 2 at x=-1 y=1, 4 NaN, 1 infinite"
+    assert rows["train_loss"] == loss
     assert rows["train_acc"].endswith(", 5 NaN")
-    assert (
-        "train_loss is NaN at every point with x from 0.5 to 1, y from 0 to 0.5; along --dir_type states the usual cause"
-        in text
-    )
+    assert "train_loss is NaN at every point with x from 0.5 to 1, y from 0 to 0.5; along --dir_type" in text
     assert "  - train_loss is infinite at x=0, y=1" in text.splitlines()
     assert "train_acc is NaN at 5 of 6 points with x from 0.5 to 1, y from 0 to 1; " in text
 
@@ -268,7 +262,7 @@ def test_a_file_of_the_published_program():
     ("name", "word"),
     [("test_loss", "--test_set"), ("train_loss_se", "--errors"), ("min_eig", "plot_hessian_eigen.py")],
 )
-def test_going_on_takes_a_command_that_measures_what_is_missing(name, word):
+def test_the_command_to_resume_measures_what_is_missing(name, word):
     made = surface(15, names=("train_loss",))
     made.add(name)
     script = word if word.endswith(".py") else "plot_surface.py"
@@ -302,10 +296,8 @@ def test_the_check_report_of_the_last_run_that_has_one():
     ]
     h5_util.write_surface(made)
     text = report("s.h5")
-    assert (
-        "\nchecked at the last run that measured\n  - moves: 3 of 4\n  - warning: only 75 % of the parameters move\n"
-        in text
-    )
+    checks = "  - moves: 3 of 4\n  - warning: only 75 % of the parameters move\n"
+    assert f"\nchecked at the last run that measured\n{checks}" in text
     assert "moves: all" not in text and "check_report {" not in text
     for odd in ("text", {"lines": 3}, {"warnings": [{"a": 1}]}):
         made.runs[1]["check_report"] = odd
@@ -313,8 +305,7 @@ def test_the_check_report_of_the_last_run_that_has_one():
         report("s.h5")
 
 
-# Directions and projections
-# -----------------------------------------------------------------------------------------------
+# Directions and projections ---------------------------------------------------------------------------------
 
 
 def test_directions():
@@ -377,7 +368,7 @@ def test_a_projection():
 def test_a_projection_of_ours():
     true = np.array([2.0, 0.5, 0.1])
     h5_util.write_projection(
-        h5_util.Projection(
+        Projection(
             "p.h5",
             np.array([2.0, 1, 0]),
             np.array([1.0, 0, 0]),
@@ -399,14 +390,10 @@ def test_a_projection_of_ours():
         "true loss                from 0.1 to 2",
     ):
         assert any(row.split() == line.split() for line in text), row
-    assert (
-        text[-1]
-        == "  - the checkpoint of epoch 5 has loss 0.5, and its place on the plane 1.5: the path leaves the plane"
-    )
+    assert "checkpoint of epoch 5 has loss 0.5, and its place on the plane 1.5: the path leaves" in text[-1]
 
 
-# The command line
-# ---------------------------------------------------------------------------------------------------------
+# The command line -------------------------------------------------------------------------------------------
 
 
 def test_the_good_files_are_reported_and_the_first_bad_one_refused(tmp_path):
@@ -414,14 +401,13 @@ def test_the_good_files_are_reported_and_the_first_bad_one_refused(tmp_path):
     checkpoint("text.h5")
     done = run("h5_util.py", "s.h5", "nowhere.h5", "text.h5", "d.h5", cwd=tmp_path)
     assert done.returncode == 2
-    assert (
-        done.stderr == "h5_util.py: error: there is no surface, direction or projection file 'nowhere.h5'\n"
-    )
+    refusal = "there is no surface, direction or projection file 'nowhere.h5'"
+    assert done.stderr == f"h5_util.py: error: {refusal}\n"
     assert "s.h5: a surface" in done.stdout
     assert "d.h5: a direction file" in done.stdout
 
 
-def test_files_that_cannot_be_told():
+def test_files_of_no_known_kind():
     checkpoint("text.h5")
     with h5py.File("other.h5", "w") as file:
         file["weights"] = [1.0]
@@ -437,21 +423,13 @@ def test_files_that_cannot_be_told():
             report(path)
 
 
+@pytest.mark.slow
 def test_a_surface_as_the_program_makes_it(tmp_path):
-    """What plot_surface records is what the report reads; the command that it gives goes on."""
+    """What plot_surface records is what the report reads; the command in it resumes."""
     folder = folder_with(tmp_path, SMALL_BATCH)
     model = f"{SMALL_BATCH.parent.name}/{SMALL_BATCH.name}"
-    succeed(
-        "plot_surface.py",
-        *DIGITS,
-        "--model_file",
-        model,
-        "--x=-1:1:3",
-        "--surf_file",
-        "s.h5",
-        "--overwrite",
-        cwd=folder,
-    )
+    flags = [*DIGITS, "--model_file", model, "--x=-1:1:3", "--surf_file", "s.h5", "--overwrite"]
+    succeed("plot_surface.py", *flags, cwd=folder)
     assert conclusions("s.h5") == "  - every point is computed"
     text = report("s.h5")
     assert f"{folder / model} (unchanged)" in text
@@ -459,7 +437,7 @@ def test_a_surface_as_the_program_makes_it(tmp_path):
     assert "random of seed 123, norm none, ignore nothing" in text
     with h5py.File("s.h5", "a") as file:  # as if it had been stopped
         file["train_loss"][1], file["measured"][1] = -1, False
-    told = conclusions("s.h5").splitlines()[1].split()
-    assert "--overwrite" not in told
-    subprocess.run(command(told[1], *told[2:]), cwd=folder, check=True)
+    words = conclusions("s.h5").splitlines()[1].split()
+    assert "--overwrite" not in words
+    succeed(words[1], *words[2:], cwd=folder)
     assert conclusions("s.h5") == "  - every point is computed"

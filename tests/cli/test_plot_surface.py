@@ -1,4 +1,6 @@
-"""plot_surface.py from the command line: alone and under mpirun, stopped and resumed, on the data sets it takes."""
+"""plot_surface.py from the command line: alone and under mpirun, stopped and resumed, on the data sets it
+takes.
+"""
 
 import itertools
 import signal
@@ -12,6 +14,7 @@ import torch
 
 from losslandscape.data import dataloader
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 from losslandscape.measure.evaluation import evaluate
 from losslandscape.nets import model_loader, net_plotter
 from tests.helpers import (
@@ -36,11 +39,11 @@ def folder(tmp_path):
     return folder_with(tmp_path, SMALL_BATCH, LARGE_BATCH)
 
 
-def read(folder: Path, name: str) -> h5_util.Surface:
+def read(folder: Path, name: str) -> Surface:
     return h5_util.read_surface(str(folder / name))
 
 
-def assert_same(a: h5_util.Surface, b: h5_util.Surface) -> None:
+def assert_same(a: Surface, b: Surface) -> None:
     assert a.names == b.names
     for name in a.names:
         assert a.measured(name).all()
@@ -150,7 +153,8 @@ def test_interpolation_reaches_the_other_net(folder):
         "--y=0:1:2",
         cwd=folder,
     )
-    name = "resnet20_digits_bs=64_model_6.t7_resnet20_digits_bs=512_model_40.t7_states_resnet20_digits_bs=512_model_40.t7.h5"
+    other = "resnet20_digits_bs=512_model_40.t7"
+    name = f"resnet20_digits_bs=64_model_6.t7_{other}_states_{other}.h5"
     loss = read(folder, f"{name}_[0.0,1.0,2]x[0.0,1.0,2]_datasplit=32_splitidx=0.h5").get("train_loss")
     data = dataloader.load("digits", "train", datapath="", data_split=32)
     ends = [evaluate(model_loader.load("resnet20", str(folder / file)), data)[0] for file in (CENTRE, OTHER)]
@@ -179,7 +183,9 @@ def test_number_of_the_directions(folder):
 
 @pytest.mark.slow
 def test_a_launcher_with_another_mpi_library_is_noticed(folder):
-    """Open MPI's launcher tells its processes of four ranks; mpi4py's MPICH, not started by its own launcher, knows one."""
+    """Open MPI's launcher tells its processes of four ranks; mpi4py's MPICH, not started by its own launcher,
+    knows one.
+    """
     env = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4"}
     for rank in ("0", "1"):
         done = run(

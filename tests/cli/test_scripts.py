@@ -13,6 +13,7 @@ import pytest
 
 from losslandscape.cli import command_line, plot_1D, plot_2D, plot_surface
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 from losslandscape.parallel import mpi4pytorch
 from script import experiments
 from tests.helpers import GOLDEN, LARGE_BATCH, SMALL_BATCH, command, succeed
@@ -215,14 +216,14 @@ def test_interpolations_stopped_and_gone_on_with(folder):
     rest["train_loss"][400], known[:] = -1, True
     known[400] = False
     h5_util.write_surface(
-        h5_util.Surface(
-        str(path),
-        x=surface.x,
-        y=None,
-        dir_file=surface.dir_file,
-        quantities=rest,
-        measured=known,
-        made_with=surface.made_with,
+        Surface(
+            str(path),
+            x=surface.x,
+            y=None,
+            dir_file=surface.dir_file,
+            quantities=rest,
+            measured=known,
+            made_with=surface.made_with,
         )
     )
     out = succeed(SCRIPT, *flags, cwd=folder)

@@ -12,6 +12,8 @@ from losslandscape.cli import plot_film
 from losslandscape.core.errors import InputError
 from losslandscape.draw import film, film_files, film_screen
 from losslandscape.files import h5_util
+from losslandscape.files.projection import Projection
+from losslandscape.files.surface import Surface
 from tests.draw.test_plot_html import figure_of, frames_of, numbers, trace
 from tests.helpers import run
 
@@ -35,15 +37,13 @@ def values(k: float) -> np.ndarray:
 
 def surface(path: str = "s.h5", k: float = 0, **given) -> str:
     h5_util.write_surface(
-        h5_util.Surface(
-        path, **{"x": X, "y": Y, "dir_file": "d.h5", "quantities": {"train_loss": values(k)}} | given
-        )
+        Surface(path, **{"x": X, "y": Y, "dir_file": "d.h5", "quantities": {"train_loss": values(k)}} | given)
     )
     return path
 
 
 def projection(path: str = "d.h5_proj_cos.h5", *, x=PATH[0], y=PATH[1], **given) -> str:
-    h5_util.write_projection(h5_util.Projection(path, x, y, **given))
+    h5_util.write_projection(Projection(path, x, y, **given))
     return path
 
 

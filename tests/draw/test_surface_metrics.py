@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from losslandscape.cli import plot_1D, plot_2D
 from losslandscape.core.errors import InputError
 from losslandscape.draw import convexity, figures, loss_shape, metrics_table, surface_metrics
-from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 from tests.helpers import write_surface_file
 
 X = np.linspace(-1, 1, 81)
 
 
-def surface(f, x=X, y=None, name="train_loss", **fields) -> h5_util.Surface:
+def surface(f, x=X, y=None, name="train_loss", **fields) -> Surface:
     """f on a grid; NaN is a result unless `measured` says otherwise."""
     x, y = np.asarray(x, float), None if y is None else np.asarray(y, float)
     values = f(x) if y is None else f(*np.meshgrid(x, y))
     measured = np.ones(values.shape, bool)
-    return h5_util.Surface("s.h5", x=x, y=y, quantities={name: values}, **{"measured": measured, **fields})
+    return Surface("s.h5", x=x, y=y, quantities={name: values}, **{"measured": measured, **fields})
 
 
 def bowl(x, y):
@@ -289,7 +289,7 @@ def sampled_line(samples=400, seed=0):
         "train_loss_se": losses.std(axis=0, ddof=1) / samples**0.5,
         "train_loss_diff_se": (losses - at_zero).std(axis=0, ddof=1) / samples**0.5,
     }
-    return h5_util.Surface("s.h5", x=x, y=None, quantities=quantities, measured=np.ones(21, bool)), losses
+    return Surface("s.h5", x=x, y=None, quantities=quantities, measured=np.ones(21, bool)), losses
 
 
 def test_standard_errors_go_with_the_numbers():
@@ -357,7 +357,7 @@ def test_a_number_that_is_infinite_in_one_plane_has_no_mean(capsys):
 
 
 def curvature(low, high, **fields):
-    return h5_util.Surface(
+    return Surface(
         "e.h5",
         x=X,
         y=None,

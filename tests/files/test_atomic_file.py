@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from losslandscape.files.atomic_file import replacing
+from losslandscape.files.atomic_file import keep_aside, replacing
 
 
 @pytest.mark.parametrize("lasting", [False, True])
@@ -54,3 +54,12 @@ def test_an_error_of_the_system_names_the_file_that_was_wanted(tmp_path, name):
         pass
     assert caught.value.filename == path
     assert os.listdir(tmp_path) == ["a_folder"]
+
+
+def test_a_file_is_kept_aside_under_the_first_free_name(tmp_path):
+    path = tmp_path / "a.txt"
+    for number, aside in enumerate(("a.txt.old", "a.txt.old2", "a.txt.old3")):
+        path.write_text(str(number))
+        assert keep_aside(str(path)) == str(tmp_path / aside)
+        assert (tmp_path / aside).read_text() == str(number)
+    assert not path.exists()

@@ -1,4 +1,4 @@
-"""Surface files hold what was put in, tell measured from missing, and read as the published program's do."""
+"""Surface files keep what was put in, and what is measured; the published program's are read too."""
 
 import os
 

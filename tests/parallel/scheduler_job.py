@@ -1,6 +1,6 @@
 """A run of the scheduler without nets, for its tests under mpirun. Prints what rank 0 recorded as JSON.
 
-mpirun -n 4 python tests/parallel/scheduler_job.py '{"points": 20, "seconds": [0.01, 0.02, 0.01, 0.03], "fail_at": {"1": 0}}'
+mpirun -n 2 python tests/parallel/scheduler_job.py '{"points": 20, "seconds": [0, 0.1], "fail_at": {"1": 0}}'
 """
 
 import json

@@ -36,7 +36,8 @@ class ThreadRank(Serial):
 
 
 def run_in_threads(points, seconds, fail_at=None, schedule="dynamic") -> Recorder:
-    """Run the scheduler with a rank for each of `seconds` per point. Rank r fails at its `fail_at[r]`-th point.
+    """Run the scheduler with a rank for each of `seconds` per point. Rank r fails at its `fail_at[r]`-th
+    point.
 
     The recorder also has the points that any rank measured, in `measured`.
     """

@@ -21,7 +21,7 @@ from losslandscape.files.atomic_file import replacing
 if TYPE_CHECKING:
     from vtkmodules.vtkCommonDataModel import vtkPolyData
 
-    from losslandscape.files.h5_util import Surface
+    from losslandscape.files.surface import Surface
 
 LOG_OFFSET = 0.1  # of the published program: the logarithm of a loss of zero is finite
 LARGEST = 1e100  # squares and products of coordinates must stay finite: beyond this is as good as infinite

@@ -18,7 +18,7 @@ from losslandscape.draw.web import interactive
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from losslandscape.files.h5_util import Surface
+    from losslandscape.files.surface import Surface
 
 COLOURS = {"loss": "#1f77b4", "acc": "#d62728"}  # as in plot_1D; those of a value on test data are dashed
 OTHER_COLOURS = ("#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")

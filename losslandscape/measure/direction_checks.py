@@ -1,0 +1,234 @@
+"""What a careful person would ask about the directions of a surface: what moves, and how far."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from losslandscape.core.angle import OBLIQUE
+from losslandscape.measure.report import Caution, Report
+from losslandscape.nets import net_plotter, net_tensors
+from losslandscape.nets.net_plotter import Direction
+from losslandscape.nets.net_tensors import NetTensor
+
+ADAPTER = re.compile(r"lora_|adapter", re.IGNORECASE)
+SMALL_SHARE = 0.5  # of the parameters: if fewer move although all may, something is wrong
+FAR_FROM_NET = 5.0  # a random direction so many times longer or shorter than the net needs another norm
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """A tensor of the net with its part of each direction."""
+
+    tensor: NetTensor
+    parts: tuple[Tensor, ...]
+
+    def entries(self) -> int:
+        """How many of its numbers some direction changes."""
+        if not self.tensor.moves:
+            return 0
+        changed = self.parts[0] != 0
+        for part in self.parts[1:]:
+            changed |= part != 0
+        return int(changed.count_nonzero())
+
+
+def check_directions(
+    net: nn.Module,
+    directions: list[Direction],
+    *,
+    dir_type: str,
+    norms: Mapping[str, str],
+    params: str,
+    other_model: bool,
+) -> list[Report]:
+    """Facts and warnings of the directions; the arguments are those of `check_report.report`."""
+    tensors = net_tensors.tensors(net, dir_type)
+    moved = [_Moved(tensor, tuple(parts)) for tensor, *parts in zip(tensors, *directions, strict=True)]
+    return [
+        _share(moved, params),
+        _lengths(moved, norms),
+        _cosine(moved, directions, other_model=other_model),
+        _zero_filters(moved),
+        _ties(moved),
+        _adapters(moved),
+    ]
+
+
+def _share(moved: list[_Moved], params: str) -> Report:
+    """How many numbers of the net move."""
+    parameters = [part for part in moved if part.tensor.is_parameter]
+    others = [part for part in moved if not part.tensor.is_parameter]
+    entries, total = _count(parameters)
+    other_entries, other_total = _count(others)
+    line = f"moves: {entries:,} of {total:,} parameters ({100 * entries / max(total, 1):.4g} %)"
+    if other_total:
+        line += f", and {other_entries:,} of {other_total:,} numbers of BN statistics and other buffers"
+    if params:
+        line += f"; chosen by the pattern {params!r}"
+    if not entries and not other_entries:
+        return Report([line], [_nothing_moves(params)])
+    if entries < SMALL_SHARE * total and not params:
+        return Report([line], [_little_moves(parameters, entries, total)])
+    return Report([line])
+
+
+def _count(parts: list[_Moved]) -> tuple[int, int]:
+    """How many numbers move, and how many there are."""
+    return sum(part.entries() for part in parts), sum(part.tensor.value.numel() for part in parts)
+
+
+def _nothing_moves(params: str) -> Caution:
+    fault = "nothing moves, so the surface is flat"
+    if params:
+        return Caution(
+            f"{fault}, as all that the pattern {params!r} finds is held or has zero norm",
+            "give another {params}, or other {xignore} and {yignore}",
+        )
+    return Caution(fault, "{xignore} and {yignore} hold the whole net, or all filters have zero norm")
+
+
+def _little_moves(parameters: list[_Moved], entries: int, total: int) -> Caution:
+    still: dict[str, int] = {}
+    for part in parameters:
+        staying = part.tensor.value.numel() - part.entries()
+        still[part.tensor.kind] = still.get(part.tensor.kind, 0) + staying
+    kind = max(still, key=still.__getitem__)
+    fault = (
+        f"only {100 * entries / total:.3g} % of the parameters move; "
+        f"{still[kind]:,} that stay are of kind {kind}"
+    )
+    if kind in ("norm", "bias"):
+        return Caution(fault, "{xignore} and {yignore} hold them")
+    return Caution(f"{fault}, and the directions are zero there")
+
+
+def _lengths(moved: list[_Moved], norms: Mapping[str, str]) -> Report:
+    """||d|| / ||w|| by kind, for each direction."""
+    net = _lengths_by_kind(moved, [part.tensor.value for part in moved])
+    words, warnings = [], []
+    for axis, parts in zip("xy", zip(*(part.parts for part in moved), strict=True), strict=False):
+        direction = _lengths_by_kind(moved, parts)
+        ratios = {kind: _ratio(direction[kind], net[kind]) for kind in net_tensors.KINDS if kind in net}
+        words.append(f"{axis} " + ", ".join(f"{kind} {ratio:.3g}" for kind, ratio in ratios.items()))
+        if axis in norms and norms[axis] not in ("filter", "layer"):
+            warnings += _far_from_net(axis, ratios, norms[axis])
+    return Report([f"length of direction by length of net: {'; '.join(words)}"], warnings)
+
+
+def _far_from_net(axis: str, ratios: dict[str, float], norm: str) -> list[Caution]:
+    far = {
+        kind: ratio
+        for kind, ratio in ratios.items()
+        if ratio > 0 and not 1 / FAR_FROM_NET < ratio < FAR_FROM_NET
+    }
+    if not far:
+        return []
+    kind = max(far, key=lambda kind: abs(np.log(far[kind])))
+    fault = (
+        f"the {axis} direction is {far[kind]:.3g} times as long as the net in its {kind} tensors, "
+        f"as it is normalised by {norm or 'nothing'}"
+    )
+    return [Caution(fault, f"{{{axis}norm:filter}} gives one that compares between nets")]
+
+
+def _lengths_by_kind(moved: list[_Moved], tensors: Sequence[Tensor]) -> dict[str, float]:
+    """The norm of the tensors of each kind together; a tensor that cannot move does not count."""
+    squares: dict[str, float] = {}
+    for part, tensor in zip(moved, tensors, strict=True):
+        if part.tensor.moves:
+            norm = float(torch.linalg.vector_norm(tensor.to(net_tensors.wide(tensor.dtype))))
+            squares[part.tensor.kind] = squares.get(part.tensor.kind, 0.0) + norm**2
+    return {kind: square**0.5 for kind, square in squares.items()}
+
+
+def _ratio(direction: float, net: float) -> float:
+    if direction == 0:
+        return 0.0
+    return direction / net if net > 0 else float("inf")
+
+
+def _cosine(moved: list[_Moved], directions: list[Direction], *, other_model: bool) -> Report:
+    if len(directions) < 2:
+        return Report()
+    cosine = net_plotter.cosine(*directions)
+    lines = [f"cosine between x and y: {cosine:.6f}"]
+    are_same = all(torch.equal(x, y) for x, y in zip(*directions, strict=True))
+    if abs(cosine) <= OBLIQUE or are_same:
+        return Report(lines)
+    fault = f"the cosine between x and y is {cosine:.3f}, and figures draw them at right angles"
+    if other_model:
+        fault += ": they lead to other nets, which need not lie at right angles"
+        return Report(lines, [Caution(fault)])
+    if any(_is_own_bias_in_both(part) for part in moved):
+        fault += ", as both hold the net's own biases and norm layers"
+        return Report(lines, [Caution(fault, "{xignore:biasbn} and {yignore:biasbn} leave these out")])
+    fault += ", as so few numbers move that random directions are not at right angles"
+    return Report(lines, [Caution(fault, "another {seed} gives others")])
+
+
+def _is_own_bias_in_both(part: _Moved) -> bool:
+    """Whether both directions have the net's own values of a bias or a norm layer."""
+    tensor = part.tensor
+    if not tensor.is_parameter or tensor.by_filters:
+        return False
+    x, y = part.parts
+    return bool(x.any()) and torch.equal(x, y)
+
+
+def _zero_filters(moved: list[_Moved]) -> Report:
+    """Filters of zero norm. An embedding's row for padding is always zero, so embeddings are left out."""
+    total, zero, first, held = 0, 0, "", True
+    for part in moved:
+        tensor = part.tensor
+        if not tensor.by_filters or tensor.kind == "embedding":
+            continue
+        weights = tensor.value.to(net_tensors.wide(tensor.value.dtype))
+        dead = tensor.filter_norms(weights).cpu() == 0
+        total, zero = total + len(dead), zero + int(dead.count_nonzero())
+        if dead.any():
+            first = first or tensor.names[0]
+            held &= not any(tensor.filter_norms(direction)[dead].any() for direction in part.parts)
+    if not zero:
+        return Report()
+    have = "has" if zero == 1 else "have"
+    fault = f"{zero:,} of {total:,} filters {have} zero norm (pruned, or never trained), the first in {first}"
+    if held:
+        fault += ": they never move, as a filter of zero norm gives a direction of zero norm"
+        warning = Caution(fault, "{xnorm:layer} moves them with the rest")
+    else:
+        warning = Caution(f"{fault}: the directions move them away from zero")
+    return Report([f"filters of zero norm: {zero:,} of {total:,}, the first in {first}"], [warning])
+
+
+def _ties(moved: list[_Moved]) -> Report:
+    ties = [" = ".join(part.tensor.names) for part in moved if len(part.tensor.names) > 1]
+    return Report([f"tied tensors, moved once: {'; '.join(ties)}"] if ties else [])
+
+
+def _adapters(moved: list[_Moved]) -> Report:
+    """Whether low-rank or other adapters move, or the net that they were added to."""
+    parameters = [part for part in moved if part.tensor.is_parameter]
+    adapters = [part for part in parameters if ADAPTER.search(part.tensor.names[0])]
+    base = [part for part in parameters if not ADAPTER.search(part.tensor.names[0])]
+    if not adapters or not base:
+        return Report()
+    adapters_move = any(part.entries() for part in adapters)
+    base_moves = any(part.entries() for part in base)
+    which = {
+        (True, True): "they and the base move",
+        (True, False): "they move, the base does not",
+        (False, True): "the base moves, they do not",
+        (False, False): "neither they nor the base move",
+    }[adapters_move, base_moves]
+    name = adapters[0].tensor.names[0]
+    line = f"adapters: {len(adapters)} tensors such as {name}; {which}"
+    if not (adapters_move and base_moves):
+        return Report([line])
+    match = ADAPTER.search(name)
+    assert match is not None
+    advice = f"{{params:{match[0]}}} moves the adapters alone"
+    return Report([line], [Caution("the net has adapters and its base moves with them", advice)])

@@ -1,0 +1,88 @@
+"""What a careful person would ask about the modules of a net: modes, and statistics of batch norms."""
+
+import numpy as np
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from losslandscape.measure.report import Caution
+from losslandscape.nets.negative_variance import negative_variances
+from losslandscape.nets.net_plotter import Direction
+
+
+def check_training_modes(net: nn.Module) -> list[Caution]:
+    """Dropout and batch norms that stay in training mode when the net is evaluated, or have no statistics."""
+    left = _left_in_training(net)
+    dropouts = [
+        name
+        for name, module in left.items()
+        if isinstance(module, _DropoutNd) or "Drop" in type(module).__name__
+    ]
+    norms = [name for name, module in left.items() if isinstance(module, _BatchNorm)]
+    bare = [
+        name
+        for name, module in net.named_modules()
+        if isinstance(module, _BatchNorm) and module.running_mean is None
+    ]
+    cure = "let its train(mode) call super().train(mode)"
+    warnings = []
+    if dropouts:
+        fault = f"{_some('dropout layer', dropouts)} in training mode after eval()"
+        warnings.append(Caution(f"{fault}, so the loss is drawn at random at each point", cure))
+    if norms:
+        fault = f"{_some('batch norm', norms)} in training mode after eval()"
+        advice = cure + ", or set the statistics with {bn_samples}"
+        warnings.append(Caution(f"{fault}, so the loss depends on the batch size", advice))
+    if bare:
+        fault = f"{_some('batch norm', bare)} without running statistics"
+        advice = "give the {batch_size} of the training, and the same for all surfaces that are compared"
+        warnings.append(Caution(f"{fault}, so the loss depends on which samples share a batch", advice))
+    return warnings
+
+
+def check_statistics(
+    net: nn.Module,
+    directions: list[Direction],
+    points: np.ndarray,
+    *,
+    dir_type: str,
+    other_model: bool,
+) -> list[Caution]:
+    """Statistics of batch norms that do not belong to the net, or are impossible, at some points."""
+    if dir_type == "weights":
+        has_statistics = any(name.endswith("running_mean") for name in net.state_dict())
+        if not (other_model and has_statistics):
+            return []
+        fault = (
+            "directions of weights leave the BN statistics at those of the centre, "
+            "so the loss at the other net is not its own"
+        )
+        return [Caution(fault, "use {dir_type:states} to interpolate")]
+    layers, places = negative_variances(net, directions, points)
+    if not layers:
+        return []
+    place = ", ".join(f"{coordinate:g}" for coordinate in places[0])
+    fault = (
+        f"a batch norm's variance is negative at {len(places)} of {len(points)} points, "
+        f"first that of {layers[0]} at ({place})"
+    )
+    return [Caution(f"{fault}: the loss is NaN there")]
+
+
+def _left_in_training(net: nn.Module) -> dict[str, nn.Module]:
+    """The modules that are in training mode after `eval()`; all modes are left as they were."""
+    modes = {module: module.training for module in net.modules()}
+    try:
+        net.eval()
+        return {name: module for name, module in net.named_modules() if module.training}
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _some(kind: str, names: list[str]) -> str:
+    """
+    >>> _some("batch norm", ["bn1"]), _some("batch norm", ["bn1", "bn2"])
+    ("batch norm 'bn1' is", "2 batch norms, 'bn1' first, are")
+    """
+    return f"{kind} {names[0]!r} is" if len(names) == 1 else f"{len(names)} {kind}s, {names[0]!r} first, are"

@@ -1,0 +1,217 @@
+"""The checkpoints of a training as the rows theta_i - theta_last of a matrix that is never in memory whole.
+
+300 checkpoints of 25 million weights are 30 GB. Each file is read whole once, and checked. After that it
+is mapped into memory. A pass over the matrix goes from left to right, in blocks of as many columns
+(weights) as memory allows, so each number is read once per pass. A file that cannot be mapped (from
+before PyTorch 1.6, or a pickle of more than tensors) is read whole for each block.
+"""
+
+import os
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from losslandscape.core.errors import InputError
+from losslandscape.core.provenance import fingerprint_of_arrays, fingerprint_of_file
+from losslandscape.nets import model_loader, net_plotter, net_tensors
+from losslandscape.nets.checkpoint import read_checkpoint, rename, state_of
+
+MEMORY = 3 * 2**28  # bytes of a block: with PyTorch and two directions of 25 million weights, below 2 GiB
+PIECE = 4096  # columns that are float64 at a time
+
+Slice = tuple[str, int, int]  # the entries of a tensor, by its name, from start to stop
+
+
+@dataclass(frozen=True)
+class CheckpointMatrix:
+    """Checkpoints that have been read once and that fit one net.
+
+    Attributes:
+        files: one per row; the last one is the origin.
+        tensors: the last one's tensors that a direction has, by name, in the direction's order.
+        biases: names of the tensors that `biasbn` ignores.
+        keys: for each file, what each of the tensors is called in it.
+        mapped: the files that can be mapped.
+        states: size and time of each file when it was checked.
+        fingerprint, origin: fingerprints of all files, and of the last one.
+        state_key, unsafe_pickle: how the files are read; see `read_checkpoint`.
+    """
+
+    files: list[str]
+    tensors: dict[str, Tensor]
+    biases: frozenset[str]
+    keys: dict[str, dict[str, str]]
+    mapped: frozenset[str]
+    states: dict[str, tuple[int, int]]
+    fingerprint: str
+    origin: str
+    state_key: str
+    unsafe_pickle: bool
+
+    def names(self, ignore: str = "") -> list[str]:
+        """The tensors whose entries are columns.
+
+        Whole numbers, BN's counters of batches, never move; with `biasbn`, biases and norm layers do not
+        either.
+        """
+        ignored = self.biases if ignore == "biasbn" else frozenset()
+        return [
+            name
+            for name, tensor in self.tensors.items()
+            if tensor.is_floating_point() and name not in ignored
+        ]
+
+    def pieces(self, *, ignore: str = "", memory: int = MEMORY, title: str = "") -> Iterator[np.ndarray]:
+        """One pass over the matrix: float64 arrays of all rows and some columns, from left to right.
+
+        Args:
+            memory: bytes of a block that is read at once.
+            title: of the progress bar.
+        """
+        sizes = {name: self.tensors[name].numel() for name in self.names(ignore)}
+        blocks = list(cut(sizes, max(1, memory // (4 * len(self.files)))))
+        total = len(blocks) * len(self.files)
+        with tqdm(total=total, desc=title, unit="file", disable=None, leave=False) as bar:
+            for slices in blocks:
+                block = self._read_block(slices, bar)
+                for start in range(0, block.shape[1], PIECE):
+                    piece = block[:, start : start + PIECE].astype(np.float64)
+                    yield piece - piece[-1]
+
+    def _read_block(self, slices: list[Slice], bar: tqdm) -> np.ndarray:
+        """The checkpoints' entries in these slices (rows, columns), float32."""
+        columns = sum(stop - start for _, start, stop in slices)
+        block = np.empty((len(self.files), columns), np.float32)
+        for row, file in zip(block, self.files, strict=True):
+            state, keys = self._read(file), self.keys[file]
+            parts = [state[keys[name]].reshape(-1)[start:stop] for name, start, stop in slices]
+            np.concatenate([part.float().numpy() for part in parts], out=row)
+            bar.update()
+        return block
+
+    def vector(self, direction: net_plotter.Direction) -> np.ndarray:
+        """The entries of a direction (columns,), float32, in the order of the columns of `pieces()`."""
+        by_name = dict(zip(self.tensors, direction, strict=True))
+        return np.concatenate([by_name[name].numpy().ravel() for name in self.names()])
+
+    def direction(self, vector: np.ndarray, *, ignore: str = "") -> list[np.ndarray]:
+        """The reverse of `vector`, for the columns of `pieces(ignore=ignore)`; ignored tensors get zeros."""
+        names = set(self.names(ignore))
+        arrays, start = [], 0
+        for name, tensor in self.tensors.items():
+            if name in names:
+                arrays.append(vector[start : start + tensor.numel()].reshape(tensor.shape))
+                start += tensor.numel()
+            else:
+                arrays.append(np.zeros(tensor.shape, np.float32))
+        return arrays
+
+    def load_into(self, net: nn.Module, file: str) -> None:
+        """Give a net, on any device, all tensors of a checkpoint, its BN statistics too."""
+        model_loader.load_state(net, self._read(file), what=file)
+
+    def _read(self, file: str) -> Mapping[str, Tensor]:
+        if _state(file) != self.states[file]:
+            raise InputError(f"{file}: was changed while it was read", "wait until the training has ended")
+        if file in self.mapped:
+            return _map(file, self.state_key)
+        return read_checkpoint(file, state_key=self.state_key, unsafe_pickle=self.unsafe_pickle).state
+
+
+def read(
+    files: list[str], net: nn.Module, dir_type: str, *, state_key: str = "", unsafe_pickle: bool = False
+) -> CheckpointMatrix:
+    """Read and check every checkpoint. The net ends with the weights of the last.
+
+    Args:
+        files: at least one, in the order of the rows.
+        dir_type: whether rows hold `weights`, or `states` with the BN statistics.
+        state_key, unsafe_pickle: see `read_checkpoint`.
+
+    Raises:
+        InputError: naming the first file, and the tensor in it, that does not fit the net or is not finite.
+    """
+    mapped, keys, states, fingerprints = set(), {}, {}, []
+    aliases = {tensor.names[0]: tensor.names for tensor in net_tensors.tensors(net, dir_type)}
+    for file in tqdm(files, desc="checkpoints checked", unit="file", disable=None, leave=False):
+        saved = read_checkpoint(file, state_key=state_key, unsafe_pickle=unsafe_pickle)
+        model_loader.load_state(net, saved.state, what=file, candidates=saved.candidates)
+        _require_finite(net, dir_type, file)
+        keys[file] = _keys(saved.state, net, aliases)
+        states[file] = _state(file)
+        fingerprints.append(fingerprint_of_file(file))
+        if _map(file, state_key).keys() == saved.state.keys():
+            mapped.add(file)
+    return CheckpointMatrix(
+        files=files,
+        tensors=net_tensors.moving_tensors(net, dir_type),
+        biases=net_tensors.ignored(net, dir_type, "biasbn"),
+        keys=keys,
+        mapped=frozenset(mapped),
+        states=states,
+        fingerprint=fingerprint_of_arrays([np.frombuffer("".join(fingerprints).encode(), np.uint8)]),
+        origin=fingerprints[-1],
+        state_key=state_key,
+        unsafe_pickle=unsafe_pickle,
+    )
+
+
+def _require_finite(net: nn.Module, dir_type: str, file: str) -> None:
+    for name, tensor in net_tensors.moving_tensors(net, dir_type).items():
+        if not torch.isfinite(tensor).all():
+            fault = f"{file}: tensor {name!r} holds NaN or infinity"
+            raise InputError(fault, "end before this epoch with {max_epoch}")
+
+
+def _keys(
+    state: Mapping[str, Tensor], net: nn.Module, aliases: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """What a net's tensors, by name, are called in a state that fits the net.
+
+    aliases: all names of each tensor. A tied tensor may have any of them in the state.
+    """
+    fitted = rename(state, net)
+    keys = {id(tensor): key for key, tensor in state.items()}
+    present = {name: [alias for alias in names if alias in fitted] for name, names in aliases.items()}
+    return {name: keys[id(fitted[names[0]])] for name, names in present.items() if names}
+
+
+def cut(sizes: Mapping[str, int], width: int) -> Iterator[list[Slice]]:
+    """Lay tensors of these sizes end to end, and cut them into parts of `width` entries.
+
+    >>> list(cut({"a": 3, "b": 2}, 4))
+    [[('a', 0, 3), ('b', 0, 1)], [('b', 1, 2)]]
+    """
+    part: list[Slice] = []
+    room = width
+    for name, size in sizes.items():
+        start = 0
+        while start < size:
+            stop = min(size, start + room)
+            part.append((name, start, stop))
+            room -= stop - start
+            start = stop
+            if room == 0:
+                yield part
+                part, room = [], width
+    if part:
+        yield part
+
+
+def _state(file: str) -> tuple[int, int]:
+    status = os.stat(file)
+    return status.st_size, status.st_mtime_ns
+
+
+def _map(file: str, state_key: str) -> Mapping[str, Tensor]:
+    """The tensors of a checkpoint that was checked, mapped and not read; none if it cannot be mapped."""
+    try:
+        saved = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, pickle.UnpicklingError):
+        return {}
+    return state_of(saved, state_key=state_key, what=file)

@@ -1,0 +1,148 @@
+"""The mathematics of a path seen from afar: principal components, projection on a plane, and t-SNE.
+
+The checkpoints are the rows of a matrix (rows, columns) that may be far larger than memory. So it comes
+in pieces, from left to right: float64 arrays of all rows and some columns. What is decomposed is the
+Gram matrix (rows, rows), a sum over the pieces.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from losslandscape.core.errors import InputError
+
+METHODS = ("cos", "lstsq")
+RANK_TOLERANCE = 1e-12  # of a Gram matrix's largest eigenvalue: smaller ones are rounding
+PERPLEXITY = 30  # of t-SNE, scikit-learn's default; few checkpoints need a smaller one
+SEED = 0  # of t-SNE
+
+Pieces = Iterable[np.ndarray]
+
+
+def centred_gram(pieces: Pieces) -> np.ndarray:
+    """The inner products (rows, rows) of the rows minus their mean.
+
+    Raises:
+        InputError: if the entries are too large, or all rows are equal.
+    """
+    gram = np.zeros(())
+    for piece in pieces:
+        centred = piece - piece.mean(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram = gram + centred @ centred.T
+    if not np.isfinite(gram).all():
+        fault = "the weights of the checkpoints are too large to be compared"
+        raise InputError(fault, "leave out the checkpoints after training diverged")
+    if not np.trace(gram) > 0:
+        fault = "all checkpoints hold the same weights, so there is no trajectory"
+        raise InputError(fault, "give checkpoints of different epochs")
+    return gram
+
+
+@dataclass(frozen=True)
+class Principal:
+    """The first k principal components, in the words of scikit-learn's PCA.
+
+    Attributes:
+        explained_variance, explained_variance_ratio, singular_values: (k,).
+        combination: (rows, k); component i is the sum of the centred rows, weighted by column i.
+    """
+
+    explained_variance: np.ndarray
+    explained_variance_ratio: np.ndarray
+    singular_values: np.ndarray
+    combination: np.ndarray
+
+
+def principal(gram: np.ndarray, count: int = 2) -> Principal:
+    """Decompose a centred Gram matrix, whose eigenvalues are the squared singular values of the centred rows.
+
+    Raises:
+        InputError: if the rows vary in fewer than `count` directions.
+    """
+    values, vectors = np.linalg.eigh(gram)
+    values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
+    if len(values) < count or values[-1] <= RANK_TOLERANCE * values[0]:
+        raise InputError(
+            "the checkpoints lie on a line, so there is no second principal component",
+            "give checkpoints of more epochs, or leave out one that is far off because training diverged",
+        )
+    singular_values = np.sqrt(values)
+    variance = values / (len(gram) - 1)
+    return Principal(variance, values / np.trace(gram), singular_values, vectors / singular_values)
+
+
+def components(pieces: Pieces, combination: np.ndarray) -> np.ndarray:
+    """The principal components (k, columns), float32, of length 1 and with their largest entry positive."""
+    parts = [(combination.T @ (piece - piece.mean(axis=0))).astype(np.float32) for piece in pieces]
+    axes = np.concatenate(parts, axis=1)
+    largest = np.abs(axes).argmax(axis=1)
+    axes *= np.sign(axes[np.arange(len(axes)), largest])[:, None]
+    return axes
+
+
+@dataclass(frozen=True)
+class Projected:
+    """The rows, projected on a plane through the origin.
+
+    Attributes:
+        x, y: coordinates (rows,).
+        distance: (rows,), of a row from the plane, relative to its length: 0 in the plane, 1 at right
+            angles to it, NaN for a row of zeros.
+        shares: (2,), of the rows' variance along each direction.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    distance: np.ndarray
+    shares: np.ndarray
+
+
+def project(pieces: Pieces, directions: np.ndarray, *, method: str = "cos") -> Projected:
+    """Project rows on two directions (2, columns).
+
+    Args:
+        method: `cos`, the length <row, d> / ||d|| along each direction d, as in the published program:
+            right for directions at right angles. `lstsq`, the multiples of both directions whose sum is
+            nearest to the row: these are the coordinates of a surface along directions of any length and
+            angle.
+
+    Raises:
+        InputError: if the directions span no plane.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; choose from {', '.join(METHODS)}")
+    dots, squares, gram = np.zeros((1, 2)), np.zeros(1), np.zeros((2, 2))
+    mean_square, start = 0.0, 0
+    for piece in pieces:
+        part = directions[:, start : start + piece.shape[1]].astype(np.float64)
+        start += piece.shape[1]
+        dots = dots + piece @ part.T
+        squares = squares + (piece**2).sum(axis=1)
+        mean_square += (piece.mean(axis=0) ** 2).sum()
+        gram += part @ part.T
+    lengths = np.sqrt(np.diag(gram))
+    if not np.linalg.det(gram) > RANK_TOLERANCE * np.prod(lengths) ** 2:
+        fault = "the two directions are parallel, or one is zero, so they span no plane"
+        raise InputError(fault, "give a file with two different directions")
+    multiples = np.linalg.solve(gram, dots.T).T
+    with np.errstate(invalid="ignore"):
+        distance = np.sqrt(np.maximum(squares - (multiples * dots).sum(axis=1), 0) / squares)
+    along = dots / lengths
+    shares = along.var(axis=0) / (squares.mean() - mean_square)
+    x, y = (along if method == "cos" else multiples).T
+    return Projected(x, y, distance, shares)
+
+
+def embed(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates x, y (rows,) by t-SNE, which keeps near rows near; far distances mean little."""
+    from sklearn.manifold import TSNE  # takes seconds to import
+
+    values, vectors = np.linalg.eigh(gram / np.trace(gram))
+    # The same distances as between the rows, in as many columns as there are rows.
+    coordinates = vectors * np.sqrt(np.maximum(values, 0))
+    perplexity = min(PERPLEXITY, (len(gram) - 1) / 3)
+    model = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED)
+    x, y = model.fit_transform(coordinates).T.astype(np.float64)
+    return x, y

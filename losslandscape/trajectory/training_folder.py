@@ -1,0 +1,106 @@
+"""The folder of a training: checkpoints by epoch, a log, and TensorBoard curves with the learning rate."""
+
+import glob
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from losslandscape.core.errors import InputError
+from losslandscape.files.atomic_file import replacing
+
+LOG = "log.out"
+# The published program's line; test_top1 is the test error.
+LOG_LINE = "e: %d loss: %.5f train_err: %.3f test_top1: %.3f test_loss %.5f\n"
+LOG_EPOCH = re.compile(r"e: (\d+) ")
+LEARNING_RATE = "lr"  # its name in the TensorBoard log
+MIDDLE_EPOCH = 150  # always kept: the last epoch before the learning rate first falls
+FEWEST = 3  # checkpoints of a trajectory: two lie on a line
+
+
+def is_kept(epoch: int, save_epoch: int) -> bool:
+    """Whether the checkpoint of an epoch is kept."""
+    return epoch in (0, 1, MIDDLE_EPOCH) or epoch % save_epoch == 0
+
+
+def save_checkpoint(
+    folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, *, epoch: int, accuracy: float
+) -> None:
+    """Write `model_N.t7` and `opt_state_N.t7`, on the CPU, so that they load where there is no GPU."""
+    state = {name: tensor.cpu() for name, tensor in net.state_dict().items()}
+    _save(folder / f"opt_state_{epoch}.t7", {"optimizer": optimizer.state_dict()})
+    _save(folder / f"model_{epoch}.t7", {"acc": accuracy, "epoch": epoch, "state_dict": state})
+
+
+def _save(path: Path, content: dict[str, Any]) -> None:
+    with replacing(path, lasting=True) as part:
+        torch.save(content, part)
+
+
+def start_log(folder: Path, last_epoch: int) -> None:
+    """Make the folder, with a log that ends at `last_epoch`: this training writes the later epochs anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / LOG
+    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+    epochs = [LOG_EPOCH.match(line) for line in lines]
+    kept = [line for line, epoch in zip(lines, epochs, strict=True) if epoch and int(epoch[1]) <= last_epoch]
+    with replacing(log) as part:
+        Path(part).write_text("".join(kept))
+
+
+def find_checkpoints(
+    folder: str, *, prefix: str, suffix: str, start: int, end: int, step: int
+) -> dict[int, str]:
+    """The checkpoints `<folder>/<prefix><epoch><suffix>` by epoch.
+
+    The epochs are every `step`-th from `start`, and `end` as the last.
+    The number may begin with zeros, as in `model_007.t7`.
+
+    Raises:
+        InputError: naming the folder, or the first file, that does not exist; for fewer than three epochs.
+    """
+    if not os.path.isdir(folder):
+        fault = f"there is no folder {folder!r}"
+        raise InputError(fault, "give the {model_folder} with the checkpoints of a training")
+    epochs = [*range(start, end, step), end]
+    advice = "give other {start_epoch}, {max_epoch} and {save_epoch}"
+    if len(epochs) < FEWEST or start > end:
+        fault = f"epochs {start} to {end} in steps of {step} are fewer than {FEWEST} checkpoints"
+        raise InputError(f"{fault}, and a plane needs that many", advice)
+    paths = _checkpoints(folder, prefix, suffix)
+    for epoch in epochs:
+        if epoch not in paths:
+            others = f", and {folder} has no file {prefix}<epoch>{suffix}"
+            if paths:
+                others = f" among the {len(paths)} that {folder} has, {min(paths)} to {max(paths)}"
+            path = os.path.join(folder, f"{prefix}{epoch}{suffix}")
+            raise InputError(f"{path}: epoch {epoch} is missing{others}", advice)
+    return {epoch: paths[epoch] for epoch in epochs}
+
+
+def _checkpoints(folder: str, prefix: str, suffix: str) -> dict[int, str]:
+    """All checkpoints of a folder by epoch; if an epoch has several, the one with the shortest name."""
+    pattern = re.compile(re.escape(prefix) + r"(\d+)" + re.escape(suffix))
+    paths: dict[int, str] = {}
+    for name in sorted(os.listdir(folder), key=len, reverse=True):
+        match, path = pattern.fullmatch(name), os.path.join(folder, name)
+        if match and os.path.isfile(path):
+            paths[int(match[1])] = path
+    return paths
+
+
+def learning_rate_drops(folder: str) -> list[int]:
+    """The epochs with a lower learning rate than the one before, from the TensorBoard log if there is one."""
+    if not glob.glob(os.path.join(glob.escape(folder), "*tfevents*")):
+        return []
+    # Takes seconds to import.
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
+
+    log = EventAccumulator(folder, size_guidance={SCALARS: 0}).Reload()
+    if LEARNING_RATE not in log.Tags()[SCALARS]:
+        return []
+    rates = sorted({event.step: event.value for event in log.Scalars(LEARNING_RATE)}.items())
+    return [epoch for (_, before), (epoch, rate) in zip(rates, rates[1:], strict=False) if rate < before]

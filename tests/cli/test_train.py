@@ -1,0 +1,205 @@
+"""Training: the published names and files, and a resumed training that equals the uninterrupted one."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from losslandscape.cli import train
+from losslandscape.cli.train_request import TrainRequest, build_parser
+from losslandscape.nets import model_loader
+from tests.helpers import REPO
+
+LINE = re.compile(r"e: \d+ loss: \d+\.\d{5} train_err: \d+\.\d{3} test_top1: \d+\.\d{3} test_loss \d+\.\d{5}")
+QUICK = "--model resnet20 --batch_size 4 --lr 0.01 --cpu".split()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Flags for a dataset that an epoch passes in a blink: noise in three classes."""
+    folder = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(0)
+    flags = []
+    for part, count in {"train": 9, "test": 4}.items():
+        pixels = random.integers(256, size=(count, 3, 32, 32), dtype=np.uint8)
+        np.savez(folder / f"{part}.npz", images=pixels, labels=np.arange(count) % 3)
+        flags += [f"--{part}loader", str(folder / f"{part}.npz")]
+    return flags
+
+
+@pytest.fixture(scope="module")
+def one_epoch(images, tmp_path_factory):
+    """The folder of a training of one epoch; tests only read it."""
+    return run_training(images, tmp_path_factory.mktemp("one_epoch"), "--epochs", "1")
+
+
+def run_training(images, save, *flags):
+    """Train in this process, and return the one folder that it made."""
+    train.main([*QUICK, "--save", str(save), *images, *flags])
+    (folder,) = Path(save).iterdir()
+    return folder
+
+
+def state(folder, epoch):
+    return torch.load(folder / f"model_{epoch}.t7", weights_only=True)["state_dict"]
+
+
+def are_equal(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    "flags, name",
+    [
+        ("", "vgg9_sgd_lr=0.1_bs=128_wd=0.0005_mom=0.9_save_epoch=10"),
+        (
+            "--model resnet56 --optimizer adam --lr 0.001 --batch_size 8192 --weight_decay 0 --save_epoch 1 "
+            "--momentum 0",
+            "resnet56_adam_lr=0.001_bs=8192_wd=0.0_mom=0.0_save_epoch=1",
+        ),
+        (
+            "--lr_decay 0.5 --loss_name mse --noaug --raw_data --label_corrupt_prob 0.25 --ngpu 4 --idx 3",
+            "vgg9_sgd_lr=0.1_lr_decay=0.5_bs=128_wd=0.0005_mom=0.9_save_epoch=10_loss=mse_noaug_rawdata"
+            "_randlabel=0.25_ngpu=4_idx=3",
+        ),
+    ],
+)
+def test_the_published_name_of_the_folder(flags, name):
+    request = TrainRequest.of(build_parser(None).parse_args(flags.split()))
+    assert request.folder == Path("trained_nets") / name
+
+
+def test_files_of_a_training(images, tmp_path):
+    folder = run_training(images, tmp_path, "--epochs", "4", "--save_epoch", "3")
+    assert folder.name == "resnet20_sgd_lr=0.01_bs=4_wd=0.0005_mom=0.9_save_epoch=3"
+    names = {path.name for path in folder.iterdir() if "tfevents" not in path.name}
+    checkpoints = {f"{kind}_{epoch}.t7" for kind in ("model", "opt_state") for epoch in (0, 1, 3)}
+    assert names == {"log.out", *checkpoints}
+    assert any("tfevents" in path.name for path in folder.iterdir())
+
+    lines = (folder / "log.out").read_text().splitlines()
+    assert all(LINE.fullmatch(line) for line in lines)
+    assert [int(line.split()[1]) for line in lines] == [1, 2, 3, 4]
+
+    checkpoint = torch.load(folder / "model_3.t7", weights_only=True)
+    assert checkpoint.keys() == {"acc", "epoch", "state_dict"} and checkpoint["epoch"] == 3
+    assert checkpoint["acc"] == pytest.approx(100 - float(lines[2].split()[7]), abs=1e-3)
+    assert list(checkpoint["state_dict"]) == list(model_loader.build("resnet20").state_dict())
+    assert torch.load(folder / "opt_state_3.t7", weights_only=True).keys() == {"optimizer"}
+
+
+@pytest.mark.parametrize("flags", [(), ("--optimizer", "adam", "--noaug", "--label_corrupt_prob", "0.5")])
+def test_resumed_equals_uninterrupted(images, tmp_path, flags):
+    """Epoch 3 of the training that is resumed is lost: it is in the log, but its checkpoint was not kept."""
+    flags = ("--save_epoch", "2", *flags)
+    whole = run_training(images, tmp_path / "whole", "--epochs", "4", *flags)
+    half = run_training(images, tmp_path / "half", "--epochs", "3", *flags)
+    files = ("--resume_model", str(half / "model_2.t7"), "--resume_opt", str(half / "opt_state_2.t7"))
+    run_training(images, tmp_path / "half", "--epochs", "4", *flags, *files)
+    assert are_equal(state(whole, 4), state(half, 4))
+    assert (whole / "log.out").read_text() == (half / "log.out").read_text()
+
+
+def test_resuming_without_the_optimizer_is_reported(images, one_epoch, tmp_path, capsys):
+    model = str(one_epoch / "model_1.t7")
+    folder = run_training(images, tmp_path, "--epochs", "2", "--resume_model", model)
+    assert "without --resume_opt" in capsys.readouterr().out
+    epochs = [line.split()[1] for line in (folder / "log.out").read_text().splitlines()]
+    assert epochs == ["2"]
+
+
+def test_seed_and_idx(images, one_epoch, tmp_path):
+    again = run_training(images, tmp_path / "again", "--epochs", "1")
+    assert are_equal(state(one_epoch, 1), state(again, 1))
+    repetition = run_training(images, tmp_path / "repetition", "--epochs", "1", "--idx", "1")
+    assert repetition.name.endswith("_idx=1")
+    assert not are_equal(state(one_epoch, 0), state(repetition, 0))
+
+
+def test_corrupted_labels_are_kept(images, tmp_path):
+    folder = run_training(images, tmp_path, "--epochs", "1", "--label_corrupt_prob", "0.5")
+    labels = np.load(folder / "train_labels.npy")
+    assert folder.name.endswith("_randlabel=0.5")
+    assert labels.dtype == np.int64 and labels.shape == (9,)
+    assert (labels != np.arange(9) % 3).any()
+
+
+def test_one_warning_for_nan(images, tmp_path, capsys):
+    folder = run_training(images, tmp_path, "--epochs", "3", "--lr", "1e30")
+    assert capsys.readouterr().out.count("Warning") == 1
+    assert len((folder / "log.out").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "flags, named",
+    [
+        (["--epochs", "0"], "--epochs: '0'"),
+        (["--batch_size", "0"], "--batch_size: '0'"),
+        (["--lr", "nan"], "--lr nan"),
+        (["--momentum", "1"], "--momentum 1.0"),
+        (["--weight_decay", "-1"], "--weight_decay -1"),
+        (["--label_corrupt_prob", "1.5"], "1.5"),
+        (["--rand_seed=-1"], "--rand_seed -1"),
+        (["--ngpu", "64"], "--ngpu 64"),
+        (["--model", "resnet21"], "resnet21"),
+        (["--dataset", "cifar11"], "cifar11"),
+        (["--loss_name", "hinge"], "hinge"),
+        (["--optimizer", "lbfgs"], "lbfgs"),
+        (["--trainloader", "nowhere.npz"], "nowhere.npz"),
+        (["--resume_model", "nowhere.t7"], "nowhere.t7"),
+        (["--resume_opt", "nowhere.t7"], "--resume_model"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(images, inside, capsys, flags, named):
+    with pytest.raises(SystemExit) as ended:
+        train.main([*images, *QUICK, *flags])
+    assert ended.value.code == 2
+    assert named in capsys.readouterr().err
+    assert not list(inside.iterdir())
+
+
+def test_labels_beyond_the_net_are_refused(images, tmp_path, capsys):
+    np.savez(tmp_path / "many.npz", images=np.zeros((20, 3, 32, 32), np.uint8), labels=np.arange(20))
+    with pytest.raises(SystemExit):
+        run_training(images, tmp_path / "nets", "--trainloader", str(tmp_path / "many.npz"))
+    assert "0 to 19" in capsys.readouterr().err
+    assert not (tmp_path / "nets").exists()
+
+
+def test_checkpoints_to_resume_are_checked(images, one_epoch, tmp_path, capsys):
+    model, optimizer = str(one_epoch / "model_1.t7"), str(one_epoch / "opt_state_1.t7")
+    for flags, named in {
+        ("--epochs", "1", "--resume_model", model): "epoch 1, and the last epoch is 1; give more --epochs",
+        ("--resume_model", model, "--resume_opt", model): "opt_state_N.t7",
+        (
+            "--resume_model",
+            model,
+            "--resume_opt",
+            optimizer,
+            "--optimizer",
+            "adam",
+        ): "another net or optimizer",
+        ("--resume_model", model, "--model", "resnet32"): "layer1.3.conv1.weight",
+    }.items():
+        with pytest.raises(SystemExit):
+            run_training(images, tmp_path / "other", *flags)
+        assert named in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command, folder", [(["main.py"], "cifar10"), (["cifar10/main.py"], ".")])
+def test_starts_from_either_folder(command, folder):
+    ended = subprocess.run(
+        [sys.executable, *command, "--epochs", "0"],
+        check=False,
+        cwd=REPO / folder,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 2
+    assert "--epochs: '0'" in ended.stderr and "Traceback" not in ended.stderr
