@@ -18,9 +18,13 @@ import numpy as np
 from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.cli.option_types import finite
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures, film, surface_views
+from losslandscape.draw import figures, film
 from losslandscape.draw.film import Reel
-from losslandscape.draw.web import html_page, interactive, interactive_film
+from losslandscape.draw.web import html_page, scene
+from losslandscape.draw.web.film_figure import add_checkpoint_slider, film_figure
+from losslandscape.draw.web.surface_figure import surface_figure
+from losslandscape.draw.web.trajectory import Trajectory
+from losslandscape.draw.web.views import views_of_one_scale
 
 
 def argument_parser() -> Parser:
@@ -128,23 +132,21 @@ def plot_film(
 
 def write_page(reel: Reel, path: str, *, log: bool, dir_file: str) -> str:
     """The film as an interactive page."""
-    views = surface_views.views_of_one_scale(reel.surfaces, reel.name, log=log)
-    axis_titles = interactive.axis_titles(dir_file)
+    views = views_of_one_scale(reel.surfaces, reel.name, log=log)
+    axis_titles = scene.axis_titles(dir_file)
     trajectory = (
-        interactive.Trajectory(reel.projection.x, reel.projection.y, reel.titles) if reel.projection else None
+        Trajectory(reel.projection.x, reel.projection.y, reel.titles) if reel.projection else None
     )
     if len(views) > 1:
-        figure = interactive_film.surfaces(views, trajectory, titles=reel.titles, axis_titles=axis_titles)
+        figure = film_figure(views, trajectory, titles=reel.titles, axis_titles=axis_titles)
     else:
-        figure = interactive_film.follow(
-            interactive.surface_figure(views, first=0, axis_titles=axis_titles, trajectory=trajectory),
-            trajectory,
-        )
+        figure = surface_figure(views, first=0, axis_titles=axis_titles, trajectory=trajectory)
+        add_checkpoint_slider(figure, trajectory)
     notes = list(dict.fromkeys(view.note for view in views if view.note))
-    if trajectory and (outside := int(np.count_nonzero(~views[0].shown.holds(trajectory.x, trajectory.y)))):
+    if trajectory and (outside := int(np.count_nonzero(~views[0].grid.holds(trajectory.x, trajectory.y)))):
         notes.append(f"{outside} of {trajectory.x.size} checkpoints lie outside the grid and are left out.")
     first = reel.surfaces[0]
-    return html_page.write(
+    return html_page.write_page(
         path,
         figure,
         title=os.path.basename(path).removesuffix(".html"),
