@@ -38,7 +38,8 @@ from bench import report
 from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.cli.options import positive
 from losslandscape.core.errors import InputError
-from losslandscape.data.dataloader import CIFAR10_MEAN, CIFAR10_STD, ImageSet
+from losslandscape.data.dataloader import CIFAR10_MEAN, CIFAR10_STD
+from losslandscape.data.image_set import ImageSet
 from losslandscape.measure.cuda_graph import CapturedCall
 from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.fused_net import FusedNet

@@ -29,7 +29,7 @@ from losslandscape.cli.landscapes import code_facts
 from losslandscape.cli.trajectory_request import PathRequest, build_parser
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.draw import figures, film, trajectory_figures
 from losslandscape.files import h5_util

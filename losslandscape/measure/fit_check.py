@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Batch, Samples, SampleSet
 from losslandscape.measure.loss import Loss, Terms
 from losslandscape.measure.losses import BuiltIn, is_classification

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays, fingerprint_of_file
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.measure.loss import Loss
 from losslandscape.nets import direction_file, net_plotter

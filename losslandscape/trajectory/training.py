@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.measure.losses import sample_losses
 
 OPTIMIZERS = ("sgd", "adam")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.measure import evaluation
 from losslandscape.nets import model_loader
 from losslandscape.trajectory import training

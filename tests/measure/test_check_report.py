@@ -10,7 +10,7 @@ from torch import nn
 
 from losslandscape.cli.command_line import as_flag
 from losslandscape.core.errors import as_argument
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.measure import check_report, losses
 from losslandscape.measure.fit_check import Estimate, estimate
 from losslandscape.measure.report import Report

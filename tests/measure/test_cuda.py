@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from losslandscape.data import dataloader
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.measure.batch_stream import batches
 from losslandscape.measure.evaluation import Evaluator, evaluate
 from losslandscape.nets import model_loader, net_plotter
