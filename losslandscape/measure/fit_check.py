@@ -11,6 +11,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Batch, Samples, SampleSet
+from losslandscape.measure.batch_stream import batches
 from losslandscape.measure.loss import Loss, Terms
 from losslandscape.measure.losses import BuiltIn, is_classification
 from losslandscape.measure.standard_error import standard_errors
@@ -132,8 +133,7 @@ def _error(terms: Terms, *, share: float) -> float | None:
 
 
 def _first_batch(data: Samples, size: int) -> Batch:
-    batch = next(iter(data.raw_batches(size)))
-    return data.prepared(batch)  # type: ignore[arg-type]  # the batch is one of this set
+    return next(iter(batches(data, size, data.device)))
 
 
 def _check_images(net: nn.Module, data: ImageSet, batch: Batch, model: str) -> None:

@@ -20,10 +20,9 @@ from losslandscape.nets.moving import moving
 from tests.curvature.matrices import dense, small_data, small_net
 
 
-@pytest.mark.parametrize("loss_name", ["crossentropy", "mse"])
-@pytest.mark.parametrize("all_parameters", [False, True])
+@pytest.mark.parametrize(("loss_name", "all_parameters"), [("crossentropy", False), ("mse", True)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_products_equal_the_dense_matrix(kind, all_parameters, loss_name):
+def test_products_equal_the_dense_matrix(kind, loss_name, all_parameters):
     net, data = small_net(), small_data()
     expected = dense(net, data, kind=kind, loss_name=loss_name, all_parameters=all_parameters)
     matrix = Curvature(net, data, kind=kind, loss=loss_name, all_parameters=all_parameters, batch_size=10)
@@ -53,7 +52,9 @@ def test_float32_products():
     assert (products - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("model", ["vgg9", "resnet20", "densenet_cifar"])
+@pytest.mark.parametrize(
+    "model", ["vgg9", "resnet20", pytest.param("densenet_cifar", marks=pytest.mark.slow)]
+)
 def test_the_nets_of_the_paper(model):
     """Float32 agrees with forward over reverse mode in float64, through PyTorch's own batch norms."""
     torch.manual_seed(0)

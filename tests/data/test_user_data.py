@@ -1,4 +1,4 @@
-"""The user's data of every form becomes one set of samples; what is no data is named."""
+"""Data of any form becomes one set of samples, cut into batches of any size."""
 
 import numpy as np
 import pytest

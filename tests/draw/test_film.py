@@ -37,9 +37,7 @@ def values(k: float) -> np.ndarray:
 
 def surface(path: str = "s.h5", k: float = 0, **given) -> str:
     h5_util.write_surface(
-        Surface(
-        path, **{"x": X, "y": Y, "dir_file": "d.h5", "quantities": {"train_loss": values(k)}} | given
-        )
+        Surface(path, **{"x": X, "y": Y, "dir_file": "d.h5", "quantities": {"train_loss": values(k)}} | given)
     )
     return path
 

@@ -306,9 +306,7 @@ def test_one_sentence_and_status_2(file, arguments, says, capsys):
     surface("row.h5", 9, 1)
     surface("nan.h5", values=np.nan, names=("train_loss",))
     surface("large.h5", values=1e250, names=("train_loss",))
-    write_surface_file(
-        "large_line.h5", x=np.arange(3.0), quantities={"train_loss": np.full(3, 1e250)}
-    )
+    write_surface_file("large_line.h5", x=np.arange(3.0), quantities={"train_loss": np.full(3, 1e250)})
     write_surface_file("one.h5", x=np.zeros(1), quantities={"train_loss": np.ones(1)})
     write_surface_file("line.h5", x=np.arange(3.0), quantities={"train_loss": np.ones(3)})
     trajectory([0], [0])
@@ -331,9 +329,7 @@ def test_from_the_command_line(tmp_path):
 def test_a_curve_has_its_values_and_a_logarithm():
     x = np.linspace(-0.5, 1.5, 401)
     loss = np.where(np.abs(x - 1.2) < 0.1, np.nan, 0.01 + x**2 * 20)
-    write_surface_file(
-        "s.h5", x=x, quantities={"train_loss": loss, "train_acc": 100 - loss}, dir_file="d.h5"
-    )
+    write_surface_file("s.h5", x=x, quantities={"train_loss": loss, "train_acc": 100 - loss}, dir_file="d.h5")
     page = plot_html.write_html("s.h5")
     assert page == "s.h5_1d.html"
     data, layout = figure_of(page)
@@ -519,9 +515,7 @@ def test_texts_of_a_file_are_texts_in_the_page(browser):
 
 def test_curves_are_drawn_and_switched(browser):
     x = np.linspace(-1, 1, 21)
-    write_surface_file(
-        "s.h5", x=x, quantities={"train_loss": 0.01 + x**2 / 2, "test_acc": 90 - 50 * x**2}
-    )
+    write_surface_file("s.h5", x=x, quantities={"train_loss": 0.01 + x**2 / 2, "test_acc": 90 - 50 * x**2})
     opened(browser, plot_html.write_html("s.h5"))
     assert len(browser.find_elements("css selector", ".scatterlayer .js-line, .overplot .js-line")) >= 2
     assert browser.execute_script("return document.getElementById('figure').layout.yaxis.type") == "linear"

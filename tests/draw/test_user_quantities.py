@@ -59,10 +59,10 @@ def curve(axes, label):
     return found
 
 
-# Names --------------------------------------------------------------------------------------------------------------------
+# Names --------------------------------------------------------------------------------------------
 
 
-def test_what_names_say():
+def test_names_say_loss_and_percentage():
     assert (
         quantity.is_loss("test_regularised_loss")
         and not quantity.is_loss("train_closs")
@@ -86,7 +86,7 @@ def test_what_names_say():
     ] == ["train accuracy (%)", "test perplexity", "weight decay penalty", "train own value"]
 
 
-# On a line ----------------------------------------------------------------------------------------------------------------
+# On a line ----------------------------------------------------------------------------------------
 
 
 def test_a_figure_for_each_value(monkeypatch):
@@ -175,7 +175,7 @@ def test_repeats_of_own_values(monkeypatch, capsys):
     assert "train_energy, 2 surfaces" in capsys.readouterr().out
 
 
-# In a plane ---------------------------------------------------------------------------------------------------------------
+# In a plane ---------------------------------------------------------------------------------------
 
 
 def test_the_first_quantity_and_all(monkeypatch):
@@ -194,7 +194,7 @@ def test_vtp_of_a_file_without_a_loss(tmp_path):
     assert (tmp_path / "p.h5_train_energy.vtp").exists()
 
 
-# Standard errors ----------------------------------------------------------------------------------------------------------
+# Standard errors ----------------------------------------------------------------------------------
 
 
 def test_a_band_of_one_standard_error(monkeypatch):
@@ -211,7 +211,7 @@ def test_a_band_of_one_standard_error(monkeypatch):
         assert "± 1 standard error" in [text.get_text() for text in fig.legends[0].get_texts()]
 
 
-# Convexity maps -----------------------------------------------------------------------------------------------------------
+# Convexity maps -----------------------------------------------------------------------------------
 
 
 def test_eigenvalue_ratios_on_a_line(monkeypatch):
@@ -291,7 +291,7 @@ def test_a_map_is_saved_with_its_holes(recwarn):
         (["good.h5", "p.h5"], "good.h5 is 1-D and others are not"),
     ],
 )
-def test_what_has_no_ratio_is_refused(files, says):
+def test_files_without_a_ratio_are_refused(files, says):
     line("loss.h5", train_loss=1.0)
     line("zero.h5", min_eig=-1.0, max_eig=0.0)
     line("good.h5", min_eig=-1.0, max_eig=2.0)
