@@ -24,6 +24,8 @@ FLAGS = {
     "loss": "loss_name",
     "target": "model_file2",
     "directions": "dir_file",
+    "name": "surf_name",
+    "titles": "title",
 }
 
 

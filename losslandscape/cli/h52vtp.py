@@ -22,7 +22,7 @@ from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import command_line
 from losslandscape.core.text import printable
-from losslandscape.draw import figures
+from losslandscape.draw import drawable, figure_metadata, labels
 from losslandscape.draw.vtk import polydata, rendering
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
@@ -158,7 +158,7 @@ def write_png(
     )
     paths = []
     for view in dict.fromkeys(views):
-        pictures = rendering.render(meshes, view=view, size=size, label=figures.label(name), ticks=ticks)
+        pictures = rendering.render(meshes, view=view, size=size, label=labels.label(name), ticks=ticks)
         for surface, stem, picture in zip(surfaces, stems, pictures, strict=True):
             path = f"{stem}_{view}.png"
             rendering.save_png(
@@ -177,7 +177,7 @@ def _stem(surface: Surface, name: str, *, zmax: float, log: bool) -> str:
 
 def _made_by(surface: Surface, command: str) -> list[str]:
     """The commands that measured and drew a surface, as far as known, without the characters that files cannot hold."""
-    commands = filter(None, [*figures.commands(surface), command])
+    commands = filter(None, [*figure_metadata.commands(surface), command])
     return [printable(text) for text in commands]
 
 
@@ -190,7 +190,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def _say_missing(surface: Surface, name: str, *, log: bool) -> None:
     """Print what is cut out of a surface."""
-    missing = figures.describe_missing(surface, name, largest=np.inf if log else polydata.LARGEST)
+    missing = drawable.describe_missing(surface, name, largest=np.inf if log else polydata.LARGEST)
     if missing:
         print(f"{surface.path}: {name}: {missing}: cut out.")
     below = np.count_nonzero(surface.get(name) <= -polydata.LOG_OFFSET) if log else 0
@@ -204,7 +204,7 @@ def _range_is_huge(surfaces: list[Surface], name: str) -> bool:
     if quantity.is_percentage(name):
         return False  # percentages, whatever the least of them
     values = (
-        np.concatenate([figures.finite(surface.get(name)).ravel() for surface in surfaces])
+        np.concatenate([drawable.finite(surface.get(name)).ravel() for surface in surfaces])
         + polydata.LOG_OFFSET
     )
     return bool(np.nanmin(values) > 0 and np.nanmax(values) / np.nanmin(values) > HUGE_RANGE)

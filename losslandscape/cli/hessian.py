@@ -24,8 +24,8 @@ from losslandscape.curvature.density import Density, spectral_density
 from losslandscape.curvature.hess_vec_prod import Curvature
 from losslandscape.curvature.lanczos import Eigen, eigenvalues
 from losslandscape.curvature.trace import Trace, trace
-from losslandscape.draw import figures
 from losslandscape.draw.density_figure import draw_density
+from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.files.atomic_file import replacing
 from losslandscape.measure import losses
 from losslandscape.measure.fit_check import check_data
@@ -64,7 +64,7 @@ def _plain(eigens: list[Eigen]) -> list[dict[str, object]]:
 def main(argv: list[str] | None = None) -> None:
     parser = build_parser(__doc__)
     request = HessianRequest.of(parser.parse_args(argv))
-    with sentence(parser), figures.drawn_by("hessian.py", sys.argv[1:] if argv is None else argv):
+    with sentence(parser), drawn_by("hessian.py", sys.argv[1:] if argv is None else argv):
         matrix, samples, place = load_matrix(request)
         name = NAMES[request.hessian.kind]
         print(

@@ -18,7 +18,7 @@ import numpy as np
 
 from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures, redraw, surface_views
+from losslandscape.draw import drawable, figure_metadata, labels, redraw, surface_views
 from losslandscape.draw.web import html_page, interactive, interactive_curves, interactive_film
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
@@ -125,7 +125,7 @@ def _write(surface: Surface, figure, notes: list[str]) -> str:
         title=os.path.basename(surface.path),
         subtitle=_subtitle(surface),
         notes=notes,
-        commands=figures.commands(surface),
+        commands=figure_metadata.commands(surface),
     )
 
 
@@ -145,8 +145,8 @@ def _missing(surface: Surface) -> list[str]:
     """What the page cannot show, a sentence for all quantities of which the same is missing."""
     names: dict[str, list[str]] = {}
     for name in surface.names:
-        if text := figures.describe_missing(surface, name):
-            names.setdefault(text, []).append(figures.label(name))
+        if text := drawable.describe_missing(surface, name):
+            names.setdefault(text, []).append(labels.label(name))
     return [f"{', '.join(those)}: {text}." for text, those in names.items()]
 
 

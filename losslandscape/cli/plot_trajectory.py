@@ -32,6 +32,7 @@ from losslandscape.core.provenance import Facts, fingerprint_of_arrays
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.draw import figures, film, trajectory_figures
+from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.projection import Projection
@@ -76,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = build_parser(__doc__)
     request = PathRequest.of(parser.parse_args(argv))
     arguments = sys.argv[1:] if argv is None else argv
-    with sentence(parser), figures.drawn_by("plot_trajectory.py", arguments):
+    with sentence(parser), drawn_by("plot_trajectory.py", arguments):
         wanted = request.path
         wanted.require_consistent()
         checkpoints = request.find_checkpoints()

@@ -10,7 +10,7 @@ import numpy as np
 
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures
+from losslandscape.draw import drawable, labels
 from losslandscape.draw.contour_levels import LOG_RATIO
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def views(surface: Surface, *, zmax: float | None = None) -> list[View]:
     made = []
     for name in in_order(surface):
         shown = grid(surface, name)
-        values = figures.finite(shown.values[name])
+        values = drawable.finite(shown.values[name])
         if min(shown.shape) > 1 and np.isfinite(values).any():
             made.append(_linear(name, shown, values, top=_top(name, values, zmax)))
             if quantity.is_loss(name) and (values > 0).any():
@@ -126,7 +126,7 @@ def views(surface: Surface, *, zmax: float | None = None) -> list[View]:
         about = "; ".join(
             f"{name}: {text}"
             for name in surface.names[:1]
-            if (text := figures.describe_missing(surface, name))
+            if (text := drawable.describe_missing(surface, name))
         )
         raise InputError(
             f"{surface.path}: a 3-D surface needs at least 2x2 points with values to draw, and this grid has {size} (x by y)"
@@ -146,7 +146,7 @@ def views_of_one_scale(surfaces: Sequence[Surface], name: str, *, log: bool) -> 
     ]:
         raise InputError(f"{small[0]}: a 3-D surface needs at least 2x2 points")
     grids = [replace(shown, values={name: shown.values[name]}) for shown in grids]
-    values = [figures.finite(shown.values[name]) for shown in grids]
+    values = [drawable.finite(shown.values[name]) for shown in grids]
     top = _top(name, np.concatenate([array.ravel() for array in values]), None)
     made = [
         _logarithm(name, shown, array, zmax=None) if log else _linear(name, shown, array, top=top)
@@ -173,17 +173,17 @@ def _linear(name: str, shown: Grid, values: np.ndarray, *, top: float) -> View:
         if high > top
         else ""
     )
-    return View(name, figures.label(name), shown, np.clip(values, -LARGEST, top), note=note)
+    return View(name, labels.label(name), shown, np.clip(values, -LARGEST, top), note=note)
 
 
 def _logarithm(name: str, shown: Grid, values: np.ndarray, *, zmax: float | None) -> View:
     positive = values > 0
-    without = int(np.count_nonzero(np.isfinite(values) & ~positive))
+    without = drawable.describe_no_logarithm(values)
     values = np.minimum(values, zmax) if zmax is not None and zmax > 0 else values
-    note = f"{_sentence_start(name)} is {figures.without_logarithm(without)}." if without else ""
+    note = f"{_sentence_start(name)} is {without}." if without else ""
     return View(
         name,
-        f"log {figures.label(name)}",
+        f"log {labels.label(name)}",
         shown,
         np.log10(values, out=np.full(values.shape, np.nan), where=positive),
         log=True,
@@ -192,7 +192,7 @@ def _logarithm(name: str, shown: Grid, values: np.ndarray, *, zmax: float | None
 
 
 def _sentence_start(name: str) -> str:
-    label = figures.label(name)
+    label = labels.label(name)
     return label[:1].upper() + label[1:]
 
 

@@ -15,7 +15,7 @@ from losslandscape.cli import plot_surface, plot_trajectory
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.data import dataloader
-from losslandscape.draw import film, trajectory_figures
+from losslandscape.draw import film, trajectory_figures, trajectory_path
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.measure.evaluation import Evaluator
@@ -373,7 +373,7 @@ def test_tsne_has_no_plane(monkeypatch):
         project("--method", "tsne")
     new = [name for name in os.listdir("run") if not name.endswith(".t7")]
     assert new == ["tsne_weights_save_epoch=1.h5"]
-    assert {"t-SNE 1", "t-SNE 2", trajectory_figures.TSNE} <= set(words(kept[0]))
+    assert {"t-SNE 1", "t-SNE 2", trajectory_path.TSNE} <= set(words(kept[0]))
     assert len(kept[0].axes) == 1
     values = {"train_loss": np.arange(6.0)}
     write_surface_file("s.h5", x=np.arange(3.0), y=np.arange(2.0), quantities=values)

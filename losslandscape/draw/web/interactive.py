@@ -15,7 +15,7 @@ from contourpy import contour_generator
 from matplotlib.ticker import MaxNLocator
 
 from losslandscape.core import quantity
-from losslandscape.draw import figures
+from losslandscape.draw import drawable, labels
 from losslandscape.draw.surface_views import Grid, View, interpolated
 from losslandscape.files import h5_util
 
@@ -182,7 +182,7 @@ def surface_traces(
     kind = "highest" if quantity.is_percentage(view.name) else "lowest"
     made += [
         _mark(
-            f"{kind} {figures.label(view.name)}", (shown.x[column], shown.y[row]), _RING, MINIMUM_COLOUR, view
+            f"{kind} {labels.label(view.name)}", (shown.x[column], shown.y[row]), _RING, MINIMUM_COLOUR, view
         ),
         _mark("centre (the minimiser)", (0.0, 0.0), _CROSS, CENTRE_COLOUR, view),
     ]
@@ -248,7 +248,7 @@ def _mark(
     x, y = (np.array([coordinate]) for coordinate in place)
     texts = _texts(_values_at(shown, x, y))[0]
     lines = "<br>".join(
-        f"{escape(figures.label(other), quote=False)} = {text}"
+        f"{escape(labels.label(other), quote=False)} = {text}"
         for other, text in zip(shown.values, texts, strict=True)
     )
     name = escape(name, quote=False)
@@ -282,7 +282,7 @@ def _checkpoints(trajectory: Trajectory, view: View) -> dict[str, Any]:
 
 
 def _values_at(shown: Grid, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: interpolated(shown, figures.finite(values), x, y) for name, values in shown.values.items()}
+    return {name: interpolated(shown, drawable.finite(values), x, y) for name, values in shown.values.items()}
 
 
 def _on_surface_and_floor(x: np.ndarray, y: np.ndarray, view: View) -> dict[str, Any]:
@@ -378,13 +378,13 @@ def _aspect(shown: Grid) -> dict[str, float]:
 def _value_lines(values: dict[str, np.ndarray]) -> str:
     """The lines of a hover text that name each quantity; their numbers are the point's `customdata`."""
     return "<br>".join(
-        f"{escape(figures.label(name), quote=False)} = %{{customdata[{i}]}}" for i, name in enumerate(values)
+        f"{escape(labels.label(name), quote=False)} = %{{customdata[{i}]}}" for i, name in enumerate(values)
     )
 
 
 def _point_texts(shown: Grid) -> np.ndarray:
     """Hover texts of shape (ny, nx). Plotly looks a surface's `customdata` up with row and column exchanged, so numbers alone would not do."""
-    names = [escape(figures.label(name), quote=False) for name in shown.values]
+    names = [escape(labels.label(name), quote=False) for name in shown.values]
     return np.array(
         [
             [

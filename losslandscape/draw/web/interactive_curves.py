@@ -10,7 +10,7 @@ import numpy as np
 
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures
+from losslandscape.draw import drawable, labels
 from losslandscape.draw.contour_levels import LOG_RATIO
 from losslandscape.draw.surface_views import in_order, places, sensible_top
 from losslandscape.draw.web import interactive
@@ -32,10 +32,10 @@ def curves_figure(surface: Surface, *, log: bool, axis_title: str) -> go.Figure:
     import plotly.graph_objects as go
 
     kept = places(surface.x, np.logical_or.reduce([surface.measured(name) for name in surface.names]))
-    values = {name: figures.finite(surface.get(name)[kept]) for name in in_order(surface)}
+    values = {name: drawable.finite(surface.get(name)[kept]) for name in in_order(surface)}
     values = {name: array for name, array in values.items() if np.isfinite(array).any()}
     if kept.size < 2 or not values:
-        about = figures.describe_missing(surface, surface.names[0])
+        about = drawable.describe_missing(surface, surface.names[0])
         raise InputError(
             f"{surface.path}: a curve needs at least 2 points with values to draw"
             + (f", {surface.names[0]}: {about}" if about else "")
@@ -56,7 +56,7 @@ def curves_figure(surface: Surface, *, log: bool, axis_title: str) -> go.Figure:
         figure.add_scatter(
             x=interactive.listed(x),
             y=interactive.listed(array),
-            name=escape(figures.label(name), quote=False),
+            name=escape(labels.label(name), quote=False),
             line=style,
             mode="lines+markers",
             marker={"size": 4},
