@@ -11,7 +11,7 @@ from torch import nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.data.image_set import ImageSet
-from losslandscape.measure import evaluation
+from losslandscape.evaluate import evaluation
 from losslandscape.nets import model_loader
 from losslandscape.trajectory import training
 from losslandscape.trajectory.training_folder import LEARNING_RATE, LOG, LOG_LINE, is_kept, save_checkpoint
