@@ -5,7 +5,7 @@
     python bench/evaluate.py --models resnet20 --images 128 --repeats 2      a short trial
 
 A point is: move the net to theta* + a d + b e, then its mean loss and accuracy on all images. Every way moves the same net by
-`net_plotter.moving`, measures the same random images of CIFAR-10's size, and must find the same loss; the ways take turns.
+`moving.moving`, measures the same random images of CIFAR-10's size, and must find the same loss; the ways take turns.
 
 The published way reads each image anew for every point through a DataLoader with two worker processes (Pillow image, to tensor,
 normalise), runs the net as it is in batches of 128, and waits for loss and hits after each. Its workers share the cores with the
@@ -38,13 +38,15 @@ from bench import report
 from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.cli.options import positive
 from losslandscape.core.errors import InputError
-from losslandscape.data.dataloader import CIFAR10_MEAN, CIFAR10_STD, ImageSet
-from losslandscape.measure.cuda_graph import CapturedCall
-from losslandscape.measure.evaluation import Evaluator
-from losslandscape.measure.fused_net import FusedNet
-from losslandscape.measure.losses import sample_losses
+from losslandscape.data.dataloader import CIFAR10_MEAN, CIFAR10_STD
+from losslandscape.data.image_set import ImageSet
+from losslandscape.evaluate.cuda_graph import CapturedCall
+from losslandscape.evaluate.evaluation import Evaluator
+from losslandscape.evaluate.fused_net import FusedNet
+from losslandscape.evaluate.losses import sample_losses
 from losslandscape.nets import model_loader, net_plotter
 from losslandscape.nets.models import MODELS
+from losslandscape.nets.moving import moving
 from losslandscape.parallel.devices import set_precision
 
 IMAGES = {
@@ -308,7 +310,7 @@ def benchmark(
     def ways_now() -> dict[str, Way]:
         return build_ways(net, data, dataset, precisions=precisions, compiled=compiled)
 
-    with net_plotter.moving(net, directions, "weights") as move:
+    with moving(net, directions, "weights") as move:
 
         def moved(way: Way) -> Callable[[], float]:
             return timed(lambda: (move(POINT), way.measure()), device)

@@ -71,7 +71,8 @@ def main() -> None:
 def make_checkpoints(folder: Path, model: str, count: int, *, different: int) -> int:
     """Write `model_0.t7` and so on; returns how many values each holds."""
     code = (
-        "import sys, torch, model_loader\n"
+        "import sys, torch\n"
+        "from losslandscape.nets import model_loader\n"
         "folder, model, count = sys.argv[1], sys.argv[2], int(sys.argv[3])\n"
         "torch.manual_seed(0)\n"
         "net = model_loader.build(model)\n"

@@ -1,4 +1,4 @@
-"""A small net that predicts how diabetes goes on (442 patients, scikit-learn's data): regression with the mean squared error.
+"""A small net that predicts the progress of diabetes (442 patients, scikit-learn's data): regression.
 
     python examples/regression_mlp.py
     python plot_surface.py --model examples/regression_mlp.py:net --model_file examples/regression_mlp.pt \\
@@ -15,30 +15,33 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 def net() -> nn.Module:
+    """Ten features (N, 10) to a prediction (N, 1)."""
     return nn.Sequential(nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
 
 
 def data() -> tuple[TensorDataset, TensorDataset]:
-    """Ten features and one target of 342 and of 100 patients, scaled to mean 0 and standard deviation 1."""
-    features, target = (
-        torch.tensor(array, dtype=torch.float32) for array in load_diabetes(return_X_y=True, scaled=False)
-    )
-    features, target = ((values - values.mean(0)) / values.std(0) for values in (features, target[:, None]))
+    """Features and target of 342 and of 100 patients, scaled to mean 0 and standard deviation 1."""
+    arrays = load_diabetes(return_X_y=True, scaled=False)
+    features, target = (torch.tensor(array, dtype=torch.float32) for array in arrays)
+    features = (features - features.mean(0)) / features.std(0)
+    target = ((target - target.mean()) / target.std())[:, None]
     order = torch.randperm(len(target), generator=torch.Generator().manual_seed(0))
-    return tuple(TensorDataset(features[part], target[part]) for part in (order[:342], order[342:]))
+    train, test = order[:342], order[342:]
+    return TensorDataset(features[train], target[train]), TensorDataset(features[test], target[test])
 
 
 if __name__ == "__main__":
     epochs = int(sys.argv[1]) if sys.argv[1:] else 50
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # for a small net, threads wait more than they work
-    model, (patients, others) = net(), data()
+    torch.set_num_threads(1)  # a small net is faster with one
+    model, (train, test) = net(), data()
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
     for _ in range(epochs):
-        for features, target in DataLoader(patients, batch_size=32, shuffle=True):
+        for features, target in DataLoader(train, batch_size=32, shuffle=True):
             optimizer.zero_grad()
             nn.functional.mse_loss(model(features), target).backward()
             optimizer.step()
-    for name, part in (("train", patients), ("test", others)):
-        print(f"{name} loss {nn.functional.mse_loss(model(part.tensors[0]), part.tensors[1]):.3f}")
+    for name, part in (("train", train), ("test", test)):
+        features, target = part.tensors
+        print(f"{name} loss {nn.functional.mse_loss(model(features), target):.3f}")
     torch.save(model.state_dict(), __file__.replace(".py", ".pt"))

@@ -12,37 +12,35 @@ import torch
 from sklearn.datasets import load_digits
 from timm.models import VisionTransformer
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset, random_split
+from torch.utils.data import DataLoader, Subset, TensorDataset, random_split
 
 
 def net(depth: int = 4) -> nn.Module:
-    """(N, 1, 8, 8) to scores of ten classes (N, 10)."""
-    return VisionTransformer(
-        img_size=8, patch_size=2, in_chans=1, num_classes=10, embed_dim=64, depth=depth, num_heads=4
-    )
+    """Images (N, 1, 8, 8) to scores of ten classes (N, 10)."""
+    images = {"img_size": 8, "patch_size": 2, "in_chans": 1, "num_classes": 10}
+    return VisionTransformer(**images, embed_dim=64, depth=depth, num_heads=4)
 
 
-def data() -> tuple[TensorDataset, ...]:
-    """1500 images of 1x8x8 between 0 and 1 with their digits, and the 297 others."""
-    images, digits = (torch.from_numpy(array) for array in load_digits(return_X_y=True))
+def data() -> list[Subset]:
+    """1500 training and 297 test images of 1x8x8 between 0 and 1, with their digits."""
+    images, digits = map(torch.from_numpy, load_digits(return_X_y=True))
     pairs = TensorDataset(images.view(-1, 1, 8, 8).float() / 16, digits)
-    return tuple(random_split(pairs, (1500, 297), torch.Generator().manual_seed(0)))
+    return random_split(pairs, (1500, 297), torch.Generator().manual_seed(0))
 
 
 if __name__ == "__main__":
     epochs = int(sys.argv[1]) if sys.argv[1:] else 15
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # for a small net, threads wait more than they work
-    model, (images, others) = net(), data()
+    torch.set_num_threads(1)  # a small net is faster with one
+    model, (train, test) = net(), data()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
     for _ in range(epochs):
-        for inputs, digits in DataLoader(images, batch_size=50, shuffle=True):
+        for images, digits in DataLoader(train, batch_size=50, shuffle=True):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(inputs), digits).backward()
+            nn.functional.cross_entropy(model(images), digits).backward()
             optimizer.step()
-    inputs, digits = others[:]
+    images, digits = test[:]
     with torch.no_grad():
-        print(
-            f"{100 * (model.eval()(inputs).argmax(1) == digits).float().mean():.1f} % of the test digits read right"
-        )
+        right = (model.eval()(images).argmax(1) == digits).float().mean()
+    print(f"{100 * right:.1f} % of the test digits read right")
     torch.save(model.state_dict(), __file__.replace(".py", ".pt"))

@@ -9,13 +9,25 @@ Names are imported when they are first used, so that `import losslandscape` is f
 from importlib import import_module
 
 __version__ = "1.0.0"
-__all__ = ["InputError", "loss_surface", "plot_1d", "plot_2d", "read_surface"]
+__all__ = [
+    "InputError",
+    "loss_surface",
+    "plot_1d",
+    "plot_2d",
+    "plot_contour_trajectory",
+    "plot_eigenvalues",
+    "plot_film",
+    "read_surface",
+]
 
 _HOMES = {
     "InputError": "core.errors",
     "loss_surface": "api",
-    "plot_1d": "cli.plot_1D",
-    "plot_2d": "cli.plot_2D",
+    "plot_1d": "draw.line_figures",
+    "plot_2d": "draw.plane_figures",
+    "plot_contour_trajectory": "draw.plane_figures",
+    "plot_eigenvalues": "draw.eigen_figures",
+    "plot_film": "draw.film_files",
     "read_surface": "files.h5_util",
 }
 

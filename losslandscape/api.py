@@ -23,15 +23,15 @@ from losslandscape.core.provenance import record_of_run
 from losslandscape.core.text import one_line
 from losslandscape.data import user_data
 from losslandscape.data.samples import Samples
+from losslandscape.evaluate import losses
 from losslandscape.files.file_names import WHOLE_RANGE, Axis, axis_fault
 from losslandscape.files.surface import Surface
-from losslandscape.measure import losses
 from losslandscape.measure.grid import measure_surface, unchanged
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
 from losslandscape.measure.loss_measure import LossMeasure, Measuring
 from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import require_folder
-from losslandscape.nets import net_plotter, net_tensors
+from losslandscape.nets import direction_file, net_tensors
 from losslandscape.nets.net_plotter import SEED, Direction, Recipe
 from losslandscape.nets.net_tensors import DIRECTION_TYPES
 from losslandscape.parallel import devices, mpi4pytorch
@@ -88,7 +88,7 @@ def loss_surface(
         params: a regular expression; only parameters whose names match move.
         seed: of random directions.
         directions: instead of random ones; each a list with a tensor for each of
-            `net_plotter.moving_tensors`.
+            `net_tensors.moving_tensors`.
         batch_size, precision, memory, weight_decay, bn_samples, errors, allow_nan: `loss_measure.Measuring`.
         surf_file: where the values are kept; the next call resumes from there. The directions go beside it.
             Without it nothing is written.
@@ -247,7 +247,7 @@ def _directions(
     given: Iterable[Direction], net: nn.Module, dir_type: str, axes: dict[str, Axis]
 ) -> list[Direction]:
     advice = (
-        f"give for each axis a list with a tensor for each of net_plotter.moving_tensors(net, {dir_type!r})"
+        f"give for each axis a list with a tensor for each of net_tensors.moving_tensors(net, {dir_type!r})"
     )
     try:
         plain = [
@@ -261,11 +261,11 @@ def _directions(
             f"there are {len(plain)} directions for a surface of {_dimensions(axes)}; give one for each"
         )
     found = [
-        net_plotter.check_fit(f"directions[{i}]", direction, net, dir_type, advice=advice)
+        direction_file.check_fit(f"directions[{i}]", direction, net, dir_type, advice=advice)
         for i, direction in enumerate(plain)
     ]
     for i, direction in enumerate(found):
-        for name, tensor in zip(net_plotter.moving_tensors(net, dir_type), direction, strict=True):
+        for name, tensor in zip(net_tensors.moving_tensors(net, dir_type), direction, strict=True):
             if not tensor.isfinite().all():
                 raise InputError(f"directions[{i}] holds NaN or infinity for {name}", "give finite numbers")
     return found

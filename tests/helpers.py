@@ -122,7 +122,9 @@ def folder_with(tmp_path: Path, *checkpoints: Path) -> Path:
     return tmp_path
 
 
-def write_surface_file(path: str | Path, *, x, y=None, quantities: dict, measured=None, dir_file: str = "") -> None:
+def write_surface_file(
+    path: str | Path, *, x, y=None, quantities: dict, measured=None, dir_file: str = ""
+) -> None:
     """Write a surface file from arrays; `measured` says which points have values, by default those unlike the mark."""
     h5_util.write_surface(
         Surface(str(path), x=x, y=y, dir_file=dir_file, quantities=quantities, measured=measured)

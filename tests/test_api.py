@@ -16,9 +16,9 @@ import losslandscape
 from losslandscape import api
 from losslandscape.core.errors import InputError
 from losslandscape.data.user_data import as_samples
+from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
-from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.loss_measure import Measuring
 from losslandscape.nets import net_plotter
 from tests.helpers import REPO, mpirun
@@ -81,7 +81,7 @@ def test_towards_other_nets_and_along_given_directions():
     )
 
 
-def test_a_file_is_gone_on_with_and_refused_to_another_net(tmp_path):
+def test_a_file_is_resumed_and_refused_to_another_net(tmp_path):
     net, path = small_net(), str(tmp_path / "s.h5")
     losslandscape.loss_surface(net, (X, Y), x=(-1, 1, 5), surf_file=path, quiet=True)
     surface = h5_util.read_surface(path)
@@ -104,7 +104,7 @@ def test_a_file_is_gone_on_with_and_refused_to_another_net(tmp_path):
     np.testing.assert_allclose(again.get("train_loss"), whole, rtol=1e-6)
     for asked, sentence in (
         ({"net": small_net(1)}, "was made with another net"),
-        ({"seed": 5}, "another x direction .*overwrite=True from Python.*directions= from Python$"),
+        ({"seed": 5}, "another x direction .*overwrite=True.*directions=$"),
         ({"x": (-1, 1, 4)}, "another grid.*overwrite=True"),
     ):
         with pytest.raises(InputError, match=sentence):
@@ -367,7 +367,7 @@ REFUSED = {  # what is asked of `small_net`, and the sentence
         {"directions": [ones(small_net())], "params": "weight"},
         "^directions and params both",
     ),
-    "params": ({"params": "conv"}, "^params 'conv' is found in none"),
+    "params": ({"params": "conv"}, "^params 'conv'"),
     "two targets on a line": (
         {"target": (small_net(1), small_net(2))},
         "^target has 2 nets for a surface of 1 dimension;",
@@ -375,7 +375,7 @@ REFUSED = {  # what is asked of `small_net`, and the sentence
     "target": ({"target": "other"}, "^target is of type str"),
     "target of another shape": (
         {"target": nn.Linear(4, 2)},
-        r"0\.weight of shape \[8, 4\] is not there; give one that is built as the net at the centre",
+        r"0\.weight has shape \[8, 4\]",
     ),
     "net": ({"net": "resnet20"}, "^net is of type str"),
     "net without parameters": ({"net": nn.Identity()}, "^net has no parameters"),
@@ -454,22 +454,23 @@ def test_a_net_that_is_lost_at_the_centre_stops_unless_told_to_go_on():
 
 
 def test_the_plot_functions_take_a_surface_that_has_no_file(tmp_path, monkeypatch):
-    from losslandscape.cli import plot_1D, plot_2D
+    from losslandscape.draw.line_figures import plot_1d
+    from losslandscape.draw.plane_figures import plot_2d
 
     monkeypatch.chdir(tmp_path)
     line = losslandscape.loss_surface(small_net(), (X, Y), x=(-1, 1, 5), errors=True, quiet=True)
     plane = losslandscape.loss_surface(small_net(), (X, Y), x=(-1, 1, 5), y=(-1, 1, 5), quiet=True)
-    paths = [*plot_1D.plot_1d(line, out="line", formats="png"), *plot_2D.plot_2d(plane, formats=["png"])]
+    paths = [*plot_1d(line, out="line", formats="png"), *plot_2d(plane, formats=["png"])]
     assert {"line_1d_train_loss.png", "surface_train_loss_2dcontour.png"} <= set(paths)
     assert all((tmp_path / path).stat().st_size > 5000 for path in paths)
     for asked, sentence in (
         ({"formats": "gif"}, "no format 'gif'; choose one of 'pdf'"),
         ({"titles": ["a", "b"]}, "titles="),
-        ({}, "titles= from Python"),
+        ({}, "titles="),
     ):
         with pytest.raises(InputError, match=sentence):
-            plot_1D.plot_1d(*[line] * (1 if asked else 2), **asked)
+            plot_1d(*[line] * (1 if asked else 2), **asked)
     with pytest.raises(InputError, match="^'surface' has no quantity 'foo'; it has train_loss"):
         line.get("foo")
     with pytest.raises(InputError, match="^surface has no value to draw"):
-        plot_1D.plot_1d(Surface("", x=line.x, y=None, quantities={"train_loss": np.full(5, np.nan)}))
+        plot_1d(Surface("", x=line.x, y=None, quantities={"train_loss": np.full(5, np.nan)}))

@@ -9,69 +9,30 @@ Without --all_parameters, only parameters of more than one dimension count. Each
 residual or standard error. The figure of the density is `<model_file>_hessian_density.pdf`.
 """
 
-import argparse
 import json
 import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Self
 
 import numpy as np
 import torch
 
-from losslandscape.cli import options
-from losslandscape.cli.command_line import Parser, add_format_option, output_file, sentence
-from losslandscape.cli.request import DataOptions, NetOptions, Options
-from losslandscape.curvature.density import DENSITY_PROBES, STEPS, Density, spectral_density
-from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, KINDS, Curvature
+from losslandscape.cli.command_line import sentence
+from losslandscape.cli.hessian_request import HessianOptions, HessianRequest, build_parser
+from losslandscape.curvature.density import Density, spectral_density
+from losslandscape.curvature.hess_vec_prod import Curvature
 from losslandscape.curvature.lanczos import Eigen, eigenvalues
-from losslandscape.curvature.trace import MOST_PROBES, TRACE_TOLERANCE, Trace, trace
-from losslandscape.draw import figures
+from losslandscape.curvature.trace import Trace, trace
 from losslandscape.draw.density_figure import draw_density
+from losslandscape.draw.figure_metadata import drawn_by
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.fit_check import check_data
 from losslandscape.files.atomic_file import replacing
-from losslandscape.measure import losses
-from losslandscape.measure.fit_check import check_data
 from losslandscape.parallel.devices import require_cuda, set_precision
 from losslandscape.parallel.mpi4pytorch import Serial
 
-QUANTITIES = ("eigenvalues", "trace", "density")
 NAMES = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix", "fisher": "empirical Fisher matrix"}
-
-
-@dataclass(frozen=True)
-class HessianOptions(Options):
-    """Which matrix, and how its numbers are estimated."""
-
-    kind: str
-    loss_name: str
-    all_parameters: bool
-    batch_size: int
-    cuda: bool
-    seed: int
-    only: list[str]
-    bottom: int
-    top: int
-    tolerance: float
-    most_products: int
-    trace_tolerance: float
-    probes: int
-    rank: int
-    steps: int
-    density_probes: int
-    json: str
-    format: list[str]
-
-
-@dataclass(frozen=True)
-class HessianRequest:
-    net: NetOptions
-    data: DataOptions
-    hessian: HessianOptions
-
-    @classmethod
-    def of(cls, args: argparse.Namespace) -> Self:
-        return cls(NetOptions.of(args), DataOptions.of(args), HessianOptions.of(args))
 
 
 @dataclass(frozen=True)
@@ -101,9 +62,9 @@ def _plain(eigens: list[Eigen]) -> list[dict[str, object]]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = build_parser()
+    parser = build_parser(__doc__)
     request = HessianRequest.of(parser.parse_args(argv))
-    with sentence(parser), figures.drawn_by("hessian.py", sys.argv[1:] if argv is None else argv):
+    with sentence(parser), drawn_by("hessian.py", sys.argv[1:] if argv is None else argv):
         matrix, samples, place = load_matrix(request)
         name = NAMES[request.hessian.kind]
         print(
@@ -180,72 +141,6 @@ def estimate(matrix: Curvature, wanted: HessianOptions, stem: str) -> Estimates:
         name, count = NAMES[wanted.kind], matrix.dimension
         draw_density(density, stem, name=name, count=count, known=known, formats=wanted.format)
     return Estimates(ends, traced, density)
-
-
-def build_parser() -> Parser:
-    parser = Parser(__doc__)
-    add_estimates(parser)
-    options.add_model(parser, others=False)
-    options.add_data(parser)
-    options.add_subset(parser, test_set=False)
-    group = parser.add_argument_group("hardware and output")
-    add = group.add_argument
-    add("--cuda", "-c", action="store_true", help="compute on the GPU")
-    add(
-        "--batch_size",
-        type=options.positive,
-        default=BATCH_SIZE,
-        help="images in memory at a time (default: %(default)s)",
-    )
-    add("--json", default="", type=output_file, metavar="FILE", help="write all numbers to this file")
-    add_format_option(group)
-    return parser
-
-
-def add_estimates(parser: Parser) -> None:
-    """Which matrix, and how its numbers are estimated."""
-    group = parser.add_argument_group("curvature")
-    add, positive, default = group.add_argument, options.positive, "(default: %(default)s)"
-    add("--kind", choices=KINDS, default="hessian", help=default)
-    options.add_lanczos(group)
-    add("--only", nargs="+", choices=QUANTITIES, default=QUANTITIES, help="what to compute (default: all)")
-    add("--top", type=positive, default=1, metavar="K", help=f"number of the largest eigenvalues {default}")
-    add(
-        "--bottom",
-        type=positive,
-        default=1,
-        metavar="K",
-        help=f"number of the smallest eigenvalues {default}",
-    )
-    add(
-        "--trace_tolerance",
-        type=options.share,
-        default=TRACE_TOLERANCE,
-        help=f"standard error of the trace, relative to it {default}",
-    )
-    add(
-        "--probes",
-        type=positive,
-        default=MOST_PROBES,
-        metavar="N",
-        help=f"most random vectors for the trace {default}",
-    )
-    add(
-        "--rank",
-        type=options.not_negative,
-        default=0,
-        metavar="R",
-        help="rank of Hutch++; 0 is Hutchinson (default)",
-    )
-    add("--steps", type=positive, default=STEPS, metavar="N", help=f"Lanczos steps for the density {default}")
-    add(
-        "--density_probes",
-        type=positive,
-        default=DENSITY_PROBES,
-        metavar="N",
-        help=f"its random vectors {default}",
-    )
-    add("--seed", type=options.not_negative, default=0, help=f"seed of the random vectors {default}")
 
 
 def print_eigenvalues(smallest: list[Eigen], largest: list[Eigen], tolerance: float) -> None:

@@ -23,7 +23,7 @@ from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.file_names import WHOLE_RANGE
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.loss_measure import Measuring
-from losslandscape.nets import net_plotter
+from losslandscape.nets import direction_file
 
 
 def build_parser() -> Parser:
@@ -73,5 +73,5 @@ def _write_directions(landscape: Landscape, *, overwrite: bool) -> None:
         return
     if os.path.exists(landscape.dir_file):
         print(f"the old directions are kept as {keep_aside(landscape.dir_file)}")
-    arrays = net_plotter.arrays(directions)
+    arrays = direction_file.arrays(directions)
     h5_util.write_directions(landscape.dir_file, arrays, made_with=landscape.direction_facts())

@@ -21,11 +21,11 @@ from losslandscape.cli.option_types import (
 )
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE
 from losslandscape.data.dataloader import DATASETS
-from losslandscape.measure.losses import LOSSES
+from losslandscape.evaluate.losses import LOSSES
 from losslandscape.measure.range_search import RISE
 from losslandscape.nets.models import MODELS
-from losslandscape.nets.net_plotter import IGNORES, NORMS
-from losslandscape.nets.net_tensors import DIRECTION_TYPES
+from losslandscape.nets.net_plotter import NORMS
+from losslandscape.nets.net_tensors import DIRECTION_TYPES, IGNORES
 from losslandscape.parallel.assignments import SCHEDULES
 from losslandscape.parallel.devices import PRECISIONS
 from losslandscape.parallel.point_order import ORDERS

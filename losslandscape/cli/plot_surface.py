@@ -168,20 +168,20 @@ def measure_around(
 
 def print_spread(paths: list[str]) -> None:
     """Print mean and spread of the numbers of several surfaces around one checkpoint."""
-    from losslandscape.draw.metrics_table import tell_spread
+    from losslandscape.draw.metrics_table import report_spread
 
     surfaces = [h5_util.read_surface(path) for path in paths]
     checkpoint = {"model_file": surfaces[0].made_with["model_file"]}
     advice = "the checkpoint was changed while this ran; give the same command again"
     for surface in surfaces[1:]:
         require_same(surface.path, surface.made_with, checkpoint, advice)
-    tell_spread(surfaces, [name for name in surfaces[0].names if name.endswith("_loss")])
+    report_spread(surfaces, [name for name in surfaces[0].names if name.endswith("_loss")])
 
 
 def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -> None:
     """Plot a measured surface, with the trajectory if there is one."""
     if not is_plane:
-        from losslandscape.cli.plot_1D import plot_1d
+        from losslandscape.draw.line_figures import plot_1d
 
         plot_1d(
             surf_file,
@@ -193,7 +193,7 @@ def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -
             formats=plots.format,
         )
     elif plots.proj_file:
-        from losslandscape.cli.plot_2D import plot_contour_trajectory
+        from losslandscape.draw.plane_figures import plot_contour_trajectory
 
         plot_contour_trajectory(
             surf_file,
@@ -206,7 +206,7 @@ def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -
             formats=plots.format,
         )
     else:
-        from losslandscape.cli.plot_2D import plot_2d
+        from losslandscape.draw.plane_figures import plot_2d
 
         plot_2d(
             surf_file,
@@ -229,9 +229,9 @@ def require_path_on_surface(job: SurfaceJob, proj_file: str, surf_file: str) -> 
 
 def require_drawable(plots: PlotOptions) -> None:
     """Raise `InputError` for what the figures of a plane would refuse after hours of measuring."""
-    from losslandscape.draw.contour_levels import possible
+    from losslandscape.draw.contour_levels import complete_levels
 
-    possible(plots.vmin, plots.vmax, plots.vlevel)
+    complete_levels(plots.vmin, plots.vmax, plots.vlevel)
     if plots.proj_file:
         from losslandscape.draw.trajectory_figures import read_projection
 

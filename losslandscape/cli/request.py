@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.data import node_memory
+from losslandscape.data.parts import load_parts
 from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import Axis
 from losslandscape.measure.auto_range import Auto
@@ -78,10 +78,10 @@ class DataOptions(Options):
 
     def load(self, ranks: Serial) -> dict[str, Samples]:
         """The data by part, one copy per node."""
-        return node_memory.load_parts(
+        return load_parts(
             ranks,
             self.dataset,
-            self.datapath,
+            datapath=self.datapath,
             test_set=self.test_set,
             npz_files={"train": self.trainloader, "test": self.testloader},
             labels_file=self.train_labels,
@@ -180,6 +180,7 @@ class SurfaceRequest:
     directions: DirectionOptions
     grid: GridOptions
     run: RunOptions
+    in_series: bool = False  # around one checkpoint of several that are measured in one plane
 
     @classmethod
     def of(cls, args: argparse.Namespace, *, program: str, arguments: list[str]) -> Self:
@@ -199,7 +200,8 @@ class SurfaceRequest:
     @property
     def is_plane(self) -> bool:
         """Whether the surface has two dimensions, as one under a path has although no range is given."""
-        under_path = bool(self.grid.proj_file) or (self.net.is_series and self.grid.x is None)
+        of_series = self.in_series or self.net.is_series
+        under_path = bool(self.grid.proj_file) or (of_series and self.grid.x is None)
         return self.grid.y is not None or under_path
 
     def with_idx(self, idx: int) -> Self:
@@ -208,7 +210,8 @@ class SurfaceRequest:
 
     def with_model_file(self, file: str) -> Self:
         """The same around another checkpoint."""
-        return replace(self, net=replace(self.net, model_file=file))
+        in_series = self.in_series or self.net.is_series
+        return replace(self, net=replace(self.net, model_file=file), in_series=in_series)
 
     def require_possible(self) -> None:
         """Raise `InputError` for directions that contradict each other."""

@@ -91,7 +91,7 @@ def _finish(
     h5_util.write_projection(projection)
     print(f"projection: {projection.path}")
     if plots.plot:
-        from losslandscape.cli.plot_film import plot_film
+        from losslandscape.draw.film_files import plot_film
 
         plot_film(
             surf_files,

@@ -12,192 +12,30 @@ Writes `model_N.t7` and `opt_state_N.t7` (epochs 0, 1, 150 and every `--save_epo
 line per epoch, and TensorBoard curves to a folder under `--save` that is named after the flags.
 """
 
-import argparse
 import math
-import os
-import sys
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from losslandscape.cli import options
-from losslandscape.cli.command_line import Parser, sentence
-from losslandscape.cli.request import DataOptions, Options
-from losslandscape.core.errors import InputError
-from losslandscape.data import dataloader
-from losslandscape.data.dataloader import ImageSet
-from losslandscape.measure import losses
+from losslandscape.cli.command_line import sentence
+from losslandscape.cli.train_request import TrainOptions, TrainRequest, build_parser
+from losslandscape.data.image_set import ImageSet
 from losslandscape.nets import model_loader
-from losslandscape.nets.models import MODELS
 from losslandscape.trajectory import training, training_folder, training_run
-from losslandscape.trajectory.training_run import EpochResult, TrainingPlan
-
-
-@dataclass(frozen=True)
-class TrainOptions(Options):
-    """The flags of the training; see the parser below."""
-
-    model: str
-    loss_name: str
-    optimizer: str
-    batch_size: int
-    lr: float
-    lr_decay: float
-    weight_decay: float
-    momentum: float
-    epochs: int
-    noaug: bool
-    label_corrupt_prob: float
-    rand_seed: int
-    idx: int
-    save: str
-    save_epoch: int
-    resume_model: str
-    resume_opt: str
-    ngpu: int
-    cpu: bool
-
-    @property
-    def seed(self) -> int:
-        return self.rand_seed + self.idx
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cuda" if torch.cuda.is_available() and not self.cpu else "cpu")
-
-    def plan(self) -> TrainingPlan:
-        return TrainingPlan(
-            loss_name=self.loss_name,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            lr_decay=self.lr_decay,
-            augmented=not self.noaug,
-            epochs=self.epochs,
-            save_epoch=self.save_epoch,
-            seed=self.seed,
-            gpus=self.ngpu,
-        )
-
-    def make_optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
-        return training.make_optimizer(
-            net, self.optimizer, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
-        )
-
-    def require_usable(self) -> None:
-        """Raise `InputError` for what no training can use, before anything is loaded or written."""
-        for name in ("rand_seed", "idx"):
-            _require(getattr(self, name) >= 0, f"--{name} {getattr(self, name)} must be at least 0")
-        for name in ("lr", "lr_decay"):
-            value = getattr(self, name)
-            _require(0 < value < math.inf, f"--{name} {value} must be above 0")
-        _require(0 <= self.weight_decay < math.inf, f"--weight_decay {self.weight_decay} must be at least 0")
-        _require(0 <= self.momentum < 1, f"--momentum {self.momentum} must be at least 0 and below 1")
-        share = self.label_corrupt_prob
-        _require(0 <= share <= 1, f"--label_corrupt_prob {share} must be from 0 to 1")
-        alone = self.resume_opt and not self.resume_model
-        _require(
-            not alone, f"--resume_opt {self.resume_opt} needs --resume_model, the net that it belongs to"
-        )
-        for name in ("resume_model", "resume_opt"):
-            file = getattr(self, name)
-            _require(not file or os.path.isfile(file), f"--{name}: there is no file {file!r}")
-        present = 0 if self.cpu else torch.cuda.device_count()
-        enough = self.ngpu == 1 or self.ngpu <= present
-        _require(enough, f"--ngpu {self.ngpu}: {present} CUDA devices can be used here")
-
-
-def _require(is_usable: bool, fault: str) -> None:
-    if not is_usable:
-        raise InputError(fault)
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    training: TrainOptions
-    data: DataOptions
-
-    @classmethod
-    def of(cls, args: argparse.Namespace) -> Self:
-        return cls(TrainOptions.of(args), DataOptions.of(args))
-
-    @property
-    def folder(self) -> Path:
-        """The published name; flags that were added later are in it unless they are at their defaults."""
-        wanted = self.training
-        name = f"{wanted.model}_{wanted.optimizer}_lr={wanted.lr}"
-        if wanted.lr_decay != 0.1:
-            name += f"_lr_decay={wanted.lr_decay}"
-        name += f"_bs={wanted.batch_size}_wd={wanted.weight_decay}_mom={wanted.momentum}"
-        name += f"_save_epoch={wanted.save_epoch}"
-        if wanted.loss_name != "crossentropy":
-            name += f"_loss={wanted.loss_name}"
-        if wanted.noaug:
-            name += "_noaug"
-        if self.data.raw_data:
-            name += "_rawdata"
-        if wanted.label_corrupt_prob > 0:
-            name += f"_randlabel={wanted.label_corrupt_prob}"
-        if wanted.ngpu > 1:
-            name += f"_ngpu={wanted.ngpu}"
-        if wanted.idx > 0:
-            name += f"_idx={wanted.idx}"
-        return Path(wanted.save) / name
-
-    def load_images(self) -> tuple[ImageSet, ImageSet]:
-        """The training set, with corrupted labels if that is asked for, and the test set."""
-        train_set = self._load_part("train", self.data.trainloader)
-        test_set = self._load_part("test", self.data.testloader)
-        wanted = self.training
-        labels = training.corrupt_labels(
-            train_set.labels,
-            wanted.label_corrupt_prob,
-            num_classes=train_set.num_classes,
-            seed=wanted.seed,
-        )
-        return replace(train_set, labels=labels), test_set
-
-    def _load_part(self, part: str, npz_file: str) -> ImageSet:
-        images = dataloader.load(
-            self.data.dataset,
-            part,
-            datapath=self.data.datapath,
-            raw_data=self.data.raw_data,
-            mean=self.data.mean,
-            std=self.data.std,
-            npz_file=npz_file,
-            threads=self.data.threads,
-            show_progress=sys.stderr.isatty(),
-        )
-        name = "training" if part == "train" else part
-        _require(len(images) > 0, f"the {name} set holds no images")
-        return images
+from losslandscape.trajectory.training_run import EpochResult
 
 
 def main(argv: list[str] | None = None, *, datapath: str = "cifar10/data") -> None:
-    parser = build_parser(datapath)
+    parser = build_parser(__doc__, datapath)
     request = TrainRequest.of(parser.parse_args(argv))
     wanted, plan = request.training, request.training.plan()
     with sentence(parser):
         wanted.require_usable()
         train_set, test_set = request.load_images()
-        torch.manual_seed(wanted.seed)
-        net = model_loader.build(wanted.model)
-        training_run.require_trainable(wanted.model, net, train_set, test_set, batch_size=plan.batch_size)
-        training.initialise(net)
-        last_epoch = 0
-        if wanted.resume_model:
-            last_epoch = training_run.resume_weights(net, wanted.resume_model, epochs=plan.epochs)
-        net.to(wanted.device)
-        torch.backends.cudnn.benchmark = True  # every batch has the same shape
-        optimizer = wanted.make_optimizer(net)
-        if wanted.resume_opt:
-            training_run.resume_optimizer(optimizer, wanted.resume_opt)
+        net, optimizer, last_epoch = prepare(wanted, train_set, test_set)
 
         # Nothing was written so far: all that the user gave is known to be usable.
         print_notes(request, last_epoch)
@@ -219,6 +57,25 @@ def main(argv: list[str] | None = None, *, datapath: str = "cifar10/data") -> No
         progress = ProgressLines(last_epoch, plan.epochs)
         for result in results:
             progress.print(result)
+
+
+def prepare(
+    wanted: TrainOptions, train_set: ImageSet, test_set: ImageSet
+) -> tuple[nn.Module, torch.optim.Optimizer, int]:
+    """The net and its optimizer, new or resumed, on their device, and the last epoch that they have seen."""
+    torch.manual_seed(wanted.seed)
+    net = model_loader.build(wanted.model)
+    training_run.require_trainable(wanted.model, net, train_set, test_set, batch_size=wanted.batch_size)
+    training.initialise(net)
+    last_epoch = 0
+    if wanted.resume_model:
+        last_epoch = training_run.resume_weights(net, wanted.resume_model, epochs=wanted.epochs)
+    net.to(wanted.device)
+    torch.backends.cudnn.benchmark = True  # every batch has the same shape
+    optimizer = wanted.make_optimizer(net)
+    if wanted.resume_opt:
+        training_run.resume_optimizer(optimizer, wanted.resume_opt)
+    return net, optimizer, last_epoch
 
 
 def print_notes(request: TrainRequest, last_epoch: int) -> None:
@@ -252,49 +109,3 @@ class ProgressLines:
                 f"Warning: the training loss of epoch {result.epoch} is {result.train_loss}. "
                 "Training continues, but the net is lost: try a smaller --lr."
             )
-
-
-def build_parser(datapath: str = "cifar10/data") -> Parser:
-    parser = Parser(__doc__)
-    add_training(parser)
-    group = parser.add_argument_group("checkpoints")
-    text = "folder of the trained nets' folders (default trained_nets)"
-    group.add_argument("--save", default="trained_nets", help=text)
-    text = "keep every N-th epoch (default 10)"
-    group.add_argument("--save_epoch", type=options.positive, default=10, help=text)
-    text = "resume after the epoch of this model_N.t7"
-    group.add_argument("--resume_model", default="", metavar="FILE", help=text)
-    text = "the opt_state_N.t7 that belongs to it"
-    group.add_argument("--resume_opt", default="", metavar="FILE", help=text)
-    group = parser.add_argument_group("devices")
-    text = "GPUs that share each batch (default 1)"
-    group.add_argument("--ngpu", type=options.positive, default=1, help=text)
-    group.add_argument("--cpu", action="store_true", help="do not use a GPU even if there is one")
-    options.add_data(parser, datapath_default=datapath)
-    return parser
-
-
-def add_training(parser: Parser) -> None:
-    """The recipe."""
-    group = parser.add_argument_group("training")
-    add = group.add_argument
-    names = f"one of {', '.join(MODELS)} (default vgg9)"
-    add("--model", "-m", default="vgg9", choices=MODELS, metavar="NAME", help=names)
-    text = "default crossentropy"
-    add("--loss_name", "-l", choices=losses.PUBLISHED, default="crossentropy", help=text)
-    text = "sgd has Nesterov momentum (default sgd)"
-    add("--optimizer", choices=training.OPTIMIZERS, default="sgd", help=text)
-    add("--batch_size", type=options.positive, default=128, help="images per step (default 128)")
-    add("--lr", type=float, default=0.1, help="learning rate of the first epochs (default 0.1)")
-    text = "the learning rate is multiplied by this after epochs 150, 225 and 275 (default 0.1)"
-    add("--lr_decay", type=float, default=0.1, help=text)
-    add("--weight_decay", type=float, default=0.0005, help="default 0.0005")
-    add("--momentum", type=float, default=0.9, help="of sgd (default 0.9)")
-    add("--epochs", type=options.positive, default=300, help="number of the last epoch (default 300)")
-    add("--noaug", action="store_true", help="neither crop nor mirror the training images")
-    text = "fraction of the training labels drawn at random; they are kept in train_labels.npy (default 0)"
-    add("--label_corrupt_prob", type=float, default=0.0, help=text)
-    text = "seed of weights, image order and augmentation (default 0)"
-    add("--rand_seed", type=int, default=0, help=text)
-    text = "number of a repetition: added to the seed and to the folder's name"
-    add("--idx", type=int, default=0, help=text)

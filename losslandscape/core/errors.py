@@ -10,13 +10,23 @@ NameOption = Callable[
     [str, str], str
 ]  # how an interface writes the option of a name with a value, if it has one
 
+# Options that have another name in `loss_surface`.
+ARGUMENTS = {
+    "xnorm": "norm",
+    "ynorm": "norm",
+    "xignore": "ignore",
+    "yignore": "ignore",
+    "dir_file": "directions",
+}
+
 
 def as_argument(name: str, value: str) -> str:
     """An option as Python writes it.
 
-    >>> as_argument("overwrite", "True"), as_argument("dir_type", "states"), as_argument("surf_file", "")
-    ('overwrite=True', "dir_type='states'", 'surf_file=')
+    >>> as_argument("overwrite", "True"), as_argument("dir_type", "states"), as_argument("dir_file", "")
+    ('overwrite=True', "dir_type='states'", 'directions=')
     """
+    name = ARGUMENTS.get(name, name)
     return f"{name}={value if value in ('', 'True') else repr(value)}"
 
 

@@ -26,8 +26,9 @@ MARGIN = 5  # deviations of the Gaussian: how far the grid extends beyond the ou
 
 @dataclass(frozen=True)
 class Density:
-    """An estimated density of eigenvalues on a grid. It integrates to 1. All is NaN if a product was not
-    finite.
+    """An estimated density of eigenvalues on a grid, which integrates to 1.
+
+    All is NaN if a product was not finite.
 
     Attributes:
         grid, density: (points,).

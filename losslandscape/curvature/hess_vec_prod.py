@@ -21,10 +21,10 @@ from losslandscape.curvature.evaluation_mode import evaluation_mode
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE, Eigen, eigenvalues
 from losslandscape.data import samples
 from losslandscape.data.samples import Batch, Samples
-from losslandscape.measure import losses
-from losslandscape.measure.batch_stream import batches
-from losslandscape.measure.loss import Loss
-from losslandscape.measure.losses import BuiltIn
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.batch_stream import batches
+from losslandscape.evaluate.loss import Loss
+from losslandscape.evaluate.losses import BuiltIn
 
 KINDS = ("hessian", "gauss_newton", "fisher")
 BATCH_SIZE = 128
@@ -35,8 +35,7 @@ Products = tuple[Tensor | float, Iterator[Vector]]  # the weight of a batch, and
 
 
 class Curvature:
-    """A symmetric matrix of the mean loss L = 1/N sum_i l(f(x_i), y_i) over all N samples, known by its
-    products.
+    """A symmetric matrix of the mean loss L = 1/N sum_i l(f(x_i), y_i), known by its products.
 
     The kinds, with f the outputs, J_i their derivative by the parameters theta, and g_i the gradient of
     sample i's loss:
@@ -122,9 +121,7 @@ class Curvature:
         try:
             return self._products(data, rows)
         except (RuntimeError, InputError):
-            self._layout = (
-                torch.preserve_format
-            )  # a net that flattens images by `view` needs the usual layout
+            self._layout = torch.preserve_format  # needed by a net that flattens images with `view`
         try:
             return self._products(data, rows)
         except RuntimeError as error:
@@ -135,8 +132,9 @@ class Curvature:
             ) from error
 
     def __call__(self, vectors: Tensor) -> Tensor:
-        """The products with a vector (n,) or with several (k, n), in the same shape, from one pass over
-        the data.
+        """The products with a vector (n,) or with several (k, n), in the same shape.
+
+        It takes one pass over the data, however many vectors there are.
 
         Batches are added up in the precision of the parameters: some hundred additions lose less than
         the product of one batch does.
@@ -263,8 +261,9 @@ def _countdown(vectors: list[Vector]) -> Iterator[tuple[int, Vector]]:
 def extreme_eigenvalues(
     matrix: Curvature, *, tolerance: float = TOLERANCE, most_products: int = MOST_PRODUCTS, seed: int = 0
 ) -> tuple[Eigen, Eigen]:
-    """The smallest and the largest eigenvalue with the net's present weights, as in the paper's
-    convexity maps.
+    """The smallest and the largest eigenvalue with the net's present weights.
+
+    The paper's convexity maps show their ratio (Li et al. 2018, section 6).
 
     The published program's eigenvalues are these times its number of batches; their ratio is the same.
     Every call starts from the same random vector, so a value does not depend on what was measured

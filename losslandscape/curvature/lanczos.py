@@ -114,8 +114,8 @@ class _Search:
             if not missing:
                 break
         outermost = np.r_[0:smallest, len(values) - 1 : len(values) - 1 - largest : -1]
-        found = self.measured(matrix, space.combine(coefficients[:, outermost]), scale)
-        return found[:smallest], found[smallest:]
+        eigens = self.measured(matrix, space.combine(coefficients[:, outermost]), scale)
+        return eigens[:smallest], eigens[smallest:]
 
     def _new_space(self, matrix: SymmetricMatrix, wanted: int) -> Krylov:
         start = torch.randn(matrix.dimension, generator=self.generator, dtype=matrix.dtype).to(matrix.device)

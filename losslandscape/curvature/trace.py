@@ -45,8 +45,9 @@ def trace(
     seed: int = 0,
     show_progress: bool = False,
 ) -> Trace:
-    """The trace of a matrix A, and of its diagonal block of each parameter tensor, from products with
-    random signs v.
+    """The trace of a matrix A, and of the diagonal block of each parameter tensor.
+
+    It is estimated from products with random signs v.
 
     Hutchinson (1990), rank 0:
 

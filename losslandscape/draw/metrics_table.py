@@ -1,162 +1,184 @@
-"""The numbers of surface_metrics.py as a table for people, and as JSON for programs."""
-
-from __future__ import annotations
+"""The metrics of surfaces as tables for people, and as JSON for programs."""
 
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from losslandscape.draw import surface_metrics
-from losslandscape.draw.surface_metrics import CURVED_DOWN, HIGHER_THAN_ANY, Convexity, Metrics, Place, Spread
+from losslandscape.draw import loss_shape, surface_metrics
+from losslandscape.draw.convexity import CURVED_DOWN, EIGENVALUES, Convexity, convexity
+from losslandscape.draw.grid_values import HIGHER_THAN_ANY
+from losslandscape.draw.surface_metrics import Metrics, Place, Spread
 from losslandscape.files.atomic_file import replacing
+from losslandscape.files.surface import Surface
 
 DEFINITIONS = {
-    "sharpness_radius": surface_metrics.SHARPNESS_RADIUS,
-    "rise_factor": surface_metrics.RISE_FACTOR,
-    "rise_floor": surface_metrics.RISE_FLOOR,
+    "sharpness_radius": loss_shape.SHARPNESS_RADIUS,
+    "rise_factor": loss_shape.RISE_FACTOR,
+    "rise_floor": loss_shape.RISE_FLOOR,
     "curved_down": CURVED_DOWN,
 }
-EIGENVALUES = "min_eig/max_eig"
+RATIO = "/".join(EIGENVALUES)
+SPREAD_COLUMNS = ("mean", "deviation", "least", "greatest", "known in")
 
 
-def tell(
-    surfaces: Sequence,
+def report(
+    surfaces: Sequence[Surface],
     titles: Sequence[str],
     names: Sequence[str],
     *,
     json_file: str = "",
     spread: bool = False,
 ) -> None:
-    """Print the metrics of quantities of surfaces, a column each, and write them to a JSON file if one is named.
+    """Print the metrics of surfaces: a table per quantity, with a column per surface.
 
-    Where surfaces have Hessian eigenvalues, their ratio is told as well; with `spread`, the mean and the spread of each number too.
+    The ratio of Hessian eigenvalues follows where the surfaces have them.
+
+    Args:
+        surfaces: lines or planes.
+        titles: one per surface; a surface without a title has the name of its file.
+        names: the quantities.
+        json_file: also write the numbers to this file.
+        spread: also give mean and spread of each number over the surfaces.
     """
-    columns = {
-        title or os.path.basename(surface.path): surface
-        for surface, title in zip(surfaces, titles, strict=True)
-    }
-    shown = list(columns) if len(surfaces) > 1 else list(titles)
-    found = {
-        name: {
-            title: surface_metrics.measure(surface, name)
-            for title, surface in columns.items()
-            if _has(surface, name)
-        }
-        for name in names
-    }
-    for name, metrics in found.items():
-        _print_columns(name, shown, [_rows(metrics[title]) if title in metrics else {} for title in columns])
-    ratios = {
-        title: one
-        for title, surface in columns.items()
-        if {"min_eig", "max_eig"} <= set(surface.names) and (one := surface_metrics.convexity(surface))
-    }
-    _print_columns(
-        EIGENVALUES, shown, [_convexity_rows(ratios[title]) if title in ratios else {} for title in columns]
-    )
-    whole = {name: {title: asdict(one) for title, one in metrics.items()} for name, metrics in found.items()}
-    whole |= {EIGENVALUES: {title: asdict(one) for title, one in ratios.items()}} if ratios else {}
-    spreads = _tell_spread(list(surfaces), names) if spread and len(surfaces) > 1 else {}
+    columns = {}
+    for surface, title in zip(surfaces, titles, strict=True):
+        columns[title or os.path.basename(surface.path)] = surface
+    head = list(columns) if len(surfaces) > 1 else list(titles)
+    content: dict[str, object] = {}
+    for name in names:
+        having = {title: surface for title, surface in columns.items() if _has_values(surface, name)}
+        metrics = {title: surface_metrics.measure(surface, name) for title, surface in having.items()}
+        _print_columns(name, head, [_rows(metrics.get(title)) for title in columns])
+        content[name] = {title: asdict(one) for title, one in metrics.items()}
+    ratios = {title: _convexity(surface) for title, surface in columns.items()}
+    _print_columns(RATIO, head, [_convexity_rows(one) for one in ratios.values()])
+    known = {title: asdict(one) for title, one in ratios.items() if one}
+    if known:
+        content[RATIO] = known
+    if spread and len(surfaces) > 1:
+        spreads = _print_spread(list(surfaces), names)
+        if spreads:
+            content["spread"] = spreads
     if json_file:
-        _write(json_file, {**whole, **({"spread": spreads} if spreads else {})})
+        _write(json_file, content)
 
 
-def tell_spread(surfaces: Sequence, names: Sequence[str], *, json_file: str = "") -> None:
-    """Print the mean and the spread of each metric over surfaces, such as random planes through one minimum, and write them to a JSON file if one is named."""
-    spreads = _tell_spread(surfaces, names)
+def report_spread(surfaces: Sequence[Surface], names: Sequence[str], *, json_file: str = "") -> None:
+    """Print mean and spread of each number over surfaces, such as random planes through one minimum.
+
+    Args:
+        json_file: also write the numbers to this file.
+    """
+    spreads = _print_spread(surfaces, names)
     if json_file:
         _write(json_file, {"surfaces": [surface.path for surface in surfaces], "spread": spreads})
 
 
-def _tell_spread(surfaces: Sequence, names: Sequence[str]) -> dict[str, dict[str, dict[str, object]]]:
-    spreads = {}
+def _print_spread(
+    surfaces: Sequence[Surface], names: Sequence[str]
+) -> dict[str, dict[str, dict[str, object]]]:
+    """Print a table per quantity; return its numbers."""
+    content = {}
     for name in names:
-        having = [surface for surface in surfaces if _has(surface, name)]
-        if having:
-            found = surface_metrics.summarise(having, name)
-            _print_table(
-                [f"{name}, {len(surfaces)} surfaces", "mean", "deviation", "least", "greatest", "known in"],
-                [[word, *_spread_cells(word, one), f"{one.known}"] for word, one in found.items()],
-            )
-            spreads[name] = {word: asdict(one) for word, one in found.items()}
-    return spreads
+        having = [surface for surface in surfaces if _has_values(surface, name)]
+        if not having:
+            continue
+        spreads = surface_metrics.summarise(having, name)
+        lines = [[words, *_spread_cells(words, one)] for words, one in spreads.items()]
+        _print_table([f"{name}, {len(surfaces)} surfaces", *SPREAD_COLUMNS], lines)
+        content[name] = {words: asdict(one) for words, one in spreads.items()}
+    return content
 
 
-def _has(surface, name: str) -> bool:
+def _has_values(surface: Surface, name: str) -> bool:
     return name in surface.names and bool((np.abs(surface.get(name)) < HIGHER_THAN_ANY).any())
 
 
-def _rows(metrics: Metrics) -> dict[str, str]:
-    places = {"at the centre": metrics.centre, "lowest": metrics.lowest, "highest": metrics.highest}
-    rows = {word: _cell(word, value) for word, value in surface_metrics.numbers(metrics)}
-    rows |= {word: _place(place, where=word != "at the centre") for word, place in places.items() if place}
+def _convexity(surface: Surface) -> Convexity | None:
+    return convexity(surface) if set(EIGENVALUES) <= set(surface.names) else None
+
+
+def _rows(metrics: Metrics | None) -> dict[str, str]:
+    """The cells of a column, by their descriptions."""
+    if metrics is None:
+        return {}
+    rows = {words: _cell(words, value) for words, value in surface_metrics.numbers(metrics)}
+    if metrics.centre:
+        rows["at the centre"] = _with_error(metrics.centre)
+    rows["lowest"] = _with_error_and_place(metrics.lowest)
+    rows["highest"] = _with_error_and_place(metrics.highest)
     if metrics.barrier_se is not None:
         rows["barrier"] += f" ± {metrics.barrier_se:.2g}"
     return rows
 
 
-def _convexity_rows(found: Convexity) -> dict[str, str]:
-    rows = {} if found.centre is None else {"|ratio| at the centre": _number(found.centre)}
+def _convexity_rows(shape: Convexity | None) -> dict[str, str]:
+    if shape is None:
+        return {}
+    centre = {} if shape.centre is None else {"|ratio| at the centre": _number(shape.centre)}
     return {
-        **rows,
-        "|ratio| in the median": _number(found.median),
-        f"points of ratio below -{CURVED_DOWN:g}": f"{100 * found.curved_down:.1f} %",
+        **centre,
+        "|ratio| in the median": _number(shape.median),
+        f"points of ratio below -{CURVED_DOWN:g}": _percent(shape.curved_down),
     }
 
 
-def _place(place: Place, *, where: bool) -> str:
-    error = "" if place.se is None else f" ± {place.se:.2g}"
-    return f"{_number(place.value)}{error}" + (
-        f" at {', '.join(f'{c:g}' for c in place.at)}" if where else ""
-    )
+def _with_error(place: Place) -> str:
+    return _number(place.value) + ("" if place.se is None else f" ± {place.se:.2g}")
 
 
-def _spread_cells(word: str, spread: Spread) -> list[str]:
-    return [
-        "" if value is None else _cell(word, value)
-        for value in (spread.mean, spread.std, spread.least, spread.greatest)
-    ]
+def _with_error_and_place(place: Place) -> str:
+    return f"{_with_error(place)} at {', '.join(f'{coordinate:g}' for coordinate in place.at)}"
 
 
-def _cell(word: str, value: float) -> str:
-    if word.startswith("flatness") and math.isinf(value):
+def _spread_cells(words: str, spread: Spread) -> list[str]:
+    values = spread.mean, spread.std, spread.least, spread.greatest
+    return ["" if value is None else _cell(words, value) for value in values] + [str(spread.known)]
+
+
+def _cell(words: str, value: float) -> str:
+    if words.startswith("flatness") and math.isinf(value):
         return "beyond the grid"
-    return f"{100 * value:.1f} %" if word.startswith("points") else _number(value)
+    return _percent(value) if words.startswith("points") else _number(value)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _number(value: float) -> str:
     return "infinite" if value >= HIGHER_THAN_ANY else f"{value:.4g}"
 
 
-def _print_columns(name: str, titles: Sequence[str], columns: Sequence[dict[str, str]]) -> None:
-    """A table with a column a surface; nothing if no surface has a row."""
+def _print_columns(name: str, head: Sequence[str], columns: Sequence[Mapping[str, str]]) -> None:
+    """Print a table with a column per surface, unless it has no row."""
     words = dict.fromkeys(word for column in columns for word in column)
     if words:
-        _print_table(
-            [name, *titles], [[word, *(column.get(word, "") for column in columns)] for word in words]
-        )
+        _print_table([name, *head], [[word, *(column.get(word, "") for column in columns)] for word in words])
 
 
-def _print_table(head: list[str], lines: list[list[str]]) -> None:
+def _print_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     table = [head, *lines]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join(cells).rstrip())
 
 
-def _write(path: str, content: dict[str, object]) -> None:
+def _write(path: str, content: Mapping[str, object]) -> None:
+    text = json.dumps(_plain({"definitions": DEFINITIONS, **content}), indent=1)
     with replacing(path) as part:
-        Path(part).write_text(json.dumps(_plain({"definitions": DEFINITIONS, **content}), indent=1) + "\n")
+        Path(part).write_text(f"{text}\n")
     print(f"saved {path}")
 
 
 def _plain(value: object) -> object:
-    """JSON has no infinity: it is told in words."""
+    """A value for JSON, which has no infinity: that is a word."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

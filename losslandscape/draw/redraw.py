@@ -7,33 +7,45 @@ from collections.abc import Callable, Sequence
 from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
 
-LOOK_SECONDS = 1.0  # rank 0 saves about as often
+LOOK_SECONDS = 1.0  # a run saves about as often
+
+FileState = tuple[int, int]  # inode and time of the last change: both differ when a file is replaced
 
 
 def draw(
     draw_all: Callable[[], object], files: Sequence[str], *, watch: bool, others: Sequence[str] = ()
 ) -> None:
-    """Draw once, or with `watch` again whenever one of the surface files has changed, until every point of all of them is measured.
+    """Draw once, or with `watch` at every change of the files until all points of all surfaces are measured.
 
-    Files of `others`, which do not tell whether they are complete, are looked at likewise; where there are no surface files, until Ctrl-C. While it
-    watches, a file that is not there yet, or has nothing to draw, is waited for. Ctrl-C ends it: the last figures stay.
+    A file that does not exist yet, or has nothing to draw, is waited for. Ctrl-C ends the watching; the last
+    figures stay.
+
+    Args:
+        draw_all: draws all figures.
+        files: the surface files. Without any, only Ctrl-C ends the watching.
+        watch: whether to draw again.
+        others: other files to watch, which do not say whether they are complete.
     """
     if not watch:
         draw_all()
         return
-    seen = None
     try:
-        while True:
-            now = [_state(path) for path in [*files, *others]]
-            if now != seen:
-                done = bool(files) and _complete(files) and None not in now
-                _draw_or_wait(draw_all, final=done)
-                if done:
-                    return
-                seen = now
-            time.sleep(LOOK_SECONDS)
+        _draw_until_complete(draw_all, files, others)
     except KeyboardInterrupt:
         print("watching ended; the figures are those of the last change")
+
+
+def _draw_until_complete(draw_all: Callable[[], object], files: Sequence[str], others: Sequence[str]) -> None:
+    drawn: list[FileState | None] = []
+    while True:
+        states = [_state(path) for path in [*files, *others]]
+        if states != drawn:
+            is_complete = bool(files) and None not in states and _are_complete(files)
+            _draw_or_wait(draw_all, final=is_complete)
+            if is_complete:
+                return
+            drawn = states
+        time.sleep(LOOK_SECONDS)
 
 
 def _draw_or_wait(draw_all: Callable[[], object], *, final: bool) -> None:
@@ -45,18 +57,16 @@ def _draw_or_wait(draw_all: Callable[[], object], *, final: bool) -> None:
         print(f"waiting: {error}", flush=True)
 
 
-def _state(path: str) -> tuple[int, int] | None:
-    """What changes whenever a file is replaced; None if there is none."""
+def _state(path: str) -> FileState | None:
+    """None if the file does not exist."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
-def _complete(files: Sequence[str]) -> bool:
-    """Whether every file is there with all its points. What is no surface file is left for drawing to refuse."""
-    surfaces = [h5_util.read_surface(path) for path in files if os.path.exists(path)]
-    return len(surfaces) == len(files) and all(
-        surface.measured(name).all() for surface in surfaces for name in surface.names
-    )
+def _are_complete(files: Sequence[str]) -> bool:
+    """Whether every point of every surface is measured."""
+    surfaces = [h5_util.read_surface(path) for path in files]
+    return all(surface.measured(name).all() for surface in surfaces for name in surface.names)

@@ -11,7 +11,7 @@ from losslandscape.measure.earlier_range import find_earlier
 from losslandscape.measure.grid import Measure, buffers_kept
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
-from losslandscape.nets.net_plotter import moving
+from losslandscape.nets.moving import moving
 
 
 def find_axes(

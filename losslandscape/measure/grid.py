@@ -20,7 +20,8 @@ from losslandscape.files.surface import Surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import open_files
-from losslandscape.nets.net_plotter import Direction, moving
+from losslandscape.nets.moving import moving
+from losslandscape.nets.net_plotter import Direction
 from losslandscape.parallel import scheduler
 from losslandscape.parallel.point_order import ordered
 from losslandscape.parallel.scheduler import Values

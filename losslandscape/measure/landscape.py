@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays, fingerprint_of_file
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
-from losslandscape.measure.loss import Loss
-from losslandscape.nets import net_plotter
+from losslandscape.evaluate.loss import Loss
+from losslandscape.nets import direction_file, net_plotter
 from losslandscape.nets.net_plotter import Direction, Recipe
 
 TARGET_FLAGS = {"x": "model_file2", "y": "model_file3"}
@@ -110,7 +110,7 @@ class Landscape:
             if not self.dir_file:
                 made = net_plotter.make_directions(self.net, self.dir_type, recipes, same_dir=self.same_dir)
                 return made, True
-            return net_plotter.find_or_make_directions(
+            return direction_file.find_or_make_directions(
                 self.dir_file,
                 self.net,
                 self.dir_type,
@@ -122,7 +122,7 @@ class Landscape:
 
     def read_directions(self) -> list[Direction]:
         """The directions of `dir_file`."""
-        return net_plotter.read_direction_file(
+        return direction_file.read_direction_file(
             self.dir_file, self.net, self.dir_type, dimensions=self.dimensions
         )
 
@@ -156,7 +156,7 @@ def fingerprint_of_net(net: nn.Module) -> str:
 
 
 def _fingerprint(directions: list[Direction]) -> str:
-    return fingerprint_of_arrays(chain(*net_plotter.arrays(directions)))
+    return fingerprint_of_arrays(chain(*direction_file.arrays(directions)))
 
 
 def _normalisation(data: ImageSet) -> str:

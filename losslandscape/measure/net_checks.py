@@ -6,7 +6,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from losslandscape.measure.report import Caution
-from losslandscape.nets import net_plotter
+from losslandscape.nets.negative_variance import negative_variances
 from losslandscape.nets.net_plotter import Direction
 
 
@@ -58,7 +58,7 @@ def check_statistics(
             "so the loss at the other net is not its own"
         )
         return [Caution(fault, "use {dir_type:states} to interpolate")]
-    layers, places = net_plotter.negative_variances(net, directions, points)
+    layers, places = negative_variances(net, directions, points)
     if not layers:
         return []
     place = ", ".join(f"{coordinate:g}" for coordinate in places[0])

@@ -11,7 +11,7 @@ from losslandscape.files.file_names import Axis
 from losslandscape.files.surface import Surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
-from losslandscape.nets import net_plotter
+from losslandscape.nets import direction_file
 from losslandscape.nets.net_plotter import Direction
 
 
@@ -45,7 +45,7 @@ def open_files(
     if new:
         if os.path.exists(landscape.dir_file):
             run.say(f"the old directions are kept as {keep_aside(landscape.dir_file)}")
-        arrays = net_plotter.arrays(directions)
+        arrays = direction_file.arrays(directions)
         h5_util.write_directions(landscape.dir_file, arrays, made_with=landscape.direction_facts())
     h5_util.write_surface(surface)
     return surface, directions

@@ -1,10 +1,12 @@
-"""The tensors of a net that a direction can move, and what each of them is: its kind, its filters, its other names.
+"""The tensors of a net that a direction can move: their kind, their filters, their names.
 
-A filter is what makes one output (Li et al. 2018, section 4): a slice of a weight along the axis that counts the layer's outputs. That is the first axis
-nearly everywhere; two layers keep their weight the other way round.
+A filter is what makes one output (Li et al. 2018, section 4): a slice of a weight along the axis that counts
+the layer's outputs. Nearly always that is the first axis; transposed convolutions and GPT-2's linear layers
+have it second.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,22 +19,27 @@ from torch.nn.utils.parametrize import ParametrizationList
 from losslandscape.core.errors import InputError
 
 DIRECTION_TYPES = ("weights", "states")
+IGNORES = ("biasbn",)
 KINDS = ("conv", "linear", "embedding", "norm", "bias", "other", "buffer")
 NORM_CLASS = re.compile(r"Norm(Act)?([123]d)?$")  # LlamaRMSNorm, T5LayerNorm, FrozenBatchNorm2d, …
 NORM_LAYERS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 LINEAR_LAYERS = (nn.Linear, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)
+NAMES_SHOWN = 5  # of the net's tensors, in a message
 
 
 @dataclass(frozen=True)
 class NetTensor:
-    """A tensor of a net, which shares its storage.
+    """A tensor of a net.
 
-    Attributes:
-        names: all that it has in the net; more than one if it is tied. The first is the one it goes by.
-        kind: one of `KINDS`: of the layer that it weighs; `bias` for a parameter of at most one dimension outside of norm layers; `norm` for all that
-            norm layers have, BN's statistics too; `buffer` for what else is no parameter.
+    Args:
+        names: its names in the net, several if it is tied. It is known by the first.
+        value: shares the net's storage.
+        kind: one of `KINDS`. A weight has the kind of its layer; `bias` is a parameter of at most one
+            dimension outside of norm layers; `norm` is every tensor of a norm layer, with BN's statistics;
+            `buffer` is every other tensor that is no parameter.
         is_parameter: rather than a statistic or another buffer.
-        transposed: 0 if the first axis counts outputs; else the second axis does, in so many groups of the first.
+        transposed: 0 if the first axis counts outputs. Otherwise the second axis does, and this is the number
+            of groups of the first.
     """
 
     names: tuple[str, ...]
@@ -48,18 +55,18 @@ class NetTensor:
 
     @property
     def by_filters(self) -> bool:
-        """Whether a direction is drawn for it and normalised, which it is not for biases, norm layers and buffers."""
+        """Whether a direction is drawn for it and normalised: not for biases, norm layers and buffers."""
         return self.moves and self.value.dim() > 1 and self.kind not in ("norm", "buffer")
 
     @property
     def filters(self) -> int:
-        """How many filters it has; a tensor of at most one dimension is one."""
+        """The number of its filters; a tensor of at most one dimension is one filter."""
         if self.value.dim() <= 1:
             return 1
         return self.value.shape[1] * self.transposed if self.transposed else self.value.shape[0]
 
     def filter_norms(self, values: Tensor) -> Tensor:
-        """Frobenius norm (filters,) of each filter of `values`, in this tensor's shape."""
+        """Frobenius norm (filters,) of each filter of `values`, which have this tensor's shape."""
         if values.dim() <= 1:
             return values.norm().view(1)
         if not self.transposed:
@@ -69,32 +76,33 @@ class NetTensor:
         return torch.linalg.vector_norm(groups, dim=(1, 3)).flatten()
 
     def spread(self, numbers: Tensor) -> Tensor:
-        """One number for each filter (filters,), as a tensor that broadcasts against this one."""
+        """One number per filter (filters,) in a shape that broadcasts against this tensor."""
         if self.value.dim() <= 1:
             return numbers.view([1] * self.value.dim())
         ones = [1] * (self.value.dim() - 2)
-        if self.transposed <= 1:
-            return numbers.view(1, -1, *ones) if self.transposed else numbers.view(-1, 1, *ones)
+        if not self.transposed:
+            return numbers.view(-1, 1, *ones)
+        if self.transposed == 1:
+            return numbers.view(1, -1, *ones)
         inputs, outputs = self.value.shape[:2]
-        return (
-            numbers.view(self.transposed, 1, outputs)
-            .expand(-1, inputs // self.transposed, -1)
-            .reshape(inputs, outputs, *ones)
-        )
+        groups = numbers.view(self.transposed, 1, outputs).expand(-1, inputs // self.transposed, -1)
+        return groups.reshape(inputs, outputs, *ones)
 
 
 def tensors(net: nn.Module, dir_type: str) -> list[NetTensor]:
-    """The tensors of a net that a direction of this type has, in its order: parameters (`weights`), or the whole state dict (`states`).
+    """The tensors that a direction of this type has, in its order.
 
-    One that has several names, as tied weights have, or lies within another's memory, is one tensor.
+    These are the parameters (`weights`), or the whole state dict (`states`). A tensor with several names,
+    such as a tied weight, or inside another's memory counts once.
 
-    Raises `InputError` if one is complex, or is not there in memory.
+    Raises:
+        InputError: a parameter is complex, or not in memory.
     """
     parameters = dict(net.named_parameters(remove_duplicate=False))
-    for name, tensor in parameters.items():
-        _check(name, tensor)
+    for name, parameter in parameters.items():
+        _require_movable(name, parameter)
     if dir_type == "weights":
-        named = {name: tensor.detach() for name, tensor in parameters.items()}
+        named = {name: parameter.detach() for name, parameter in parameters.items()}
     elif dir_type == "states":
         named = {name: value for name, value in net.state_dict().items() if isinstance(value, Tensor)}
     else:
@@ -105,64 +113,115 @@ def tensors(net: nn.Module, dir_type: str) -> list[NetTensor]:
     ]
 
 
-def _check(name: str, tensor: Tensor) -> None:
-    if is_lazy(tensor):
+def moving_tensors(net: nn.Module, dir_type: str) -> dict[str, Tensor]:
+    """The tensors of `tensors` by name; they share storage with the net."""
+    return {tensor.names[0]: tensor.value for tensor in tensors(net, dir_type)}
+
+
+def ignored(net: nn.Module, dir_type: str, ignore: str) -> frozenset[str]:
+    """The names of the tensors that do not move with this `ignore`.
+
+    With `biasbn` these are all tensors of norm layers, and others of at most one dimension; with "" none.
+    """
+    if ignore != "biasbn":
+        return frozenset()
+    return frozenset(
+        tensor.names[0]
+        for tensor in tensors(net, dir_type)
+        if tensor.kind == "norm" or tensor.value.dim() <= 1
+    )
+
+
+def chosen(net: nn.Module, dir_type: str, params: str) -> frozenset[str]:
+    """The names of the tensors of which `re.search(params, …)` finds any name.
+
+    Raises:
+        InputError: `params` is no regular expression, or finds no tensor.
+    """
+    every = tensors(net, dir_type)
+    try:
+        pattern = re.compile(params)
+    except re.error as error:
         raise InputError(
-            f"parameter {name!r} has no shape yet; pass a batch through the net before you hand it over, as lazy modules need"
+            f"params {params!r} is not a regular expression ({error})",
+            "write \\ before . ( [ * + ? where they stand for themselves",
+        ) from error
+    names = frozenset(tensor.names[0] for tensor in every if any(map(pattern.search, tensor.names)))
+    if not names:
+        step = -(-len(every) // NAMES_SHOWN)
+        examples = ", ".join(tensor.names[0] for tensor in every[::step])
+        raise InputError(
+            f"params {params!r} is in none of the {len(every)} names of the net's {dir_type}",
+            f"give a part of names such as {examples}",
         )
-    if tensor.is_meta:
+    return names
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The type for sums of numbers of this floating type: float32, or itself if it is finer."""
+    return dtype if dtype.itemsize >= torch.float32.itemsize else torch.float32
+
+
+def is_norm(module: nn.Module | None) -> bool:
+    """Whether it is a norm layer: PyTorch's, or one whose class is named like one."""
+    return isinstance(module, NORM_LAYERS) or bool(NORM_CLASS.search(type(module).__name__))
+
+
+def _require_movable(name: str, parameter: Tensor) -> None:
+    if is_lazy(parameter):
         raise InputError(
-            f"parameter {name!r} is not in memory (device meta); load the net whole, without offloading"
+            f"parameter {name!r} has no shape yet", "pass a batch through the net first, as lazy modules need"
         )
-    if tensor.is_complex():
+    if parameter.is_meta:
         raise InputError(
-            f"parameter {name!r} is complex ({tensor.dtype}), and filters are defined for real weights; "
-            "keep it as a real parameter and use torch.view_as_complex in forward()"
+            f"parameter {name!r} is not in memory (device meta)", "load the whole net, without offloading"
+        )
+    if parameter.is_complex():
+        raise InputError(
+            f"parameter {name!r} is complex ({parameter.dtype}), and filters are defined for real weights",
+            "keep it as a real parameter and use torch.view_as_complex in forward()",
         )
 
 
 def _tied(named: dict[str, Tensor]) -> list[tuple[str, ...]]:
-    """The names of each piece of memory, that of its largest tensor first, in the order of these."""
-    ties: dict[str, list[str]] = {}
+    """The names per piece of memory, in the order of `named`; the largest tensor's name comes first."""
     spans = {name: _span(tensor) for name, tensor in named.items()}
-    owner, end, where = "", 0, None
-    for name in sorted(named, key=lambda name: (str(named[name].device), spans[name][0], -spans[name][1])):
+
+    def place(name: str) -> tuple[str, int, int]:
         first, last = spans[name]
-        if first < last and where == named[name].device and first < end:
+        return str(named[name].device), first, -last
+
+    ties: dict[str, list[str]] = {}
+    owner, end, device = "", 0, None
+    for name in sorted(named, key=place):
+        first, last = spans[name]
+        if first < last and first < end and named[name].device == device:
             if last > end:
                 raise InputError(
-                    f"tensors {owner!r} and {name!r} of the net share a part of their memory; make them separate parameters"
+                    f"tensors {owner!r} and {name!r} of the net share a part of their memory",
+                    "make them separate parameters",
                 )
             ties[owner].append(name)
             continue
         ties[name] = []
-        if (
-            last - first == named[name].nbytes and first < last
-        ):  # with holes in it, other tensors may lie there
-            owner, end, where = name, last, named[name].device
+        has_holes = last - first != named[name].nbytes  # in which other tensors may lie
+        if first < last and not has_holes:
+            owner, end, device = name, last, named[name].device
     return [(name, *(other for other in named if other in ties[name])) for name in named if name in ties]
 
 
 def _span(tensor: Tensor) -> tuple[int, int]:
-    """Address of the first byte, and of the one behind the last; (0, 0) of an empty tensor."""
+    """Address of the first byte, and of the first behind the last; (0, 0) for an empty tensor."""
     if not tensor.numel() or tensor.layout != torch.strided:
         return 0, 0
     reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     return tensor.data_ptr(), tensor.data_ptr() + (reach + 1) * tensor.element_size()
 
 
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """What sums of numbers of this floating type are made in: float32, unless it is as fine itself."""
-    return dtype if dtype.itemsize >= torch.float32.itemsize else torch.float32
-
-
-def is_norm(module: nn.Module) -> bool:
-    """Whether it is a norm layer: PyTorch's, or another with such a name."""
-    return isinstance(module, NORM_LAYERS) or bool(NORM_CLASS.search(type(module).__name__))
-
-
-def _role(modules: dict[str, nn.Module], parameters: dict[str, Tensor], name: str) -> tuple[str, bool, int]:
-    """Kind, whether it is a parameter, and groups if it is transposed."""
+def _role(
+    modules: Mapping[str, nn.Module], parameters: Mapping[str, Tensor], name: str
+) -> tuple[str, bool, int]:
+    """Kind, whether it is a parameter, and the groups if it is transposed."""
     owner, leaf = _owner(modules, name)
     if is_norm(owner):
         return "norm", name in parameters, 0
@@ -171,16 +230,22 @@ def _role(modules: dict[str, nn.Module], parameters: dict[str, Tensor], name: st
     if parameters[name].dim() <= 1:
         return "bias", True, 0
     if isinstance(owner, _ConvNd):
-        return "conv", True, owner.groups if isinstance(owner, _ConvTransposeNd) and leaf == "weight" else 0
+        transposed = isinstance(owner, _ConvTransposeNd) and leaf == "weight"
+        return "conv", True, owner.groups if transposed else 0
     if _is_conv1d_of_transformers(owner):
         return "linear", True, int(leaf == "weight")
     if isinstance(owner, LINEAR_LAYERS):
         return "linear", True, 0
-    return ("embedding" if isinstance(owner, nn.Embedding | nn.EmbeddingBag) else "other"), True, 0
+    if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
+        return "embedding", True, 0
+    return "other", True, 0
 
 
-def _owner(modules: dict[str, nn.Module], name: str) -> tuple[nn.Module | None, str]:
-    """The module that has a tensor, and the tensor's name there; that of a parametrised weight is the module with the parametrisation."""
+def _owner(modules: Mapping[str, nn.Module], name: str) -> tuple[nn.Module | None, str]:
+    """The module that has a tensor, and the tensor's name there.
+
+    A parametrised weight belongs to the module with the parametrisation.
+    """
     path, _, leaf = name.rpartition(".")
     module = modules.get(path)
     if isinstance(module, ParametrizationList):
@@ -190,7 +255,10 @@ def _owner(modules: dict[str, nn.Module], name: str) -> tuple[nn.Module | None, 
 
 
 def _is_conv1d_of_transformers(module: nn.Module | None) -> bool:
-    """GPT-2's linear layer, whose weight is (inputs, outputs); told by its name, as importing transformers takes seconds."""
+    """GPT-2's linear layer, whose weight is (inputs, outputs).
+
+    It is recognised by its name, because importing transformers takes seconds.
+    """
     return any(
         kind.__name__ == "Conv1D" and kind.__module__.split(".")[0] == "transformers"
         for kind in type(module).__mro__

@@ -149,8 +149,8 @@ def read(
             mapped.add(file)
     return CheckpointMatrix(
         files=files,
-        tensors=net_plotter.moving_tensors(net, dir_type),
-        biases=net_plotter.ignored(net, dir_type, "biasbn"),
+        tensors=net_tensors.moving_tensors(net, dir_type),
+        biases=net_tensors.ignored(net, dir_type, "biasbn"),
         keys=keys,
         mapped=frozenset(mapped),
         states=states,
@@ -162,7 +162,7 @@ def read(
 
 
 def _require_finite(net: nn.Module, dir_type: str, file: str) -> None:
-    for name, tensor in net_plotter.moving_tensors(net, dir_type).items():
+    for name, tensor in net_tensors.moving_tensors(net, dir_type).items():
         if not torch.isfinite(tensor).all():
             fault = f"{file}: tensor {name!r} holds NaN or infinity"
             raise InputError(fault, "end before this epoch with {max_epoch}")
@@ -182,8 +182,7 @@ def _keys(
 
 
 def cut(sizes: Mapping[str, int], width: int) -> Iterator[list[Slice]]:
-    """Lay tensors of these sizes end to end, and cut them into parts of `width` entries; the last may be
-    smaller.
+    """Lay tensors of these sizes end to end, and cut them into parts of `width` entries.
 
     >>> list(cut({"a": 3, "b": 2}, 4))
     [[('a', 0, 3), ('b', 0, 1)], [('b', 1, 2)]]

@@ -18,7 +18,7 @@ from torch import nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.files.file_names import natural_order
-from losslandscape.nets import net_plotter
+from losslandscape.nets import net_plotter, net_tensors
 from losslandscape.nets.net_plotter import Direction
 
 FEWEST = 2  # checkpoints of a series
@@ -60,7 +60,7 @@ def place(net: nn.Module, last: nn.Module, directions: list[Direction], dir_type
     Least squares over the tensors that the directions move: G c = r with G the inner products of the
     directions, and r those of the directions with the difference of the nets.
     """
-    moves = [tensor.is_floating_point() for tensor in net_plotter.moving_tensors(net, dir_type).values()]
+    moves = [tensor.is_floating_point() for tensor in net_tensors.moving_tensors(net, dir_type).values()]
     difference = list(compress(net_plotter.target_direction(last, net, dir_type), moves))
     axes = [list(compress(direction, moves)) for direction in directions]
     gram = np.array([[_dot(a, b) for b in axes] for a in axes])

@@ -11,7 +11,7 @@ from losslandscape.core.angle import OBLIQUE
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays, require_same
 from losslandscape.files import h5_util
-from losslandscape.nets import net_plotter
+from losslandscape.nets import direction_file, net_plotter
 from losslandscape.nets.net_plotter import SEED, Direction, Recipe
 from losslandscape.trajectory import dimension_reduction
 from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
@@ -73,14 +73,14 @@ def read(dir_file: str, matrix: CheckpointMatrix, net: nn.Module, dir_type: str)
     Raises:
         InputError: if the file has fewer than two directions, or they do not fit the net.
     """
-    directions = net_plotter.read_direction_file(dir_file, net, dir_type, dimensions=2)
+    directions = direction_file.read_direction_file(dir_file, net, dir_type, dimensions=2)
     return Plane(
         dir_file,
         directions,
         vectors=np.stack([matrix.vector(direction) for direction in directions]),
         cosine=net_plotter.cosine(*directions),
         explained=h5_util.read_explained_variance(dir_file),
-        fingerprint=fingerprint_of_arrays(chain(*net_plotter.arrays(directions))),
+        fingerprint=fingerprint_of_arrays(chain(*direction_file.arrays(directions))),
     )
 
 

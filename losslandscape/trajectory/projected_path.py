@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts
+from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.projection import Projection
-from losslandscape.measure.evaluation import Evaluator
-from losslandscape.nets import net_plotter
+from losslandscape.nets.moving import moving
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.trajectory import dimension_reduction
 from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
@@ -103,7 +103,7 @@ def measure_losses(
         matrix.load_into(net, matrix.files[i])
         true[i] = evaluator.measure()["train_loss"]
         matrix.load_into(net, matrix.files[-1])
-        with net_plotter.moving(net, directions, dir_type) as move:
+        with moving(net, directions, dir_type) as move:
             move((float(path.x[i]), float(path.y[i])))
             projected[i] = evaluator.measure()["train_loss"]
         yield replace(path, true_loss=true.copy(), projected_loss=projected.copy())

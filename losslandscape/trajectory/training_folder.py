@@ -54,9 +54,9 @@ def start_log(folder: Path, last_epoch: int) -> None:
 def find_checkpoints(
     folder: str, *, prefix: str, suffix: str, start: int, end: int, step: int
 ) -> dict[int, str]:
-    """The checkpoints `<folder>/<prefix><epoch><suffix>` by epoch: from `start` every `step`, and `end`
-    as the last.
+    """The checkpoints `<folder>/<prefix><epoch><suffix>` by epoch.
 
+    The epochs are every `step`-th from `start`, and `end` as the last.
     The number may begin with zeros, as in `model_007.t7`.
 
     Raises:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.data.dataloader import ImageSet
-from losslandscape.measure import evaluation
+from losslandscape.data.image_set import ImageSet
+from losslandscape.evaluate import evaluation
 from losslandscape.nets import model_loader
 from losslandscape.trajectory import training
 from losslandscape.trajectory.training_folder import LEARNING_RATE, LOG, LOG_LINE, is_kept, save_checkpoint
@@ -85,7 +85,7 @@ def keep_start(
     folder: Path,
 ) -> None:
     """Write the checkpoint of epoch 0, before training."""
-    _, accuracy = evaluation.evaluate(net, test_set, loss=plan.loss_name, batch_size=plan.batch_size)
+    _, accuracy = _evaluate(net, test_set, plan)
     save_checkpoint(folder, net, optimizer, epoch=0, accuracy=accuracy)
 
 
@@ -116,19 +116,8 @@ def train(
             lr = training.learning_rate(epoch, lr=plan.lr, lr_decay=plan.lr_decay)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            train_loss, train_error = training.train_epoch(
-                parallel,
-                train_set,
-                optimizer=optimizer,
-                loss_name=plan.loss_name,
-                batch_size=plan.batch_size,
-                augmented=plan.augmented,
-                seed=plan.seed,
-                epoch=epoch,
-            )
-            test_loss, accuracy = evaluation.evaluate(
-                net, test_set, loss=plan.loss_name, batch_size=plan.batch_size
-            )
+            train_loss, train_error = _train_epoch(parallel, train_set, plan, optimizer, epoch)
+            test_loss, accuracy = _evaluate(net, test_set, plan)
             result = EpochResult(epoch, lr, train_loss, train_error, test_loss, 100 - accuracy)
             log.write(result.line)
             for name, value in result.curves.items():
@@ -136,6 +125,28 @@ def train(
             if is_kept(epoch, plan.save_epoch):
                 save_checkpoint(folder, net, optimizer, epoch=epoch, accuracy=accuracy)
             yield result
+
+
+def _train_epoch(
+    net: nn.Module, data: ImageSet, plan: TrainingPlan, optimizer: torch.optim.Optimizer, epoch: int
+) -> tuple[float, float]:
+    """Loss, and error in percent, of the training images."""
+    return training.train_epoch(
+        net,
+        data,
+        optimizer=optimizer,
+        loss_name=plan.loss_name,
+        batch_size=plan.batch_size,
+        augmented=plan.augmented,
+        seed=plan.seed,
+        epoch=epoch,
+    )
+
+
+def _evaluate(net: nn.Module, data: ImageSet, plan: TrainingPlan) -> tuple[float, float]:
+    """Loss, and accuracy in percent, of the test images."""
+    loss, accuracy = evaluation.evaluate(net, data, loss=plan.loss_name, batch_size=plan.batch_size)
+    return loss, accuracy
 
 
 def require_trainable(name: str, net: nn.Module, *sets: ImageSet, batch_size: int) -> None:

@@ -11,6 +11,7 @@ TWO_IMAGES = ["--dataset", "digits", "--data_split", "700", "--model", "resnet20
 QUICK = "--most_products 6 --probes 4 --steps 4 --density_probes 2".split()
 
 
+@pytest.mark.slow
 def test_all_numbers_are_printed_and_written(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model_6.t7").write_bytes(SMALL_BATCH.read_bytes())

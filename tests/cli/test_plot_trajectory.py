@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +15,12 @@ from losslandscape.cli import plot_surface, plot_trajectory
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.data import dataloader
-from losslandscape.draw import figures, film, trajectory_figures
+from losslandscape.draw import film, trajectory_figures, trajectory_path
+from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
-from losslandscape.measure.evaluation import Evaluator
-from losslandscape.nets import model_loader, net_plotter
+from losslandscape.nets import direction_file, model_loader, net_plotter
+from tests.draw.kept_figures import figures_kept, words
 from tests.helpers import GOLDEN, run, write_surface_file
 from tests.trajectory.checkpoints import CHECKPOINTS, stacked
 
@@ -28,6 +28,8 @@ PUBLISHED = json.loads((GOLDEN / "golden.json").read_text())["trajectory"]
 DIRECTIONS = "run/PCA_weights_ignore=biasbn_save_epoch=1/directions.h5"
 PROJECTION = f"{DIRECTIONS}_proj_cos.h5"
 STATES = "PCA_states_save_epoch=1/directions.h5"
+BIASBN = ["--ignore", "biasbn", "--save_epoch", "3"]  # three checkpoints, which is quick
+THREE = "run/PCA_weights_ignore=biasbn_save_epoch=3/directions.h5"
 
 
 @pytest.fixture(autouse=True)
@@ -45,21 +47,6 @@ def undrawn(monkeypatch):
     """Figures take most of the time, and most tests look at the files alone."""
     monkeypatch.setattr(trajectory_figures, "draw", lambda *_, **__: None)
     monkeypatch.setattr(trajectory_figures, "draw_losses", lambda *_, **__: None)
-
-
-@contextmanager
-def figures_kept(monkeypatch):
-    """The figures instead of files."""
-    kept = []
-    with monkeypatch.context() as patch:
-        patch.setattr(figures, "save", lambda fig, stem, formats, **_: kept.append(fig) or [])
-        yield kept
-
-
-def words(fig) -> list[str]:
-    fig.draw_without_rendering()
-    texts = [text for axes in fig.axes for text in [*axes.texts, axes.xaxis.label, axes.yaxis.label]]
-    return [text.get_text() for text in [*texts, *fig.texts]]
 
 
 def flat(direction: list[np.ndarray]) -> np.ndarray:
@@ -130,23 +117,23 @@ def test_files_of_other_kinds_give_the_same(undrawn):
 
 
 def test_directions_are_used_again_if_they_were_made_with_the_same(undrawn, capsys):
-    project("--ignore", "biasbn")
-    before = os.stat(DIRECTIONS).st_ino
-    project("--ignore", "biasbn")
-    assert os.stat(DIRECTIONS).st_ino == before
+    project(*BIASBN)
+    before = os.stat(THREE).st_ino
+    project(*BIASBN)
+    assert os.stat(THREE).st_ino == before
     assert "exists and is used" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        project("--ignore", "biasbn", end=5)
+        project(*BIASBN, end=4)
     assert "checkpoints" in (error := capsys.readouterr().err) and "--overwrite" in error
-    project("--ignore", "biasbn", "--overwrite", end=5)
-    assert os.path.exists(f"{DIRECTIONS}.old")
-    assert h5_util.read_projection(PROJECTION).x.shape == (6,)
+    project(*BIASBN, "--overwrite", end=4)
+    assert os.path.exists(f"{THREE}.old")
+    assert h5_util.read_projection(f"{THREE}_proj_cos.h5").epochs.tolist() == [0, 3, 4]
 
 
 def test_directions_of_the_published_program_are_used(undrawn):
     net = model_loader.build("resnet20")
     torch.manual_seed(0)
-    drawn = net_plotter.arrays(net_plotter.make_directions(net, "weights", [net_plotter.Recipe()] * 2))
+    drawn = direction_file.arrays(net_plotter.make_directions(net, "weights", [net_plotter.Recipe()] * 2))
     os.mkdir(os.path.dirname(DIRECTIONS))
     h5_util.write_directions(DIRECTIONS, drawn)
     project("--ignore", "biasbn")
@@ -159,7 +146,7 @@ def test_projection_on_other_directions(undrawn, capsys):
     """Filter-normalised ones are long. A surface along them has multiples as its coordinates, as lstsq."""
     net = model_loader.load("resnet20", "run/model_6.t7")
     recipes = [net_plotter.Recipe(norm="filter")] * 2
-    directions = net_plotter.arrays(net_plotter.make_directions(net, "weights", recipes))
+    directions = direction_file.arrays(net_plotter.make_directions(net, "weights", recipes))
     h5_util.write_directions("d.h5", directions)
     project("--dir_file", "d.h5")
     assert "fit the method lstsq" in capsys.readouterr().out
@@ -188,7 +175,7 @@ def test_a_random_plane(undrawn):
     net = model_loader.load("resnet20", "run/model_6.t7")
     for direction in h5_util.read_directions(dir_file):
         drawn = net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")
-        expected = flat(net_plotter.arrays([drawn])[0])
+        expected = flat(direction_file.arrays([drawn])[0])
         np.testing.assert_allclose(flat(direction), expected / np.linalg.norm(expected), atol=1e-6)
     path = h5_util.read_projection(f"{dir_file}_proj_cos.h5")
     assert path.shares.sum() < 1e-4
@@ -200,31 +187,29 @@ def test_epochs_and_drops_of_the_learning_rate_are_kept(undrawn):
     with SummaryWriter("run") as curves:
         for epoch, rate in enumerate([0.1, 0.1, 0.01], start=1):
             curves.add_scalar("lr", rate, epoch)
-    project("--ignore", "biasbn")
-    path = h5_util.read_projection(PROJECTION)
+    project(*BIASBN)
+    path = h5_util.read_projection(f"{THREE}_proj_cos.h5")
     assert path.lr_drops.tolist() == [3]
-    assert path.epochs.tolist() == list(range(7))
+    assert path.epochs.tolist() == [0, 3, 6]
 
 
 def test_a_direction_file_that_cannot_be_used_again(undrawn, capsys):
-    folder = Path(DIRECTIONS).parent
+    folder = Path(THREE).parent
     folder.mkdir()
-    Path(DIRECTIONS).write_text("no HDF5")
+    Path(THREE).write_text("no HDF5")
     with pytest.raises(SystemExit):
-        project("--ignore", "biasbn")
+        project(*BIASBN)
     assert "--overwrite" in capsys.readouterr().err
     shutil.rmtree(folder)
     folder.write_text("a file")
     with pytest.raises(SystemExit):
-        project("--ignore", "biasbn")
+        project(*BIASBN)
     assert "is no folder" in capsys.readouterr().err
 
 
 # Losses -------------------------------------------------------------------------------------------
 
-BIASBN = ["--ignore", "biasbn", "--save_epoch", "3"]
 LOSSES = ["--losses", "--dataset", "digits", "--data_split", "32", *BIASBN]
-THREE = "run/PCA_weights_ignore=biasbn_save_epoch=3/directions.h5"
 
 
 def loss_of(net: torch.nn.Module) -> float:
@@ -258,6 +243,7 @@ def test_losses_of_checkpoints_and_of_their_places_on_the_plane(monkeypatch, cap
     assert above.lines[0].get_xdata().tolist() == [0, 3, 6]
 
 
+@pytest.mark.slow
 def test_losses_are_kept_resumed_and_measured_anew(monkeypatch, undrawn):
     measured = []
 
@@ -387,7 +373,7 @@ def test_tsne_has_no_plane(monkeypatch):
         project("--method", "tsne")
     new = [name for name in os.listdir("run") if not name.endswith(".t7")]
     assert new == ["tsne_weights_save_epoch=1.h5"]
-    assert {"t-SNE 1", "t-SNE 2", trajectory_figures.TSNE} <= set(words(kept[0]))
+    assert {"t-SNE 1", "t-SNE 2", trajectory_path.TSNE} <= set(words(kept[0]))
     assert len(kept[0].axes) == 1
     values = {"train_loss": np.arange(6.0)}
     write_surface_file("s.h5", x=np.arange(3.0), y=np.arange(2.0), quantities=values)
@@ -408,9 +394,9 @@ def test_tsne_has_no_plane(monkeypatch):
         ("--start_epoch 6 --max_epoch 0", ["epochs 6 to 0"]),
         ("--save_epoch 0", ["'0' is not a whole number of at least 1"]),
         ("--model resnet56", ["run/model_0.t7", "layer1.3.conv1.weight"]),
-        ("--dir_file nowhere.h5", ["nowhere.h5"]),
-        ("--dir_file one.h5", ["'one.h5'", "one direction"]),
-        ("--dir_file two.h5", ["'two.h5'"]),
+        ("--save_epoch 3 --dir_file nowhere.h5", ["nowhere.h5"]),
+        ("--save_epoch 3 --dir_file one.h5", ["'one.h5'", "one direction"]),
+        ("--save_epoch 3 --dir_file two.h5", ["'two.h5'"]),
         ("--dir_file two.h5 --plane random", ["are two planes"]),
         ("--method tsne --plane random", ["--method tsne has no plane"]),
         ("--animate nowhere.h5", ["nowhere.h5"]),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from losslandscape.cli import train
-from losslandscape.cli.train import TrainRequest, build_parser
+from losslandscape.cli.train_request import TrainRequest, build_parser
 from losslandscape.nets import model_loader
 from tests.helpers import REPO
 
@@ -69,7 +69,7 @@ def are_equal(first, second):
     ],
 )
 def test_the_published_name_of_the_folder(flags, name):
-    request = TrainRequest.of(build_parser().parse_args(flags.split()))
+    request = TrainRequest.of(build_parser(None).parse_args(flags.split()))
     assert request.folder == Path("trained_nets") / name
 
 

@@ -11,18 +11,18 @@ from torch.func import functional_call, jvp
 from losslandscape.core.errors import InputError
 from losslandscape.curvature.hess_vec_prod import KINDS, Curvature, extreme_eigenvalues
 from losslandscape.curvature.lanczos import eigenvalues
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import SampleSet
-from losslandscape.measure import losses
-from losslandscape.measure.losses import sample_losses
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.losses import sample_losses
 from losslandscape.nets import model_loader, net_plotter
+from losslandscape.nets.moving import moving
 from tests.curvature.matrices import dense, small_data, small_net
 
 
-@pytest.mark.parametrize("loss_name", ["crossentropy", "mse"])
-@pytest.mark.parametrize("all_parameters", [False, True])
+@pytest.mark.parametrize(("loss_name", "all_parameters"), [("crossentropy", False), ("mse", True)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_products_equal_the_dense_matrix(kind, all_parameters, loss_name):
+def test_products_equal_the_dense_matrix(kind, loss_name, all_parameters):
     net, data = small_net(), small_data()
     expected = dense(net, data, kind=kind, loss_name=loss_name, all_parameters=all_parameters)
     matrix = Curvature(net, data, kind=kind, loss=loss_name, all_parameters=all_parameters, batch_size=10)
@@ -52,7 +52,9 @@ def test_float32_products():
     assert (products - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("model", ["vgg9", "resnet20", "densenet_cifar"])
+@pytest.mark.parametrize(
+    "model", ["vgg9", "resnet20", pytest.param("densenet_cifar", marks=pytest.mark.slow)]
+)
 def test_the_nets_of_the_paper(model):
     """Float32 agrees with forward over reverse mode in float64, through PyTorch's own batch norms."""
     torch.manual_seed(0)
@@ -113,7 +115,7 @@ def test_extreme_eigenvalues_as_the_net_moves():
     net, data = small_net(), small_data()
     matrix = Curvature(net, data)
     directions = [net_plotter.random_direction(net, "weights", norm="filter")]
-    with net_plotter.moving(net, directions, "weights") as move:
+    with moving(net, directions, "weights") as move:
         for alpha in (0.0, 0.5, 0.0):
             move((alpha,))
             expected = torch.linalg.eigvalsh(dense(net, data))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from losslandscape.cli import plot_film
 from losslandscape.core.errors import InputError
-from losslandscape.draw import film
+from losslandscape.draw import film, film_files, film_screen
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
@@ -24,10 +24,10 @@ PATH = np.array([-12.0, -7, 0]), np.array([-1.2, 2.9, 0])
 @pytest.fixture(autouse=True)
 def inside(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(film, "DPI", 40)
+    monkeypatch.setattr(film_screen, "DPI", 40)
     monkeypatch.setattr(film, "SECONDS", 1)
     monkeypatch.setattr(film, "LAST_SECONDS", 0)
-    monkeypatch.setattr(film, "FRAMES_A_SECOND", 5)
+    monkeypatch.setattr(film, "FRAMES_PER_SECOND", 5)
     monkeypatch.setattr(film.shutil, "which", lambda _: None)
 
 
@@ -37,9 +37,7 @@ def values(k: float) -> np.ndarray:
 
 def surface(path: str = "s.h5", k: float = 0, **given) -> str:
     h5_util.write_surface(
-        Surface(
-        path, **{"x": X, "y": Y, "dir_file": "d.h5", "quantities": {"train_loss": values(k)}} | given
-        )
+        Surface(path, **{"x": X, "y": Y, "dir_file": "d.h5", "quantities": {"train_loss": values(k)}} | given)
     )
     return path
 
@@ -115,7 +113,7 @@ def test_a_film_without_a_path_and_with_holes(capsys):
     broken = values(1)
     broken[2, 3] = np.nan
     files = [surface("a.h5"), surface("b.h5", quantities={"train_loss": broken})]
-    plot_film.plot_film(files, titles=["before", "after"], vmin=1, vmax=300, vlevel=30)
+    film_files.plot_film(files, titles=["before", "after"], vmin=1, vmax=300, vlevel=30)
     assert "b.h5: train_loss: 1 point NaN or infinite." in capsys.readouterr().out
     assert len(pictures("a.h5_film.gif")) == 2
     _, layout = figure_of("a.h5_film.html")
@@ -148,14 +146,14 @@ def test_what_makes_no_film():
     ):
         with pytest.raises(InputError, match=says):
             film.read(files, proj_file=proj_file)
-    with pytest.raises(InputError, match="--title has 1 texts for 2 checkpoints"):
+    with pytest.raises(InputError, match="1 titles for 2 checkpoints"):
         film.read(["s.h5", "s2.h5"], titles=["one"])
     with pytest.raises(InputError, match="ends in .gif or .mp4"):
         film.write(film.read(["s.h5"], proj_file="p.h5"), "film.avi")
     with pytest.raises(InputError, match="needs ffmpeg"):
         film.write(film.read(["s.h5"], proj_file="p.h5"), "film.mp4")
-    with pytest.raises(InputError, match="'nowhere' of --out"):
-        plot_film.plot_film(["s.h5", "s2.h5"], out="nowhere/film")
+    with pytest.raises(InputError, match="'nowhere' does not exist"):
+        film_files.plot_film(["s.h5", "s2.h5"], out="nowhere/film")
     assert not [name for name in os.listdir() if name.startswith("film") or "_film" in name]
 
 

@@ -15,7 +15,16 @@ from PIL import Image
 
 from losslandscape.cli import plot_1D, plot_2D
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures, panels
+from losslandscape.draw import (
+    contour_labels,
+    drawable,
+    figures,
+    labels,
+    line_figures,
+    panels,
+    plane_figures,
+    trajectory_figures,
+)
 from losslandscape.draw.contour_levels import choose_scale
 from losslandscape.files import h5_util
 from tests.helpers import write_surface_file
@@ -186,7 +195,7 @@ def run(script, *args):
         (
             plot_2D.main,
             ["--proj_file", "d.h5_proj_cos.h5", "-f", "plane.h5", "--surf_name", "all"],
-            "give --surf_name one of train_loss, train_acc",
+            "choose one with --surf_name",
         ),
         (
             plot_2D.main,
@@ -208,7 +217,7 @@ def run(script, *args):
             "run_1.h5 goes from -1 to 1",
         ),
         (plot_1D.main, ["--prefix", "run", "--idx_max", "3"], "run_2.h5"),
-        (plot_1D.main, ["--prefix", "run", "--idx_min", "3", "--idx_max", "1"], "--idx_max 1"),
+        (plot_1D.main, ["--prefix", "run", "--idx_min", "3", "--idx_max", "1"], "idx_max 1"),
         (plot_1D.main, ["-f", "line.h5", "--format", "gif"], "gif"),
         (plot_2D.main, [], "give --surf_file, --proj_file, or both"),
         (plot_2D.main, ["-f", "nowhere.h5"], "nowhere.h5"),
@@ -270,7 +279,7 @@ def test_nothing_is_drawn_where_a_later_quantity_cannot_be():
         with pytest.raises(
             InputError, match="no value is positive|zlim 0.5 is below every value of train_loss"
         ):
-            plot_2D.plot_2d("s.h5", name="all", **options)
+            plane_figures.plot_2d("s.h5", name="all", **options)
     assert made() == []
 
 
@@ -295,7 +304,7 @@ def test_an_error_leaves_no_traceback():
     done = run("plot_2D.py", "-f", surface("line.h5"))
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1] == "plot_2D.py: error: line.h5 is 1-D; use plot_1D.py"
+    assert done.stderr.splitlines()[-1].startswith("plot_2D.py: error: line.h5 is 1-D; use plot_1D.py")
 
 
 def test_a_folder_that_cannot_be_written_names_the_figure():
@@ -303,7 +312,7 @@ def test_a_folder_that_cannot_be_written_names_the_figure():
     surface("s.h5")
     os.rename("s.h5", long)
     with pytest.raises(OSError, match="too long") as error:
-        plot_1D.plot_1d(long)
+        line_figures.plot_1d(long)
     assert error.value.filename == f"{long}_1d_loss_acc.pdf"
     assert made() == []
 
@@ -318,7 +327,7 @@ def test_axes_are_not_swapped(monkeypatch):
     values[0, 6] = 9
     write_surface_file("s.h5", x=x, y=y, quantities={"train_loss": values})
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d("s.h5")
+        plane_figures.plot_2d("s.h5")
     axes = drawn["s.h5_train_loss_2dheat"].axes[0]
     mesh = axes.collections[0]
     row, column = np.unravel_index(np.argmax(mesh.get_array()), (3, 7))
@@ -343,7 +352,7 @@ def test_axes_are_not_swapped(monkeypatch):
 
 def test_contours_lie_where_the_surface_has_their_value(monkeypatch):
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d(surface(nx=81, ny=61), vmin=0.1, vmax=10, vlevel=0.5)
+        plane_figures.plot_2d(surface(nx=81, ny=61), vmin=0.1, vmax=10, vlevel=0.5)
     lines = drawn["s.h5_train_loss_2dcontour"].axes[0].collections[0]
     assert np.array_equal(lines.levels, np.arange(0.1, 10, 0.5))
     for path, level in zip(lines.get_paths(), lines.levels, strict=True):
@@ -354,7 +363,7 @@ def test_contours_lie_where_the_surface_has_their_value(monkeypatch):
 
 def test_both_contours_have_the_same_levels(monkeypatch):
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d(surface(nx=9, ny=7), vmin=1, vmax=8, vlevel=0.25)
+        plane_figures.plot_2d(surface(nx=9, ny=7), vmin=1, vmax=8, vlevel=0.25)
     lines, filled = (
         drawn[f"s.h5_train_loss_{kind}"].axes[0].collections[0] for kind in ("2dcontour", "2dcontourf")
     )
@@ -366,7 +375,7 @@ def test_both_contours_have_the_same_levels(monkeypatch):
 @pytest.mark.parametrize(("name", "factor"), [("train_acc", 1), ("train_loss", 1e-6), ("train_loss", 1e30)])
 def test_levels_fit_the_data_when_the_asked_ones_do_not(name, factor, capsys, recwarn):
     surface(nx=9, ny=7, values=factor * np.linspace(1, 2, 9))
-    plot_2D.plot_2d("s.h5", name=name, vlevel=0.5, formats=("png",))
+    plane_figures.plot_2d("s.h5", name=name, vlevel=0.5, formats=("png",))
     assert (capsys.readouterr().out.count("do not suit") == 1) == (name == "train_loss")
     assert len(made()) == 4
     assert not recwarn.list
@@ -401,7 +410,7 @@ def test_log_levels_are_round_and_of_nearly_equal_ratios(low, high):
 
 
 def test_log_levels_need_a_positive_value():
-    with pytest.raises(InputError, match="leave --log out"):
+    with pytest.raises(InputError, match="no value is positive"):
         choose_scale([np.array([-1.0, 0.0])], log=True)
     with pytest.raises(InputError, match="vmin 0 has no place among log levels"):
         choose_scale([np.array([1.0, 2.0])], vmin=0, log=True)
@@ -429,7 +438,7 @@ def test_contour_labels_do_not_collide(monkeypatch):
     values = 0.01 + 2000 * (x[None] ** 2 + 0.02 * x[:, None] ** 2) ** 1.5
     write_surface_file("s.h5", x=x, y=x, quantities={"train_loss": values})
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d("s.h5")
+        plane_figures.plot_2d("s.h5")
     labels, collisions = overlapping_labels(drawn["s.h5_train_loss_2dcontour"])
     assert labels >= 3
     assert collisions == 0
@@ -443,8 +452,8 @@ def test_a_label_lies_on_no_other_contour(monkeypatch):
     )
     write_surface_file("even.h5", x=x, y=y, quantities={"train_loss": 1 + x[None] + 0 * y[:, None]})
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d("s.h5")
-        plot_2D.plot_2d("even.h5")
+        plane_figures.plot_2d("s.h5")
+        plane_figures.plot_2d("even.h5")
     crossed = 0
     for stem, enough in (("s.h5", 0), ("even.h5", 6)):
         axes = drawn[f"{stem}_train_loss_2dcontour"].axes[0]
@@ -455,7 +464,7 @@ def test_a_label_lies_on_no_other_contour(monkeypatch):
             for piece in path.to_polygons(closed_only=False)
         ]
         crossed += sum(
-            panels._is_crossed(text, axes.transData.transform(text.get_position()), pieces)
+            contour_labels.is_crossed(text, axes.transData.transform(text.get_position()), pieces)
             for text in axes.texts
         )
     assert not crossed  # its own contour has a gap there
@@ -464,7 +473,7 @@ def test_a_label_lies_on_no_other_contour(monkeypatch):
 def test_labels_of_levels_differ():
     for base, step in ((2.3026, 1e-5), (1234.5, 5e-4), (-1e12, 1.0), (0.0, 1e-7), (12000, 50)):
         levels = base + step * np.arange(9)
-        texts_of = panels.level_texts(levels)
+        texts_of = labels.level_texts(levels)
         assert len(set(texts_of)) == 9
         if "$" not in "".join(texts_of):
             assert np.allclose([float(text) for text in texts_of], levels, rtol=0, atol=step / 10)
@@ -474,7 +483,7 @@ def test_numbers_of_heights_are_whole(monkeypatch):
     """matplotlib would write what they have in common over one of them."""
     surface(nx=9, ny=7, values=1234.5 + 1e-3 * np.linspace(0, 1, 9))
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d("s.h5")
+        plane_figures.plot_2d("s.h5")
     fig = drawn["s.h5_train_loss_3dsurface"]
     fig.draw_without_rendering()
     axis = fig.axes[0].zaxis
@@ -488,7 +497,7 @@ def test_numbers_of_heights_are_whole(monkeypatch):
 def test_the_bar_of_filled_contours_ends_with_them(monkeypatch, low, high):
     surface(nx=9, ny=7, values=np.geomspace(low, high, 9))
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d("s.h5")
+        plane_figures.plot_2d("s.h5")
     plane, bar = drawn["s.h5_train_loss_2dcontourf"].axes
     levels = plane.collections[0].levels
     assert bar.get_ylim() == pytest.approx((levels[0], levels[-1]))
@@ -496,7 +505,7 @@ def test_the_bar_of_filled_contours_ends_with_them(monkeypatch, low, high):
 
 
 def test_labels_of_large_levels_are_powers():
-    assert [panels._level(value) for value in (0.3, 3000, 1e4, 3e4, 1e-5, -2e6, 0)] == [
+    assert [labels.level_text(value) for value in (0.3, 3000, 1e4, 3e4, 1e-5, -2e6, 0)] == [
         "0.3",
         "3000",
         "$10^{4}$",
@@ -606,14 +615,14 @@ def test_log_levels_between_given_ends_need_no_step(monkeypatch):
 def test_what_has_no_logarithm_is_a_hole_and_said(monkeypatch, recwarn):
     surface("s.h5", 9, 7, values=np.linspace(-2.5, 5.5, 9))
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d("s.h5", log=True)
+        plane_figures.plot_2d("s.h5", log=True)
     assert not recwarn.list
     assert "zero or negative at 21 points, which have" in texts(drawn["s.h5_train_loss_2dcontour"])
     write_surface_file(
         "s.h5", x=np.arange(3.0), y=np.arange(2.0), quantities={"train_loss": np.arange(6.0).reshape(2, 3)}
     )
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d("s.h5", log=True)
+        plane_figures.plot_2d("s.h5", log=True)
     assert "zero or negative at 1 point, which has" in texts(drawn["s.h5_train_loss_2dheat"])
 
 
@@ -621,14 +630,14 @@ def test_what_has_no_logarithm_is_a_hole_and_said(monkeypatch, recwarn):
 def test_a_title_for_each_file_or_none(main, capsys):
     with pytest.raises(SystemExit):
         main(["-f", surface(ny=None if main is plot_1D.main else 5), "s.h5", "--title", "one"])
-    assert "--title has 1 texts for 2 surface files; give one for each" in capsys.readouterr().err
+    assert "1 titles for 2 surface files" in capsys.readouterr().err
 
 
 def test_minimisers_are_marked(monkeypatch):
     for low, high, marks in ((-0.5, 1.5, ["first minimiser", "second minimiser"]), (-1, 1, ["minimiser"])):
         write_surface_file("s.h5", x=np.linspace(low, high, 9), quantities={"train_loss": np.ones(9)})
         with caught(monkeypatch) as drawn:
-            plot_1D.plot_1d("s.h5")
+            line_figures.plot_1d("s.h5")
         assert [text.get_text() for text in drawn["s.h5_1d_train_loss"].axes[0].texts] == marks
 
 
@@ -636,7 +645,7 @@ def test_repeats_have_their_mean_and_spread(monkeypatch):
     for index, factor in enumerate((1, 2, 6), start=1):
         surface(f"run_{index}.h5", names=("train_loss",), values=factor * np.arange(1.0, 10))
     with caught(monkeypatch) as drawn:
-        plot_1D.plot_repeats("run", idx_max=3, loss_max=99)
+        line_figures.plot_repeats("run", idx_max=3, loss_max=99)
     axes = drawn["run_1d_loss_err_repeat"].axes[0]
     assert any(np.array_equal(line.get_ydata(), 3 * np.arange(1.0, 10)) for line in axes.lines)
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
@@ -647,7 +656,7 @@ def test_repeats_have_their_mean_and_spread(monkeypatch):
 def test_1d_lines(monkeypatch):
     names = ("train_loss", "train_acc", "test_loss", "test_acc")
     with caught(monkeypatch) as drawn:
-        plot_1D.plot_1d(surface(nx=21, names=names), loss_max=4)
+        line_figures.plot_1d(surface(nx=21, names=names), loss_max=4)
     x = np.linspace(-1, 1, 21)
     left, right = drawn["s.h5_1d_loss_acc"].axes
     train, test = (line for line in left.lines if len(line.get_xdata()) == 21)
@@ -690,7 +699,7 @@ def test_zlim_cuts_the_3d_surface(monkeypatch):
 def test_a_3d_surface_keeps_every_point(monkeypatch):
     """matplotlib thins grids of more than 50 points unless told otherwise."""
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d(surface(nx=61, ny=3))
+        plane_figures.plot_2d(surface(nx=61, ny=3))
     fig = drawn["s.h5_train_loss_3dsurface"]
     fig.draw_without_rendering()
     assert len(fig.axes[0].collections[0].get_paths()) == 60 * 2
@@ -698,7 +707,7 @@ def test_a_3d_surface_keeps_every_point(monkeypatch):
 
 def test_trajectory_names_its_axes(monkeypatch):
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_trajectory(trajectory(), dir_file=pca())
+        trajectory_figures.draw(trajectory(), dir_file=pca())
     axes = drawn["d.h5_proj_cos.h5"].axes[0]
     assert "PCA 1: 80.3 %" in axes.get_xlabel()
     assert "PCA 2: 12.3 %" in axes.get_ylabel()
@@ -707,7 +716,7 @@ def test_trajectory_names_its_axes(monkeypatch):
 
 def test_a_trajectory_that_leaves_the_grid_stays_in_sight(monkeypatch, capsys):
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_contour_trajectory(
+        plane_figures.plot_contour_trajectory(
             surface(nx=9, ny=7, dir_file="other.h5"), proj_file=trajectory(scale=3)
         )
     axes = drawn["d.h5_proj_cos.h5_train_loss_2dcontour_proj"].axes[0]
@@ -728,7 +737,7 @@ def test_a_partly_computed_file_says_so(monkeypatch, capsys):
     values[0, 0], values[1, 4] = np.nan, np.inf
     surface(nx=8, ny=5, names=("train_loss",), values=values, measured=measured)
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d("s.h5")
+        plane_figures.plot_2d("s.h5")
     says = "16 of 40 points (40 %) not computed yet; 2 points NaN or infinite"
     assert says in capsys.readouterr().out
     assert len(drawn) == 4
@@ -743,7 +752,7 @@ def test_results_of_minus_one_and_zero_are_drawn(monkeypatch):
     values = np.array([-1.0, 0.0, 1.0, 2.0, 3.0])
     surface(nx=5, names=("train_loss",), values=values, measured=np.ones(5, bool))
     with caught(monkeypatch) as drawn:
-        plot_1D.plot_1d("s.h5")
+        line_figures.plot_1d("s.h5")
     assert np.array_equal(drawn["s.h5_1d_train_loss"].axes[0].lines[0].get_ydata(), values)
 
 
@@ -751,7 +760,7 @@ def test_a_gap_in_a_line_and_a_point_alone(monkeypatch, capsys):
     values = np.array([1.0, 2.0, np.nan, 3.0, np.inf, 2.0, 2.0, -1.0, -1.0])
     surface(names=("train_loss",), values=values)
     with caught(monkeypatch) as drawn:
-        plot_1D.plot_1d("s.h5")
+        line_figures.plot_1d("s.h5")
     fig = drawn["s.h5_1d_train_loss"]
     assert np.array_equal(
         np.isnan(fig.axes[0].lines[0].get_ydata()),
@@ -768,7 +777,7 @@ def test_a_coarse_grid_shows_before_the_fine_one():
     measured[::2, ::2] = True
     surface(nx=9, ny=7, names=("train_loss",), measured=measured, values=np.where(measured, 2.0, -1))
     data = h5_util.read_surface("s.h5")
-    x, y, values = panels.known_part(data, "train_loss", choose_scale([data.get("train_loss")]))
+    x, y, values = drawable.known_part(data, "train_loss")
     assert np.array_equal(x, data.x[::2])
     assert np.array_equal(y, data.y[::2])
     assert np.array_equal(values, np.full((4, 5), 2.0))
@@ -779,7 +788,7 @@ def test_percentages_never_round_to_all_or_none():
     measured[0] = False
     surface(nx=1000, names=("train_loss",), values=np.where(measured, 2.0, -1), measured=measured)
     data = h5_util.read_surface("s.h5")
-    assert figures.describe_missing(data, "train_loss") == "1 of 1000 points (<1 %) not computed yet"
+    assert drawable.describe_missing(data, "train_loss") == "1 of 1000 points (<1 %) not computed yet"
 
 
 # Odd grids ----------------------------------------------------------------------------------------------------------------
@@ -789,14 +798,14 @@ def test_percentages_never_round_to_all_or_none():
     ("ny", "values"), [(2, None), (3, 0.0), (2, -5.0), (3, 1e30), (3, np.linspace(-1e30, 1e30, 7))]
 )
 def test_odd_values_end_in_a_figure_without_a_warning(ny, values, recwarn):
-    plot_2D.plot_2d(surface(nx=7, ny=ny, values=values), formats=("png",))
+    plane_figures.plot_2d(surface(nx=7, ny=ny, values=values), formats=("png",))
     assert len(made()) == 4
     assert not recwarn.list
 
 
 def test_values_that_matplotlib_overflows_on_are_too_large():
     with pytest.raises(InputError, match="21 points too large to draw, 1e.200 or beyond"):
-        plot_2D.plot_2d(surface(nx=7, ny=3, values=1e300))
+        plane_figures.plot_2d(surface(nx=7, ny=3, values=1e300))
 
 
 @pytest.mark.parametrize(
@@ -805,7 +814,7 @@ def test_values_that_matplotlib_overflows_on_are_too_large():
 )
 def test_values_at_the_ends_of_what_a_float_holds_are_drawn(low, high, log, recwarn):
     values = np.geomspace(low, high, 7) if low > 0 else np.linspace(low, high, 7)
-    plot_2D.plot_2d(surface(nx=7, ny=3, values=values), log=log, formats=("png",))
+    plane_figures.plot_2d(surface(nx=7, ny=3, values=values), log=log, formats=("png",))
     assert len(made()) == 4
     assert not recwarn.list
 
@@ -826,7 +835,7 @@ def test_one_point_of_a_line(recwarn):
 
 def test_a_constant_surface_says_its_value(monkeypatch):
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d(surface(nx=5, ny=4, values=2.3))
+        plane_figures.plot_2d(surface(nx=5, ny=4, values=2.3))
     for kind in ("2dcontour", "2dcontourf", "2dheat"):
         assert "train loss is 2.3 everywhere" in texts(drawn[f"s.h5_train_loss_{kind}"])
 
@@ -835,15 +844,15 @@ def test_a_surface_with_one_point_is_not_constant_everywhere(monkeypatch):
     measured = np.zeros((4, 5), bool)
     measured[1, 2] = True
     with caught(monkeypatch) as drawn:
-        plot_2D.plot_2d(
+        plane_figures.plot_2d(
             surface(nx=5, ny=4, names=("train_loss",), measured=measured, values=np.where(measured, 4.6, -1))
         )
     assert "train loss is 4.6 wherever it is known; 19 of 20 points" in texts(drawn["s.h5_train_loss_2dheat"])
 
 
 def test_edges():
-    assert np.allclose(panels.edges([0, 1, 3]), [-0.5, 0.5, 2, 4])
-    assert np.allclose(panels.edges([2]), [1.5, 2.5])
+    assert np.allclose(panels.edges(np.array([0, 1, 3])), [-0.5, 0.5, 2, 4])
+    assert np.allclose(panels.edges(np.array([2])), [1.5, 2.5])
 
 
 # Saving -------------------------------------------------------------------------------------------------------------------
@@ -868,7 +877,7 @@ def test_fonts_are_embedded_and_the_same_figure_is_the_same_file():
     surface(names=("train_loss",))
     contents = []
     for _ in range(2):
-        plot_1D.plot_1d("s.h5", formats=("pdf", "svg"))
+        line_figures.plot_1d("s.h5", formats=("pdf", "svg"))
         contents.append([Path(name).read_bytes() for name in made()])
     assert contents[0] == contents[1]
     assert b"/FontFile2" in contents[0][0]
@@ -937,7 +946,7 @@ def test_a_figure_tells_the_commands_that_made_it(suffix):
         (plot_2D, trajectory(), ["--proj_file", "d.h5_proj_cos.h5", "--format", suffix]),
     ):
         drawing.main(argv)
-        own = " ".join(["python", f"{drawing.__name__}.py", *argv])
+        own = " ".join(["python", f"{drawing.__name__.split('.')[-1]}.py", *argv])
         assert description(f"{stem}.{suffix}") == (stem, [own] if "proj" in stem else [MEASURED_BY, own])
 
 
@@ -955,15 +964,15 @@ def test_repeats_tell_each_command_once():
 
 def test_a_figure_drawn_from_python_tells_no_command_line_but_the_surfaces():
     plot_1D.main(["-f", run_surface(), "--format", "png"])
-    plot_1D.plot_1d("s.h5", formats=("png",))
+    line_figures.plot_1d("s.h5", formats=("png",))
     assert description("s.h5_1d_loss_acc.png")[1] == [MEASURED_BY]
-    plot_1D.plot_1d(surface(names=("train_loss",)), formats=("pdf", "png", "svg"))
+    line_figures.plot_1d(surface(names=("train_loss",)), formats=("pdf", "png", "svg"))
     assert {tuple(description(name)[1]) for name in made()} == {()}
 
 
 def test_commands_of_any_characters_do_not_break_a_figure():
     run_surface(last="python \x00\x1b\udcff(\\) <&>")
-    plot_1D.plot_1d("s.h5", formats=("pdf", "png", "svg"))
+    line_figures.plot_1d("s.h5", formats=("pdf", "png", "svg"))
     assert {description(f"s.h5_1d_loss_acc.{suffix}")[1][0] for suffix in ("pdf", "png", "svg")} == {
         "python ???(\\) <&>"
     }
@@ -981,5 +990,5 @@ def test_the_callers_style_is_untouched():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    plot_1D.plot_1d(surface(names=("train_acc",)), formats=("png",))
+    line_figures.plot_1d(surface(names=("train_acc",)), formats=("png",))
     assert dict(matplotlib.rcParams) == before

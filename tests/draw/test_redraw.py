@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from losslandscape.cli import plot_1D, plot_2D
 from losslandscape.core.errors import InputError
-from losslandscape.draw import redraw, tensorboard_log
+from losslandscape.draw import mesh, redraw
 from losslandscape.draw.contour_levels import choose_scale
 from losslandscape.files import h5_util
 from tests.helpers import REPO, succeed, write_surface_file
@@ -127,7 +127,7 @@ def test_tensorboard_gets_figures_and_meshes():
 def test_a_mesh_is_the_surface():
     write(63, ny=7)
     surface = h5_util.read_surface("s.h5")
-    vertices, colours, faces = tensorboard_log.mesh(
+    vertices, colours, faces = mesh.surface_mesh(
         surface, "train_loss", choose_scale([surface.get("train_loss")])
     )
     assert vertices.shape == colours.shape == (63, 3) and faces.shape == (2 * 8 * 6, 3)
@@ -146,9 +146,7 @@ def test_a_mesh_leaves_holes_out():
     values = np.ones((5, 9))
     values[2, 4] = np.nan
     write_surface_file("s.h5", x=X, y=np.arange(5.0), quantities={"train_loss": values})
-    vertices, _, faces = tensorboard_log.mesh(
-        h5_util.read_surface("s.h5"), "train_loss", choose_scale([values])
-    )
+    vertices, _, faces = mesh.surface_mesh(h5_util.read_surface("s.h5"), "train_loss", choose_scale([values]))
     assert len(faces) == 2 * (8 * 4 - 4)
     assert 2 * 9 + 4 not in faces
     assert np.isfinite(vertices).all()

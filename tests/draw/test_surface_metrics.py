@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from losslandscape.cli import plot_1D, plot_2D
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures, metrics_table, surface_metrics
+from losslandscape.draw import convexity, figures, loss_shape, metrics_table, surface_metrics
 from losslandscape.files.surface import Surface
 from tests.helpers import write_surface_file
 
@@ -92,7 +92,7 @@ def test_minima_are_counted_away_from_the_edge():
 def test_the_barrier_is_the_height_above_the_line(height, first, second):
     x = np.linspace(-0.5, 1.5, 81)
     values = (1 - x) * first + x * second + np.where((x > 0) & (x < 1), 4 * height * x * (1 - x), 0)
-    assert surface_metrics.barrier(x, values) == pytest.approx(height, abs=1e-9)
+    assert loss_shape.barrier(x, values) == pytest.approx(height, abs=1e-9)
 
 
 def test_only_an_interpolation_has_a_barrier():
@@ -161,7 +161,7 @@ def test_points_that_a_number_does_not_depend_on_may_be_missing():
 
 
 def test_values_that_count_as_infinite_are_not_told(capsys):
-    metrics_table.tell([surface(lambda x: np.full_like(x, 1e250))], [""], ["train_loss"])
+    metrics_table.report([surface(lambda x: np.full_like(x, 1e250))], [""], ["train_loss"])
     assert "lowest" not in capsys.readouterr().out
 
 
@@ -177,9 +177,9 @@ def test_the_sharpness_needs_the_box_within_the_grid():
 @pytest.mark.parametrize("constant", [2.5, 0.1, 1e-3, 1234.567])
 def test_a_constant_rises_nowhere_for_all_its_rounding(constant):
     axis = np.linspace(-1, 1, 51)
-    assert surface_metrics.sharpness((axis, axis), np.full((51, 51), constant)) == 0
-    assert surface_metrics.barrier(np.linspace(-0.5, 1.5, 41), np.full(41, constant)) == 0
-    assert surface_metrics.sharpness((axis, axis), constant * (1 + 1e-9 * axis + 0 * axis[:, None])) > 0
+    assert loss_shape.sharpness((axis, axis), np.full((51, 51), constant)) == 0
+    assert loss_shape.barrier(np.linspace(-0.5, 1.5, 41), np.full(41, constant)) == 0
+    assert loss_shape.sharpness((axis, axis), constant * (1 + 1e-9 * axis + 0 * axis[:, None])) > 0
 
 
 def test_the_sharpness_needs_points_within_the_box():
@@ -213,7 +213,7 @@ def test_odd_grids_tell_what_they_can(x, y, capsys):
     one = surface((lambda x: 1 + x**2) if y is None else bowl, x=x, y=y)
     found = surface_metrics.measure(one, "train_loss")
     assert found.lowest.value <= found.highest.value
-    metrics_table.tell([one], [""], ["train_loss"])
+    metrics_table.report([one], [""], ["train_loss"])
     assert "lowest" in capsys.readouterr().out
 
 
@@ -306,7 +306,7 @@ def test_the_error_of_a_barrier_is_at_least_that_of_a_bootstrap():
     found = surface_metrics.measure(line, "train_loss")
     rng = np.random.default_rng(1)
     drawn = [
-        surface_metrics.barrier(line.x, losses[rng.integers(0, len(losses), len(losses))].mean(axis=0))
+        loss_shape.barrier(line.x, losses[rng.integers(0, len(losses), len(losses))].mean(axis=0))
         for _ in range(300)
     ]
     assert np.std(drawn) < found.barrier_se * 1.1
@@ -315,7 +315,7 @@ def test_the_error_of_a_barrier_is_at_least_that_of_a_bootstrap():
 
 def test_errors_are_printed_behind_the_numbers(capsys):
     line, _ = sampled_line()
-    metrics_table.tell([line], [""], ["train_loss"])
+    metrics_table.report([line], [""], ["train_loss"])
     rows = {row.split("  ")[0]: row for row in capsys.readouterr().out.splitlines()}
     found = surface_metrics.measure(line, "train_loss")
     assert f"{found.centre.value:.4g} ± {found.centre.se:.2g}" in rows["at the centre"]
@@ -339,7 +339,7 @@ def test_mean_and_spread_over_planes(tmp_path, capsys):
     assert found["flatness radius +x"].mean == pytest.approx(
         np.mean([(0.5 / c) ** 0.5 for c in (1, 2, 6)]), rel=5e-3
     )
-    metrics_table.tell_spread(planes, ["train_loss"], json_file=str(tmp_path / "m.json"))
+    metrics_table.report_spread(planes, ["train_loss"], json_file=str(tmp_path / "m.json"))
     (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("highest"))
     assert row.split() == ["highest", "9.5", f"{np.std(heights, ddof=1):.4g}", "3.5", "18.5", "3"]
     assert json.loads((tmp_path / "m.json").read_text())["spread"]["train_loss"]["highest"][
@@ -352,7 +352,7 @@ def test_a_number_that_is_infinite_in_one_plane_has_no_mean(capsys):
         [surface(lambda x: 0.5 + x**2), surface(lambda x: 0.5 + 0 * x)], "train_loss"
     )["flatness radius +x"]
     assert found.mean is found.std is None and found.greatest == math.inf
-    metrics_table.tell_spread([surface(lambda x: 0.5 + 0 * x)], ["train_loss"])
+    metrics_table.report_spread([surface(lambda x: 0.5 + 0 * x)], ["train_loss"])
     assert "beyond the grid" in capsys.readouterr().out
 
 
@@ -368,7 +368,7 @@ def curvature(low, high, **fields):
 
 def test_convexity():
     low = np.where(np.abs(X) < 0.5, 0.2, -3.0)
-    found = surface_metrics.convexity(curvature(low, np.full(81, 10.0)))
+    found = convexity.convexity(curvature(low, np.full(81, 10.0)))
     assert found.centre == pytest.approx(0.02) and found.median == pytest.approx(0.3)
     assert found.curved_down == pytest.approx(np.mean(low < 0))
 
@@ -377,10 +377,10 @@ def test_convexity_of_what_is_known_alone():
     measured = X < -0.6
     low, high = np.where(measured, -5.0, 1.0), np.where(measured, 10.0, -1.0)
     high[0], high[1] = 0, np.nan
-    found = surface_metrics.convexity(curvature(low, high, measured=measured))
-    assert found == surface_metrics.Convexity(None, 0.5, 1.0)
-    assert surface_metrics.convexity(curvature(np.ones(81), np.zeros(81))) is None
+    found = convexity.convexity(curvature(low, high, measured=measured))
+    assert found == convexity.Convexity(None, 0.5, 1.0)
+    assert convexity.convexity(curvature(np.ones(81), np.zeros(81))) is None
 
 
 def test_a_point_that_curves_down_everywhere_is_negative():
-    assert (surface_metrics.eigenvalue_ratio(curvature(np.full(81, -8.0), np.full(81, -2.0))) == -4).all()
+    assert (convexity.eigenvalue_ratio(curvature(np.full(81, -8.0), np.full(81, -2.0))) == -4).all()

@@ -1,34 +1,18 @@
 """Figures of a path: epochs, drops of the learning rate, and losses."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures, trajectory_figures
+from losslandscape.draw import trajectory_figures, trajectory_path
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
+from tests.draw.kept_figures import figures_kept, words
 
 
 @pytest.fixture(autouse=True)
 def in_empty_folder(inside):
     pass
-
-
-@contextmanager
-def figures_kept(monkeypatch):
-    """The figures instead of files."""
-    kept = []
-    with monkeypatch.context() as patch:
-        patch.setattr(figures, "save", lambda fig, stem, formats, **_: kept.append(fig) or [])
-        yield kept
-
-
-def words(fig) -> list[str]:
-    fig.draw_without_rendering()
-    texts = [text for axes in fig.axes for text in [*axes.texts, axes.xaxis.label, axes.yaxis.label]]
-    return [text.get_text() for text in [*texts, *fig.texts]]
 
 
 def draw(path: Projection, monkeypatch):
@@ -61,7 +45,7 @@ def test_epochs_of_a_long_training_do_not_collide(monkeypatch):
     fig.draw_without_rendering()
     labels = fig.axes[0].texts
     boxes = [text.get_window_extent() for text in labels]
-    assert 4 < len(boxes) <= 2 + trajectory_figures.MOST_NAMED
+    assert 4 < len(boxes) <= 2 + trajectory_path.MOST_NAMED
     assert {"epoch 0", "300"} <= {text.get_text() for text in labels}
     assert not any(box.overlaps(other) for i, box in enumerate(boxes) for other in boxes[:i])
 

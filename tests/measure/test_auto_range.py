@@ -8,11 +8,11 @@ import torch
 
 from losslandscape.cli import plot_surface
 from losslandscape.data import dataloader
+from losslandscape.evaluate.evaluation import evaluate
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
 from losslandscape.measure import auto_range
 from losslandscape.measure.auto_range import Auto
-from losslandscape.measure.evaluation import evaluate
 from losslandscape.measure.range_search import REACHES
 from losslandscape.nets import model_loader
 from tests.helpers import DIGITS, LARGE_BATCH, SMALL_BATCH, folder_with, succeed
@@ -63,6 +63,7 @@ def test_the_range_of_a_path_holds_it_with_a_margin_and_round_ends():
     assert low < 2 < high
 
 
+@pytest.mark.slow
 def test_the_range_around_a_net(folder, capsys):
     """The loss has risen at both ends, and not yet on both sides of the next smaller range.
 
@@ -101,6 +102,7 @@ def test_the_range_around_a_net(folder, capsys):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_a_plane_has_the_directions_of_a_given_range(folder):
     plane = [*LINE, "--ynorm", "filter", "--yignore", "biasbn"]
     plot_surface.main([*plane, "--x", "auto:2", "--y", "auto:2", "--surf_file", "probed.h5"])
@@ -150,6 +152,7 @@ def test_several_ranks_find_one_range_and_a_resumed_run_keeps_it(folder, capsys)
     np.testing.assert_allclose(resumed.get("train_loss"), whole.get("train_loss"), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_earlier_range_counts_for_the_same_question_only(folder, capsys):
     def reason(*flags: str) -> str:
         plot_surface.main([*LINE, *flags])

@@ -1,4 +1,4 @@
-"""What each tensor of a net is: filters along outputs, norm layers, ties; against the layers' own functions and plain loops."""
+"""Filters, norm layers and ties of tensors, against the layers' own functions and plain loops."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from losslandscape.core.errors import InputError
 from losslandscape.nets import net_plotter, net_tensors
+from losslandscape.nets.moving import moving
 
 
 def conv1d_like_gpt2s(inputs: int, outputs: int) -> nn.Module:
@@ -57,7 +58,7 @@ LAYERS = {  # a layer, an input for it, and the axis of its outputs in what it r
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_filters_are_what_makes_one_output(name):
-    """The entries of the weight that change output j are its filter j, and the direction has their norm there."""
+    """Filter j is all entries of the weight that change output j; the direction has its norm."""
     make, shape, axis = LAYERS[name]
     torch.manual_seed(0)
     layer = make()
@@ -76,9 +77,8 @@ def test_filters_are_what_makes_one_output(name):
         layer.zero_grad()
         layer(images).select(axis, j).square().sum().backward()
         filters.append(layer.get_parameter(tensor.names[0]).grad != 0)
-    assert sum(entries.int() for entries in filters).unique().tolist() == [
-        1
-    ]  # they share the weight out among them
+    # Every entry belongs to one filter.
+    assert sum(entries.int() for entries in filters).unique().tolist() == [1]
     assert tensor.filters == outputs
     for entries in filters:
         assert made[entries].norm().item() == pytest.approx(weight[entries].norm().item(), rel=1e-5)
@@ -102,7 +102,7 @@ def test_rows_are_filters(make, leaf):
     layer = make()
     direction = dict(
         zip(
-            net_plotter.moving_tensors(layer, "weights"),
+            net_tensors.moving_tensors(layer, "weights"),
             net_plotter.random_direction(layer, "weights", norm="filter"),
             strict=True,
         )
@@ -144,7 +144,7 @@ def test_norm_layers_stay_with_biasbn_whatever_their_shape(dir_type):
     made = {
         ignore: dict(
             zip(
-                net_plotter.moving_tensors(net, dir_type),
+                net_tensors.moving_tensors(net, dir_type),
                 net_plotter.random_direction(net, dir_type, norm="filter", ignore=ignore),
                 strict=True,
             )
@@ -152,14 +152,14 @@ def test_norm_layers_stay_with_biasbn_whatever_their_shape(dir_type):
         for ignore in ("biasbn", "")
     }
     assert [name for name, d in made["biasbn"].items() if d.any()] == ["token", "linear.weight"]
-    assert net_plotter.ignored(net, dir_type, "biasbn") == made["biasbn"].keys() - {
+    assert net_tensors.ignored(net, dir_type, "biasbn") == made["biasbn"].keys() - {
         "token",
         "linear.weight",
         "mask",
         "index",
     }
-    assert net_plotter.ignored(net, dir_type, "") == frozenset()
-    tensors = net_plotter.moving_tensors(net, dir_type)
+    assert net_tensors.ignored(net, dir_type, "") == frozenset()
+    tensors = net_tensors.moving_tensors(net, dir_type)
     for name, d in made[""].items():
         assert d.isfinite().all()
         if name in ("mask", "index"):
@@ -175,7 +175,7 @@ def tied_net() -> nn.Module:
 
 
 def views_net() -> nn.Module:
-    """Parameters of their own that share memory: a transposed view, and one that is a part; a neighbour in the same storage is no tie."""
+    """Parameters that share memory: a transposed view and a row. Neighbours in one storage are no tie."""
     net = nn.Module()
     net.whole = nn.Parameter(torch.randn(4, 3))
     net.transposed = nn.Parameter(net.whole.detach().t())
@@ -206,7 +206,7 @@ def test_tied_tensors_are_one_and_move_once(dir_type, make, expected):
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     direction = net_plotter.random_direction(net, dir_type)
     assert len(direction) == len(expected)
-    with net_plotter.moving(net, [direction], dir_type) as move:
+    with moving(net, [direction], dir_type) as move:
         move((0.5,))
         for names, d in zip(expected, direction, strict=True):
             torch.testing.assert_close(net.state_dict()[names[0]], before[names[0]] + 0.5 * d)

@@ -9,7 +9,9 @@ import numpy as np
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import printable
-from losslandscape.draw import figures
+from losslandscape.draw.drawable import describe_missing, finite
+from losslandscape.draw.figure_metadata import commands
+from losslandscape.draw.labels import label
 from losslandscape.draw.vtk import polydata, rendering
 from losslandscape.draw.vtk.colour_bar_ticks import height_ticks
 from losslandscape.draw.vtk.sheet import LARGEST, LOG_OFFSET, Sheet, make_sheet
@@ -114,7 +116,7 @@ def export_png(
     ticks = height_ticks(*_z_range(sheets), log=log)
     paths = []
     for view in dict.fromkeys(views):
-        pictures = rendering.render(meshes, view=view, size=size, label=figures.label(name), ticks=ticks)
+        pictures = rendering.render(meshes, view=view, size=size, label=label(name), ticks=ticks)
         for surface, stem, picture in zip(surfaces, stems, pictures, strict=True):
             path = f"{stem}_{view}.png"
             commands = "\n".join(_made_by(surface, command))
@@ -132,12 +134,12 @@ def _stem(surface: Surface, name: str, *, zmax: float | None, log: bool) -> str:
 
 def _made_by(surface: Surface, command: str) -> list[str]:
     """The commands that measured and drew a surface, as far as they are known."""
-    return [printable(text) for text in (*figures.commands(surface), command) if text]
+    return [printable(text) for text in (*commands(surface), command) if text]
 
 
 def _print_missing(surface: Surface, name: str, *, log: bool) -> None:
     """Print what is cut out of a surface."""
-    missing = figures.describe_missing(surface, name, largest=np.inf if log else LARGEST)
+    missing = describe_missing(surface, name, largest=np.inf if log else LARGEST)
     if missing:
         print(f"{surface.path}: {name}: {missing}: cut out.")
     below = np.count_nonzero(surface.get(name) <= -LOG_OFFSET) if log else 0
@@ -149,7 +151,7 @@ def _print_missing(surface: Surface, name: str, *, log: bool) -> None:
 def _range_is_huge(surfaces: Sequence[Surface], name: str) -> bool:
     if quantity.is_percentage(name):
         return False
-    values = np.concatenate([figures.finite(surface.get(name)).ravel() for surface in surfaces])
+    values = np.concatenate([finite(surface.get(name)).ravel() for surface in surfaces])
     low, high = np.nanmin(values) + LOG_OFFSET, np.nanmax(values) + LOG_OFFSET
     return bool(low > 0 and high / low > HUGE_RATIO)
 

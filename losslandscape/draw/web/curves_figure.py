@@ -10,8 +10,8 @@ import numpy as np
 
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures
 from losslandscape.draw.contour_levels import LOG_RATIO
+from losslandscape.draw.drawable import describe_missing, finite
 from losslandscape.draw.grid_part import ascending
 from losslandscape.draw.web.page_values import html_label, listed
 from losslandscape.draw.web.scene import FONT, add_buttons
@@ -101,11 +101,11 @@ def _values(surface: Surface) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """x and the quantities with finite values, at the points where something is measured."""
     measured = np.logical_or.reduce([surface.measured(name) for name in surface.names])
     points = ascending(surface.x, measured)
-    values = {name: figures.finite(surface.get(name)[points]) for name in quantity.shown(surface.names)}
+    values = {name: finite(surface.get(name)[points]) for name in quantity.shown(surface.names)}
     drawable = {name: array for name, array in values.items() if np.isfinite(array).any()}
     if points.size < 2 or not drawable:
         first = surface.names[0]
-        missing = figures.describe_missing(surface, first)
+        missing = describe_missing(surface, first)
         fault = f"{surface.path}: a curve needs at least 2 points with values to draw"
         raise InputError(f"{fault}, {first}: {missing}" if missing else fault)
     return surface.x[points], drawable

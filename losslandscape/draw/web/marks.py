@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from losslandscape.core import quantity
-from losslandscape.draw import figures
+from losslandscape.draw.drawable import finite
+from losslandscape.draw.labels import label
 from losslandscape.draw.web.grid import Grid
 from losslandscape.draw.web.page_values import as_html, value_lines, value_texts
 from losslandscape.draw.web.places import on_surface_and_floor
@@ -29,7 +30,7 @@ def marks(view: View) -> list[dict[str, Any]]:
     kind = "highest" if quantity.is_percentage(view.name) else "lowest"
     extreme = float(view.grid.x[column]), float(view.grid.y[row])
     return [
-        _mark(f"{kind} {figures.label(view.name)}", extreme, RING, EXTREME_COLOUR, view),
+        _mark(f"{kind} {label(view.name)}", extreme, RING, EXTREME_COLOUR, view),
         _mark("centre (the minimiser)", (0.0, 0.0), CROSS, CENTRE_COLOUR, view),
     ]
 
@@ -64,4 +65,4 @@ def _mark(
 
 def values_at(grid: Grid, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
     """Return the values of each quantity at points of the plane, NaN where there is none."""
-    return {name: grid.interpolate(figures.finite(values), x, y) for name, values in grid.values.items()}
+    return {name: grid.interpolate(finite(values), x, y) for name, values in grid.values.items()}

@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from losslandscape.draw import figures
+from losslandscape.draw.labels import label
 from losslandscape.draw.web.grid import Grid
 
 FLOAT32_DIGITS = 7  # A graphics card keeps no more.
@@ -25,7 +25,7 @@ def as_html(text: str) -> str:
 
 def html_label(name: str) -> str:
     """Return what people call a quantity, as HTML."""
-    return as_html(figures.label(name))
+    return as_html(label(name))
 
 
 def value_texts(values: dict[str, np.ndarray]) -> list:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures
+from losslandscape.draw.drawable import describe_missing
+from losslandscape.draw.figure_metadata import commands
+from losslandscape.draw.labels import label
 from losslandscape.draw.web import html_page, scene
 from losslandscape.draw.web.curves_figure import curves_figure
 from losslandscape.draw.web.film_figure import add_checkpoint_slider
@@ -91,7 +93,7 @@ def _write(surface: Surface, figure: go.Figure, notes: list[str], *, ending: str
         title=os.path.basename(surface.path),
         subtitle=_subtitle(surface),
         notes=notes,
-        commands=figures.commands(surface),
+        commands=commands(surface),
     )
 
 
@@ -116,8 +118,8 @@ def _notes_on_missing(surface: Surface) -> list[str]:
     """What the page cannot show: a sentence for all quantities that miss the same."""
     names_by_text: dict[str, list[str]] = {}
     for name in surface.names:
-        if text := figures.describe_missing(surface, name):
-            names_by_text.setdefault(text, []).append(figures.label(name))
+        if text := describe_missing(surface, name):
+            names_by_text.setdefault(text, []).append(label(name))
     return [f"{', '.join(names)}: {text}." for text, names in names_by_text.items()]
 
 

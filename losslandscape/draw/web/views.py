@@ -7,8 +7,9 @@ import numpy as np
 
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures
 from losslandscape.draw.contour_levels import LOG_RATIO
+from losslandscape.draw.drawable import describe_missing, describe_no_logarithm, finite
+from losslandscape.draw.labels import label
 from losslandscape.draw.web.grid import Grid, shown_grid
 from losslandscape.files.surface import Surface
 
@@ -71,7 +72,7 @@ def views(surface: Surface, *, zmax: float | None = None) -> list[View]:
     all_views = []
     for name in quantity.shown(surface.names):
         grid = shown_grid(surface, name)
-        values = figures.finite(grid.values[name])
+        values = finite(grid.values[name])
         if min(grid.shape) < 2 or not np.isfinite(values).any():
             continue
         all_views.append(_linear(name, grid, values, top=_top(name, values, zmax)))
@@ -87,7 +88,7 @@ def _describe_nothing(surface: Surface) -> str:
     need = "a 3-D surface needs at least 2x2 points with values to draw"
     fault = f"{surface.path}: {need}, and this grid has {size} (x by y)"
     first = surface.names[0]
-    missing = figures.describe_missing(surface, first)
+    missing = describe_missing(surface, first)
     return f"{fault}, {first}: {missing}" if missing else fault
 
 
@@ -103,7 +104,7 @@ def views_of_one_scale(surfaces: Sequence[Surface], name: str, *, log: bool) -> 
         InputError: a surface has less than 2x2 points.
     """
     grids = [_grid_of_one(surface, name) for surface in surfaces]
-    values = [figures.finite(grid.values[name]) for grid in grids]
+    values = [finite(grid.values[name]) for grid in grids]
     if log:
         own = [_logarithm(name, grid, array) for grid, array in zip(grids, values, strict=True)]
     else:
@@ -149,22 +150,22 @@ def _linear(name: str, grid: Grid, values: np.ndarray, *, top: float) -> View:
     note = ""
     if high > top:
         note = f"{_sentence_start(name)} is cut off at {top:.3g}; its highest value is {high:.4g}."
-    return View(name, figures.label(name), grid, np.clip(values, -LARGEST, top), note=note)
+    return View(name, label(name), grid, np.clip(values, -LARGEST, top), note=note)
 
 
 def _logarithm(name: str, grid: Grid, values: np.ndarray, *, zmax: float | None = None) -> View:
     positive = values > 0
-    without = int(np.count_nonzero(np.isfinite(values) & ~positive))
-    note = f"{_sentence_start(name)} is {figures.without_logarithm(without)}." if without else ""
+    no_logarithm = describe_no_logarithm(values)
+    note = f"{_sentence_start(name)} is {no_logarithm}." if no_logarithm else ""
     if zmax is not None and zmax > 0:
         values = np.minimum(values, zmax)
     heights = np.log10(values, out=np.full(values.shape, np.nan), where=positive)
-    return View(name, f"log {figures.label(name)}", grid, heights, log=True, note=note)
+    return View(name, f"log {label(name)}", grid, heights, log=True, note=note)
 
 
 def _sentence_start(name: str) -> str:
-    label = figures.label(name)
-    return label[:1].upper() + label[1:]
+    text = label(name)
+    return text[:1].upper() + text[1:]
 
 
 def first_shown(all_views: list[View], name: str, *, log: bool) -> int:

@@ -1,4 +1,4 @@
-"""A fused net is the same function as the net, at every point that the net is moved to, and leaves the net as it was."""
+"""A fused net is the same function as the net, wherever the net is moved, and leaves the net alone."""
 
 import pytest
 import torch
@@ -6,10 +6,11 @@ from torch import nn
 
 from losslandscape.data import dataloader
 from losslandscape.data.samples import SampleSet
-from losslandscape.measure import losses
-from losslandscape.measure.evaluation import Evaluator, evaluate
-from losslandscape.measure.fused_net import FusedNet
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.evaluation import Evaluator, evaluate
+from losslandscape.evaluate.fused_net import FusedNet
 from losslandscape.nets import model_loader, net_plotter
+from losslandscape.nets.moving import moving
 from tests.helpers import LARGE_BATCH, SMALL_BATCH
 
 
@@ -26,15 +27,16 @@ def with_statistics(net: nn.Module) -> nn.Module:
     return net.eval()
 
 
-@pytest.mark.parametrize("channels_last", [True, False])
 @pytest.mark.parametrize(
-    ("model", "folded"),
+    ("model", "folded", "channels_last"),
     [
-        ("resnet20", 21),
-        ("resnet20_noshort", 19),
-        ("vgg9", 8),
-        ("densenet_cifar", 58),
-        ("resnet50_noshort", 49),
+        ("resnet20", 21, True),
+        ("resnet20", 21, False),
+        ("resnet20_noshort", 19, True),
+        ("vgg9", 8, True),
+        ("vgg9", 8, False),
+        ("densenet_cifar", 58, True),
+        pytest.param("resnet50_noshort", 49, True, marks=pytest.mark.slow),
     ],
 )
 def test_every_kind_of_net(model, folded, channels_last):
@@ -47,7 +49,7 @@ def test_every_kind_of_net(model, folded, channels_last):
     with torch.inference_mode():
         torch.testing.assert_close(fused(images), net(images), rtol=1e-4, atol=1e-5)
     axes = [net_plotter.random_direction(net, "states", norm="filter")]
-    with net_plotter.moving(net, axes, "states") as move, torch.inference_mode():
+    with moving(net, axes, "states") as move, torch.inference_mode():
         for alpha in (0.3, -0.2):
             move((alpha,))
             fused.refresh()
@@ -56,7 +58,7 @@ def test_every_kind_of_net(model, folded, channels_last):
 
 
 class TwoHeads(nn.Module):
-    """Batch norms that must not fold: a convolution that something else reads too, one used twice, one without statistics."""
+    """Batch norms that must not fold: after a convolution that is used twice, and without statistics."""
 
     def __init__(self):
         super().__init__()
@@ -84,7 +86,7 @@ class DependsOnData(nn.Module):
 
 
 class DependsOnNumber(nn.Module):
-    """A trace that is another function: it sees one path of what depends on how often the net was run."""
+    """A trace of it is another function: it has only the path of the first run."""
 
     def __init__(self):
         super().__init__()
@@ -116,7 +118,7 @@ def test_evaluator_equals_the_plain_evaluation(digits, loss_name):
     net = model_loader.load("resnet20", str(SMALL_BATCH))
     axes = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")]
     evaluator = Evaluator(net, {"train": digits, "test": digits}, loss=loss_name)
-    with net_plotter.moving(net, axes, "weights") as move:
+    with moving(net, axes, "weights") as move:
         for alpha in (0.0, 0.4, -0.7):
             move((alpha,))
             loss, acc = evaluate(net, digits, loss=loss_name)
@@ -187,7 +189,7 @@ class Volumes(nn.Module):
 
 
 class OwnNorm(nn.Module):
-    """What it computes from buffers and listed parameters alone, a trace could take for constants."""
+    """A trace could take what is computed from buffers and listed parameters for constants."""
 
     def __init__(self):
         super().__init__()
@@ -232,13 +234,13 @@ def with_old_norm(kind):
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
-def test_nets_of_other_layouts_and_with_tensors_that_are_computed_follow_the_net(make):
+def test_other_layouts_and_computed_tensors_follow_the_net(make):
     torch.manual_seed(0)
     net, data = with_statistics(make()), SampleSet(((torch.randn(9, 3, 4, 4), torch.arange(9) % 3),))
     evaluator = Evaluator(net, {"train": data})
     torch.manual_seed(1)
     axes = [net_plotter.random_direction(net, "states", norm="layer")]
-    with net_plotter.moving(net, axes, "states") as move:
+    with moving(net, axes, "states") as move:
         for alpha in (0.4, -0.3, 0.0):
             move((alpha,))
             assert evaluator.measure()["train_loss"] == pytest.approx(evaluate(net, data)[0], rel=1e-5)
@@ -267,7 +269,7 @@ def test_a_net_that_writes_into_its_input_leaves_the_data_alone():
 
 
 class Tied(nn.Module):
-    """The convolution before a batch norm has the weight of another; a mask with large numbers; a branch that is next to nothing where the net is."""
+    """A tied convolution before a batch norm, a mask with large numbers, and a branch that is nearly zero."""
 
     def __init__(self):
         super().__init__()
@@ -285,7 +287,7 @@ class Tied(nn.Module):
         return self.last(features.mean((2, 3))).masked_fill(torch.tensor([False, False, True]), -1e9)
 
 
-def test_a_fold_that_only_small_numbers_tell_apart_is_right_where_the_net_moves_to():
+def test_a_fold_that_shows_in_small_numbers_only_is_right_where_the_net_moves():
     torch.manual_seed(0)
     net, data = with_statistics(Tied()), SampleSet(((torch.randn(9, 3, 4, 4), torch.arange(9) % 2),))
     evaluator = Evaluator(net, {"train": data})

@@ -10,7 +10,7 @@ from PIL import Image
 from losslandscape.cli import h52vtp, plot_1D, plot_2D
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
-from losslandscape.draw import curves, eigen_figures, figures
+from losslandscape.draw import eigen_figures, figures, labels, line_figures, vertical_axes
 from losslandscape.files import h5_util
 from tests.helpers import write_surface_file
 
@@ -59,10 +59,10 @@ def curve(axes, label):
     return found
 
 
-# Names --------------------------------------------------------------------------------------------------------------------
+# Names --------------------------------------------------------------------------------------------
 
 
-def test_what_names_say():
+def test_names_say_loss_and_percentage():
     assert (
         quantity.is_loss("test_regularised_loss")
         and not quantity.is_loss("train_closs")
@@ -82,11 +82,11 @@ def test_what_names_say():
         ]
     ) == ["train_loss", "test_acc", "min_eig", "train_se", "zeta"]
     assert [
-        figures.label(name) for name in ("train_acc", "test_perplexity", "penalty", "train_own_value")
+        labels.label(name) for name in ("train_acc", "test_perplexity", "penalty", "train_own_value")
     ] == ["train accuracy (%)", "test perplexity", "weight decay penalty", "train own value"]
 
 
-# On a line ----------------------------------------------------------------------------------------------------------------
+# On a line ----------------------------------------------------------------------------------------
 
 
 def test_a_figure_for_each_value(monkeypatch):
@@ -98,7 +98,7 @@ def test_a_figure_for_each_value(monkeypatch):
         train_top5=90.0,
     )
     with caught(monkeypatch) as drawn:
-        plot_1D.plot_1d("s.h5")
+        line_figures.plot_1d("s.h5")
     assert sorted(drawn) == [
         f"s.h5_1d_{value}" for value in ("loss_acc", "penalty", "reward", "top5", "train_loss")
     ]
@@ -116,14 +116,14 @@ def test_a_figure_for_each_value(monkeypatch):
 
 def test_a_file_without_loss_and_accuracy(monkeypatch):
     with caught(monkeypatch) as drawn:
-        plot_1D.plot_1d(line(train_energy=X**3))
+        line_figures.plot_1d(line(train_energy=X**3))
     assert list(drawn) == ["s.h5_1d_energy"]
     assert np.array_equal(drawn["s.h5_1d_energy"].axes[0].lines[0].get_ydata(), X**3)
 
 
 def test_a_perplexity_of_huge_range_has_a_log_axis_and_a_negative_value_never(monkeypatch):
     with caught(monkeypatch) as drawn:
-        plot_1D.plot_1d(
+        line_figures.plot_1d(
             line(train_perplexity=np.exp(8 * X**2), train_gain=np.where(X < 0, -1, np.exp(8 * X**2)))
         )
     assert [drawn[f"s.h5_1d_{value}"].axes[0].get_yscale() for value in ("perplexity", "gain")] == [
@@ -134,7 +134,7 @@ def test_a_perplexity_of_huge_range_has_a_log_axis_and_a_negative_value_never(mo
 
 def test_log_is_for_losses(monkeypatch):
     with caught(monkeypatch) as drawn:
-        plot_1D.plot_1d(
+        line_figures.plot_1d(
             line(train_loss=1 + X**2, train_regularised_loss=2 + X**2, train_reward=3 + X), log=True
         )
     assert sorted(drawn) == [
@@ -150,7 +150,7 @@ def test_log_is_for_losses(monkeypatch):
 
 def test_a_negative_loss_is_all_in_sight(monkeypatch, capsys):
     with caught(monkeypatch) as drawn:
-        plot_1D.plot_1d(line(train_loss=-3000 + 500 * X**2, test_loss=100 * X**2))
+        line_figures.plot_1d(line(train_loss=-3000 + 500 * X**2, test_loss=100 * X**2))
     low, high = drawn["s.h5_1d_train_loss"].axes[0].get_ylim()
     assert low < -3000 and high > 100
     assert "s.h5: some loss is negative, so the axis follows the data." in capsys.readouterr().out
@@ -158,7 +158,7 @@ def test_a_negative_loss_is_all_in_sight(monkeypatch, capsys):
 
 def test_a_log_axis_says_what_it_leaves_out(monkeypatch):
     with caught(monkeypatch) as drawn:
-        plot_1D.plot_1d(line(train_loss=X), log=True)
+        line_figures.plot_1d(line(train_loss=X), log=True)
     assert (
         "train loss: zero or negative at 5 points, which have no logarithm"
         in drawn["s.h5_1d_train_loss_log"].get_supxlabel()
@@ -169,13 +169,13 @@ def test_repeats_of_own_values(monkeypatch, capsys):
     for index in (1, 2):
         line(f"r_{index}.h5", train_energy=index * X**2)
     with caught(monkeypatch) as drawn:
-        plot_1D.plot_repeats("r", idx_max=2)
+        line_figures.plot_repeats("r", idx_max=2)
     assert list(drawn) == ["r_1d_energy_repeat"]
     assert np.allclose(drawn["r_1d_energy_repeat"].axes[0].lines[2].get_ydata(), 1.5 * X**2)
     assert "train_energy, 2 surfaces" in capsys.readouterr().out
 
 
-# In a plane ---------------------------------------------------------------------------------------------------------------
+# In a plane ---------------------------------------------------------------------------------------
 
 
 def test_the_first_quantity_and_all(monkeypatch):
@@ -194,13 +194,13 @@ def test_vtp_of_a_file_without_a_loss(tmp_path):
     assert (tmp_path / "p.h5_train_energy.vtp").exists()
 
 
-# Standard errors ----------------------------------------------------------------------------------------------------------
+# Standard errors ----------------------------------------------------------------------------------
 
 
 def test_a_band_of_one_standard_error(monkeypatch):
     error = 0.1 + 0.05 * X**2
     with caught(monkeypatch) as drawn:
-        plot_1D.plot_1d(line(train_loss=1 + X**2, train_loss_se=error, train_loss_diff_se=0.0))
+        line_figures.plot_1d(line(train_loss=1 + X**2, train_loss_se=error, train_loss_diff_se=0.0))
     assert sorted(drawn) == ["s.h5_1d_loss_acc", "s.h5_1d_train_loss"]
     for fig in drawn.values():
         (band,) = (one for one in fig.axes[0].collections if isinstance(one, PolyCollection))
@@ -211,7 +211,7 @@ def test_a_band_of_one_standard_error(monkeypatch):
         assert "± 1 standard error" in [text.get_text() for text in fig.legends[0].get_texts()]
 
 
-# Convexity maps -----------------------------------------------------------------------------------------------------------
+# Convexity maps -----------------------------------------------------------------------------------
 
 
 def test_eigenvalue_ratios_on_a_line(monkeypatch):
@@ -291,7 +291,7 @@ def test_a_map_is_saved_with_its_holes(recwarn):
         (["good.h5", "p.h5"], "good.h5 is 1-D and others are not"),
     ],
 )
-def test_what_has_no_ratio_is_refused(files, says):
+def test_files_without_a_ratio_are_refused(files, says):
     line("loss.h5", train_loss=1.0)
     line("zero.h5", min_eig=-1.0, max_eig=0.0)
     line("good.h5", min_eig=-1.0, max_eig=2.0)
@@ -302,4 +302,6 @@ def test_what_has_no_ratio_is_refused(files, says):
 
 def test_a_side_of_no_values_is_linear():
     surface = h5_util.read_surface(line(train_energy=np.nan))
-    assert curves.value_side([surface], "energy") == curves.Side(("train_energy",), "energy")
+    assert vertical_axes.value_axis([surface], "energy") == vertical_axes.VerticalAxis(
+        ("train_energy",), "energy"
+    )

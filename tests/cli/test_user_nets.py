@@ -1,4 +1,4 @@
-"""A user's own net, data and loss through the scripts: surfaces, eigenvalues, directions from curvature, series of checkpoints, seeds; refusals."""
+"""A user's own net, data and loss: surfaces, eigenvalues, directions, series, seeds, and refusals."""
 
 import copy
 
@@ -32,7 +32,8 @@ def data():
 
 def loss(net, batch):
     outputs = net(batch[0])
-    return -outputs.square().mean(), len(outputs), {"score": outputs.max(), "samples": -outputs.square().mean(1)}
+    samples = -outputs.square().mean(1)
+    return samples.mean(), len(outputs), {"score": outputs.max(), "samples": samples}
 
 def weighted(net, batch):
     losses, weights = net(batch[0]).square().mean(1), batch[1] + 1.0
@@ -70,6 +71,7 @@ def moved(net, axes, place):
     return net
 
 
+@pytest.mark.slow
 def test_own_net_data_and_loss_alone_and_on_two_ranks(folder):
     grid = [
         *OWN,
@@ -102,16 +104,17 @@ def test_own_net_data_and_loss_alone_and_on_two_ranks(folder):
     assert "check_report" in one.runs[0]
 
 
-def test_a_surface_is_not_gone_on_with_when_the_code_has_changed(folder, capsys):
+def test_a_surface_is_not_resumed_when_the_code_has_changed(folder, capsys):
     command = [*OWN, "--x=-1:1:3", "--surf_file", "s.h5"]
     plot_surface.main(command)
     (folder / "mine.py").write_text(STUDY.replace("Tanh", "ReLU"))
-    user_code._run.clear()
+    user_code.forget()
     with pytest.raises(SystemExit):
         plot_surface.main(command)
     assert "was made with another model code" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_eigenvalues_over_a_plane_are_those_of_the_dense_hessian(folder, capsys):
     grid = [
         *OWN,
@@ -149,7 +152,7 @@ def test_eigenvalues_over_a_plane_are_those_of_the_dense_hessian(folder, capsys)
 
 
 def test_directions_along_the_two_largest_eigenvectors(folder):
-    """The loss curves along the first as much as the first eigenvalue says, and more than along the second."""
+    """The loss curves along the first as its eigenvalue says, and more than along the second."""
     plot_surface.main(
         [
             *OWN[:4],
@@ -178,7 +181,7 @@ def test_directions_along_the_two_largest_eigenvectors(folder):
 
 
 def test_a_series_of_checkpoints_in_one_plane(folder):
-    """The surface of each is that of a net moved from its own place, and the iterate moves over the grid."""
+    """Each surface is that of a net moved from its own place, and the iterate moves over the grid."""
     net, (x, y) = parts()
     states = []
     for epoch in (2, 1, 10):
@@ -280,12 +283,12 @@ def test_directions_are_the_same_whatever_was_drawn_before(folder):
         (["--model", "absent.py:net"], ["absent.py"]),
         (
             ["--model", "mine.py:broken"],
-            ["--model mine.py:broken", "RuntimeError: the disk of dreams", "in broken"],
+            ["model mine.py:broken", "RuntimeError: the disk of dreams", "in broken"],
         ),
         (["--model", "mine.py:number"], ["int"]),
         (["--model_args", "width"], ["width", "key=value"]),
-        (["--dataset", "mine.py:number"], ["--dataset mine.py:number", "int"]),
-        (["--dataset", "mine.py:broken"], ["--dataset mine.py:broken", "the disk of dreams"]),
+        (["--dataset", "mine.py:number"], ["dataset mine.py:number", "int"]),
+        (["--dataset", "mine.py:broken"], ["dataset mine.py:broken", "the disk of dreams"]),
         (["--loss_name", "mine.py:net"], ["mine.py:net"]),
         (["--loss_name", "next_token"], ["next_token"]),
         (["--params", "("], ["params '('", "regular expression"]),
@@ -305,14 +308,14 @@ def test_directions_are_the_same_whatever_was_drawn_before(folder):
 def test_what_cannot_be_used_is_named(folder, capsys, flags, words):
     with pytest.raises(SystemExit) as ended:
         plot_surface.main([*OWN, "--x=-1:1:3", *flags])
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert ended.value.code == 2
-    assert all(word in told for word in words), told
-    assert "surface_run.py" not in told
+    assert all(word in printed for word in words), printed
+    assert "/losslandscape/" not in printed  # none of our frames
     assert not list(folder.glob("*.h5"))
 
 
-def test_a_net_is_told_by_all_its_weights():
+def test_a_fingerprint_holds_all_weights_of_a_net():
     net = torch.nn.Linear(2, 2)
     first = landscape.fingerprint_of_net(net)
     with torch.no_grad():
@@ -320,8 +323,9 @@ def test_a_net_is_told_by_all_its_weights():
     assert landscape.fingerprint_of_net(net) != first
 
 
+@pytest.mark.slow
 def test_a_loss_that_raises_late_ends_all_ranks(folder):
-    """In the probe of the batch size, which one rank makes: the others do not wait for it."""
+    """It raises in the probe of the batch size, on one rank: the others do not wait for that rank."""
     (folder / "late.py").write_text(
         STUDY
         + """
@@ -394,7 +398,7 @@ def test_flags_that_would_do_nothing_are_refused(folder, capsys, flags):
     )
 
 
-def test_a_checkpoint_that_is_replaced_while_its_series_runs_is_told(folder, capsys, monkeypatch):
+def test_a_checkpoint_that_is_replaced_while_its_series_runs_is_reported(folder, capsys, monkeypatch):
     for epoch in range(3):
         net = parts()[0]
         with torch.no_grad():

@@ -1,21 +1,19 @@
-"""Built-in and own losses against what PyTorch and plain loops say, and data of any form cut into batches of any size."""
+"""Built-in and own losses against PyTorch and plain loops, in batches of any size."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.user_code import OwnCodeError
-from losslandscape.data import samples, user_data
-from losslandscape.measure import losses
-from losslandscape.measure.evaluation import Evaluator, evaluate
-from losslandscape.measure.fit_check import check_data
-from losslandscape.measure.targets import IGNORED
+from losslandscape.data import user_data
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.evaluation import Evaluator, evaluate
+from losslandscape.evaluate.fit_check import check_data
+from losslandscape.evaluate.targets import IGNORED
 
 
 class Outputs(nn.Module):
@@ -102,7 +100,7 @@ def test_built_in_losses_are_those_of_pytorch(name, batch_size):
 
 
 @pytest.mark.parametrize("name", ["crossentropy", "mse"])
-def test_labels_that_do_not_count_are_left_out(name):
+def test_ignored_labels_are_left_out(name):
     outputs, labels = rand(23, 7), LABELS.clone()
     labels[::3] = IGNORED
     kept = labels != IGNORED
@@ -126,7 +124,7 @@ def test_a_class_that_the_net_does_not_know_is_named():
 
 
 @pytest.mark.parametrize("batch_size", [23, 5])
-def test_pixels_that_do_not_count_are_left_out(batch_size):
+def test_ignored_pixels_are_left_out(batch_size):
     outputs = rand(23, 3, 4, 5)
     found = measured("crossentropy", Outputs(), (outputs, PIXELS), batch_size)
     counted = PIXELS != IGNORED
@@ -173,7 +171,7 @@ def test_next_tokens_in_every_form(batch_size):
 
 
 def test_own_loss_with_weights_further_values_and_gradients_of_the_input():
-    """A mean over tokens does not depend on how sentences of different lengths are batched; the gradient is that of sin."""
+    """A mean over tokens does not depend on the batches of sentences; the gradient is that of sin."""
     lengths = [3, 7, 7, 2, 5]
     sentences = [rand(2, length, seed=length + i) for i, length in enumerate(lengths)]
 
@@ -214,7 +212,7 @@ def test_own_loss_with_weights_further_values_and_gradients_of_the_input():
         (lambda x: (x.mean(), 2, {}, 1), ["a tuple of 4"]),
     ],
 )
-def test_an_own_loss_that_returns_something_else_is_told_what_is_expected(result, words):
+def test_an_own_loss_that_returns_something_else_is_refused(result, words):
     with pytest.raises(InputError) as caught:
         losses.find(lambda net, batch: result(batch[0])).of(None, (torch.zeros(2, 3),))
     assert all(word in str(caught.value) for word in [*words, "return the mean loss"])
@@ -223,10 +221,11 @@ def test_an_own_loss_that_returns_something_else_is_told_what_is_expected(result
 def test_an_own_loss_gives_the_same_values_for_every_batch():
     values = iter([{"a": 1.0, "b": 2.0}, {"b": 4.0, "a": 3.0}, {"a": 1.0}])
     loss = losses.find(lambda net, batch: (torch.tensor(0.0), 1, next(values)))
-    assert loss.quantities(None, (X,)) == ["loss", "a", "b"]
-    assert loss.of(None, (X,)).sums.tolist() == [0, 3, 4]
+    batch = (torch.zeros(10, 1),)
+    assert loss.quantities(None, batch) == ["loss", "a", "b"]
+    assert loss.of(None, batch).sums.tolist() == [0, 3, 4]
     with pytest.raises(InputError, match="the values a where it returned a, b before"):
-        loss.of(None, (X,))
+        loss.of(None, batch)
 
 
 def test_an_own_loss_that_raises_shows_its_own_traceback():
@@ -262,91 +261,6 @@ def test_data_that_a_built_in_loss_cannot_use(name, data, words):
     assert all(word in str(caught.value) for word in words)
 
 
-# Data ---------------------------------------------------------------------------------------------------------------------
-
-
-class Squares(Dataset):
-    def __len__(self):
-        return 10
-
-    def __getitem__(self, i):
-        return {"x": torch.tensor([float(i)]), "target": i * i}
-
-
-X, Y = torch.arange(10.0).view(10, 1), torch.arange(10) ** 2
-FORMS = {
-    "dataset of dicts": (Squares(), {"x": X, "target": Y}),
-    "dataset of tuples": (TensorDataset(X, Y), (X, Y)),
-    "loader": (DataLoader(TensorDataset(X, Y), 4), (X, Y)),
-    "list of batches": ([(X[:3], Y[:3]), (X[3:], Y[3:])], (X, Y)),
-    "generator": (((X[i : i + 1], Y[i : i + 1]) for i in range(10)), (X, Y)),
-    "one batch of arrays": ((X.numpy(), Y.numpy()), (X, Y)),
-    "one dict": ({"x": X, "target": Y}, {"x": X, "target": Y}),
-}
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_data_of_every_form_is_one_set_of_samples(form):
-    data, expected = FORMS[form]
-    found = user_data.as_samples(data)
-    assert len(found) == 10 and len(found.chunks) == 1
-    for one, other in zip(samples.tensors(found.chunks[0]), samples.tensors(expected), strict=True):
-        assert torch.equal(one, other)
-    assert isinstance(found.chunks[0], dict) == isinstance(expected, dict)
-
-
-def test_a_part_of_the_data_is_the_published_part():
-    chosen = np.random.RandomState(0).choice(10, 10 // 3, replace=False)
-    for data in (TensorDataset(X, Y), DataLoader(TensorDataset(X, Y), 4)):
-        assert user_data.as_samples(data, 3, 0).chunks[0][0].flatten().tolist() == chosen.tolist()
-    parts = [
-        user_data.as_samples(TensorDataset(X, Y), 3, i).chunks[0][0].flatten().tolist() for i in range(3)
-    ]
-    assert len(set(sum(parts, []))) == 9
-
-
-def test_batches_that_do_not_stack_stay_apart_and_can_be_split():
-    sentences = [{"ids": torch.arange(2 * length).view(2, length)} for length in (3, 3, 5)]
-    found = user_data.as_samples(sentences)
-    assert [tuple(chunk["ids"].shape) for chunk in found.chunks] == [(4, 3), (2, 5)]
-    assert [samples.size(batch) for batch in found.raw_batches(3)] == [3, 1, 2]
-    assert [tuple(chunk["ids"].shape) for chunk in found.take(np.array([5, 0, 3])).chunks] == [(2, 3), (1, 5)]
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        ([], ["no batch"]),
-        (3, ["int", "iterable of batches"]),
-        (["text"], ["str", "a tuple or a dict of tensors"]),
-        ([{"x": X, "name": "text"}], ["'name'", "str"]),
-        ([(X, Y[:4])], ["10", "4"]),
-        ([(X, torch.tensor(1.0))], ["without axes"]),
-        ([(X, Y), {"x": X}], ["2 tensors", "a dict of x"]),
-        (TensorDataset(X[:0]), ["no sample"]),
-    ],
-)
-def test_what_is_no_data_is_named(data, words):
-    with pytest.raises(InputError) as caught:
-        user_data.as_samples(data)
-    assert all(word in str(caught.value) for word in words)
-
-
-@pytest.mark.parametrize(
-    ("given", "parts"),
-    [
-        ((TensorDataset(X), TensorDataset(X)), ["train", "test"]),
-        ([TensorDataset(X), TensorDataset(X)], ["train", "test"]),
-        ({"train": [X], "test": [X]}, ["train", "test"]),
-        ((X, Y), ["train"]),
-        ([X], ["train"]),
-        ({"x": X}, ["train"]),
-    ],
-)
-def test_train_and_test_data_are_told_apart(given, parts):
-    assert list(user_data.parts_of(given)) == parts
-
-
 def test_evaluate_leaves_the_mode_and_gives_what_the_loss_measures():
     net = Outputs().train()
     assert evaluate(net, user_data.as_samples((rand(23, 2), TARGETS)), loss="l1") == pytest.approx(
@@ -365,12 +279,3 @@ def test_class_numbers_of_any_integer_kind(dtype):
         for kind in ((labels % 200).to(dtype), labels % 200)
     )
     assert found == expected
-
-
-def test_a_loader_that_shuffles_gives_the_same_at_every_run():
-    sets = TensorDataset(torch.arange(40.0)[:, None], torch.arange(40) % 3)
-    chunks = [
-        user_data.as_samples(DataLoader(sets, batch_size=7, shuffle=True)).chunks[0][0].flatten().tolist()
-        for _ in range(2)
-    ]
-    assert chunks[0] == chunks[1] == list(range(40))

@@ -1,0 +1,115 @@
+"""What hessian.py asks for: its parser, and its frozen values."""
+
+import argparse
+from dataclasses import dataclass
+from typing import Self
+
+from losslandscape.cli import options
+from losslandscape.cli.command_line import Parser, add_format_option, output_file
+from losslandscape.cli.request import DataOptions, NetOptions, Options
+from losslandscape.curvature.density import DENSITY_PROBES, STEPS
+from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, KINDS
+from losslandscape.curvature.trace import MOST_PROBES, TRACE_TOLERANCE
+
+QUANTITIES = ("eigenvalues", "trace", "density")
+
+
+@dataclass(frozen=True)
+class HessianOptions(Options):
+    """Which matrix, and how its numbers are estimated."""
+
+    kind: str
+    loss_name: str
+    all_parameters: bool
+    batch_size: int
+    cuda: bool
+    seed: int
+    only: list[str]
+    bottom: int
+    top: int
+    tolerance: float
+    most_products: int
+    trace_tolerance: float
+    probes: int
+    rank: int
+    steps: int
+    density_probes: int
+    json: str
+    format: list[str]
+
+
+@dataclass(frozen=True)
+class HessianRequest:
+    net: NetOptions
+    data: DataOptions
+    hessian: HessianOptions
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Self:
+        return cls(NetOptions.of(args), DataOptions.of(args), HessianOptions.of(args))
+
+
+def build_parser(description: str | None) -> Parser:
+    parser = Parser(description)
+    add_estimates(parser)
+    options.add_model(parser, others=False)
+    options.add_data(parser)
+    options.add_subset(parser, test_set=False)
+    group = parser.add_argument_group("hardware and output")
+    add = group.add_argument
+    add("--cuda", "-c", action="store_true", help="compute on the GPU")
+    add(
+        "--batch_size",
+        type=options.positive,
+        default=BATCH_SIZE,
+        help="images in memory at a time (default: %(default)s)",
+    )
+    add("--json", default="", type=output_file, metavar="FILE", help="write all numbers to this file")
+    add_format_option(group)
+    return parser
+
+
+def add_estimates(parser: Parser) -> None:
+    """Which matrix, and how its numbers are estimated."""
+    group = parser.add_argument_group("curvature")
+    add, positive, default = group.add_argument, options.positive, "(default: %(default)s)"
+    add("--kind", choices=KINDS, default="hessian", help=default)
+    options.add_lanczos(group)
+    add("--only", nargs="+", choices=QUANTITIES, default=QUANTITIES, help="what to compute (default: all)")
+    add("--top", type=positive, default=1, metavar="K", help=f"number of the largest eigenvalues {default}")
+    add(
+        "--bottom",
+        type=positive,
+        default=1,
+        metavar="K",
+        help=f"number of the smallest eigenvalues {default}",
+    )
+    add(
+        "--trace_tolerance",
+        type=options.share,
+        default=TRACE_TOLERANCE,
+        help=f"standard error of the trace, relative to it {default}",
+    )
+    add(
+        "--probes",
+        type=positive,
+        default=MOST_PROBES,
+        metavar="N",
+        help=f"most random vectors for the trace {default}",
+    )
+    add(
+        "--rank",
+        type=options.not_negative,
+        default=0,
+        metavar="R",
+        help="rank of Hutch++; 0 is Hutchinson (default)",
+    )
+    add("--steps", type=positive, default=STEPS, metavar="N", help=f"Lanczos steps for the density {default}")
+    add(
+        "--density_probes",
+        type=positive,
+        default=DENSITY_PROBES,
+        metavar="N",
+        help=f"its random vectors {default}",
+    )
+    add("--seed", type=options.not_negative, default=0, help=f"seed of the random vectors {default}")

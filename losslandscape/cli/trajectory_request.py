@@ -1,0 +1,202 @@
+"""What a projection of checkpoints asks for: its parser, and its frozen values."""
+
+import argparse
+import os
+from dataclasses import dataclass
+from typing import Self
+
+from torch import nn
+
+from losslandscape.cli import options
+from losslandscape.cli.command_line import Parser, add_format_option
+from losslandscape.cli.request import DataOptions, NetOptions, Options
+from losslandscape.core.errors import InputError
+from losslandscape.core.provenance import Facts
+from losslandscape.nets import net_tensors
+from losslandscape.trajectory import checkpoint_matrix, dimension_reduction
+from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
+from losslandscape.trajectory.plane import PLANES
+from losslandscape.trajectory.training_folder import find_checkpoints
+
+METHODS = (*dimension_reduction.METHODS, "tsne")
+
+
+@dataclass(frozen=True)
+class PathOptions(Options):
+    """Which checkpoints, on which plane, and what is made of their path."""
+
+    prefix: str
+    suffix: str
+    start_epoch: int
+    max_epoch: int
+    save_epoch: int
+    dir_type: str
+    ignore: str
+    plane: str
+    dir_file: str
+    method: str
+    overwrite: bool
+    losses: bool
+    loss_name: str
+    cuda: bool
+    batch_size: int | None
+    animate: str
+    surf_name: str
+    show: bool
+    format: list[str]
+
+    @property
+    def name(self) -> str:
+        """The published program's name for the checkpoints and what moves."""
+        ignored = f"_ignore={self.ignore}" if self.ignore else ""
+        return f"{self.dir_type}{ignored}_save_epoch={self.save_epoch}"
+
+    def require_consistent(self) -> None:
+        """Raise `InputError` for options that contradict each other."""
+        if self.method == "tsne" and (self.dir_file or self.animate or self.losses or self.plane != "pca"):
+            fault = "--method tsne has no plane, and so no directions, no contours and no losses on it"
+            raise InputError(fault, "leave {dir_file}, {plane}, {animate} and {losses} out")
+        if self.dir_file and self.plane != "pca":
+            fault = f"--dir_file {self.dir_file} and --plane {self.plane} are two planes"
+            raise InputError(fault, "give one of them")
+
+
+@dataclass(frozen=True)
+class PathRequest:
+    net: NetOptions
+    data: DataOptions
+    path: PathOptions
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Self:
+        return cls(NetOptions.of(args), DataOptions.of(args), PathOptions.of(args))
+
+    @property
+    def dir_file(self) -> str:
+        """The direction file: the one that is given, or the published program's name."""
+        kind = "PCA" if self.path.plane == "pca" else self.path.plane
+        named = os.path.join(self.net.model_folder, f"{kind}_{self.path.name}", "directions.h5")
+        return self.path.dir_file or named
+
+    def find_checkpoints(self) -> dict[int, str]:
+        """The checkpoints by epoch."""
+        path = self.path
+        return find_checkpoints(
+            self.net.model_folder,
+            prefix=path.prefix,
+            suffix=path.suffix,
+            start=path.start_epoch,
+            end=path.max_epoch,
+            step=path.save_epoch,
+        )
+
+    def read_checkpoints(self, files: list[str], net: nn.Module) -> CheckpointMatrix:
+        return checkpoint_matrix.read(
+            files,
+            net,
+            self.path.dir_type,
+            state_key=self.net.state_key,
+            unsafe_pickle=self.net.unsafe_pickle,
+        )
+
+    def facts(self, matrix: CheckpointMatrix) -> Facts:
+        """What decides the path, except the plane."""
+        return {
+            "model": " ".join([self.net.model, *self.net.model_args]),
+            "dir_type": self.path.dir_type,
+            "ignore": self.path.ignore or "nothing",
+            "checkpoints": matrix.fingerprint,
+        }
+
+
+def build_parser(description: str | None) -> Parser:
+    parser = Parser(description)
+    add_checkpoints(parser)
+    add_plane(parser)
+    add_losses(parser)
+    options.add_data(parser)
+    options.add_subset(parser, test_set=False)
+    group = parser.add_argument_group("figures")
+    group.add_argument(
+        "--animate",
+        default="",
+        metavar="SURF_FILE",
+        help="also make a film of the training over the contours of this surface along the same directions: "
+        "a GIF, and an MP4 where ffmpeg is installed",
+    )
+    text = "the quantity whose contours these are (default: %(default)s)"
+    group.add_argument("--surf_name", default="train_loss", help=text)
+    group.add_argument("--show", action="store_true", help="open the figure in a window as well")
+    add_format_option(group)
+    return parser
+
+
+def add_checkpoints(parser: Parser) -> None:
+    """Which checkpoints."""
+    group = parser.add_argument_group("checkpoints")
+    options.add_net(group)
+    add, number = group.add_argument, options.not_negative
+    add("--model_folder", required=True, metavar="DIR", help="folder with the checkpoints of a training")
+    add("--prefix", default="model_", help="a checkpoint's name before the epoch (default: model_)")
+    add("--suffix", default=".t7", help="and after it (default: .t7)")
+    add("--start_epoch", type=number, default=0, help="first epoch (default: 0, before training)")
+    add("--max_epoch", type=number, default=300, help="last epoch, which is the origin (default: 300)")
+    text = "epochs from one checkpoint to the next (default: 1)"
+    add("--save_epoch", type=options.positive, default=1, help=text)
+
+
+def add_plane(parser: Parser) -> None:
+    """Which plane."""
+    group = parser.add_argument_group("plane")
+    group.add_argument(
+        "--dir_type",
+        default="weights",
+        choices=net_tensors.DIRECTION_TYPES,
+        help="what moves: weights, or states with the BN statistics (default: weights)",
+    )
+    group.add_argument(
+        "--ignore",
+        default="",
+        choices=options.choice_or_empty(net_tensors.IGNORES),
+        metavar="WHAT",
+        help="biasbn: the directions leave biases and BN out",
+    )
+    group.add_argument(
+        "--plane",
+        default="pca",
+        choices=tuple(PLANES),
+        help="pca: the first two principal components (default); random: two random filter-normalised "
+        "directions, scaled to length 1, which capture hardly any of the motion",
+    )
+    group.add_argument(
+        "--dir_file", default="", metavar="FILE", help="project on the directions of this file instead"
+    )
+    group.add_argument(
+        "--method",
+        default="cos",
+        choices=METHODS,
+        help="cos: lengths along each direction (default); lstsq: the nearest point of the plane in "
+        "multiples of both directions, for directions of any length and angle; "
+        "tsne: no plane, but an embedding by t-SNE",
+    )
+    group.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="make new directions where their file was made with something else; "
+        "the old file is kept as FILE.old",
+    )
+
+
+def add_losses(parser: Parser) -> None:
+    """Which losses, and on which device."""
+    group = parser.add_argument_group("losses")
+    group.add_argument(
+        "--losses",
+        action="store_true",
+        help="measure the loss of each checkpoint and of its place on the plane, on the training data below; "
+        "a run that was stopped is resumed",
+    )
+    options.add_loss(group)
+    group.add_argument("--cuda", "-c", action="store_true", help="measure on the GPU")
+    text = "images in a forward pass (default: the fastest, found by a short probe)"
+    group.add_argument("--batch_size", type=options.positive, help=text)

@@ -1,0 +1,105 @@
+"""Surfaces that are drawn side by side: their titles, and the files of their figures."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
+
+from losslandscape.core.errors import InputError
+from losslandscape.draw import figures
+from losslandscape.draw.figure_metadata import commands
+from losslandscape.draw.labels import escape_mathematics
+from losslandscape.files.surface import Surface
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One surface, or several side by side.
+
+    Args:
+        surfaces: in order.
+        titles: one per surface; a single surface may have an empty one.
+        stem: beginning of the names of figures.
+        show: whether figures are to be opened in windows.
+        formats: of the figures' files.
+    """
+
+    surfaces: Sequence[Surface]
+    titles: Sequence[str]
+    stem: str
+    show: bool = False
+    formats: str | Sequence[str] = ("pdf",)
+
+    @classmethod
+    def of(
+        cls,
+        surfaces: Sequence[Surface],
+        *,
+        titles: Sequence[str] = (),
+        out: str = "",
+        show: bool = False,
+        formats: str | Sequence[str] = ("pdf",),
+    ) -> "Comparison":
+        """Return a comparison with titles and names of figures, made up where none are given.
+
+        Raises:
+            InputError: there is not one title per surface, two are equal, or one has a faulty formula.
+        """
+        names = [surface.called for surface in surfaces]
+        if titles and len(titles) != len(names):
+            raise InputError(
+                f"there are {len(titles)} titles for {len(names)} surface files",
+                "give one for each ({titles})",
+            )
+        _require_readable(titles)
+        stem = out or (names[0] if len(names) == 1 else f"{names[0]}_compared")
+        titles = list(titles) or _default_titles(names)
+        _require_different(titles)
+        return cls(surfaces, titles, stem, show=show, formats=formats)
+
+    def __iter__(self) -> Iterator[tuple[Surface, str]]:
+        """Surfaces and their titles."""
+        return zip(self.surfaces, self.titles, strict=True)
+
+    def notes(self, describe: Callable[..., str | None], *args: object) -> list[str]:
+        """Return what `describe(surface, *args)` says about the surfaces, each text after the title."""
+        texts = [(title, describe(surface, *args)) for surface, title in self]
+        return [titled(title, text) for title, text in texts if text]
+
+    def save(self, fig: Figure, ending: str) -> list[str]:
+        """Write a figure as `<stem>_<ending>` with the commands that measured the surfaces."""
+        return figures.save(fig, f"{self.stem}_{ending}", self.formats, made_by=commands(*self.surfaces))
+
+
+def titled(title: str, text: str) -> str:
+    """Return a text after the title of its panel, if the panel has one."""
+    return f"{title}: {text}" if title else text
+
+
+def _default_titles(names: list[str]) -> list[str]:
+    """The names of the files, without their folders where that is enough."""
+    if len(names) == 1:
+        return [""]
+    short = [os.path.basename(name) for name in names]
+    return [escape_mathematics(name) for name in (names if len(set(short)) < len(short) else short)]
+
+
+def _require_readable(titles: Iterable[str]) -> None:
+    for title in titles:
+        try:
+            MathTextParser("agg").parse(title)
+        except ValueError as error:
+            raise InputError(
+                f"the title {title!r} has mathematics between its $ that cannot be read",
+                "write \\$ for a dollar sign",
+            ) from error
+
+
+def _require_different(titles: Sequence[str]) -> None:
+    for title in titles:
+        if titles.count(title) > 1:
+            raise InputError(
+                f"two surfaces have the title {title!r}", "give each a title of its own ({titles})"
+            )

@@ -1,0 +1,114 @@
+"""Which values of a surface a figure can show, and what a reader must know of the others."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from losslandscape.files.surface import Surface
+
+# matplotlib overflows near the ends of float64's range. No float32 net has a finite loss beyond 1e39.
+LARGEST = 1e200
+SMALLEST = 1e-200  # positive values below this are drawn as this on a log scale
+
+
+def finite(values: ArrayLike) -> np.ndarray:
+    """Return values as float64, with NaN for those that are NaN, infinite or too large."""
+    values = np.asarray(values, dtype=np.float64)
+    return np.where(np.abs(values) < LARGEST, values, np.nan)
+
+
+def positive(values: np.ndarray) -> np.ndarray:
+    """Return values for a log scale, with NaN for those that have no logarithm."""
+    return np.where(values > 0, np.maximum(values, SMALLEST), np.nan)
+
+
+def values_of(surface: Surface, name: str, *, log: bool = False) -> np.ndarray:
+    """Return a quantity as it is drawn: NaN, and so a hole, where nothing is.
+
+    Args:
+        log: whether it is drawn on a log scale.
+    """
+    values = finite(surface.get(name))
+    return positive(values) if log else values
+
+
+def known_part(
+    surface: Surface, name: str, *, log: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return x, y and values of a plane without the rows and columns that are empty.
+
+    A run that began with a coarse grid so shows that grid.
+    """
+    assert surface.y is not None
+    values = values_of(surface, name, log=log)
+    known = np.isfinite(values)
+    rows, columns = known.any(axis=1), known.any(axis=0)
+    if min(np.count_nonzero(rows), np.count_nonzero(columns)) < 2:
+        return surface.x, surface.y, values
+    return surface.x[columns], surface.y[rows], values[np.ix_(rows, columns)]
+
+
+def has_cells(surface: Surface) -> bool:
+    """Whether a plane has 2x2 points or more. Contours and 3-D surfaces lie between points."""
+    assert surface.y is not None
+    return min(np.unique(surface.x).size, np.unique(surface.y).size) >= 2
+
+
+def describe_thin(surface: Surface) -> str:
+    """Say why a plane without cells has no contours."""
+    assert surface.y is not None
+    size = f"{len(surface.x)}x{len(surface.y)} (x by y)"
+    return f"a contour or a 3-D surface needs at least 2x2 points, and this grid is {size}"
+
+
+def describe_missing(surface: Surface, name: str, *, largest: float = LARGEST) -> str | None:
+    """Say what a figure of a quantity cannot show; None if it shows everything.
+
+    Points that are not computed yet are counted apart from results that are NaN, infinite or too large.
+
+    Args:
+        largest: values of this size or beyond are too large.
+    """
+    measured = surface.measured(name)
+    values = surface.get(name)
+    is_finite = np.isfinite(values)
+    waiting = int(np.count_nonzero(~measured))
+    lost = int(np.count_nonzero(measured & ~is_finite))
+    too_large = int(np.count_nonzero(measured & is_finite & (np.abs(values) >= largest)))
+    parts = []
+    if waiting:
+        share = _percent(waiting, measured.size)
+        parts.append(f"{waiting} of {measured.size} points ({share} %) not computed yet")
+    if lost:
+        parts.append(f"{_points(lost)} NaN or infinite")
+    if too_large:
+        parts.append(f"{_points(too_large)} too large to draw, {largest:g} or beyond")
+    return "; ".join(parts) or None
+
+
+def describe_no_logarithm(values: np.ndarray) -> str | None:
+    """Say how many values have no place on a log scale; None if each has one."""
+    count = int(np.count_nonzero(values <= 0))
+    if not count:
+        return None
+    return f"zero or negative at {_points(count)}, which {'has' if count == 1 else 'have'} no logarithm"
+
+
+def describe_beyond(values: np.ndarray, low: float, high: float) -> str | None:
+    """Say how many values lie outside an axis from `low` to `high`; None if there is none."""
+    count = int(np.count_nonzero((values < low) | (values > high)))
+    if not count:
+        return None
+    extent = f"values from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}"
+    return f"{_points(count)} beyond the axis ({extent})"
+
+
+def _points(count: int) -> str:
+    return f"{count} point{'' if count == 1 else 's'}"
+
+
+def _percent(part: int, total: int) -> str:
+    """A whole number, but never 0 for some nor 100 for not all."""
+    share = 100 * part / total
+    if 0 < share < 1:
+        return "<1"
+    return ">99" if 99 < share < 100 else f"{share:.0f}"

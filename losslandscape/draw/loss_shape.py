@@ -1,0 +1,202 @@
+"""Numbers for the shape of a loss on a grid: sharpness, flatness, curvature, minima and barrier.
+
+Axes are (x,) or (y, x), ascending; values have their shape and are NaN where not measured. A number that
+depends on an unknown value is None. docs/metrics.md has the formulas and their sources.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from losslandscape.draw.grid_values import HIGHER_THAN_ANY, Axes, GridFunction, linear, neighbourhoods
+
+# Half the side of the box in which the loss may rise. With filter-normalised directions, this is a tenth of
+# the norm of each filter.
+SHARPNESS_RADIUS = 0.1
+# A loss has risen when it is twice that of the centre, or twice 0.1: below that, twice is next to nothing.
+RISE_FACTOR, RISE_FLOOR = 2.0, 0.1
+RAYS = 72  # directions of a plane in which the flatness radius is searched
+STEPS = 1000  # along each ray
+LOSS_ROUNDING = 1e-6  # of a float32 loss, relative
+SUM_ROUNDING = 1e-12  # of float64 sums, relative
+LINE_RAYS = {"+x": (1.0,), "-x": (-1.0,)}
+PLANE_RAYS = {"+x": (0.0, 1.0), "-x": (0.0, -1.0), "+y": (1.0, 0.0), "-y": (-1.0, 0.0)}
+LEAST = "least"
+
+
+def sharpness(axes: Axes, values: np.ndarray, radius: float = SHARPNESS_RADIUS) -> float | None:
+    """Return 100 (max f - f(0)) / (1 + f(0)), where max is over the box |x| <= radius, |y| <= radius.
+
+    This is Metric 2.1 of Keskar et al. 2017. It is None if the box reaches beyond the grid, or if the grid
+    has no line in the box on one side of the centre: then all would be interpolation.
+    """
+    f = linear(axes, values)
+    if f is None or not all(_has_lines_within(axis, radius) for axis in axes):
+        return None
+    # Between the grid's lines f is linear, so it is highest where these cross each other or the box's sides.
+    lines = [np.concatenate([[-radius], axis[np.abs(axis) < radius], [radius]]) for axis in axes]
+    centre = float(f(np.zeros(len(axes)))[0])
+    highest = float(np.max(f(np.stack(np.meshgrid(*lines), axis=-1))))
+    if math.isnan(highest) or math.isnan(centre):
+        return None
+    if highest >= HIGHER_THAN_ANY:
+        return math.inf
+    return 100 * _without_rounding(highest - centre, highest) / (1 + centre)
+
+
+def _has_lines_within(axis: np.ndarray, radius: float) -> bool:
+    """Whether an axis reaches beyond the box, and has points inside it on both sides of zero."""
+    if axis[0] > -radius or axis[-1] < radius:
+        return False
+    inside = axis[np.abs(axis) <= radius * (1 + LOSS_ROUNDING)]
+    return bool((inside > 0).any() and (inside < 0).any())
+
+
+def _without_rounding(difference: float, value: float) -> float:
+    """A difference from a value, or zero if it is no more than the rounding of an interpolation."""
+    return difference if abs(difference) > SUM_ROUNDING * abs(value) else 0.0
+
+
+def flatness(axes: Axes, values: np.ndarray, factor: float = RISE_FACTOR) -> dict[str, float | None]:
+    """Return the distance from the centre at which the loss first is `factor` times max(f(0), 0.1).
+
+    The directions are "+x" and "-x", and in a plane also "+y", "-y" and "least", the least of all directions.
+    The distance is infinite if the loss does not rise so far within the grid.
+    """
+    is_line = len(axes) == 1
+    rays = LINE_RAYS if is_line else PLANE_RAYS
+    f = linear(axes, values)
+    if f is None:
+        return dict.fromkeys(rays if is_line else [*rays, LEAST])
+    distances = {name: _first_rise(f, axes, np.array(ray), factor) for name, ray in rays.items()}
+    if not is_line:
+        angles = 2 * np.pi * np.arange(RAYS) / RAYS
+        all_rays = np.stack([np.sin(angles), np.cos(angles)], axis=1)
+        all_distances = [_first_rise(f, axes, ray, factor) for ray in all_rays]
+        known = [distance for distance in all_distances if distance is not None]
+        distances[LEAST] = min(known) if len(known) == RAYS else None
+    return distances
+
+
+def _first_rise(f: GridFunction, axes: Axes, ray: np.ndarray, factor: float) -> float | None:
+    """The distance along a ray of length 1; infinite if there is no rise within the grid."""
+    ends = [
+        (axis[-1] if step > 0 else -axis[0]) / abs(step)
+        for axis, step in zip(axes, ray, strict=True)
+        if abs(step) > SUM_ROUNDING
+    ]
+    t = np.linspace(0, min(ends), STEPS + 1)
+    # Rounding may put the last point just outside the grid.
+    points = [np.clip(t * step, axis[0], axis[-1]) for axis, step in zip(axes, ray, strict=True)]
+    height = f(np.stack(points, axis=-1))
+    level = factor * max(height[0], RISE_FLOOR)
+    risen = np.flatnonzero(height >= level)
+    before = height[: risen[0] + 1] if risen.size else height
+    if np.isnan(before).any():
+        return None
+    if not risen.size:
+        return math.inf
+    i = risen[0]
+    if i == 0:
+        return 0.0
+    share = (height[i] - level) / (height[i] - height[i - 1])
+    return max(0.0, float(t[i] - (t[i] - t[i - 1]) * share))  # rounding may lead below 0
+
+
+def negative_curvature(values: np.ndarray) -> float | None:
+    """Return the share of points whose discrete Hessian has a negative eigenvalue.
+
+    Only points whose neighbours are all known count. The Hessian is made of the second differences
+    f(i+1) - 2 f(i) + f(i-1), and in a plane the mixed one, (f(+,+) - f(+,-) - f(-,+) + f(-,-)) / 4. The sign
+    of the least eigenvalue does not depend on the steps of the grid. What rounding can make counts as zero.
+    """
+    around = neighbourhoods(values)
+    if not around.size:
+        return None
+    if values.ndim == 1:
+        least = around[:, 0] - 2 * around[:, 1] + around[:, 2]
+    else:
+        xx = around[:, 3] - 2 * around[:, 4] + around[:, 5]
+        yy = around[:, 1] - 2 * around[:, 4] + around[:, 7]
+        xy = (around[:, 0] - around[:, 2] - around[:, 6] + around[:, 8]) / 4
+        least = (xx + yy) / 2 - np.hypot((xx - yy) / 2, xy)
+    return float(np.mean(least < -LOSS_ROUNDING * np.abs(around).max(axis=1)))
+
+
+def local_minima(values: np.ndarray) -> int | None:
+    """Return how many points are lower than all their neighbours: 2 on a line, 8 in a plane.
+
+    Points on the edge of the grid do not count.
+    """
+    around = neighbourhoods(values)
+    if not around.size:
+        return None
+    middle = around.shape[1] // 2
+    others = np.delete(around, middle, axis=1)
+    return int(np.count_nonzero((around[:, [middle]] < others).all(axis=1)))
+
+
+@dataclass(frozen=True)
+class _Interpolation:
+    """A loss between two nets, at 0 and 1.
+
+    Args:
+        t: coordinates (n,) from 0 to 1.
+        heights: the loss there.
+        above: how far it lies above the straight line between its ends.
+    """
+
+    t: np.ndarray
+    heights: np.ndarray
+    above: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, values: np.ndarray) -> "_Interpolation | None":
+        f = linear((x,), values)
+        if f is None or x[0] > 0 or x[-1] < 1:
+            return None
+        t = np.concatenate([[0.0], x[(x > 0) & (x < 1)], [1.0]])
+        heights = f(t[:, None])
+        return cls(t, heights, heights - _straight(t, heights))
+
+
+def _straight(t: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The straight line between the first and the last value."""
+    return (1 - t) * values[0] + t * values[-1]
+
+
+def barrier(x: np.ndarray, values: np.ndarray) -> float | None:
+    """Return how far the loss between 0 and 1 rises above the straight line between its values there.
+
+    This is Definition 2.1 of Entezari et al. 2022.
+    """
+    path = _Interpolation.of(x, values)
+    if path is None:
+        return None
+    higher_end = max(path.heights[0], path.heights[-1])
+    highest = float(np.max(path.above))
+    if higher_end >= HIGHER_THAN_ANY / 2 or math.isnan(highest):
+        return None
+    above = _without_rounding(highest, higher_end)
+    return math.inf if above >= HIGHER_THAN_ANY / 2 else above
+
+
+def barrier_error(x: np.ndarray, values: np.ndarray, errors: np.ndarray) -> float | None:
+    """Return the most that the standard error of the barrier can be: all errors add up.
+
+    Args:
+        errors: standard errors of the differences from the value at the centre.
+    """
+    path = _Interpolation.of(x, values)
+    error = linear((x,), errors)
+    if path is None or error is None:
+        return None
+    if not np.isfinite(path.above).all() or np.abs(path.heights).max() >= HIGHER_THAN_ANY / 2:
+        return None
+    top = path.above.argmax()
+    if top in (0, len(path.t) - 1):  # the barrier is zero by definition
+        return 0.0
+    widths = error(path.t[:, None])
+    most = float(widths[top] + _straight(path.t, widths)[top])
+    return most if most < HIGHER_THAN_ANY / 2 else None

@@ -1,0 +1,110 @@
+"""Directions from and for a direction file, which must fit the net."""
+
+import os
+
+import numpy as np
+import torch
+from torch import nn
+
+from losslandscape.core.errors import InputError
+from losslandscape.core.provenance import Facts, require_same
+from losslandscape.files import h5_util
+from losslandscape.nets.net_plotter import Direction, Recipe, make_directions
+from losslandscape.nets.net_tensors import moving_tensors
+
+
+def find_or_make_directions(
+    path: str,
+    net: nn.Module,
+    dir_type: str,
+    recipes: list[Recipe],
+    *,
+    same_dir: bool,
+    made_with: Facts,
+    overwrite: bool,
+) -> tuple[list[Direction], bool]:
+    """The directions of a file, or new ones if there is no file.
+
+    Args:
+        path: the direction file.
+        net: at the centre.
+        dir_type: `weights` or `states`.
+        recipes: of x and y.
+        same_dir: the x direction is also y.
+        made_with: facts that the file must have been made with.
+        overwrite: make new directions if the file does not fit.
+
+    Returns:
+        the directions, and whether they are new, so that they must be written.
+
+    Raises:
+        InputError: the file was made with something else, or does not fit the net.
+    """
+    if os.path.exists(path):
+        try:
+            require_same(
+                path,
+                h5_util.read_made_with(path, "direction"),
+                made_with,
+                "give {overwrite:True} to make new directions (the old file is kept aside), "
+                "or use these with {directions}",
+            )
+            return read_direction_file(path, net, dir_type, dimensions=len(recipes) + same_dir), False
+        except InputError:
+            if not overwrite:
+                raise
+    return make_directions(net, dir_type, recipes, same_dir=same_dir), True
+
+
+def read_direction_file(path: str, net: nn.Module, dir_type: str, *, dimensions: int) -> list[Direction]:
+    """The first one or two directions of a file.
+
+    Raises:
+        InputError: the file has fewer, or they do not fit the net.
+    """
+    stored = h5_util.read_directions(path)
+    if len(stored) < dimensions:
+        raise InputError(
+            f"{path!r} has one direction, and a plane needs two",
+            "give {directions} with two, or move this file away",
+        )
+    advice = f"give a direction file made for this net and {{dir_type:{dir_type}}}"
+    return [
+        check_fit(repr(path), direction, net, dir_type, advice=advice) for direction in stored[:dimensions]
+    ]
+
+
+def check_fit(
+    what: str, direction: list[np.ndarray], net: nn.Module, dir_type: str, *, advice: str
+) -> Direction:
+    """The arrays of a direction as tensors.
+
+    Args:
+        what: the direction, for the message.
+        direction: an array per tensor.
+        net: at the centre.
+        dir_type: `weights` or `states`.
+        advice: what to do if it does not fit, as for `InputError`.
+
+    Raises:
+        InputError: it does not fit the net.
+    """
+    tensors = moving_tensors(net, dir_type)
+    for (name, tensor), values in zip(tensors.items(), direction, strict=False):
+        if values.shape != tuple(tensor.shape):
+            raise InputError(
+                f"{what} does not fit the net: its direction for {name} has shape {list(values.shape)}, "
+                f"the net's tensor {list(tensor.shape)}",
+                advice,
+            )
+    if len(direction) != len(tensors):
+        raise InputError(
+            f"{what} does not fit the net: it has {len(direction)} tensors, the net has {len(tensors)}",
+            advice,
+        )
+    return [torch.from_numpy(values) for values in direction]
+
+
+def arrays(directions: list[Direction]) -> list[list[np.ndarray]]:
+    """Directions as direction files and fingerprints take them; they share the tensors' memory."""
+    return [[tensor.numpy() for tensor in direction] for direction in directions]

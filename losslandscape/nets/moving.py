@@ -1,0 +1,64 @@
+"""Moving a net along directions, from theta* to theta* + a x + b y, and back at the end."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import compress
+
+import torch
+from torch import nn
+
+from losslandscape.nets import net_tensors
+from losslandscape.nets.net_plotter import Direction
+
+
+@contextmanager
+def moving(
+    net: nn.Module, directions: list[Direction], dir_type: str
+) -> Iterator[Callable[[Sequence[float]], None]]:
+    """Within the block, `move((a, b))` puts the net at theta* + a x + b y (in one dimension `move((a,))`).
+
+    Every move starts from a snapshot of theta*, never from the last position, so a point's place does not
+    depend on the order of the points. After the block the net is at theta*, as it was.
+
+    Sums are made in float32, or finer if the tensor is, and rounded once to the tensor's type. Tensors of
+    whole numbers (BN's `num_batches_tracked`, of no use in evaluation), and those that are zero in all
+    directions, are not touched.
+
+    Args:
+        net: on any device; moved in place.
+        directions: one or two.
+        dir_type: `weights` or `states`, the type of the directions.
+    """
+    everything = list(net_tensors.moving_tensors(net, dir_type).values())
+    moved = [
+        tensor.is_floating_point() and any(d.any() for d in parts)
+        for tensor, *parts in zip(everything, *directions, strict=True)
+    ]
+    tensors = list(compress(everything, moved))
+    start = [tensor.to(net_tensors.wide(tensor.dtype), copy=True) for tensor in tensors]
+    axes = [
+        [d.to(w.device, w.dtype) for d, w in zip(compress(direction, moved), start, strict=True)]
+        for direction in directions
+    ]
+    sums = [
+        tensor if tensor.dtype == w.dtype else torch.empty_like(w)
+        for tensor, w in zip(tensors, start, strict=True)
+    ]
+    rounded = [(tensor, total) for tensor, total in zip(tensors, sums, strict=True) if tensor is not total]
+
+    @torch.no_grad()
+    def move(coordinates: Sequence[float]) -> None:
+        if not tensors:
+            return
+        torch._foreach_copy_(sums, start)
+        for coordinate, axis in zip(coordinates, axes, strict=True):
+            torch._foreach_add_(sums, axis, alpha=coordinate)
+        for tensor, total in rounded:
+            tensor.copy_(total)
+
+    try:
+        yield move
+    finally:
+        with torch.no_grad():
+            for tensor, w in zip(tensors, start, strict=True):
+                tensor.copy_(w)
