@@ -75,7 +75,7 @@ def rank_main(begin_at: float) -> None:
     import torch
 
     from losslandscape.data.image_set import ImageSet
-    from losslandscape.measure.evaluation import Evaluator
+    from losslandscape.evaluate.evaluation import Evaluator
     from losslandscape.nets import model_loader
     from losslandscape.parallel import mpi4pytorch, scheduler
 

@@ -33,13 +33,13 @@ from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.draw import figures, film, trajectory_figures
 from losslandscape.draw.figure_metadata import drawn_by
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.evaluation import Evaluator
+from losslandscape.evaluate.fit_check import check_data
+from losslandscape.evaluate.loss import Loss
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.projection import Projection
-from losslandscape.measure import losses
-from losslandscape.measure.evaluation import Evaluator
-from losslandscape.measure.fit_check import check_data
-from losslandscape.measure.loss import Loss
 from losslandscape.nets import model_loader
 from losslandscape.nets.net_plotter import SEED
 from losslandscape.parallel import devices

@@ -11,7 +11,7 @@ from torch import nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.data.image_set import ImageSet
-from losslandscape.measure import evaluation
+from losslandscape.evaluate import evaluation
 from losslandscape.nets.checkpoint import read_checkpoint
 from losslandscape.nets.state_loading import load_state
 from losslandscape.trajectory import training

@@ -121,7 +121,7 @@ def test_neighbours_come_before_the_commands_of_the_checkout(folder):
 def test_a_file_may_have_the_name_of_a_module_of_ours(folder):
     (folder / "evaluation.py").write_text("def mine(): return 1\n")
     assert user_code.load("evaluation.py:mine")() == 1
-    from losslandscape.measure import evaluation
+    from losslandscape.evaluate import evaluation
 
     assert hasattr(evaluation, "Evaluator")
 

@@ -13,8 +13,8 @@ from losslandscape.curvature.hess_vec_prod import KINDS, Curvature, extreme_eige
 from losslandscape.curvature.lanczos import eigenvalues
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import SampleSet
-from losslandscape.measure import losses
-from losslandscape.measure.losses import sample_losses
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.losses import sample_losses
 from losslandscape.nets import model_loader, net_plotter
 from losslandscape.nets.moving import moving
 from tests.curvature.matrices import dense, small_data, small_net

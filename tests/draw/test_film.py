@@ -14,7 +14,7 @@ from losslandscape.draw import film, film_files, film_screen
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
-from tests.draw.test_plot_html import figure_of, frames_of, numbers, trace
+from tests.draw.web.pages import figure_of, frames_of, numbers, trace
 from tests.helpers import run
 
 X, Y = np.linspace(-15, 3, 7), np.linspace(-4, 6, 5)

@@ -304,7 +304,7 @@ def test_an_error_leaves_no_traceback():
     done = run("plot_2D.py", "-f", surface("line.h5"))
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1] .startswith("plot_2D.py: error: line.h5 is 1-D; use plot_1D.py")
+    assert done.stderr.splitlines()[-1].startswith("plot_2D.py: error: line.h5 is 1-D; use plot_1D.py")
 
 
 def test_a_folder_that_cannot_be_written_names_the_figure():

@@ -146,9 +146,7 @@ def test_a_mesh_leaves_holes_out():
     values = np.ones((5, 9))
     values[2, 4] = np.nan
     write_surface_file("s.h5", x=X, y=np.arange(5.0), quantities={"train_loss": values})
-    vertices, _, faces = mesh.surface_mesh(
-        h5_util.read_surface("s.h5"), "train_loss", choose_scale([values])
-    )
+    vertices, _, faces = mesh.surface_mesh(h5_util.read_surface("s.h5"), "train_loss", choose_scale([values]))
     assert len(faces) == 2 * (8 * 4 - 4)
     assert 2 * 9 + 4 not in faces
     assert np.isfinite(vertices).all()

@@ -302,4 +302,6 @@ def test_files_without_a_ratio_are_refused(files, says):
 
 def test_a_side_of_no_values_is_linear():
     surface = h5_util.read_surface(line(train_energy=np.nan))
-    assert vertical_axes.value_axis([surface], "energy") == vertical_axes.VerticalAxis(("train_energy",), "energy")
+    assert vertical_axes.value_axis([surface], "energy") == vertical_axes.VerticalAxis(
+        ("train_energy",), "energy"
+    )
