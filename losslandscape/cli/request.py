@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.data import node_memory
+from losslandscape.data.parts import load_parts
 from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import Axis
 from losslandscape.measure.auto_range import Auto
@@ -78,10 +78,10 @@ class DataOptions(Options):
 
     def load(self, ranks: Serial) -> dict[str, Samples]:
         """The data by part, one copy per node."""
-        return node_memory.load_parts(
+        return load_parts(
             ranks,
             self.dataset,
-            self.datapath,
+            datapath=self.datapath,
             test_set=self.test_set,
             npz_files={"train": self.trainloader, "test": self.testloader},
             labels_file=self.train_labels,

@@ -11,7 +11,13 @@ NameOption = Callable[
 ]  # how an interface writes the option of a name with a value, if it has one
 
 # Options that have another name in `loss_surface`.
-ARGUMENTS = {"xnorm": "norm", "ynorm": "norm", "xignore": "ignore", "yignore": "ignore", "dir_file": "directions"}
+ARGUMENTS = {
+    "xnorm": "norm",
+    "ynorm": "norm",
+    "xignore": "ignore",
+    "yignore": "ignore",
+    "dir_file": "directions",
+}
 
 
 def as_argument(name: str, value: str) -> str:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.data.dataloader import ImageSet
-from losslandscape.measure import evaluation
+from losslandscape.data.image_set import ImageSet
+from losslandscape.evaluate import evaluation
 from losslandscape.nets import model_loader
 from losslandscape.trajectory import training
 from losslandscape.trajectory.training_folder import LEARNING_RATE, LOG, LOG_LINE, is_kept, save_checkpoint

@@ -14,7 +14,7 @@ from losslandscape.draw.film_files import plot_film
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
-from tests.draw.test_plot_html import figure_of, frames_of, numbers, trace
+from tests.draw.web.pages import figure_of, frames_of, numbers, trace
 
 pytestmark = pytest.mark.usefixtures("inside")
 

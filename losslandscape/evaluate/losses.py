@@ -18,10 +18,10 @@ from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
 from losslandscape.data.samples import Batch
-from losslandscape.measure import targets
-from losslandscape.measure.loss import Loss, Net, Terms
-from losslandscape.measure.own_loss import OwnLoss, describe
-from losslandscape.measure.targets import IGNORED
+from losslandscape.evaluate import targets
+from losslandscape.evaluate.loss import Loss, Net, Terms
+from losslandscape.evaluate.own_loss import OwnLoss, describe
+from losslandscape.evaluate.targets import IGNORED
 
 # Values of each sample, each (N,), and the samples' weights (N,), or None if all are 1.
 PerSample = tuple[list[Tensor], Tensor | None]

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from losslandscape.data.samples import Samples
-from losslandscape.measure.batch_stream import batches
-from losslandscape.measure.loss import Loss, Net, Terms
+from losslandscape.evaluate.batch_stream import batches
+from losslandscape.evaluate.loss import Loss, Net, Terms
 
 
 def gradient_mode(loss: Loss, *, copied: bool = False) -> AbstractContextManager:

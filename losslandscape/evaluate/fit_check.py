@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Batch, Samples, SampleSet
-from losslandscape.measure.batch_stream import batches
-from losslandscape.measure.loss import Loss, Terms
-from losslandscape.measure.losses import BuiltIn, is_classification
-from losslandscape.measure.standard_error import standard_errors
-from losslandscape.measure.targets import IGNORED
-from losslandscape.measure.totals import gradient_mode, total_terms
+from losslandscape.evaluate.batch_stream import batches
+from losslandscape.evaluate.loss import Loss, Terms
+from losslandscape.evaluate.losses import BuiltIn, is_classification
+from losslandscape.evaluate.standard_error import standard_errors
+from losslandscape.evaluate.targets import IGNORED
+from losslandscape.evaluate.totals import gradient_mode, total_terms
 
 TRIED_SAMPLES = 1000  # at most, for an estimate
 TRIED_BATCH = 100

@@ -6,9 +6,9 @@ from torch import nn
 
 from losslandscape.data import dataloader
 from losslandscape.data.samples import SampleSet
-from losslandscape.measure import losses
-from losslandscape.measure.evaluation import Evaluator, evaluate
-from losslandscape.measure.fused_net import FusedNet
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.evaluation import Evaluator, evaluate
+from losslandscape.evaluate.fused_net import FusedNet
 from losslandscape.nets import model_loader, net_plotter
 from losslandscape.nets.moving import moving
 from tests.helpers import LARGE_BATCH, SMALL_BATCH

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from losslandscape.data import dataloader
-from losslandscape.data.dataloader import ImageSet
-from losslandscape.measure.batch_stream import batches
-from losslandscape.measure.evaluation import Evaluator, evaluate
+from losslandscape.data.image_set import ImageSet
+from losslandscape.evaluate.batch_stream import batches
+from losslandscape.evaluate.evaluation import Evaluator, evaluate
 from losslandscape.nets import model_loader, net_plotter
 from losslandscape.nets.moving import moving
 from losslandscape.parallel.devices import set_precision

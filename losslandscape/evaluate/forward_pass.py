@@ -9,9 +9,9 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
 from losslandscape.data import samples
 from losslandscape.data.samples import Batch
-from losslandscape.measure.fused_net import FusedNet
-from losslandscape.measure.loss import Loss, Net
-from losslandscape.measure.totals import gradient_mode
+from losslandscape.evaluate.fused_net import FusedNet
+from losslandscape.evaluate.loss import Loss, Net
+from losslandscape.evaluate.totals import gradient_mode
 from losslandscape.parallel.devices import exact_products
 
 

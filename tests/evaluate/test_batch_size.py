@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from losslandscape.core.errors import InputError
-from losslandscape.measure.batch_size import fastest
+from losslandscape.evaluate.batch_size import fastest
 
 SIZES = (1, 2, 4, 8)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from losslandscape.measure.batch_norm_fold import Fold, copy_of, fold
+from losslandscape.evaluate.batch_norm_fold import Fold, copy_of, fold
 
 AGREEMENT = 1e-3  # relative difference of numbers beyond which a copy is another function
 SHAKE = 0.25  # the net's numbers are moved by this part of themselves, to see whether the copy follows

@@ -10,10 +10,10 @@ from torch import nn
 from losslandscape.core.errors import InputError
 from losslandscape.core.user_code import OwnCodeError
 from losslandscape.data import user_data
-from losslandscape.measure import losses
-from losslandscape.measure.evaluation import Evaluator, evaluate
-from losslandscape.measure.fit_check import check_data
-from losslandscape.measure.targets import IGNORED
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.evaluation import Evaluator, evaluate
+from losslandscape.evaluate.fit_check import check_data
+from losslandscape.evaluate.targets import IGNORED
 
 
 class Outputs(nn.Module):

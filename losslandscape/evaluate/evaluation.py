@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.data.samples import Batch, Samples
-from losslandscape.measure import batch_size as batch_sizes
-from losslandscape.measure import batch_stream, bn_statistics, losses
-from losslandscape.measure.batch_stream import batches
-from losslandscape.measure.cuda_graph import CapturedCall
-from losslandscape.measure.forward_pass import ForwardPass
-from losslandscape.measure.loss import Loss, Terms
-from losslandscape.measure.standard_error import standard_errors
-from losslandscape.measure.totals import gradient_mode, total_terms
+from losslandscape.evaluate import batch_size as batch_sizes
+from losslandscape.evaluate import batch_stream, bn_statistics, losses
+from losslandscape.evaluate.batch_stream import batches
+from losslandscape.evaluate.cuda_graph import CapturedCall
+from losslandscape.evaluate.forward_pass import ForwardPass
+from losslandscape.evaluate.loss import Loss, Terms
+from losslandscape.evaluate.standard_error import standard_errors
+from losslandscape.evaluate.totals import gradient_mode, total_terms
 
 PROBE_RUNS = 4  # of each batch size; the first run is slow
 

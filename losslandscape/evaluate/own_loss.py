@@ -10,7 +10,7 @@ from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
 from losslandscape.data import samples
 from losslandscape.data.samples import Batch
-from losslandscape.measure.loss import Loss, Net, Terms
+from losslandscape.evaluate.loss import Loss, Net, Terms
 
 SAMPLES = "samples"  # the name under which a function returns the loss of each sample
 SAMPLE_WEIGHTS = "sample_weights"  # and the samples' weights in the mean
