@@ -74,8 +74,8 @@ def rank_main(begin_at: float) -> None:
     """One rank of a run, which begins at this time; rank 0 prints how many points a second all ranks measured together."""
     import torch
 
-    from losslandscape.data.dataloader import ImageSet
-    from losslandscape.measure.evaluation import Evaluator
+    from losslandscape.data.image_set import ImageSet
+    from losslandscape.evaluate.evaluation import Evaluator
     from losslandscape.nets import model_loader
     from losslandscape.parallel import mpi4pytorch, scheduler
 

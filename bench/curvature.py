@@ -35,7 +35,7 @@ from losslandscape.curvature.lanczos import eigenvalues
 from losslandscape.curvature.probes import TOGETHER
 from losslandscape.curvature.trace import trace
 from losslandscape.data import dataloader
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.nets import model_loader
 from losslandscape.parallel.devices import set_precision
 

@@ -38,11 +38,12 @@ from bench import report
 from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.cli.options import positive
 from losslandscape.core.errors import InputError
-from losslandscape.data.dataloader import CIFAR10_MEAN, CIFAR10_STD, ImageSet
-from losslandscape.measure.cuda_graph import CapturedCall
-from losslandscape.measure.evaluation import Evaluator
-from losslandscape.measure.fused_net import FusedNet
-from losslandscape.measure.losses import sample_losses
+from losslandscape.data.dataloader import CIFAR10_MEAN, CIFAR10_STD
+from losslandscape.data.image_set import ImageSet
+from losslandscape.evaluate.cuda_graph import CapturedCall
+from losslandscape.evaluate.evaluation import Evaluator
+from losslandscape.evaluate.fused_net import FusedNet
+from losslandscape.evaluate.losses import sample_losses
 from losslandscape.nets import model_loader, net_plotter
 from losslandscape.nets.models import MODELS
 from losslandscape.nets.moving import moving

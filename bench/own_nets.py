@@ -20,8 +20,8 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import report
 from losslandscape.data import user_data
-from losslandscape.measure import losses
-from losslandscape.measure.evaluation import Evaluator
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.nets import model_loader
 
 

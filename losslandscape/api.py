@@ -23,9 +23,9 @@ from losslandscape.core.provenance import record_of_run
 from losslandscape.core.text import one_line
 from losslandscape.data import user_data
 from losslandscape.data.samples import Samples
+from losslandscape.evaluate import losses
 from losslandscape.files.file_names import WHOLE_RANGE, Axis, axis_fault
 from losslandscape.files.surface import Surface
-from losslandscape.measure import losses
 from losslandscape.measure.grid import measure_surface, unchanged
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
 from losslandscape.measure.loss_measure import LossMeasure, Measuring

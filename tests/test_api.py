@@ -16,9 +16,9 @@ import losslandscape
 from losslandscape import api
 from losslandscape.core.errors import InputError
 from losslandscape.data.user_data import as_samples
+from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
-from losslandscape.measure.evaluation import Evaluator
 from losslandscape.measure.loss_measure import Measuring
 from losslandscape.nets import net_plotter
 from tests.helpers import REPO, mpirun

@@ -6,7 +6,19 @@ import pytest
 
 from tests.helpers import REPO
 
-FLOORS = ["core", "files", "parallel", "data", "nets", "measure", "curvature", "trajectory", "draw", "cli"]
+FLOORS = [
+    "core",
+    "files",
+    "parallel",
+    "data",
+    "nets",
+    "evaluate",
+    "measure",
+    "curvature",
+    "trajectory",
+    "draw",
+    "cli",
+]
 OWNERS = {"h5py": "files/h5_util.py", "mpi4py": "parallel/mpi4pytorch.py"}
 
 

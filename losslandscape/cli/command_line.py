@@ -23,6 +23,7 @@ FLAGS = {
     "seed": "idx",
     "loss": "loss_name",
     "target": "model_file2",
+    "directions": "dir_file",
     "name": "surf_name",
     "titles": "title",
 }

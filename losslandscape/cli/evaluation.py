@@ -15,9 +15,9 @@ from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.cli.request import DataOptions, NetOptions
 from losslandscape.core import quantity, user_code
 from losslandscape.data.samples import Samples
-from losslandscape.measure import losses
-from losslandscape.measure.evaluation import Evaluator
-from losslandscape.measure.fit_check import check_data
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.evaluation import Evaluator
+from losslandscape.evaluate.fit_check import check_data
 from losslandscape.parallel import devices
 from losslandscape.parallel.mpi4pytorch import Serial
 

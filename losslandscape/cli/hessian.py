@@ -26,9 +26,9 @@ from losslandscape.curvature.lanczos import Eigen, eigenvalues
 from losslandscape.curvature.trace import Trace, trace
 from losslandscape.draw.density_figure import draw_density
 from losslandscape.draw.figure_metadata import drawn_by
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.fit_check import check_data
 from losslandscape.files.atomic_file import replacing
-from losslandscape.measure import losses
-from losslandscape.measure.fit_check import check_data
 from losslandscape.parallel.devices import require_cuda, set_precision
 from losslandscape.parallel.mpi4pytorch import Serial
 

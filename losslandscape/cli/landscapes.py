@@ -13,13 +13,13 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, fingerprint_of_file, record_of_run
 from losslandscape.curvature.eigen_measure import Eigenvectors
 from losslandscape.data.samples import Samples
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.loss import Loss
 from losslandscape.files import file_names, h5_util
 from losslandscape.files.file_names import Axis
-from losslandscape.measure import losses
 from losslandscape.measure.axes import find_axes
 from losslandscape.measure.grid import Measure
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
-from losslandscape.measure.loss import Loss
 from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import require_folder
 from losslandscape.nets import library_nets

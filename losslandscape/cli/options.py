@@ -21,7 +21,7 @@ from losslandscape.cli.option_types import (
 )
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE
 from losslandscape.data.dataloader import DATASETS
-from losslandscape.measure.losses import LOSSES
+from losslandscape.evaluate.losses import LOSSES
 from losslandscape.measure.range_search import RISE
 from losslandscape.nets.models import MODELS
 from losslandscape.nets.net_plotter import NORMS

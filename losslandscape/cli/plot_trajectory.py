@@ -29,17 +29,17 @@ from losslandscape.cli.landscapes import code_facts
 from losslandscape.cli.trajectory_request import PathRequest, build_parser
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.draw import figures, film, trajectory_figures
 from losslandscape.draw.figure_metadata import drawn_by
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.evaluation import Evaluator
+from losslandscape.evaluate.fit_check import check_data
+from losslandscape.evaluate.loss import Loss
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.projection import Projection
-from losslandscape.measure import losses
-from losslandscape.measure.evaluation import Evaluator
-from losslandscape.measure.fit_check import check_data
-from losslandscape.measure.loss import Loss
 from losslandscape.nets import model_loader
 from losslandscape.nets.net_plotter import SEED
 from losslandscape.parallel import devices

@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.data import node_memory
+from losslandscape.data.parts import load_parts
 from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import Axis
 from losslandscape.measure.auto_range import Auto
 from losslandscape.measure.range_search import RISE
 from losslandscape.nets import model_loader
+from losslandscape.nets.checkpoint import read_checkpoint
 from losslandscape.parallel import devices, mpi4pytorch
 from losslandscape.parallel.mpi4pytorch import Serial
 from losslandscape.trajectory import checkpoint_series
@@ -78,10 +79,10 @@ class DataOptions(Options):
 
     def load(self, ranks: Serial) -> dict[str, Samples]:
         """The data by part, one copy per node."""
-        return node_memory.load_parts(
+        return load_parts(
             ranks,
             self.dataset,
-            self.datapath,
+            datapath=self.datapath,
             test_set=self.test_set,
             npz_files={"train": self.trainloader, "test": self.testloader},
             labels_file=self.train_labels,
@@ -119,7 +120,7 @@ class NetOptions(Options):
         """The accuracy in percent that a checkpoint records, if it does."""
         if not file:
             return None
-        return model_loader.read_checkpoint(
+        return read_checkpoint(
             file, state_key=self.state_key, unsafe_pickle=self.unsafe_pickle
         ).acc
 

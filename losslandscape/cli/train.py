@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from losslandscape.cli.command_line import sentence
 from losslandscape.cli.train_request import TrainOptions, TrainRequest, build_parser
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.nets import model_loader
 from losslandscape.trajectory import training, training_folder, training_run
 from losslandscape.trajectory.training_run import EpochResult

@@ -16,8 +16,8 @@ from losslandscape.cli.command_line import Parser
 from losslandscape.cli.request import DataOptions, Options
 from losslandscape.core.errors import InputError
 from losslandscape.data import dataloader
-from losslandscape.data.dataloader import ImageSet
-from losslandscape.measure import losses
+from losslandscape.data.image_set import ImageSet
+from losslandscape.evaluate import losses
 from losslandscape.nets.models import MODELS
 from losslandscape.trajectory import training
 from losslandscape.trajectory.training_run import TrainingPlan

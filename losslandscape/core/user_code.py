@@ -1,10 +1,9 @@
-"""The user's own functions, named on a command line as `FILE.py:FUNCTION` or `package.module:function`.
+"""The user's own functions, named as `FILE.py:FUNCTION` or `package.module:function`.
 
-What goes wrong in them is theirs: it ends in one sentence, with their traceback and without our frames. A file's neighbours can be imported from
-it as if it were a script, whatever they are called: a user's `losses.py` and ours do not meet.
+Their files can import their neighbours, as if they were scripts. An error in them is the user's: it ends in
+one sentence, with their traceback and without our frames.
 """
 
-import ast
 import hashlib
 import importlib
 import importlib.util
@@ -18,252 +17,221 @@ from typing import Any, TypeVar
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import DIGITS, Facts
+from losslandscape.core.source_files import is_of_program, with_imports
+from losslandscape.core.text import one_line
 
 T = TypeVar("T")
 
-PROGRAM = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-SHOWN = 6  # names that a sentence lists
+NAMES_SHOWN = 6  # in a message
+HOW_TO_NAME = "give FILE.py:FUNCTION or package.module:function"
 
-_run: dict[str, ModuleType] = {}  # by path, the files that have been run, or are being
+_modules: dict[str, ModuleType] = {}  # of files that were run or are running, by real path
 
 
 class OwnCodeError(InputError):
-    """The user's code raised; `trace` is its traceback as text, and the message one sentence. Can be pickled, as ranks send it to each other."""
+    """The user's code raised an error.
 
-    def __init__(self, message: str, trace: str = ""):
-        super().__init__(message)
+    Args:
+        fault: one sentence.
+        trace: the user's traceback as text. Ranks send it to each other, so it is no traceback object.
+    """
+
+    def __init__(self, fault: str, trace: str = ""):
+        super().__init__(fault)
         self.trace = trace
 
 
 def is_own(spec: str) -> bool:
-    """Whether this names a function of the user, rather than something that we know by a name without a colon."""
+    """Whether this names a function of the user. Names that this program knows have no colon."""
     return ":" in spec or spec.endswith(".py")
 
 
 def load(spec: str) -> Callable[..., Any]:
-    """The function (or class) that `FILE.py:FUNCTION` or `package.module:function` names; its file is run unless it has been.
+    """The function or class that `spec` names. Its file is run once; torch's random state stays as it was.
 
-    A module is looked for in the working folder, then among the installed packages. What a file draws from torch's global generator when it is
-    run, or seeds, leaves that as it was.
+    Modules are found in the working folder, then among the installed packages.
 
     Raises:
-        InputError: naming what there is, where there is no such file, module or function.
-        OwnCodeError: if the file raises when it is run.
+        InputError: there is no such file, module or function.
+        OwnCodeError: the file raises an error when it is run.
     """
-    import torch  # takes seconds, and the plots do without it
+    import torch  # takes seconds, and drawing does not need it
 
-    source, name = _parts(spec)
+    source, name = _split(spec)
     with torch.random.fork_rng(devices=[]):
         module = _load_file(source) if source.endswith(".py") else _load_module(source)
     try:
-        found = attrgetter(name)(module)
+        function = attrgetter(name)(module)
     except AttributeError:
-        raise InputError(
-            f"{source} has no function {name!r}; {_one_of(_functions(module), 'it has none')}"
-        ) from None
-    if not callable(found):
-        raise InputError(
-            f"{spec} is a {type(found).__name__}, not a function; {_one_of(_functions(module), 'it has none')}"
-        )
-    return found
+        raise InputError(f"{source} has no function {name!r}; {_content(module)}") from None
+    if not callable(function):
+        kind = type(function).__name__
+        raise InputError(f"{spec} is of type {kind}, not a function; {_content(module)}")
+    return function
 
 
-def call(function: Callable[..., T], /, *args: Any, what: str) -> T:
-    """`function(*args)`; `what` says in the sentence what was called, such as `--model net.py:make`.
+def call(function: Callable[..., T], /, *args: Any, what: str, **options: Any) -> T:
+    """`function(*args, **options)`, where the function runs code of the user.
+
+    Args:
+        function: what to call.
+        args, options: its arguments.
+        what: what this is, for the message, such as `model net.py:make`.
 
     Raises:
-        OwnCodeError: for whatever the function raises, but for an `InputError`, and for a lack of memory, which callers may know how to meet.
+        OwnCodeError: the user's code raises any error. An `InputError` passes, and so does a lack of memory,
+            which callers may handle.
     """
     try:
-        return function(*args)
-    except InputError:
+        return function(*args, **options)
+    except (InputError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
-        if (
-            isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-        ):  # torch's; plots do without importing it
+        if type(error).__name__ == "OutOfMemoryError":  # torch's
             raise
-        raise _own_error(error, what) from error
+        raise _own_code_error(error, what) from error
 
 
 def source_facts(spec: str) -> Facts:
-    """A fingerprint of the code: of its file, and of the files beside it that it imports; empty for a name that is not `is_own`.
+    """A fingerprint of the code, as a fact: of its file, and the files beside it that it imports.
 
-    A module of an installed package counts as its one file.
+    Of a module outside the working folder, such as an installed package, only its own file counts. Names
+    that are not `is_own` have no fact.
     """
     if not is_own(spec):
         return {}
-    source, name = _parts(spec)
-    file, root = (
-        (source, os.path.dirname(source))
-        if source.endswith(".py")
-        else (getattr(_load_module(source), "__file__", None), os.getcwd())
-    )
+    source, name = _split(spec)
+    file: str | None = source
+    root = os.path.dirname(source)
+    if not source.endswith(".py"):
+        file = getattr(_load_module(source), "__file__", None)
+        root = os.getcwd()
     if file is None:  # built into Python
         return {}
     digest = hashlib.sha256()
-    for path in sorted(_with_imports(os.path.realpath(file), os.path.realpath(root))):
+    for path in sorted(with_imports(os.path.realpath(file), os.path.realpath(root))):
         with open(path, "rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
     return {f"code of {os.path.basename(source)}:{name}": digest.hexdigest()[:DIGITS]}
 
 
 def forget() -> None:
-    """Run the user's files again when they are next asked for."""
-    _run.clear()
+    """Run the user's files anew when they are needed next."""
+    _modules.clear()
 
 
-def _parts(spec: str) -> tuple[str, str]:
+def _split(spec: str) -> tuple[str, str]:
     """File or module, and function."""
-    source, _, name = ("", "", "") if spec.endswith(".py") else spec.rpartition(":")
-    if source and name:
-        return source, name
     if spec.endswith(".py"):
-        raise InputError(
-            f"{spec}: which function of it? give {spec}:FUNCTION; {_one_of(_functions(_load_file(spec)), 'it has none')}"
-        )
-    raise InputError(f"{spec!r} names no function; give FILE.py:FUNCTION or package.module:function")
+        content = _content(_load_file(spec))
+        raise InputError(f"{spec} names no function; {content}", HOW_TO_NAME)
+    source, _, name = spec.rpartition(":")
+    if not source or not name:
+        raise InputError(f"{spec!r} names no function", HOW_TO_NAME)
+    return source, name
 
 
 def _load_file(path: str) -> ModuleType:
     if not os.path.isfile(path):
-        folder = os.path.dirname(path) or "."
-        there = (
-            sorted(name for name in os.listdir(folder) if name.endswith(".py"))
-            if os.path.isdir(folder)
-            else []
-        )
-        raise InputError(f"there is no file {path!r}; {_one_of(there, 'there is no .py file in its folder')}")
-    real = os.path.realpath(path)
-    if real in _run:
-        return _run[real]
-    folder, name = os.path.dirname(real), os.path.splitext(os.path.basename(real))[0]
-    _look_first_into(folder)
+        raise InputError(f"there is no file {path!r}; {_files_beside(path)}")
+    file = os.path.realpath(path)
+    if file in _modules:
+        return _modules[file]
+    folder = os.path.dirname(file)
+    name = os.path.splitext(os.path.basename(file))[0]
+    _import_first_from(folder)
     known = sys.modules.get(name)
-    if (
-        known is not None and os.path.realpath(getattr(known, "__file__", None) or "") == real
-    ):  # imported by a neighbour
+    if known is None:
+        return _run_file(file, name, what=path)
+    if os.path.realpath(getattr(known, "__file__", None) or "") == file:  # imported by a neighbour
         return known
-    return _run_file(real, f"{name} of {folder}" if known else name, what=path)
+    return _run_file(file, f"{name} of {folder}", what=path)
 
 
-def _run_file(path: str, name: str, *, what: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
+def _run_file(file: str, name: str, *, what: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None  # as its name ends in .py
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = _run[path] = module
+    sys.modules[name] = _modules[file] = module
     try:
         call(spec.loader.exec_module, module, what=what)
     except BaseException:
-        del _run[path]
+        del _modules[file]
         sys.modules.pop(name, None)
         raise
     return module
 
 
 def _load_module(name: str) -> ModuleType:
-    def load() -> ModuleType:
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name and f"{name}.".startswith(f"{error.name}."):
-                raise InputError(
-                    f"there is no module {error.name!r} in {os.getcwd()}, nor is it installed; give FILE.py:FUNCTION or "
-                    "package.module:function"
-                ) from None
-            raise
-
     if not all(part.isidentifier() for part in name.split(".")):
-        raise InputError(
-            f"{name!r} is neither a .py file nor a module; give FILE.py:FUNCTION or package.module:function"
-        )
-    _look_first_into(os.path.realpath(os.getcwd()))
-    return call(load, what=name)
+        raise InputError(f"{name!r} is neither a .py file nor a module", HOW_TO_NAME)
+    here = os.path.realpath(os.getcwd())
+    folders = {os.path.dirname(file) for file in _modules}
+    if here not in folders:
+        # Behind the folders of files: functions of these may still have neighbours to import.
+        _import_first_from(here, behind=len(folders & set(sys.path)))
+    return call(_import_module, name, what=name)
 
 
-def _look_first_into(folder: str) -> None:
-    """Imports look into `folder` first from now on, as Python does for a script of that folder: also those inside functions, at a later call."""
+def _import_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not error.name or not f"{name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and imports one that is not
+        fault = f"there is no module {error.name!r} in {os.getcwd()}, nor is it installed"
+        raise InputError(fault, HOW_TO_NAME) from None
+
+
+def _import_first_from(folder: str, *, behind: int = 0) -> None:
+    """Make imports look into a folder first, as Python does for a script there.
+
+    This stays, because functions may import when they are called.
+    """
     if folder in sys.path:
         sys.path.remove(folder)
-    sys.path.insert(0, folder)
+    sys.path.insert(behind, folder)
     importlib.invalidate_caches()  # a file may be younger than the last look into its folder
 
 
-def _functions(module: ModuleType) -> list[str]:
-    return [
+def _content(module: ModuleType) -> str:
+    """The functions and classes of a module, in words."""
+    names = [
         name
         for name, value in vars(module).items()
         if callable(value)
         and not name.startswith("_")
         and getattr(value, "__module__", "") == module.__name__
     ]
+    return f"it has {_list(names)}" if names else "it has no functions"
 
 
-def _one_of(names: list[str], none: str) -> str:
-    return f"there is {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}" if names else none
+def _files_beside(path: str) -> str:
+    """The Python files of a file's folder, in words."""
+    folder = os.path.dirname(path) or "."
+    files = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    names = [name for name in files if name.endswith(".py")]
+    return f"its folder has {_list(names)}" if names else "there is no .py file in its folder"
 
 
-def _own_error(error: BaseException, what: str) -> OwnCodeError:
-    theirs = error.__traceback__
-    while theirs is not None and _is_ours(theirs.tb_frame.f_code.co_filename):
-        theirs = theirs.tb_next
-    shown = (
-        "".join(traceback.format_exception(type(error), error, theirs))
-        if theirs or isinstance(error, SyntaxError)
-        else ""
-    )
-    words = " ".join(str(error).split())[:200]
-    return OwnCodeError(f"{what} raised {type(error).__name__}{f': {words}' if words else ''}", shown)
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
+
+
+def _own_code_error(error: BaseException, what: str) -> OwnCodeError:
+    trace = error.__traceback__
+    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    text = ""
+    if trace is not None or isinstance(error, SyntaxError):
+        text = "".join(traceback.format_exception(type(error), error, trace))
+    kind = type(error).__name__
+    words = f": {one_line(error)}" if str(error).split() else ""
+    return OwnCodeError(f"{what} raised {kind}{words}", text)
 
 
 def _is_ours(file: str) -> bool:
-    """Whether this is a file of the program or of the import machinery, rather than one that was run for the user."""
-    file = os.path.realpath(file) if not file.startswith("<") else file
-    return file not in _run and (
-        file.startswith("<frozen importlib")
-        or file == importlib.__file__
-        or file.startswith(PROGRAM + os.sep)
-    )
-
-
-def _with_imports(path: str, root: str) -> set[str]:
-    """The file and, if it is under `root`, the Python files there that it imports, and those that they import, but for the modules of this program."""
-    found, left = set(), [path]
-    while left:
-        file = left.pop()
-        found.add(file)
-        if os.path.commonpath([file, root]) == root:
-            imported = {
-                other
-                for name in _imported(file)
-                for other in _files_of(name, os.path.dirname(file)) | _files_of(name, root)
-            }
-            left += {other for other in imported - found if not other.startswith(PROGRAM + os.sep)}
-    return found
-
-
-def _imported(file: str) -> set[str]:
-    """Dotted names that a file imports, or may; relative ones without their dots."""
-    with open(file, "rb") as content:
-        try:
-            tree = ast.parse(content.read())
-        except (SyntaxError, ValueError):
-            return set()
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" if node.module else alias.name for alias in node.names}
-    return names
-
-
-def _files_of(name: str, folder: str) -> set[str]:
-    """The files in `folder` that importing a dotted name runs."""
-    parts = name.split(".")
-    stems = [os.path.join(folder, *parts[:length]) for length in range(1, len(parts) + 1)]
-    return {
-        file
-        for stem in stems
-        for file in (f"{stem}.py", os.path.join(stem, "__init__.py"))
-        if os.path.isfile(file)
-    }
+    """Whether a frame's file is of this program or of Python's import machinery."""
+    if file.startswith("<frozen importlib") or file == importlib.__file__:
+        return True
+    return is_of_program(file if file.startswith("<") else os.path.realpath(file))

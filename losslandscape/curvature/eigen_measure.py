@@ -9,11 +9,11 @@ from losslandscape.core.errors import InputError
 from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, Curvature, extreme_eigenvalues
 from losslandscape.curvature.lanczos import eigenvalues
 from losslandscape.data.samples import Samples
+from losslandscape.evaluate.evaluation import Evaluator
+from losslandscape.evaluate.fit_check import check_data
+from losslandscape.evaluate.loss import Loss
 from losslandscape.files.surface import Surface
-from losslandscape.measure.evaluation import Evaluator
-from losslandscape.measure.fit_check import check_data
 from losslandscape.measure.landscape import Landscape
-from losslandscape.measure.loss import Loss
 from losslandscape.measure.run import Run
 from losslandscape.nets import net_plotter
 from losslandscape.nets.net_plotter import Direction

@@ -21,10 +21,10 @@ from losslandscape.curvature.evaluation_mode import evaluation_mode
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE, Eigen, eigenvalues
 from losslandscape.data import samples
 from losslandscape.data.samples import Batch, Samples
-from losslandscape.measure import losses
-from losslandscape.measure.batch_stream import batches
-from losslandscape.measure.loss import Loss
-from losslandscape.measure.losses import BuiltIn
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.batch_stream import batches
+from losslandscape.evaluate.loss import Loss
+from losslandscape.evaluate.losses import BuiltIn
 
 KINDS = ("hessian", "gauss_newton", "fisher")
 BATCH_SIZE = 128

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw import film, surface_views
+from losslandscape.draw import film
 from losslandscape.draw.figure_metadata import commands
 from losslandscape.draw.film_screen import Reel
 from losslandscape.draw.labels import label
-from losslandscape.draw.web import html_page, interactive, interactive_film
+from losslandscape.draw.web import html_page, scene
+from losslandscape.draw.web.film_figure import add_checkpoint_slider, film_figure
+from losslandscape.draw.web.surface_figure import surface_figure
+from losslandscape.draw.web.trajectory import Trajectory
+from losslandscape.draw.web.views import views_of_one_scale
 
 
 def plot_film(
@@ -52,25 +56,23 @@ def plot_film(
 
 
 def _write_page(reel: Reel, path: str, *, log: bool, dir_file: str) -> str:
-    views = surface_views.views_of_one_scale(reel.surfaces, reel.name, log=log)
-    axis_titles = interactive.axis_titles(dir_file)
+    views = views_of_one_scale(reel.surfaces, reel.name, log=log)
+    axis_titles = scene.axis_titles(dir_file)
     projection = reel.projection
-    trajectory = interactive.Trajectory(projection.x, projection.y, list(reel.titles)) if projection else None
+    trajectory = Trajectory(projection.x, projection.y, list(reel.titles)) if projection else None
     if len(views) > 1:
-        figure = interactive_film.surfaces(
-            views, trajectory, titles=list(reel.titles), axis_titles=axis_titles
-        )
+        figure = film_figure(views, trajectory, titles=reel.titles, axis_titles=axis_titles)
     else:
         assert trajectory, "a single surface has a path"
-        still = interactive.surface_figure(views, first=0, axis_titles=axis_titles, trajectory=trajectory)
-        figure = interactive_film.follow(still, trajectory)
+        figure = surface_figure(views, first=0, axis_titles=axis_titles, trajectory=trajectory)
+        add_checkpoint_slider(figure, trajectory)
     notes = list(dict.fromkeys(view.note for view in views if view.note))
     if trajectory:
-        is_outside = ~views[0].shown.holds(trajectory.x, trajectory.y)
+        is_outside = ~views[0].grid.holds(trajectory.x, trajectory.y)
         if is_outside.any():
             count = f"{np.count_nonzero(is_outside)} of {is_outside.size} checkpoints"
             notes.append(f"{count} lie outside the grid and are left out.")
-    return html_page.write(
+    return html_page.write_page(
         path,
         figure,
         title=os.path.basename(path).removesuffix(".html"),

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sized
 import numpy as np
 from torch import nn
 
+from losslandscape.evaluate.fit_check import Estimate
 from losslandscape.measure.direction_checks import check_directions
-from losslandscape.measure.fit_check import Estimate
 from losslandscape.measure.net_checks import check_statistics, check_training_modes
 from losslandscape.measure.report import Caution, Report
 from losslandscape.nets.net_plotter import Direction

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays, fingerprint_of_file
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
-from losslandscape.measure.loss import Loss
+from losslandscape.evaluate.loss import Loss
 from losslandscape.nets import direction_file, net_plotter
 from losslandscape.nets.net_plotter import Direction, Recipe
 

@@ -8,10 +8,11 @@ from numbers import Integral, Real
 import torch
 
 from losslandscape.core.errors import InputError, require_choice
+from losslandscape.evaluate import bn_statistics, evaluation, fit_check, losses
+from losslandscape.evaluate.evaluation import Evaluator
+from losslandscape.evaluate.fit_check import Estimate
 from losslandscape.files.surface import Surface
-from losslandscape.measure import bn_statistics, check_report, evaluation, fit_check, losses
-from losslandscape.measure.evaluation import Evaluator
-from losslandscape.measure.fit_check import Estimate
+from losslandscape.measure import check_report
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.nets.net_plotter import Direction

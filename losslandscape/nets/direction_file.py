@@ -47,7 +47,7 @@ def find_or_make_directions(
                 h5_util.read_made_with(path, "direction"),
                 made_with,
                 "give {overwrite:True} to make new directions (the old file is kept aside), "
-                "or use these with {dir_file}",
+                "or use these with {directions}",
             )
             return read_direction_file(path, net, dir_type, dimensions=len(recipes) + same_dir), False
         except InputError:
@@ -66,7 +66,7 @@ def read_direction_file(path: str, net: nn.Module, dir_type: str, *, dimensions:
     if len(stored) < dimensions:
         raise InputError(
             f"{path!r} has one direction, and a plane needs two",
-            "give a {dir_file} with two, or move this one away",
+            "give {directions} with two, or move this file away",
         )
     advice = f"give a direction file made for this net and {{dir_type:{dir_type}}}"
     return [

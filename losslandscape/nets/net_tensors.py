@@ -6,6 +6,7 @@ have it second.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -217,7 +218,9 @@ def _span(tensor: Tensor) -> tuple[int, int]:
     return tensor.data_ptr(), tensor.data_ptr() + (reach + 1) * tensor.element_size()
 
 
-def _role(modules: dict[str, nn.Module], parameters: dict[str, Tensor], name: str) -> tuple[str, bool, int]:
+def _role(
+    modules: Mapping[str, nn.Module], parameters: Mapping[str, Tensor], name: str
+) -> tuple[str, bool, int]:
     """Kind, whether it is a parameter, and the groups if it is transposed."""
     owner, leaf = _owner(modules, name)
     if is_norm(owner):
@@ -238,7 +241,7 @@ def _role(modules: dict[str, nn.Module], parameters: dict[str, Tensor], name: st
     return "other", True, 0
 
 
-def _owner(modules: dict[str, nn.Module], name: str) -> tuple[nn.Module | None, str]:
+def _owner(modules: Mapping[str, nn.Module], name: str) -> tuple[nn.Module | None, str]:
     """The module that has a tensor, and the tensor's name there.
 
     A parametrised weight belongs to the module with the parametrisation.

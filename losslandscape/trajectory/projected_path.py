@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts
+from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.projection import Projection
-from losslandscape.measure.evaluation import Evaluator
 from losslandscape.nets.moving import moving
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.trajectory import dimension_reduction

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from losslandscape.data.dataloader import ImageSet
-from losslandscape.measure.losses import sample_losses
+from losslandscape.data.image_set import ImageSet
+from losslandscape.evaluate.losses import sample_losses
 
 OPTIMIZERS = ("sgd", "adam")
 # Epochs after which the learning rate falls: 50 %, 75 % and 92 % of the paper's 300.

@@ -9,8 +9,8 @@ import pytest
 
 from losslandscape.cli.scheduler import RankFacts, find_problems
 from losslandscape.data import dataloader
+from losslandscape.evaluate.evaluation import evaluate
 from losslandscape.files import h5_util
-from losslandscape.measure.evaluation import evaluate
 from losslandscape.nets import model_loader
 from tests.helpers import DIGITS, LARGE_BATCH, SMALL_BATCH, folder_with, run, succeed
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from losslandscape.data import dataloader
+from losslandscape.evaluate.evaluation import evaluate
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
-from losslandscape.measure.evaluation import evaluate
 from losslandscape.nets import model_loader, net_plotter
 from tests.helpers import (
     DIGITS,

@@ -16,9 +16,9 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.data import dataloader
 from losslandscape.draw import film, trajectory_figures, trajectory_path
+from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
-from losslandscape.measure.evaluation import Evaluator
 from losslandscape.nets import direction_file, model_loader, net_plotter
 from tests.draw.kept_figures import figures_kept, words
 from tests.helpers import GOLDEN, run, write_surface_file

@@ -108,7 +108,7 @@ def test_a_surface_is_not_resumed_when_the_code_has_changed(folder, capsys):
     command = [*OWN, "--x=-1:1:3", "--surf_file", "s.h5"]
     plot_surface.main(command)
     (folder / "mine.py").write_text(STUDY.replace("Tanh", "ReLU"))
-    user_code._run.clear()
+    user_code.forget()
     with pytest.raises(SystemExit):
         plot_surface.main(command)
     assert "was made with another model code" in capsys.readouterr().err
@@ -283,12 +283,12 @@ def test_directions_are_the_same_whatever_was_drawn_before(folder):
         (["--model", "absent.py:net"], ["absent.py"]),
         (
             ["--model", "mine.py:broken"],
-            ["--model mine.py:broken", "RuntimeError: the disk of dreams", "in broken"],
+            ["model mine.py:broken", "RuntimeError: the disk of dreams", "in broken"],
         ),
         (["--model", "mine.py:number"], ["int"]),
         (["--model_args", "width"], ["width", "key=value"]),
-        (["--dataset", "mine.py:number"], ["--dataset mine.py:number", "int"]),
-        (["--dataset", "mine.py:broken"], ["--dataset mine.py:broken", "the disk of dreams"]),
+        (["--dataset", "mine.py:number"], ["dataset mine.py:number", "int"]),
+        (["--dataset", "mine.py:broken"], ["dataset mine.py:broken", "the disk of dreams"]),
         (["--loss_name", "mine.py:net"], ["mine.py:net"]),
         (["--loss_name", "next_token"], ["next_token"]),
         (["--params", "("], ["params '('", "regular expression"]),

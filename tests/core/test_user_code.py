@@ -1,4 +1,4 @@
-"""Functions in the user's own files are found, run once, and fail in one sentence with the user's traceback."""
+"""Functions in the user's files are found, run once, and fail in a sentence with the user's traceback."""
 
 import argparse
 import os
@@ -11,6 +11,7 @@ from losslandscape.cli import command_line
 from losslandscape.core import errors, user_code
 from losslandscape.core.errors import InputError
 from losslandscape.core.user_code import OwnCodeError
+from tests.helpers import run
 
 
 @pytest.fixture
@@ -36,9 +37,8 @@ def refused(spec: str, *parts: str, kind: type = InputError) -> InputError:
 
 
 def test_a_file_is_run_once_however_it_is_named(folder):
-    (folder / "net.py").write_text(
-        "print('ran')\ndef make(depth=2): return depth\nclass Net: pass\nclass Box:\n    build = staticmethod(len)\n"
-    )
+    box = "class Box:\n    build = staticmethod(len)\n"
+    (folder / "net.py").write_text(f"def make(depth=2): return depth\nclass Net: pass\n{box}")
     make = user_code.load("net.py:make")
     assert make(3) == 3 and user_code.load(f"{folder}/../{folder.name}/net.py:make") is make
     assert user_code.load("net:make") is make
@@ -61,28 +61,67 @@ def test_two_files_of_one_name_are_two(folder):
     assert [user_code.load(f"{name}/pair.py:f")() for name in "ab"] == ["a", "b"]
 
 
-def test_neighbours_are_imported_although_modules_of_ours_have_their_names(folder, monkeypatch):
-    """`errors` is imported by us, `whole_file` is not yet: neither may be taken for the other."""
-    (folder / "errors.py").write_text("whose = 'theirs'\n")
-    (folder / "whole_file.py").write_text("whose = 'theirs too'\n")
-    (folder / "plain.py").write_text("whose = 'a neighbour'\n")
-    text = "import errors, whole_file\ndef f():\n    import plain\n    return errors.whose, atomic_file.whose, plain.whose\n"
-    (folder / "user.py").write_text(text)
-    monkeypatch.delitem(sys.modules, "whole_file", raising=False)
-    assert user_code.load("user.py:f")() == ("theirs", "theirs too", "a neighbour")
-    assert sys.modules["errors"] is errors
-    assert "whole_file" not in sys.modules
-    from losslandscape.files import atomic_file
+NEIGHBOURS = ["errors", "losses", "evaluation", "h5_util", "scheduler", "net_plotter"]  # names of ours too
+IMPORTING = """
+import errors
+from losses import whose
 
-    assert os.path.dirname(atomic_file.__file__) == user_code.PROGRAM
-    (folder / "second.py").write_text("import errors\ndef f(): return errors\n")
-    assert user_code.load("second.py:f")() is sys.modules["user"].errors
+def whose_are_they():
+    import evaluation, h5_util, scheduler
+    from net_plotter import whose as last
+    return [errors.whose, whose, evaluation.whose, h5_util.whose, scheduler.whose, last]
+"""
+MODEL = """
+from mine import whose_are_they
+
+def make():
+    raise RuntimeError(*whose_are_they())
+"""
+
+
+def write_neighbours(folder, whose):
+    """Files named as modules and commands of ours, and one that imports them, at its top and later."""
+    folder.mkdir(exist_ok=True)
+    for name in NEIGHBOURS:
+        (folder / f"{name}.py").write_text(f"whose = {whose!r}\n")
+    (folder / "mine.py").write_text(IMPORTING)
+    (folder / "model.py").write_text(MODEL)
+
+
+@pytest.mark.parametrize(
+    "spec", ["mine.py:whose_are_they", "mine:whose_are_they", "there/mine.py:whose_are_they"]
+)
+def test_neighbours_with_names_of_ours_are_imported(folder, spec):
+    whose = "neighbour"
+    write_neighbours(folder / "there" if "there" in spec else folder, whose)
+    assert user_code.load(spec)() == [whose] * len(NEIGHBOURS)
+    assert errors.InputError is InputError
+
+
+def test_functions_import_from_the_folder_of_their_file_and_not_the_working_folder(folder):
+    """A module of the working folder, which has files of the same names, is loaded between."""
+    write_neighbours(folder / "there", "neighbour")
+    write_neighbours(folder, "other")
+    (folder / "another.py").write_text("def f(): pass\n")
+    function = user_code.load("there/mine.py:whose_are_they")
+    user_code.load("another:f")
+    assert function() == ["neighbour"] * len(NEIGHBOURS)
+
+
+@pytest.mark.slow
+def test_neighbours_come_before_the_commands_of_the_checkout(folder):
+    """Python looks first into the folder of its command, the checkout, whose files have these names."""
+    write_neighbours(folder / "there", "neighbour")
+    flags = ["--model", "there/model.py:make", "--dataset", "digits", "--x=0:0:1"]
+    done = run("plot_surface.py", *flags, cwd=folder, own_process=True)
+    words = ", ".join(["'neighbour'"] * len(NEIGHBOURS))
+    assert f"raised RuntimeError: ({words})" in done.stderr, done.stderr
 
 
 def test_a_file_may_have_the_name_of_a_module_of_ours(folder):
     (folder / "evaluation.py").write_text("def mine(): return 1\n")
     assert user_code.load("evaluation.py:mine")() == 1
-    from losslandscape.measure import evaluation
+    from losslandscape.evaluate import evaluation
 
     assert hasattr(evaluation, "Evaluator")
 
@@ -102,7 +141,7 @@ def test_what_is_not_there_is_named_with_what_is(folder):
     refused("nowhere/net.py:build", "'nowhere/net.py'")
     refused("net.py:make", "'make'", "build, Net")
     refused("net.py:size", "int", "build, Net")
-    refused("net.py", "net.py:FUNCTION", "build, Net")
+    refused("net.py", "net.py", ":FUNCTION", "build, Net")
     refused("nosuchpackage.nets:make", "'nosuchpackage'")
     refused("os.nothing:make", "os.nothing")
     refused("net.py:", "FUNCTION")
@@ -123,7 +162,7 @@ def test_a_file_that_raises_shows_its_own_traceback(folder, text, kind, line):
     for spec in ("bad.py:f", "bad:f"):
         error = refused(spec, kind, spec.split(":")[0], kind=OwnCodeError)
         assert line in error.trace and "bad.py" in error.trace
-        assert "own_code.py" not in error.trace and "importlib" not in error.trace
+        assert "user_code.py" not in error.trace and "importlib" not in error.trace
         assert "bad" not in sys.modules
 
 
@@ -138,7 +177,7 @@ def test_a_function_that_raises_shows_its_own_traceback_and_can_be_pickled(folde
     assert (
         error.trace == caught.value.trace
         and "return inner(x)" in error.trace
-        and "own_code.py" not in error.trace
+        and "user_code.py" not in error.trace
     )
 
 

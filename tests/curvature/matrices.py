@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, hessian, jacrev
 
-from losslandscape.data.dataloader import ImageSet
-from losslandscape.measure.losses import sample_losses
+from losslandscape.data.image_set import ImageSet
+from losslandscape.evaluate.losses import sample_losses
 
 
 class SmallNet(nn.Module):

@@ -11,10 +11,10 @@ from torch.func import functional_call, jvp
 from losslandscape.core.errors import InputError
 from losslandscape.curvature.hess_vec_prod import KINDS, Curvature, extreme_eigenvalues
 from losslandscape.curvature.lanczos import eigenvalues
-from losslandscape.data.dataloader import ImageSet
+from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import SampleSet
-from losslandscape.measure import losses
-from losslandscape.measure.losses import sample_losses
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.losses import sample_losses
 from losslandscape.nets import model_loader, net_plotter
 from losslandscape.nets.moving import moving
 from tests.curvature.matrices import dense, small_data, small_net

@@ -1,6 +1,7 @@
-"""Every data set gives the images, labels, normalisation and parts that REFERENCE names, decoded as torchvision does."""
+"""Every dataset gives the published images, labels, normalisation and parts, as torchvision decodes them."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from torchvision import datasets, transforms
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.quantity import PARTS
 from losslandscape.data import dataloader
 
 NORMALISE = transforms.Normalize(
@@ -61,7 +63,7 @@ def everything(data):
 
 
 @pytest.mark.parametrize("raw_data", [False, True])
-@pytest.mark.parametrize("part", dataloader.PARTS)
+@pytest.mark.parametrize("part", PARTS)
 def test_folder_equals_torchvision(folder, part, raw_data):
     steps = [transforms.ToTensor()] + ([] if raw_data else [NORMALISE])
     expected = reference(datasets.ImageFolder(str(folder / part), transforms.Compose(steps)))
@@ -70,7 +72,7 @@ def test_folder_equals_torchvision(folder, part, raw_data):
     assert torch.equal(labels, expected[1])
 
 
-@pytest.mark.parametrize("part", dataloader.PARTS)
+@pytest.mark.parametrize("part", PARTS)
 def test_cifar10_equals_torchvision(cifar, part):
     transform = transforms.Compose([transforms.ToTensor(), NORMALISE])
     expected = reference(datasets.CIFAR10(str(cifar), train=part == "train", transform=transform))
@@ -81,7 +83,7 @@ def test_cifar10_equals_torchvision(cifar, part):
 
 
 def test_digits():
-    train, test = (dataloader.load("digits", part, datapath="") for part in dataloader.PARTS)
+    train, test = (dataloader.load("digits", part, datapath="") for part in PARTS)
     assert (len(train), len(test), train.num_classes) == (1437, 360, 10)
     images = train.batch(slice(0, 5))
     assert images.shape == (5, 3, 32, 32)
@@ -107,9 +109,9 @@ def test_only_the_images_asked_for_are_decoded(folder):
         for i, sample in enumerate(datasets.ImageFolder(str(folder / "train")).samples)
         if i in dataloader.split_indices(14, 7, 2)
     }
-    for path, _ in datasets.ImageFolder(str(folder / "train")).samples:
-        if path not in {name for name, _ in chosen}:
-            open(path, "wb").write(b"no image")
+    for path, label in datasets.ImageFolder(str(folder / "train")).samples:
+        if (path, label) not in chosen:
+            Path(path).write_bytes(b"no image")
     assert len(dataloader.load("folder", "train", datapath=str(folder), data_split=7, split_idx=2)) == 2
     with pytest.raises(InputError, match="cannot be read as an image"):
         dataloader.load("folder", "train", datapath=str(folder))
@@ -121,7 +123,7 @@ def test_other_normalisation(folder):
         slice(None)
     )
     torch.testing.assert_close(images, (raw - 0.5) / torch.tensor([0.1, 0.2, 0.4]).view(1, 3, 1, 1))
-    with pytest.raises(InputError, match="--mean has 2 values for images of 3 channels"):
+    with pytest.raises(InputError, match="mean has 2 values for images of 3 channels"):
         dataloader.load("folder", "train", datapath=str(folder), mean=(0.5, 0.5))
 
 
@@ -169,5 +171,15 @@ def test_bad_folders(folder, tmp_path):
 
 @pytest.mark.parametrize(("data_split", "split_idx"), [(4, 4), (0, 0), (2, -1), (2000, 0)])
 def test_bad_splits(data_split, split_idx):
-    with pytest.raises(InputError, match="--data_split|--split_idx"):
+    with pytest.raises(InputError, match=f"data_split {data_split}"):
         dataloader.load("digits", "train", datapath="", data_split=data_split, split_idx=split_idx)
+
+
+def test_parts_of_a_folder_have_the_classes_of_train(tmp_path):
+    for place in ("train/cat", "train/dog", "train/emu", "test/dog", "test/emu"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / place / "0.png")
+    assert dataloader.load("folder", "test", datapath=str(tmp_path)).labels.tolist() == [1, 2]
+    (tmp_path / "test" / "emu").rename(tmp_path / "test" / "fox")
+    with pytest.raises(InputError, match="has the class 'fox', which .*train' has not"):
+        dataloader.load("folder", "test", datapath=str(tmp_path))

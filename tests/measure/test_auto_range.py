@@ -8,11 +8,11 @@ import torch
 
 from losslandscape.cli import plot_surface
 from losslandscape.data import dataloader
+from losslandscape.evaluate.evaluation import evaluate
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
 from losslandscape.measure import auto_range
 from losslandscape.measure.auto_range import Auto
-from losslandscape.measure.evaluation import evaluate
 from losslandscape.measure.range_search import REACHES
 from losslandscape.nets import model_loader
 from tests.helpers import DIGITS, LARGE_BATCH, SMALL_BATCH, folder_with, succeed

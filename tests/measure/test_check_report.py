@@ -10,9 +10,10 @@ from torch import nn
 
 from losslandscape.cli.command_line import as_flag
 from losslandscape.core.errors import as_argument
-from losslandscape.data.dataloader import ImageSet
-from losslandscape.measure import check_report, losses
-from losslandscape.measure.fit_check import Estimate, estimate
+from losslandscape.data.image_set import ImageSet
+from losslandscape.evaluate import losses
+from losslandscape.evaluate.fit_check import Estimate, estimate
+from losslandscape.measure import check_report
 from losslandscape.measure.report import Report
 from losslandscape.nets import net_plotter, net_tensors
 

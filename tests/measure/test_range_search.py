@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from losslandscape.core.errors import InputError
-from losslandscape.measure.losses import LOSSES
+from losslandscape.evaluate.losses import LOSSES
 from losslandscape.measure.range_search import FLOORS, REACHES, find_reach
 
 SIDES = [(1.0,), (-1.0,)]

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from losslandscape.data import dataloader
+from losslandscape.data.image_set import ImageSet
 from losslandscape.nets import model_loader
 from losslandscape.trajectory import training
 
@@ -68,7 +69,7 @@ def test_augmented_images_are_windows_of_the_padded_ones(dtype):
 
 def test_border_is_black_before_normalisation():
     white = torch.full((64, 3, 8, 8), 255, dtype=torch.uint8)
-    data = dataloader.ImageSet(white, torch.zeros(64, dtype=torch.long), (0.5,) * 3, (0.25,) * 3)
+    data = ImageSet(white, torch.zeros(64, dtype=torch.long), (0.5,) * 3, (0.25,) * 3)
     generator = torch.Generator().manual_seed(0)
     batches = training.training_batches(data, batch_size=64, augmented=True, generator=generator)
     ((batch, _),) = batches
@@ -77,7 +78,7 @@ def test_border_is_black_before_normalisation():
 
 def test_noaug_leaves_the_images_as_they_are():
     images = torch.randint(256, (10, 3, 8, 8), dtype=torch.uint8)
-    data = dataloader.ImageSet(images, torch.arange(10))
+    data = ImageSet(images, torch.arange(10))
     generator = torch.Generator().manual_seed(0)
     for batch, labels in training.training_batches(data, batch_size=4, augmented=False, generator=generator):
         assert torch.equal(batch, data.batch(labels))  # the label is the image's number

@@ -1,4 +1,7 @@
-"""A plotly figure as one HTML file that works offline: nothing in it asks for anything from elsewhere, and texts of files stay texts."""
+"""A plotly figure as one HTML file that works offline.
+
+A content policy keeps the page from asking for anything from elsewhere, and texts from files stay texts.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,18 @@ CONFIG = {
     "scrollZoom": True,
     "modeBarButtonsToRemove": ["resetCameraLastSave3d", "select2d", "lasso2d"],
 }
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title>
 <style>
 html, body {{ height: 100%; margin: 0; }}
-body {{ display: flex; flex-direction: column; font: 14px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #222; }}
+body {{ display: flex; flex-direction: column; \
+font: 14px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #222; }}
 header {{ padding: 12px 20px 4px; }}
 h1 {{ font-size: 18px; font-weight: 600; margin: 0 0 2px; overflow-wrap: anywhere; }}
 p {{ margin: 2px 0; color: #666; overflow-wrap: anywhere; }}
@@ -42,14 +47,14 @@ code {{ overflow-wrap: anywhere; color: #444; }}
 </head>
 <body>
 <header><h1>{title}</h1><p>{subtitle}</p></header>
-<footer>{notes}</footer>
+<footer>{footer}</footer>
 <main>{figure}</main>
 </body>
 </html>
 """
 
 
-def write(
+def write_page(
     path: str,
     figure: go.Figure,
     *,
@@ -58,35 +63,47 @@ def write(
     notes: Sequence[str] = (),
     commands: Sequence[str] = (),
 ) -> str:
-    """Write the page, replacing one that is there in one step; returns its path.
+    """Write a page, whole or not at all, and print its path.
 
-    `notes` are sentences below the figure, `commands` those that measured what it shows.
+    Args:
+        path: of the file. A page that is there is replaced.
+        figure: fills the page.
+        title: of the page.
+        subtitle: below the title.
+        notes: sentences below the figure.
+        commands: that measured what the page shows.
+
+    Returns:
+        The path.
     """
-    lines = [f"<p>{escape(' '.join(notes))}</p>"] if notes else []
-    if commands := list(dict.fromkeys(commands)):
-        summary = (
-            "the command that measured it"
-            if len(commands) == 1
-            else f"the {len(commands)} commands that measured it"
-        )
-        lines.append(
-            f"<details><summary>{summary}</summary>{'<br>'.join(f'<code>{escape(command)}</code>' for command in commands)}</details>"
-        )
-    text = PAGE.format(
+    drawing = figure.to_html(
+        full_html=False,
+        include_plotlyjs=True,
+        div_id="figure",
+        auto_play=False,
+        default_width="100%",
+        default_height="100%",
+        config=CONFIG,
+    )
+    page = PAGE.format(
+        policy=POLICY,
         title=escape(title),
         subtitle=escape(subtitle),
-        notes="\n".join(lines),
-        figure=figure.to_html(
-            full_html=False,
-            include_plotlyjs=True,
-            div_id="figure",
-            auto_play=False,
-            default_width="100%",
-            default_height="100%",
-            config=CONFIG,
-        ),
+        footer=_footer(notes, list(dict.fromkeys(commands))),
+        figure=drawing,
     )
     with replacing(path) as part:
-        Path(part).write_bytes(text.encode(errors="replace"))
+        Path(part).write_bytes(page.encode(errors="replace"))
     print(f"saved {path}")
     return path
+
+
+def _footer(notes: Sequence[str], commands: Sequence[str]) -> str:
+    parts = []
+    if notes:
+        parts.append(f"<p>{escape(' '.join(notes))}</p>")
+    if commands:
+        what = "command" if len(commands) == 1 else f"{len(commands)} commands"
+        lines = "<br>".join(f"<code>{escape(command)}</code>" for command in commands)
+        parts.append(f"<details><summary>the {what} that measured it</summary>{lines}</details>")
+    return "\n".join(parts)

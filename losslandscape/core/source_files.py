@@ -1,0 +1,54 @@
+"""Which Python files a file imports from its own folder, found without running it."""
+
+import ast
+import os
+
+PROGRAM = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # the folder of this package
+
+
+def is_of_program(file: str) -> bool:
+    """Whether a file is a module of this program."""
+    return file.startswith(PROGRAM + os.sep)
+
+
+def with_imports(file: str, root: str) -> set[str]:
+    """A file, the files under `root` that it imports, those that these import, and so on.
+
+    Modules of this program do not count. Of a file outside of `root` no imports are followed. All paths are
+    real paths.
+    """
+    files: set[str] = set()
+    queue = [file]
+    while queue:
+        file = queue.pop()
+        files.add(file)
+        if os.path.commonpath([file, root]) != root:
+            continue
+        for name in _imported(file):
+            neighbours = _files_of(name, os.path.dirname(file)) | _files_of(name, root)
+            queue += [other for other in neighbours - files if not is_of_program(other)]
+    return files
+
+
+def _imported(file: str) -> set[str]:
+    """Dotted names that a file imports, or may import; relative ones without their dots."""
+    with open(file, "rb") as content:
+        try:
+            tree = ast.parse(content.read())
+        except (SyntaxError, ValueError):
+            return set()
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" if node.module else alias.name for alias in node.names}
+    return names
+
+
+def _files_of(name: str, folder: str) -> set[str]:
+    """The files in `folder` that are run when a dotted name is imported."""
+    parts = name.split(".")
+    stems = [os.path.join(folder, *parts[:length]) for length in range(1, len(parts) + 1)]
+    candidates = [file for stem in stems for file in (f"{stem}.py", os.path.join(stem, "__init__.py"))]
+    return set(filter(os.path.isfile, candidates))

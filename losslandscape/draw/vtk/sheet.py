@@ -1,0 +1,138 @@
+"""A quantity of a plane as heights over a grid: what is cut off, cut out and resampled.
+
+What has no value (NaN, infinite, not measured, without logarithm) is NaN here.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from losslandscape.core import quantity
+from losslandscape.core.errors import InputError
+from losslandscape.draw.grid_part import measured_part
+from losslandscape.draw.vtk.resampling import resample, whole_cells
+from losslandscape.files.surface import Surface
+
+LOG_OFFSET = 0.1  # of the published program: the logarithm of a loss of zero is finite
+LARGEST = 1e100  # Squares and products of coordinates must stay finite.
+# A cliff is cut off this many heights of the shown part above its lowest point, before a spline is laid
+# through it. So it does not ripple far.
+CLIFF = 2
+ROUNDING = 1e-12  # of heights, relative
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What is shown of a plane.
+
+    Args:
+        x: ascending, (nx,).
+        y: ascending, (ny,).
+        height: (ny, nx), NaN where there is none.
+        values: (ny, nx) by quantity, NaN where there is none.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    height: np.ndarray
+    values: dict[str, np.ndarray]
+
+    @property
+    def z_range(self) -> tuple[float, float]:
+        return float(np.nanmin(self.height)), float(np.nanmax(self.height))
+
+    @property
+    def has_cells(self) -> bool:
+        return bool(whole_cells(np.isfinite(self.height)).any())
+
+
+def is_flat(low: float, high: float) -> bool:
+    """Return whether heights from `low` to `high` differ by no more than rounding."""
+    return not high - low > ROUNDING * max(abs(low), abs(high))
+
+
+def make_sheet(
+    surface: Surface,
+    name: str,
+    *,
+    zmax: float | None = None,
+    log: bool = False,
+    points: tuple[int, int] | None = None,
+    bounded: bool = False,
+) -> Sheet:
+    """Return a quantity of a plane as heights.
+
+    Rows and columns without any measured point are left out, so a run that began with a coarse grid shows
+    that grid.
+
+    Args:
+        surface: a plane.
+        name: of the quantity.
+        zmax: the value at which heights are cut off.
+        log: whether heights are ln(value + 0.1).
+        points: along x and y, to resample with a cubic spline through the heights. A new point has a value
+            if the corners of its cell have one.
+        bounded: whether new heights stay between the least and the greatest measured one. At cliffs a spline
+            does not.
+
+    Raises:
+        InputError: the surface is a line, there is no cell to draw, or `zmax` leaves nothing.
+    """
+    sheet = _measured_sheet(surface, name, log=log)
+    low, high = sheet.z_range
+    ceiling = _ceiling(zmax, log=log)
+    if zmax is not None and not ceiling > low:
+        least = np.nanmin(sheet.values[name])
+        fault = f"zmax {zmax:g} is not above any value of {name} in {surface.path}"
+        raise InputError(fault, f"give {{zmax}} above the least of them, {least:.3g}")
+    if points:
+        without_cliffs = np.minimum(sheet.height, low + CLIFF * (ceiling - low))
+        sheet = _resampled(replace(sheet, height=without_cliffs), *points)
+    if bounded:
+        return replace(sheet, height=np.clip(sheet.height, low, min(high, ceiling)))
+    return replace(sheet, height=np.minimum(sheet.height, ceiling))
+
+
+def _ceiling(zmax: float | None, *, log: bool) -> float:
+    """The height at which a sheet is cut off."""
+    if zmax is None:
+        return math.inf
+    return math.log(zmax + LOG_OFFSET) if log else zmax
+
+
+def _measured_sheet(surface: Surface, name: str, *, log: bool) -> Sheet:
+    """The measured part of a plane, which must have a cell."""
+    if surface.y is None:
+        raise InputError(f"{surface.path} is 1-D", "use plot_1D.py")
+    part = rows, columns = measured_part(surface, name)
+    values = {other: _finite(surface.get(other)[np.ix_(*part)]) for other in surface.names}
+    height = _logarithm(surface.get(name)[np.ix_(*part)]) if log else values[name]
+    sheet = Sheet(surface.x[columns], surface.y[rows], height, values)
+    if not sheet.has_cells:
+        need = "a surface needs 2x2 neighbouring points that have finite values"
+        fault = f"{surface.path}: {name} leaves nothing to draw: {need}"
+        if not log and (np.abs(surface.get(name)) >= LARGEST).any():
+            fault = f"{fault}, and {LARGEST:g} or beyond is too large"
+            raise InputError(fault, "{log:True} shows it")
+        raise InputError(fault)
+    return sheet
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(values) < LARGEST, values, np.nan)
+
+
+def _logarithm(values: np.ndarray) -> np.ndarray:
+    has_logarithm = np.isfinite(values) & (values > -LOG_OFFSET)
+    return np.log(values + LOG_OFFSET, out=np.full(values.shape, np.nan), where=has_logarithm)
+
+
+def _resampled(sheet: Sheet, nx: int, ny: int) -> Sheet:
+    x = np.linspace(sheet.x[0], sheet.x[-1], nx)
+    y = np.linspace(sheet.y[0], sheet.y[-1], ny)
+    values = {name: resample(sheet.x, sheet.y, array, x, y) for name, array in sheet.values.items()}
+    for name, array in values.items():
+        if quantity.is_percentage(name):
+            np.clip(array, 0, 100, out=array)  # a spline may swing beyond the ends of a percentage
+    return Sheet(x, y, resample(sheet.x, sheet.y, sheet.height, x, y), values)

@@ -1,0 +1,47 @@
+"""Contours in an interactive page. Plotly's own would hang the browser at some surfaces with holes."""
+
+from typing import Any
+
+import numpy as np
+from contourpy import contour_generator
+
+from losslandscape.draw.web.places import LIFT, scatter
+from losslandscape.draw.web.views import View
+
+COLOUR = "#333"
+# How many contours: the rougher the surface, the fewer, as their corners must not outgrow the page.
+COUNTS = (12, 8, 5, 2, 0)
+FEW_CORNERS = 1500  # that every page has room for
+
+
+def contours(view: View) -> dict[str, Any]:
+    """Return a trace of the lines of equal height, on the surface and on the floor."""
+    low, high = view.range
+    for count in COUNTS:
+        levels = np.linspace(low, high, count + 2)[1:-1]
+        corners = _corners(view, levels)
+        if len(corners) <= max(view.heights.size / 2, FEW_CORNERS):
+            break
+    x, y, heights = corners.T
+    lift = LIFT / 2 * (high - low)
+    floor = np.where(np.isfinite(heights), view.floor + lift, np.nan)
+    z = np.concatenate([heights + lift, floor])
+    return {
+        **scatter(view, np.tile(x, 2), np.tile(y, 2), z),
+        "mode": "lines",
+        "name": "contours",
+        "showlegend": False,
+        "hoverinfo": "skip",
+        "line": {"color": COLOUR, "width": 1.5},
+    }
+
+
+def _corners(view: View, levels: np.ndarray) -> np.ndarray:
+    """x, y and height (n, 3) of the corners of all lines, with a row of NaN after each line."""
+    generator = contour_generator(view.grid.x, view.grid.y, np.ma.masked_invalid(view.heights))
+    parts = [np.empty((0, 3))]
+    for level in levels:
+        for line in generator.lines(level):
+            parts.append(np.column_stack([np.asarray(line), np.full(len(line), level)]))
+            parts.append(np.full((1, 3), np.nan))
+    return np.concatenate(parts)

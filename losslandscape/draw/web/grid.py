@@ -1,0 +1,67 @@
+"""The points of a plane that an interactive page shows, and values between them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from losslandscape.core import quantity
+from losslandscape.draw.grid_part import complete_part
+from losslandscape.files.surface import Surface
+
+ROUNDING = 1e-9  # of the weights of an interpolation
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The part of a plane that is shown.
+
+    Args:
+        x: ascending, (nx,).
+        y: ascending, (ny,).
+        values: (ny, nx) by quantity, NaN where not measured.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    values: dict[str, np.ndarray]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.y.size, self.x.size
+
+    def holds(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return which points of the plane lie within the grid."""
+        return (x >= self.x[0]) & (x <= self.x[-1]) & (y >= self.y[0]) & (y <= self.y[-1])
+
+    def interpolate(self, values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return values at points of the plane, linearly from the corners of the cells around them.
+
+        Args:
+            values: (ny, nx) on the grid.
+            x, y: coordinates (n,) of the points.
+
+        Returns:
+            An array (n,), NaN outside the grid and where a corner has no value.
+        """
+        known = np.isfinite(values)
+        known_share = self._linear(known.astype(float), x, y)
+        without_holes = self._linear(np.where(known, values, 0), x, y)
+        return np.where(known_share > 1 - ROUNDING, without_holes, np.nan)
+
+    def _linear(self, values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        from scipy.interpolate import RegularGridInterpolator  # takes a while to import
+
+        function = RegularGridInterpolator((self.y, self.x), values, bounds_error=False)
+        return function(np.stack([y, x], axis=-1))
+
+
+def shown_grid(surface: Surface, name: str) -> Grid:
+    """Return the points of a plane that show a quantity.
+
+    Rows and columns without any measured point are left out. While a run refines its grid, the finest grid
+    that it has completed is shown.
+    """
+    assert surface.y is not None
+    rows, columns = complete_part(surface, name)
+    values = {other: surface.get(other)[np.ix_(rows, columns)] for other in quantity.shown(surface.names)}
+    return Grid(surface.x[columns], surface.y[rows], values)

@@ -1,0 +1,289 @@
+"""Measures the quantities of a loss, for one net, on data in memory. A surface does this at each point."""
+
+import time
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from losslandscape.data.samples import Batch, Samples
+from losslandscape.evaluate import batch_size as batch_sizes
+from losslandscape.evaluate import batch_stream, bn_statistics, losses
+from losslandscape.evaluate.batch_stream import batches
+from losslandscape.evaluate.cuda_graph import CapturedCall
+from losslandscape.evaluate.forward_pass import ForwardPass
+from losslandscape.evaluate.loss import Loss, Terms
+from losslandscape.evaluate.standard_error import standard_errors
+from losslandscape.evaluate.totals import gradient_mode, total_terms
+
+PROBE_RUNS = 4  # of each batch size; the first run is slow
+
+
+def quantity_names(
+    measured: dict[str, list[str]], *, errors: bool = False, penalty: bool = False
+) -> list[str]:
+    """The names of a loss's quantities in a surface file: `train_loss`, `train_acc` and so on.
+
+    Args:
+        measured: by part of the data, the names that the loss gives its quantities.
+        errors: include standard errors of the loss.
+        penalty: include the weight penalty.
+    """
+    names = []
+    for part, own_names in measured.items():
+        names += [f"{part}_{name}" for name in own_names]
+        if errors:
+            names += [f"{part}_loss_se", f"{part}_loss_diff_se"]
+    if penalty:
+        names += ["penalty", "train_regularised_loss"]
+    return names
+
+
+def evaluate(
+    net: nn.Module, data: Samples, *, loss: str | Loss = "crossentropy", batch_size: int = 128
+) -> tuple[float, ...]:
+    """The mean loss on all data, and the loss's other quantities (accuracy in percent), in evaluation mode.
+
+    Afterwards the net is in its old mode.
+
+    Args:
+        net: on the device of the data.
+        data: all samples.
+        loss: its name, or the loss itself.
+        batch_size: samples in a forward pass.
+    """
+    loss = losses.find(loss)
+    training = net.training
+    net.eval()
+    try:
+        with gradient_mode(loss):
+            terms = total_terms(net, data, loss, batch_size=batch_size, device=data.device)
+        return tuple(_means(terms))
+    finally:
+        net.train(training)
+
+
+class Evaluator:
+    """Measures the quantities of a loss of one net on one or two sets of samples, fast.
+
+    The net is read at each `measure()`, so it may be moved in between.
+
+    Args:
+        net: on its device, where the loss is computed.
+        sets: samples by part, such as {"train": …, "test": …}; `measure()` returns `train_loss` and so on.
+        loss: its name, or the loss itself.
+        batch_size: samples in a forward pass; for None a short probe finds the fastest. With a number, batch
+            norms' statistics are estimated in batches of at most this size.
+        precision: one of `devices.PRECISIONS`, or "" for PyTorch's default.
+        memory: bytes that the samples may take on a GPU. A larger set is copied there batch by batch. None
+            stands for half of the free memory, divided among the `sharers`.
+        sharers: number of ranks that share the GPU.
+        weight_decay: W > 0 adds two quantities: `penalty`, W / 2 times the squared norm of all parameters,
+            and `train_regularised_loss`, its sum with the loss.
+        bn_samples: number of training samples from which the batch norms' statistics are estimated at each
+            point; 0 for the stored statistics.
+        errors: add standard errors of the loss, and of its difference from the loss at `remember_centre()`.
+        fuse, channels_last, graph: optimisations. Switch them off only to measure what each one saves.
+
+    Attributes:
+        names: of all quantities.
+        batch_size: None until it is chosen.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        sets: dict[str, Samples],
+        *,
+        loss: str | Loss = "crossentropy",
+        batch_size: int | None = None,
+        precision: str = "",
+        memory: int | None = None,
+        sharers: int = 1,
+        weight_decay: float = 0.0,
+        bn_samples: int = 0,
+        errors: bool = False,
+        fuse: bool = True,
+        channels_last: bool = True,
+        graph: bool = True,
+    ):
+        self._net, self._loss = net, losses.find(loss)
+        self._device = next(net.parameters()).device
+        self._sets = batch_stream.place(sets, self._device, memory=memory, sharers=sharers)
+        first_batches = {part: self._first_batch(data) for part, data in self._sets.items()}
+        first = next(iter(first_batches.values()))
+        self._forward = ForwardPass(
+            net, self._loss, first, precision=precision, fold=fuse, channels_last=channels_last
+        )
+        self._quantities = {part: self._forward.quantities(batch) for part, batch in first_batches.items()}
+        self._weight_decay, self._errors = weight_decay, errors
+        self.names = quantity_names(self._quantities, errors=errors, penalty=bool(weight_decay))
+        self.batch_size = batch_size
+        self._bn_data = _random_part(self._sets["train"], bn_samples) if bn_samples else None
+        # The size does not come from a probe, because values depend on it.
+        self._bn_batch_size = min(batch_size or bn_statistics.BATCH_SIZE, bn_statistics.BATCH_SIZE)
+        self._centre: dict[str, Tensor] = {}
+        on_cuda = self._device.type == "cuda"
+        self._use_graph = graph and on_cuda and not self._loss.needs_gradients and not errors
+        self._graphs: dict[str, CapturedCall[Terms]] = {}
+        self._prepared = False
+
+    @property
+    def folded(self) -> int:
+        """Number of batch norms that are folded into other layers."""
+        return self._forward.folded
+
+    @property
+    def graphed(self) -> list[str]:
+        """The parts of the data that are evaluated as one CUDA graph."""
+        return [part for part, graph in self._graphs.items() if graph.captured]
+
+    def describe(self) -> str:
+        """The choices of `prepare()`, in one line."""
+        words = [f"batches of {self.batch_size}", f"{self.folded} batch norms folded"]
+        if self._bn_data:
+            words.append(f"their statistics estimated anew from {len(self._bn_data)} samples")
+        streamed = [part for part, data in self._sets.items() if data.device != self._device]
+        if streamed:
+            words.append(f"{' and '.join(streamed)} data copied to the GPU batch by batch")
+        if self.graphed:
+            words.append("one CUDA graph a point")
+        return ", ".join(words)
+
+    def prepare(self) -> None:
+        """Choose the batch size if it is None, and capture CUDA graphs. The first `measure()` calls this.
+
+        Raises:
+            InputError: if the statistics of batch norms cannot be estimated from the data.
+        """
+        self._refresh()
+        self._find_batch_size()
+        if self._use_graph:
+            self._capture_graphs()
+        self._prepared = True
+
+    def _capture_graphs(self) -> None:
+        """Capture a graph for each part of the data that is on the GPU."""
+        with self._forward.gradients():
+            for part, data in self._sets.items():
+                if data.device == self._device:
+                    self._graphs[part] = CapturedCall(partial(self._total_terms, data))
+
+    def fastest_batch_size(self) -> int:
+        """The batch size with the least time per sample.
+
+        Raises:
+            InputError: if the device has too little memory for the smallest size.
+        """
+        data = max(self._sets.values(), key=len)
+        sizes = batch_sizes.CUDA_SIZES if self._device.type == "cuda" else batch_sizes.CPU_SIZES
+        return batch_sizes.fastest(partial(self._seconds, data), sizes=sizes, count=len(data))
+
+    def remember_centre(self) -> None:
+        """Keep the losses of all samples for the present net, as the centre of differences with errors."""
+        if not self._errors:
+            return
+        self._refresh()
+        with self._forward.gradients():
+            self._centre = {
+                part: _sample_losses(self._total_terms(data)) for part, data in self._sets.items()
+            }
+
+    def measure(self) -> dict[str, float]:
+        """All quantities of the net as it is now, by name."""
+        if not self._prepared:
+            self.prepare()
+        if self._errors and not self._centre:
+            self.remember_centre()
+        self._refresh()
+        with self._forward.gradients():
+            # Start all parts before waiting for the first value.
+            terms = {part: self._start(part) for part in self._sets}
+            values = [value for part in self._sets for value in self._values(part, terms[part])]
+        if self._weight_decay:
+            penalty = self.penalty()
+            values += [penalty, values[self.names.index("train_loss")] + penalty]
+        return dict(zip(self.names, values, strict=True))
+
+    @torch.no_grad()
+    def penalty(self) -> float:
+        """W / 2 times the squared norm of all parameters of the net as it is now."""
+        squares = sum(parameter.double().square().sum() for parameter in self._net.parameters())
+        return self._weight_decay / 2 * float(squares)
+
+    def _start(self, part: str) -> Terms:
+        """Start to compute the terms of a part of the data; a GPU may still be working on them."""
+        if part in self._graphs:
+            return self._graphs[part]()
+        return self._total_terms(self._sets[part])
+
+    def _values(self, part: str, terms: Terms) -> list[float]:
+        """The values of a part's quantities, in the order of `names`."""
+        # Derived quantities come last in the list, and have no mean.
+        means = dict(zip(self._quantities[part], _means(terms), strict=False))
+        values = list(self._loss.finish(means).values())
+        if self._errors:
+            values += standard_errors(_sample_losses(terms), self._centre[part], terms.sample_weights)
+        return values
+
+    def _refresh(self) -> None:
+        """Estimate batch norms' statistics, and copy the net's present tensors into the fast copy."""
+        if self._bn_data:
+            self._recompute_statistics(self._bn_data)
+        self._forward.refresh()
+
+    def _recompute_statistics(self, data: Samples) -> None:
+        size = bn_statistics.even_batch_size(len(data), most=self._bn_batch_size)
+        with gradient_mode(self._loss):
+            bn_statistics.recompute(self._net, batches(data, size, self._device), self._loss.probe)
+
+    def _total_terms(self, data: Samples, batch_size: int | None = None) -> Terms:
+        with self._forward.autocast():
+            return total_terms(
+                self._forward.net,
+                data,
+                self._loss,
+                batch_size=batch_size or self._find_batch_size(),
+                device=self._device,
+                keep_samples=self._errors,
+            )
+
+    def _find_batch_size(self) -> int:
+        """The batch size; if it is None, the result of a probe, made once."""
+        if self.batch_size is None:
+            self.batch_size = self.fastest_batch_size()
+        return self.batch_size
+
+    def _first_batch(self, data: Samples) -> Batch:
+        """A batch of the first two samples, or of a single one."""
+        return next(iter(batches(_first(data, 2), 2, self._device)))
+
+    def _seconds(self, data: Samples, batch_size: int) -> float:
+        """The least seconds per sample of several runs on one batch."""
+        batch = _first(data, batch_size)
+        return min(self._time(batch) for _ in range(PROBE_RUNS)) / len(batch)
+
+    def _time(self, data: Samples) -> float:
+        begin = time.perf_counter()
+        with self._forward.gradients():
+            self._total_terms(data, batch_size=len(data)).sums.tolist()  # waits for the device
+        return time.perf_counter() - begin
+
+
+def _means(terms: Terms) -> list[float]:
+    return (terms.sums / terms.weight).tolist()
+
+
+def _sample_losses(terms: Terms) -> Tensor:
+    assert terms.samples is not None  # `fit_check.require_sample_losses` refuses such a loss
+    return terms.samples
+
+
+def _first(data: Samples, count: int) -> Samples:
+    return data.take(np.arange(min(count, len(data))))
+
+
+def _random_part(data: Samples, count: int) -> Samples:
+    """`count` random samples, the same ones at each call."""
+    return data.take(np.random.RandomState(0).permutation(len(data))[:count])

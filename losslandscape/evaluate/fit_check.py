@@ -1,0 +1,190 @@
+"""Checks, on a few samples before a long run, that net, data and loss fit together."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
+from losslandscape.data.image_set import ImageSet
+from losslandscape.data.samples import Batch, Samples, SampleSet
+from losslandscape.evaluate.batch_stream import batches
+from losslandscape.evaluate.loss import Loss, Terms
+from losslandscape.evaluate.losses import BuiltIn, is_classification
+from losslandscape.evaluate.standard_error import standard_errors
+from losslandscape.evaluate.targets import IGNORED
+from losslandscape.evaluate.totals import gradient_mode, total_terms
+
+TRIED_SAMPLES = 1000  # at most, for an estimate
+TRIED_BATCH = 100
+FEW = 8  # samples that show whether a loss gives the loss of each sample
+ROUNDING = 1e-2  # relative, of a mean in half precision
+FAR_BELOW = 5.0  # percent: a smaller difference of accuracies is no reason to warn
+
+
+def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[str]:
+    """Try the loss on one or two samples, and return the names of its quantities.
+
+    Args:
+        net: is put into evaluation mode.
+        data: on the net's device.
+        loss: the loss to try.
+        model: the net's name for messages.
+
+    Raises:
+        InputError: if the net does not take the data, or has fewer outputs than the data has classes.
+    """
+    two = data.take(np.arange(min(2, len(data))))
+    batch = _first_batch(two, 2)
+    net.eval()
+    if isinstance(data, ImageSet) and isinstance(loss, BuiltIn):
+        _check_images(net, data, batch, model)
+    try:
+        with gradient_mode(loss):
+            if is_classification(loss) and isinstance(data, SampleSet):
+                _check_classes(data, loss, classes=loss.outputs(net, batch).shape[1])
+            return loss.quantities(net, batch)
+    except InputError:
+        raise
+    except Exception as error:  # the net's own code may raise anything
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(
+            f"{model} does not take a batch of the data, of shapes {_shapes(batch)} ({reason})",
+            "give data of the form that the net takes, or a loss of your own that calls it",
+        ) from error
+
+
+def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) -> None:
+    """Raise `InputError` unless the loss returns the loss of each sample, which standard errors need.
+
+    The mean of these losses must be the mean that the loss returns.
+    """
+    batch = _first_batch(next(iter(sets.values())), FEW)
+    with gradient_mode(loss):
+        terms = loss.of(net, batch)
+    if terms.samples is None:
+        raise InputError(
+            f"standard errors need the loss of each sample, which the loss {loss.name} does not return",
+            "let it return (mean, weight, {{'samples': losses}}), or leave {errors:True} out",
+        )
+    mean, mean_of_samples = _two_means(terms)
+    if math.isfinite(mean) and not math.isclose(mean, mean_of_samples, rel_tol=ROUNDING):
+        raise InputError(
+            f"the loss {loss.name} returns the mean {mean:.6g} of a batch, "
+            f"and its 'samples' have the mean {mean_of_samples:.6g}",
+            "let it return 'sample_weights' beside them, or samples that have its mean, "
+            "or leave {errors:True} out",
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Loss and accuracy of a net, from some samples of a dataset.
+
+    Attributes:
+        loss: the mean loss.
+        error: the standard error of the mean over the whole dataset; None if the loss does not return the
+            loss of each sample.
+        accuracy: in percent; None if the loss is not one of classification.
+        samples: number of samples that were tried.
+    """
+
+    loss: float
+    error: float | None
+    accuracy: float | None
+    samples: int
+
+    def far_below(self, recorded: float) -> bool:
+        """Whether the accuracy is clearly below the recorded one: by 5 points and three standard errors."""
+        if self.accuracy is None:
+            return False
+        largest_error = (
+            50 / self.samples**0.5
+        )  # the standard error of a share, in percent, is largest at 50 %
+        return recorded - self.accuracy > max(FAR_BELOW, 3 * largest_error)
+
+
+def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | None = None) -> Estimate:
+    """Estimate loss and accuracy on samples spread over the data, as it may be sorted by class."""
+    count = min(len(data), TRIED_SAMPLES)
+    tried = data.take(np.linspace(0, len(data) - 1, count).astype(int))
+    net.eval()
+    with gradient_mode(loss):
+        terms = total_terms(
+            net,
+            tried,
+            loss,
+            batch_size=batch_size or TRIED_BATCH,
+            device=next(net.parameters()).device,
+            keep_samples=True,
+        )
+    means = (terms.sums / terms.weight).tolist()
+    accuracy = means[1] if is_classification(loss) else None
+    return Estimate(means[0], _error(terms, share=len(tried) / len(data)), accuracy, len(tried))
+
+
+def _error(terms: Terms, *, share: float) -> float | None:
+    """The standard error of the mean over all data, from the terms of a share of them."""
+    if terms.samples is None:
+        return None
+    error, _ = standard_errors(terms.samples, terms.samples, terms.sample_weights)
+    return error * share**0.5
+
+
+def _first_batch(data: Samples, size: int) -> Batch:
+    return next(iter(batches(data, size, data.device)))
+
+
+def _check_images(net: nn.Module, data: ImageSet, batch: Batch, model: str) -> None:
+    """Raise `InputError` if the net does not take the images, or has fewer outputs than there are classes."""
+    assert isinstance(batch, tuple)
+    try:
+        with torch.no_grad():
+            outputs = net(batch[0])
+    except Exception as error:  # the net's own code may raise anything
+        shape = "x".join(map(str, data.images.shape[1:]))
+        raise InputError(
+            f"{model} does not take images of shape {shape} ({one_line(error)})",
+            "the built-in nets take 3x32x32",
+        ) from error
+    if not isinstance(outputs, Tensor) or outputs.dim() != 2:
+        return
+    classes = outputs.shape[1]
+    if data.num_classes > classes:
+        raise InputError(
+            f"the data has {data.num_classes} classes and {model} has {classes} outputs",
+            f"give data with at most {classes} classes",
+        )
+
+
+def _check_classes(data: SampleSet, loss: BuiltIn, *, classes: int) -> None:
+    """Raise `InputError` if a target is not the number of a class."""
+    for chunk in data.chunks:
+        target = loss.target(chunk)
+        if target.is_floating_point():
+            return  # the loss itself refuses such a target
+        wrong = target[(target != IGNORED) & ((target < 0) | (target >= classes))]
+        if len(wrong):
+            raise InputError(
+                f"the data has a target of {wrong[0].item():g}, and the net has classes 0 to {classes - 1}",
+                f"give class numbers in that range, or {IGNORED} for what is to be ignored",
+            )
+
+
+def _two_means(terms: Terms) -> tuple[float, float]:
+    """The mean that the loss returns for a batch, and the mean of the losses of its samples."""
+    assert terms.samples is not None
+    mean = (terms.sums[0] / terms.weight).detach()
+    if terms.sample_weights is None:
+        return float(mean), float(terms.samples.detach().mean())
+    weighted = (terms.sample_weights * terms.samples).sum() / terms.sample_weights.sum()
+    return float(mean), float(weighted.detach())
+
+
+def _shapes(batch: Batch) -> str:
+    if isinstance(batch, dict):
+        return ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in batch.items())
+    return ", ".join(str(list(tensor.shape)) for tensor in batch)

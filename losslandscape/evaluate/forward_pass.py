@@ -1,0 +1,120 @@
+"""Runs a net fast for a loss: through a copy, in the cheapest gradient mode and the chosen precision."""
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
+from losslandscape.data import samples
+from losslandscape.data.samples import Batch
+from losslandscape.evaluate.fused_net import FusedNet
+from losslandscape.evaluate.loss import Loss, Net
+from losslandscape.evaluate.totals import gradient_mode
+from losslandscape.parallel.devices import exact_products
+
+
+class ForwardPass:
+    """A net prepared for a loss. The net is copied if possible, and `refresh` updates the copy.
+
+    Args:
+        net: on its device; only read.
+        loss: the loss to measure.
+        batch: one or two samples, on which the copy is compared with the net.
+        precision: `bf16`; any other value stands for the net's own precision.
+        fold: whether batch norms may be folded.
+        channels_last: whether the copy may have this memory layout.
+
+    Attributes:
+        net: what the loss receives as the net.
+        copied: whether `net` is a copy.
+        folded: number of folded batch norms.
+    """
+
+    def __init__(
+        self, net: nn.Module, loss: Loss, batch: Batch, *, precision: str, fold: bool, channels_last: bool
+    ):
+        self._loss, self._batch, self._precision = loss, batch, precision
+        self._device = next(net.parameters()).device
+        dtype = torch.bfloat16 if precision == "bf16" else None
+        with exact_products():
+            self._fused = FusedNet(
+                net,
+                self._numbers,
+                fold=fold,
+                channels_last=channels_last,
+                dtype=None if loss.needs_gradients else dtype,
+            )
+        self.copied, self.folded = self._fused.copied, self._fused.folded
+        self.net: Net = _for_own_loss(self._fused) if loss.needs_gradients else self._fused
+        # Autocast computes in the low precision where the copy could not be cast to it.
+        self._autocast = dtype if self._fused.dtype is None else None
+        self._takes_no_gradient = loss.needs_gradients and self.copied and not self._needs_gradients()
+
+    def refresh(self) -> None:
+        """Copy the net's present tensors into the copy."""
+        self._fused.refresh()
+
+    def gradients(self) -> AbstractContextManager:
+        """The cheapest gradient mode in which the loss has the right value."""
+        if self._takes_no_gradient:
+            return torch.no_grad()
+        return gradient_mode(self._loss, copied=self.copied)
+
+    def autocast(self) -> AbstractContextManager:
+        """A context in which the net runs in the chosen precision."""
+        return torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None)
+
+    def quantities(self, batch: Batch) -> list[str]:
+        """The names of the loss's quantities.
+
+        Raises:
+            InputError: if the net does not run in the chosen precision.
+        """
+        with gradient_mode(self._loss), self.autocast():
+            try:
+                return self._loss.quantities(self.net, batch)
+            except RuntimeError as error:
+                if self._autocast is None:
+                    raise
+                reason = one_line(error)
+                raise InputError(
+                    f"the net does not run in precision {self._precision} ({reason})", "leave {precision} out"
+                ) from error
+
+    def _numbers(self, net: nn.Module | FusedNet) -> Tensor:
+        """Numbers by which the copy is compared with the net."""
+        run: Net = net
+        if self._loss.needs_gradients and isinstance(net, FusedNet):
+            net.module.requires_grad_()  # the loss may take gradients by the weights
+            run = _for_own_loss(net)
+        with gradient_mode(self._loss):
+            return self._loss.probe(run, samples.each(self._batch, torch.clone)).detach()
+
+    def _needs_gradients(self) -> bool:
+        """Whether the user's loss takes gradients. If it does, the copy's weights require gradients."""
+        module = self._fused.module
+        module.requires_grad_(False)
+        plain = self._sums(torch.no_grad())
+        differentiated = self._sums(torch.enable_grad())
+        if differentiated is None:  # the loss takes gradients by the weights
+            module.requires_grad_()
+            return True
+        return plain is None or not torch.equal(plain, differentiated)
+
+    def _sums(self, mode: AbstractContextManager) -> Tensor | None:
+        """The sums of the batch; None if the loss raises (`fit_check` refuses a loss that always raises)."""
+        try:
+            with mode:
+                return self._loss.of(self.net, samples.each(self._batch, torch.clone)).sums.detach()
+        except Exception:  # the user's loss may raise anything
+            return None
+
+
+def _for_own_loss(fused: FusedNet) -> Net:
+    """What the user's loss receives as the net: the copy as a module, so that the loss may use its weights.
+
+    If batch norms are folded, the copy's weights differ from the net's, so the loss receives a callable.
+    """
+    return fused.__call__ if fused.folded else fused.module

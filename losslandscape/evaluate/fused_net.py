@@ -1,0 +1,232 @@
+"""Prepares a net for fast evaluation: a copy with batch norms folded, in a faster memory layout.
+
+The copy has tensors of its own. `refresh` computes them from the net's after every move of the net. A copy
+is used only if its numbers agree with the net's.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from losslandscape.evaluate.batch_norm_fold import Fold, copy_of, fold
+
+AGREEMENT = 1e-3  # largest relative difference between numbers of the copy and of the net
+SHAKE = 0.25  # the net's numbers are changed by this share of their size, to test whether the copy follows
+SMALLER = 0.25  # a quantile of sizes; smaller numbers are compared as if they had this size
+MOST_SORTED = 2**20  # numbers from which the quantile is taken, at most
+
+Copy = tuple[nn.Module, list[Fold]]
+Maker = Callable[[nn.Module], Copy | None]
+
+
+class FusedNet:
+    """Evaluates a net through a copy of it, with batch norms folded if torch.fx can trace it.
+
+    The net is only read. Copies are tried from the fastest to the slowest: folded or not, channels-last or in
+    the net's layout. The first copy that agrees with the net, both now and after a move, is used. If no copy
+    agrees, for example because the net counts its calls, the net itself is used.
+
+    Args:
+        net: in evaluation mode.
+        numbers: computes, from a net or from this FusedNet, numbers that must agree; for example the outputs
+            for two samples.
+        dtype: the dtype in which the copy computes; None for the net's own. Outputs are converted to
+            float32. Batch norms that are not folded keep their dtype.
+        channels_last: whether this memory layout is tried.
+        fold: switch it off only to measure what folding saves.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        numbers: Callable[["nn.Module | FusedNet"], Tensor],
+        *,
+        dtype: torch.dtype | None = None,
+        channels_last: bool = False,
+        fold: bool = True,
+    ):
+        self._numbers = numbers
+        self._dtype: torch.dtype | None = None
+        makers = [_folded_copy, _plain_copy] if fold else [_plain_copy]
+        layouts = [torch.channels_last] if channels_last else []
+        layouts.append(torch.contiguous_format)
+        for make, layout in product(makers, layouts):
+            if self._fits(net, make, layout):
+                if dtype and not self._runs_in(dtype):
+                    self._adopt(net, make, layout)
+                break
+        else:
+            self._use(net)
+        self.refresh()
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The requested dtype; None if none was requested, or if the net does not run in it."""
+        return self._dtype
+
+    @property
+    def folded(self) -> int:
+        """Number of batch norms that are folded."""
+        return len(self._folds)
+
+    @property
+    def copied(self) -> bool:
+        """Whether a copy is used, rather than the net itself."""
+        return self._is_copy
+
+    @property
+    def module(self) -> nn.Module:
+        """The copy as a module, for code that does more with a net than call it."""
+        return self._copy
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Copy the net's present tensors into the copy."""
+        for pair in self._folds:
+            pair.refresh()
+        if self._targets:
+            torch._foreach_copy_(self._targets, self._sources)
+
+    def __call__(self, *inputs: Tensor, **named: Tensor) -> object:
+        """The net's outputs; a tensor is converted to float32 if the copy has its own dtype."""
+        converted = {name: self._converted(tensor) for name, tensor in named.items()}
+        outputs = self._copy(*map(self._converted, inputs), **converted)
+        return outputs.float() if self._dtype and isinstance(outputs, Tensor) else outputs
+
+    def _converted(self, tensor: Tensor) -> Tensor:
+        """An input in the copy's dtype, and images in its memory layout."""
+        is_image = tensor.dim() == 4
+        if not tensor.is_floating_point() or (self._dtype is None and not is_image):
+            return tensor
+        layout = self._layout if is_image else torch.preserve_format
+        return tensor.to(self._dtype or tensor.dtype, memory_format=layout)
+
+    def _use(self, net: nn.Module) -> None:
+        """Use the net itself. This drops an old copy first: memory may not hold two copies."""
+        self._copy, self._is_copy, self._layout = net, False, torch.contiguous_format
+        self._folds: list[Fold] = []
+        self._sources: list[Tensor] = []
+        self._targets: list[Tensor] = []
+
+    def _fits(self, net: nn.Module, make: Maker, layout: torch.memory_format) -> bool:
+        """Adopt a copy; return whether it agrees with the net, also after all tensors of the net have moved.
+
+        A trace may hold a constant that was computed from the net's tensors. Only a move reveals this.
+        """
+        try:
+            if not self._adopt(net, make, layout) or not self._agrees(net):
+                return False
+            with _shaken(net):
+                return self._agrees(net)
+        except Exception:  # a copy may lack attributes, or fail in this layout; its code may raise anything
+            return False
+
+    def _adopt(self, net: nn.Module, make: Maker, layout: torch.memory_format) -> bool:
+        """Use a new copy of the net; False if there is none."""
+        self._use(net)
+        copy_and_folds = make(net)
+        if copy_and_folds is None:
+            return False
+        copied, self._folds = copy_and_folds
+        self._copy, self._is_copy, self._layout = copied.eval().requires_grad_(False), True, layout
+        originals, tensors = _named_tensors(net), _named_tensors(copied)
+        if layout is torch.channels_last:
+            for tensor in tensors.values():
+                if tensor.dim() == 4:
+                    tensor.data = tensor.data.contiguous(memory_format=layout)
+        computed = {id(tensor) for pair in self._folds for tensor in pair.folded.parameters()}
+        for name, tensor in tensors.items():
+            if name in originals and tensor.is_floating_point() and id(tensor) not in computed:
+                self._sources.append(originals[name].detach())
+                self._targets.append(tensor)
+        return True
+
+    def _runs_in(self, dtype: torch.dtype) -> bool:
+        """Cast the copy; False if the net then fails, which leaves the copy useless."""
+        self._dtype = dtype
+        for module in self._copy.modules():
+            if not isinstance(module, _BatchNorm):
+                _cast(module, dtype)
+        try:
+            self.refresh()
+            self._numbers(self)
+        except Exception:  # the net's own code may raise anything
+            self._dtype = None
+            return False
+        return True
+
+    def _agrees(self, net: nn.Module) -> bool:
+        """Whether each number of the copy equals the net's, up to a small share of its size.
+
+        Numbers near zero may differ by as much as numbers of a usual size. The usual size is a quantile,
+        because a few numbers, such as those of masks, may be huge.
+        """
+        expected = self._numbers(net).detach().double()
+        self.refresh()
+        numbers = self._numbers(self).detach().double()
+        sizes = expected[expected.isfinite() & (expected != 0)].abs()
+        if not sizes.numel():  # all zero: a wrong fold would agree too
+            return not self._folds
+        usual_size = sizes[:: 1 + sizes.numel() // MOST_SORTED].quantile(SMALLER)
+        tolerance = AGREEMENT * torch.maximum(expected.abs().nan_to_num(posinf=0.0), usual_size)
+        if numbers.shape != expected.shape:
+            return False
+        same = (numbers == expected) | (numbers.isnan() & expected.isnan())
+        return bool((same | ((numbers - expected).abs() <= tolerance)).all())
+
+
+def _folded_copy(net: nn.Module) -> Copy | None:
+    return fold(net)
+
+
+def _plain_copy(net: nn.Module) -> Copy | None:
+    copied = copy_of(net)
+    return None if copied is None else (copied, [])
+
+
+def _cast(module: nn.Module, dtype: torch.dtype) -> None:
+    """Cast the module's own floating-point tensors, not its submodules'."""
+    for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype)
+
+
+def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name; a tied tensor is listed under each of its names."""
+    parameters = module.named_parameters(remove_duplicate=False)
+    buffers = module.named_buffers(remove_duplicate=False)
+    return dict([*parameters, *buffers])
+
+
+@contextmanager
+def _shaken(net: nn.Module) -> Iterator[None]:
+    """Inside the block all numbers of the net are changed a little; afterwards they have their old values."""
+    generator = torch.Generator().manual_seed(0)
+    saved: list[tuple[Tensor, Tensor]] = []
+    try:
+        with torch.no_grad():
+            for tensor in (*net.parameters(), *net.buffers()):
+                if tensor.is_floating_point():
+                    before = tensor.detach().to("cpu", copy=True)
+                    tensor.copy_(_moved(tensor, generator))
+                    saved.append((tensor, before))
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, before in saved:
+                tensor.copy_(before)
+
+
+def _moved(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    """Change a tensor's numbers: sign and rough size stay, but scales, shifts and zeros may grow."""
+    if not tensor.dim():
+        rows = torch.ones_like(tensor)
+    else:
+        random = torch.rand(tensor.shape[:1], generator=generator).to(tensor)
+        rows = random.view(-1, *[1] * (tensor.dim() - 1))
+    moved = tensor * (1 + SHAKE * (2 * rows - 1))
+    return moved + SHAKE**2 * rows * (tensor == 0 if tensor.dim() > 1 else 1)

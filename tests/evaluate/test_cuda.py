@@ -1,0 +1,76 @@
+"""The evaluator on a GPU gives what the plain evaluation gives there, however the samples reach it."""
+
+import pytest
+import torch
+
+from losslandscape.data import dataloader
+from losslandscape.data.image_set import ImageSet
+from losslandscape.evaluate.batch_stream import batches
+from losslandscape.evaluate.evaluation import Evaluator, evaluate
+from losslandscape.nets import model_loader, net_plotter
+from losslandscape.nets.moving import moving
+from losslandscape.parallel.devices import set_precision
+from tests.helpers import SMALL_BATCH
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageSet:
+    return dataloader.load("digits", "train", datapath="", data_split=4)
+
+
+@pytest.fixture
+def float32_products():
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    set_precision("fp32", torch.device("cuda"))
+    yield
+    matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {},
+        {"graph": False},
+        {"memory": 0},
+        {"memory": 0, "batch_size": 7},
+        {"batch_size": 100},
+        {"errors": True},
+    ],
+    ids=str,
+)
+def test_the_evaluator_equals_the_plain_evaluation(digits, float32_products, choices):
+    net = model_loader.load("resnet20", str(SMALL_BATCH))
+    axes = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")]
+    net.cuda()
+    evaluator = Evaluator(net, {"train": digits}, **choices)
+    with moving(net, axes, "weights") as move:
+        for alpha in (0.0, 0.4, -0.7):
+            move((alpha,))
+            values, (loss, acc) = evaluator.measure(), evaluate(net, digits.to("cuda"))
+            assert values["train_loss"] == pytest.approx(loss, rel=1e-5)
+            assert values["train_acc"] == pytest.approx(acc, rel=1e-5)
+
+
+def test_a_point_is_one_graph(digits):
+    evaluator = Evaluator(model_loader.load("resnet20").cuda(), {"train": digits}, batch_size=64)
+    evaluator.prepare()
+    assert evaluator.graphed == ["train"]
+    assert "one CUDA graph" in evaluator.describe()
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 359, 1000])
+def test_streamed_batches_are_the_images(digits, batch_size):
+    images, labels = zip(*batches(digits, batch_size, torch.device("cuda")), strict=True)
+    assert all(image.is_cuda for image in images)
+    torch.testing.assert_close(torch.cat(images).cpu(), digits.batch(slice(None)))
+    assert torch.equal(torch.cat(labels).cpu(), digits.labels)
+
+
+def test_bf16_is_within_a_percent(digits):
+    net = model_loader.load("resnet20").cuda()
+    loss, _ = evaluate(net, digits.to("cuda"))
+    values = Evaluator(net, {"train": digits}, precision="bf16").measure()
+    assert values["train_loss"] == pytest.approx(loss, rel=0.01)
