@@ -111,7 +111,7 @@ class TrainRequest:
 
     @property
     def folder(self) -> Path:
-        """The folder, with the published name. Later flags are in the name unless they have their defaults."""
+        """The folder, with the published name. Later flags are in it unless they have their defaults."""
         flags = self.training
         name = f"{flags.model}_{flags.optimizer}_lr={flags.lr}"
         if flags.lr_decay != 0.1:
