@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -16,3 +17,18 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def drawn(inside: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The figures that a test draws, by the stems of their names; none is written to a file."""
+    from losslandscape.draw import figures  # only here: most tests need no matplotlib
+
+    by_stem = {}
+
+    def keep(fig: Any, stem: str, *_: object, **__: object) -> list[str]:
+        by_stem[stem] = fig
+        return [stem]
+
+    monkeypatch.setattr(figures, "save", keep)
+    return by_stem

@@ -10,8 +10,9 @@ import pytest
 
 pytest.importorskip("vtkmodules", reason="the vtk package is not installed")
 from losslandscape.core.errors import InputError
-from losslandscape.draw.vtk.export import export_vtp
+from losslandscape.draw.vtk.export import export_vtp, main_quantity
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 from tests.draw.vtk.planes import X, Y, bowl, grid_points, read_vtp, write_plane
 
 pytestmark = pytest.mark.usefixtures("inside")
@@ -207,3 +208,9 @@ def test_no_file_is_written_if_one_surface_cannot_be_shown():
     with pytest.raises(InputError, match="row.h5"):
         export_vtp([h5_util.read_surface(file) for file in files])
     assert not list(Path().glob("*.vtp"))
+
+
+def test_the_first_quantity_of_a_file_without_a_loss():
+    quantities = {"train_top5": np.where(X > 0, 100, np.zeros((5, 7))), "train_energy": np.full((5, 7), -7.0)}
+    surface = Surface("s.h5", x=X, y=Y, quantities=quantities)
+    assert main_quantity([surface]) == "train_energy"
