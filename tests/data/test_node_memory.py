@@ -24,9 +24,11 @@ from losslandscape.data import node_memory
 ranks, calls = mpi4pytorch.connect(mpi=True), []
 def load(allocate):
     calls.append(1)
-    return dataloader.load("cifar10", "train", datapath="", npz_file=sys.argv[2], data_split=2, allocate=allocate)
+    file = sys.argv[2]
+    return dataloader.load("cifar10", "train", datapath="", npz_file=file, data_split=2, allocate=allocate)
 data = node_memory.load_images(ranks, load)
-seen = ranks.gather_all((len(calls), int(data.images.sum()), data.labels.sum().item(), list(data.images.shape), data.mean))
+sums = int(data.images.sum()), data.labels.sum().item()
+seen = ranks.gather_all((len(calls), *sums, list(data.images.shape), data.mean))
 if ranks.rank == 0:
     print(json.dumps(seen))
 """
