@@ -189,7 +189,7 @@ def _landscape(
         net_facts={"net": fingerprint_of_net(net), "dir_type": dir_type},
         settings={"loss_name": known_loss.name, **measuring.facts()},
         dir_file=f"{surf_file}_directions.h5" if surf_file else "",
-        given=None if directions is None else _directions(directions, net, dir_type, axes),
+        directions=None if directions is None else _directions(directions, net, dir_type, axes),
     )
 
 

@@ -381,7 +381,7 @@ REFUSED = {  # what is asked of `small_net`, and the sentence
     "net without parameters": ({"net": nn.Identity()}, "^net has no parameters"),
     "data": ({"data": None}, "^the train data is of type NoneType"),
     "test data alone": ({"data": (None, [(X, Y)])}, "^the train data is of type NoneType"),
-    "device": ({"device": "meta"}, "^device 'meta' is none that the program computes on"),
+    "device": ({"device": "meta"}, "cannot compute on device 'meta'"),
     "folder": ({"surf_file": "nowhere/s.h5"}, "^the folder 'nowhere'"),
 }
 if not torch.cuda.is_available():

@@ -19,6 +19,7 @@ from losslandscape.files.file_names import Axis
 from losslandscape.measure.auto_range import Auto
 from losslandscape.measure.range_search import RISE
 from losslandscape.nets import model_loader
+from losslandscape.nets.checkpoint import read_checkpoint
 from losslandscape.parallel import devices, mpi4pytorch
 from losslandscape.parallel.mpi4pytorch import Serial
 from losslandscape.trajectory import checkpoint_series
@@ -119,9 +120,7 @@ class NetOptions(Options):
         """The accuracy in percent that a checkpoint records, if it does."""
         if not file:
             return None
-        return model_loader.read_checkpoint(
-            file, state_key=self.state_key, unsafe_pickle=self.unsafe_pickle
-        ).acc
+        return read_checkpoint(file, state_key=self.state_key, unsafe_pickle=self.unsafe_pickle).acc
 
     def files(self) -> dict[str, str]:
         """The checkpoints that are given, by flag, with their paths."""

@@ -1,6 +1,6 @@
-"""When two directions are far enough from a right angle to mislead: figures draw them at one."""
+"""How far from a right angle two directions may be: figures draw them at right angles."""
 
-# A cosine. Random directions of a few thousand weights stay well below it. Above it, circles on the figure
-# are visibly no circles among the weights, and coordinates that are lengths along each direction do not fit
-# the contours.
+# An absolute cosine. Random directions of a few thousand weights stay well below it. Above it, a circle in
+# the figure is visibly no circle in weight space, and a path that is projected on each direction separately
+# does not fit the contours.
 OBLIQUE = 0.1

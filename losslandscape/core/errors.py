@@ -1,14 +1,13 @@
-"""What a user gave and we cannot use.
+"""The error for input that the program cannot use, with advice that each interface words for itself.
 
-Modules raise `InputError`. The command line turns it into one sentence and exit status 2. Any other exception is a
-fault of the program and keeps its traceback.
+Modules raise `InputError`. The command line turns it into one sentence and exit status 2. Any other
+exception is a fault of the program and keeps its traceback.
 """
 
 from collections.abc import Callable, Iterable
 
-NameOption = Callable[
-    [str, str], str
-]  # how an interface writes the option of a name with a value, if it has one
+# Writes an option, by its name and its value (which may be empty), in the form of an interface.
+NameOption = Callable[[str, str], str]
 
 # Options that have another name in `loss_surface`.
 ARGUMENTS = {
@@ -26,24 +25,27 @@ def as_argument(name: str, value: str) -> str:
     >>> as_argument("overwrite", "True"), as_argument("dir_type", "states"), as_argument("dir_file", "")
     ('overwrite=True', "dir_type='states'", 'directions=')
     """
-    name = ARGUMENTS.get(name, name)
-    return f"{name}={value if value in ('', 'True') else repr(value)}"
+    argument = ARGUMENTS.get(name, name)
+    if value in ("", "True"):
+        return f"{argument}={value}"
+    return f"{argument}={value!r}"
 
 
 class InputError(ValueError):
-    """A value of the user cannot be used.
+    """The user gave a value that cannot be used.
 
     Args:
         fault: what is wrong, naming the bad value.
-        advice: what to do. It names options in braces, `{surf_file}`, `{dir_type:states}` or `{overwrite:True}`. Each
-            interface writes them in its own way: `--dir_type states` or `dir_type='states'`.
+        advice: what to do. It names options in braces, `{surf_file}`, `{dir_type:states}` or
+            `{overwrite:True}`. Each interface writes them in its own way: `--dir_type states` or
+            `dir_type='states'`.
 
     >>> str(InputError("'a.h5' was made with another model", "give {overwrite:True} to start again"))
     "'a.h5' was made with another model; give overwrite=True to start again"
     """
 
     def __init__(self, fault: str, advice: str = ""):
-        super().__init__(fault, advice)  # both, so that a copy sent to another rank is whole
+        super().__init__(fault, advice)  # both, or a copy on another rank lacks the advice
         self.fault, self.advice = fault, advice
 
     def __str__(self) -> str:
@@ -55,6 +57,8 @@ class InputError(ValueError):
 
 
 class _Option:
+    """An option in a format string; the text after the colon is its value."""
+
     def __init__(self, name: str, name_option: NameOption):
         self._name, self._name_option = name, name_option
 
@@ -63,6 +67,8 @@ class _Option:
 
 
 class _Options(dict[str, _Option]):
+    """Gives a format string every option that it names."""
+
     def __init__(self, name_option: NameOption):
         super().__init__()
         self._name_option = name_option
@@ -76,8 +82,8 @@ def name_options(text: str, name_option: NameOption) -> str:
     return text.format_map(_Options(name_option))
 
 
-def require_choice(name: str, given: object, choices: Iterable[str]) -> None:
-    """Raise `InputError`, naming the choices, unless `given` is one of them."""
+def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise `InputError`, naming the choices, unless the value is one of them."""
     choices = tuple(choices)
-    if given not in choices:
-        raise InputError(f"there is no {name} {given!r}; choose one of {', '.join(map(repr, choices))}")
+    if value not in choices:
+        raise InputError(f"there is no {name} {value!r}; choose one of {', '.join(map(repr, choices))}")

@@ -1,7 +1,7 @@
 """What made a file: facts that must be the same when a run resumes it, and a record of each run.
 
-A name such as `model_300.t7_weights_xnorm=filter.h5` says what a file was meant to be. It does not say that
-the checkpoint of that name was trained again since. Fingerprints do.
+A name such as `model_300.t7_weights_xnorm=filter.h5` names a checkpoint. If that checkpoint was trained again
+since, the name is the same, and only its fingerprint differs.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import numpy as np
 from losslandscape import __version__
 from losslandscape.core.errors import InputError
 
-DIGITS = 16  # of a fingerprint: 64 bits distinguish all files of a project
+DIGITS = 16  # hexadecimal digits of a fingerprint: 64 bits distinguish all files of a project
 PACKAGES = ("torch", "numpy", "h5py")
 
 Facts = dict[str, str]
@@ -31,33 +31,33 @@ def fingerprint_of_file(path: str) -> str:
 
 
 def fingerprint_of_arrays(arrays: Iterable[np.ndarray]) -> str:
-    """Return the fingerprint of arrays: of values, types and shapes, but not of their layout in memory."""
+    """Return the fingerprint of arrays, from their values, types and shapes. Layout in memory is ignored."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         # Row by row: a copy of all images may not fit in memory.
-        for part in array if array.ndim > 1 else (array,):
-            digest.update(np.ascontiguousarray(part).data)
+        rows = array if array.ndim > 1 else [array]
+        for row in rows:
+            digest.update(np.ascontiguousarray(row).data)
     return digest.hexdigest()[:DIGITS]
 
 
-def require_same(path: str, there: Facts, here: Facts, advice: str) -> None:
+def require_same(path: str, file_facts: Facts, run_facts: Facts, advice: str) -> None:
     """Refuse a file that was made with something else.
 
     Args:
         path: the file.
-        there: the facts that the file holds.
-        here: the facts of this run. A fact that only one side has is not compared.
+        file_facts: the facts that the file holds.
+        run_facts: the facts of this run. A fact that only one side has is not compared.
         advice: what to do, as for `InputError`.
 
     Raises:
         InputError: facts differ; it names each of them.
     """
-    differences = [
-        f"{name} (there {there[name]}, here {value})"
-        for name, value in here.items()
-        if there.get(name, value) != value
-    ]
+    differences = []
+    for name, value in run_facts.items():
+        if file_facts.get(name, value) != value:
+            differences.append(f"{name} (there {file_facts[name]}, here {value})")
     if differences:
         raise InputError(f"{path!r} was made with another {', '.join(differences)}", advice)
 
@@ -67,16 +67,16 @@ def command_line(program: str, arguments: Iterable[str]) -> str:
 
     Args:
         program: the file of the command, such as `plot_surface.py`.
-        arguments: what follows it.
+        arguments: the words after the program.
     """
-    started = ["python", os.path.basename(program)]
+    words = ["python", os.path.basename(program)]
     if sys.argv[0].startswith("losslandscape "):  # set by losslandscape/__main__.py
-        started = sys.argv[0].split()
-    return shlex.join([*started, *arguments])
+        words = sys.argv[0].split()
+    return shlex.join([*words, *arguments])
 
 
 def record_of_run(program: str, arguments: list[str], **facts: object) -> dict[str, object]:
-    """Return who runs what, when, where and with which versions, as plain values for a file."""
+    """Return command, time, place and versions of this run, and further facts, as plain values."""
     return {
         "command": command_line(program, arguments),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,14 +1,16 @@
-"""What the name of a quantity says.
+"""The names of quantities.
 
-It is `<part>_<value>`, such as train_loss, or a value that belongs to no part of the data, such as penalty.
+A name is `<part>_<value>`, such as train_loss. The name of a quantity that belongs to no part of the data is
+a value alone, such as penalty.
 """
 
 from collections.abc import Iterable
 
 PARTS = ("train", "test")
 PERCENTAGES = ("acc", "top5")
+# The quantities that come first in every list, in this order.
 FIRST = ("train_loss", "train_acc", "test_loss", "test_acc")
-# Endings of the names of quantities that say how sure another one is.
+# `train_loss_se` is the standard error of `train_loss`, and so on.
 UNCERTAINTIES = ("_se", "_diff_se", "_residual")
 
 
@@ -33,12 +35,12 @@ def is_percentage(name: str) -> bool:
 
 
 def standard_error(name: str, *, of_difference: bool = False) -> str:
-    """Return the name of a quantity's standard error, or of that of its difference from the centre."""
+    """Return the name of the standard error of a quantity, or of its difference from the centre."""
     return f"{name}_diff_se" if of_difference else f"{name}_se"
 
 
 def shown(names: Iterable[str]) -> list[str]:
-    """Return the quantities that get figures of their own: all but uncertainties, training loss first."""
+    """Return the quantities that have figures of their own: all except uncertainties, training loss first."""
     names = set(names)
     uncertainties = {f"{name}{ending}" for name in names for ending in UNCERTAINTIES}
     return sorted(names - uncertainties, key=_rank)

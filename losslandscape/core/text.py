@@ -1,6 +1,6 @@
-"""Words of others, such as an error of a library or a text from a file, made fit for a sentence of ours."""
+"""Makes text from elsewhere, such as a library's error or a string in a file, fit to be printed."""
 
-LONGEST = 200  # characters of a message inside a sentence; some libraries print pages
+LONGEST = 200  # characters; the errors of some libraries fill pages
 
 
 def one_line(error: object) -> str:

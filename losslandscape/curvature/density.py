@@ -1,7 +1,7 @@
-"""The density of a curvature matrix's eigenvalues, estimated from products with random vectors.
+"""Estimates the density of a curvature matrix's eigenvalues from products with random vectors.
 
-The estimate comes with two errors: the standard error over the random vectors, and the change by the
-last Lanczos steps.
+The estimate has two errors: the standard error over the random vectors, and the change by the last Lanczos
+steps.
 """
 
 import math
@@ -16,29 +16,29 @@ from losslandscape.curvature.lanczos import BASIS_MEMORY
 from losslandscape.curvature.probes import TOGETHER, block_sizes, mean_and_error, random_signs
 from losslandscape.curvature.progress import product_bar
 
-DENSITY_TOLERANCE = 0.1  # of both integrated errors
+DENSITY_TOLERANCE = 0.1  # both integrated errors of a converged density are below this
 STEPS = 60
 DENSITY_PROBES = 4
-WIDTH = 0.003  # of the spectrum's range: deviation of an eigenvalue's Gaussian, about as in Ghorbani et al.
+# Deviation of an eigenvalue's Gaussian, as a share of the spectrum's range; about that of Ghorbani et al.
+WIDTH = 0.003
 GRID_POINTS = 2000
-MARGIN = 5  # deviations of the Gaussian: how far the grid extends beyond the outermost eigenvalues
+MARGIN = 5  # the grid extends beyond the outermost eigenvalues by so many deviations of the Gaussian
 
 
 @dataclass(frozen=True)
 class Density:
     """An estimated density of eigenvalues on a grid, which integrates to 1.
 
-    All is NaN if a product was not finite.
+    All numbers are NaN if a product was not finite.
 
     Attributes:
-        grid, density: (points,).
-        standard_error: (points,), of the density over the random vectors.
-        nodes, weights: (probes, steps), the point masses that are smoothed; the weights of a probe add
-            up to 1.
-        width: deviation of the Gaussian that smooths.
-        sampling_error: the integral of the standard error.
-        step_error: the integral of the change that the last quarter of the Lanczos steps made, in
-            absolute value.
+        grid, density: (points,) eigenvalues, and the density there.
+        standard_error: (points,) standard error of the density over the random vectors.
+        nodes, weights: (probes, steps) point masses, whose smoothed sum is the density. The weights of a
+            probe add up to 1.
+        width: deviation of the Gaussian that smooths the masses.
+        sampling_error: integral of the standard error.
+        step_error: integral of the absolute change by the last quarter of the Lanczos steps.
         converged: whether both errors are within the tolerance.
     """
 
@@ -64,7 +64,7 @@ def spectral_density(
     seed: int = 0,
     show_progress: bool = False,
 ) -> Density:
-    """The density of a matrix's eigenvalues, by stochastic Lanczos quadrature.
+    """Estimate the density of a matrix's eigenvalues by stochastic Lanczos quadrature.
 
         phi(t) = mean over v of sum_i (y_i[0])^2 g((t - theta_i) / width)
 
@@ -75,10 +75,10 @@ def spectral_density(
     Args:
         steps: Lanczos steps, at least 1.
         probes: random vectors, at least 2.
-        width: deviation of the Gaussian (default: `WIDTH` of the range of the theta_i).
-        points: of the grid.
-        tolerance: of both integrated errors.
-        seed: of the random vectors.
+        width: deviation of the Gaussian (default: `WIDTH` times the range of the theta_i).
+        points: number of points of the grid.
+        tolerance: largest value of both integrated errors at which the density has converged.
+        seed: seed of the random vectors.
 
     Raises:
         InputError: if there are too few probes or steps.
@@ -90,30 +90,35 @@ def spectral_density(
     try:
         projections = _projections(matrix, steps, probes, seed, show_progress)
     except FloatingPointError:
-        return _lost(points, probes, steps)
+        return _not_finite(points, probes, steps)
     rules = [_quadrature(projected) for projected in projections]
-    nodes, weights = (np.stack(parts) for parts in zip(*rules, strict=True))
+    nodes = np.stack([rule_nodes for rule_nodes, _ in rules])
+    weights = np.stack([rule_weights for _, rule_weights in rules])
     low, high = nodes.min(), nodes.max()
     width = width or WIDTH * (high - low) or WIDTH * abs(high) or WIDTH
     grid = np.linspace(low - MARGIN * width, high + MARGIN * width, points)
-    density, error = mean_and_error(np.stack([smoothed(grid, *rule, width=width) for rule in rules]))
-
-    fewer = steps - steps // 4
-    shorter_rules = [_quadrature(projected[:fewer, :fewer]) for projected in projections]
-    shorter = np.mean([smoothed(grid, *rule, width=width) for rule in shorter_rules], axis=0)
+    density, error = mean_and_error(_densities(projections, grid, steps=steps, width=width))
+    of_fewer_steps = _densities(projections, grid, steps=steps - steps // 4, width=width)
+    change = np.abs(density - np.mean(of_fewer_steps, axis=0))
     sampling_error = float(np.trapezoid(error, grid))
-    step_error = float(np.trapezoid(np.abs(density - shorter), grid))
+    step_error = float(np.trapezoid(change, grid))
     converged = max(sampling_error, step_error) <= tolerance
     return Density(grid, density, error, nodes, weights, float(width), sampling_error, step_error, converged)
 
 
 def smoothed(grid: np.ndarray, nodes: np.ndarray, weights: np.ndarray, *, width: float) -> np.ndarray:
-    """The density (points,) on a grid of masses `weights` (m,) at `nodes` (m,), each one a Gaussian."""
+    """The density (points,) on a grid, if each mass of `weights` (m,) at `nodes` (m,) becomes a Gaussian."""
     distance = (np.asarray(grid)[:, None] - nodes) / width
     return np.exp(-0.5 * distance**2) @ weights / (width * math.sqrt(2 * math.pi))
 
 
-def _lost(points: int, probes: int, steps: int) -> Density:
+def _densities(projections: list[np.ndarray], grid: np.ndarray, *, steps: int, width: float) -> np.ndarray:
+    """The density (probes, points) of each probe after so many Lanczos steps."""
+    rules = [_quadrature(projected[:steps, :steps]) for projected in projections]
+    return np.stack([smoothed(grid, nodes, weights, width=width) for nodes, weights in rules])
+
+
+def _not_finite(points: int, probes: int, steps: int) -> Density:
     on_grid, per_probe = np.full(points, np.nan), np.full((probes, steps), np.nan)
     return Density(on_grid, on_grid, on_grid, per_probe, per_probe, math.nan, math.nan, math.nan, False)
 
@@ -121,9 +126,9 @@ def _lost(points: int, probes: int, steps: int) -> Density:
 def _projections(
     matrix: SymmetricMatrix, steps: int, probes: int, seed: int, show_progress: bool
 ) -> list[np.ndarray]:
-    """The matrix projected (steps, steps) on the Krylov space of each probe.
+    """The projection (steps, steps) of the matrix on the Krylov space of each probe.
 
-    As many spaces share a pass over the data as `BASIS_MEMORY` has room for.
+    Several spaces share a pass over the data, as many as `BASIS_MEMORY` has room for.
     """
     generator = torch.Generator().manual_seed(seed)
     space_bytes = steps * matrix.dimension * matrix.dtype.itemsize

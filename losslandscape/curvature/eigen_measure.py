@@ -27,14 +27,14 @@ class EigenMeasure:
     The paper's convexity maps show their ratio (Li et al. 2018, section 6).
 
     Args:
-        landscape: whose net is measured.
-        run: says on which ranks.
-        device: that computes.
-        tolerance: residual of an eigenvalue, relative to it.
-        most_products: products with the Hessian that a point may take.
+        landscape: holds the net, the loss and the data.
+        run: holds the ranks.
+        device: the net and the data are moved to it.
+        tolerance: largest residual of an eigenvalue, relative to the eigenvalue.
+        most_products: largest number of products with the Hessian per point.
         batch_size: samples in memory at a time; the values do not depend on it.
-        all_parameters: biases and batch norms too, not only parameters of more than one dimension, as
-            published.
+        all_parameters: include biases and batch norms. The published choice is only parameters of more than
+            one dimension.
     """
 
     names = ["min_eig", "max_eig", "min_eig_residual", "max_eig_residual"]
@@ -80,7 +80,8 @@ class EigenMeasure:
             f"{self._device.type}, Hessian of the mean loss over {samples} samples, "
             f"eigenvalues to {self._tolerance:g}"
         )
-        if doubt := self._matrix.doubt():
+        doubt = self._matrix.doubt()
+        if doubt:
             run.say(doubt)
 
     def values(self) -> Values:
@@ -92,7 +93,7 @@ class EigenMeasure:
 
 
 class TrainLoss:
-    """The training loss alone, as a measure for finding a range (`measure.axes.find_axes`)."""
+    """Measures the training loss alone, for the search of a range (`measure.axes.find_axes`)."""
 
     names = ["train_loss"]
 
@@ -112,16 +113,15 @@ class TrainLoss:
 
 
 class Eigenvectors:
-    """The eigenvectors of the largest eigenvalues of the Hessian at a net, as directions; computed when first
-    asked for.
+    """The eigenvectors of the largest eigenvalues of the Hessian, as directions. The first use computes them.
 
     Args:
-        net: at the centre.
-        data: of the Hessian.
-        loss: whose mean is differentiated.
-        device: that computes.
-        number: of eigenvectors.
-        dir_type: of the directions.
+        net: the net at the centre.
+        data: samples whose mean loss is differentiated.
+        loss: the loss.
+        device: the net and the data are moved to it.
+        number: number of eigenvectors.
+        dir_type: `weights` or `states`, of the directions.
         batch_size: samples in memory at a time.
     """
 
@@ -149,8 +149,8 @@ class Eigenvectors:
     def _directions(self) -> list[Direction]:
         net, data = self._net.to(self._device), self._data.to(self._device)
         matrix = Curvature(net, data, loss=self._loss, batch_size=self._batch_size)
-        vectors = f"{self._number} eigenvector{'s' if self._number > 1 else ''}"
-        print(f"{vectors} of the Hessian, {matrix.dimension} parameters, over {len(data)} samples")
+        count = f"{self._number} eigenvector{'s' if self._number > 1 else ''}"
+        print(f"{count} of the Hessian, {matrix.dimension} parameters, over {len(data)} samples")
         with exact_products():
             _, largest = eigenvalues(matrix, smallest=0, largest=self._number, show_progress=True)
         directions = []

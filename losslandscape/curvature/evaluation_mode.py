@@ -1,4 +1,4 @@
-"""Evaluation mode for a while, in a form whose second derivatives exist and are fast."""
+"""Puts a net into evaluation mode for a while, in a form with fast second derivatives."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +14,11 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 @contextmanager
 def evaluation_mode(net: nn.Module, parameters: list[nn.Parameter]) -> Iterator[None]:
-    """Put the net into evaluation mode, with gradients for these parameters alone, inside this block.
+    """Inside the block the net is in evaluation mode, and only these parameters have gradients.
 
-    A batch norm is computed as the fixed scale and shift that it is in this mode: PyTorch's own second
-    derivative of it is slow. Attention uses its plain form: the fast ones have no second derivative.
+    A batch norm is a fixed scale and shift in this mode. It is computed as one, because PyTorch's own second
+    derivative of a batch norm is slow. Attention uses its plain form, because its fast forms have no second
+    derivative.
     """
     modes = {module: module.training for module in net.modules()}
     flags = {parameter: parameter.requires_grad for parameter in net.parameters()}
@@ -40,9 +41,9 @@ def evaluation_mode(net: nn.Module, parameters: list[nn.Parameter]) -> Iterator[
 
 
 def _is_plain(norm: BatchNorm) -> bool:
-    """Whether a batch norm has running statistics, and PyTorch's own forward."""
-    own_forward = type(norm) not in BATCH_NORMS or "forward" in vars(norm)
-    return norm.running_mean is not None and not own_forward
+    """Whether a batch norm has running statistics, and the forward method of PyTorch."""
+    is_replaced = type(norm) not in BATCH_NORMS or "forward" in vars(norm)
+    return norm.running_mean is not None and not is_replaced
 
 
 def _scale_and_shift(norm: BatchNorm, x: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """The curvature of a net's mean loss over a dataset, as products of a matrix with vectors.
 
-The matrix is never formed: with n parameters it has n^2 entries. A product takes one pass over the data,
-in the memory of one batch. It is the exact derivative, computed by two backward passes: that is faster
-than a forward derivative of the gradient, and several vectors share the first pass. bench/curvature.py
-compares this with other packages. curvlinops-for-pytorch is not used: its Hessian products take half as
-long again, and it brings five more packages.
+The matrix is never formed: with n parameters it has n^2 entries. A product takes one pass over the data, in
+the memory of one batch. It is the exact derivative, computed by two backward passes. This is faster than a
+forward derivative of the gradient, and several vectors share the first pass. bench/curvature.py compares this
+with other packages. curvlinops-for-pytorch is not used: its Hessian products take 1.5 times as long, and it
+depends on five more packages.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,35 +31,35 @@ BATCH_SIZE = 128
 ASYMMETRIC = 1e-3  # relative to the products: rounding in float32 is a thousand times smaller
 
 Vector = list[Tensor]  # a vector (n,), cut into the shapes of the parameters
-Products = tuple[Tensor | float, Iterator[Vector]]  # the weight of a batch, and a product with each vector
+Products = tuple[Tensor | float, Iterator[Vector]]  # the weight of a batch, and the product with each vector
 
 
 class Curvature:
-    """A symmetric matrix of the mean loss L = 1/N sum_i l(f(x_i), y_i), known by its products.
+    """A symmetric matrix of the mean loss L = 1/N sum_i l(f(x_i), y_i), which computes its products.
 
-    The kinds, with f the outputs, J_i their derivative by the parameters theta, and g_i the gradient of
-    sample i's loss:
+    There are three kinds. f are the outputs, J_i is their derivative by the parameters theta, and g_i is the
+    gradient of sample i's loss:
 
         hessian         1/N sum_i  d^2 l_i / d theta^2
         gauss_newton    1/N sum_i  J_i^T (d^2 l_i / d f^2) J_i   (Schraudolph 2002; Martens, arXiv 1412.1193)
         fisher          1/N sum_i  g_i g_i^T, the empirical one  (Kunstner et al., arXiv 1905.12558)
 
     Hessian products use the R-operator (Pearlmutter 1994) in reverse mode: H v = d(g . v)/d theta.
-    During a product the net is in evaluation mode; afterwards it is as it was. Each product reads the
-    weights anew, so the net may be moved between products.
+    During a product the net is in evaluation mode; afterwards it has its old mode. Each product reads the
+    weights again, so the net may be moved between products.
 
     Args:
-        net: on the device that computes.
+        net: on its device.
         data: on the net's device, or on the CPU; then batches are copied to the device.
         kind: one of `KINDS`.
-        loss: a loss of `measure.losses`; one of the user's own for `hessian` alone. If samples have
-            weights, the mean is the weighted one.
+        loss: a loss of `measure.losses`; the user's own loss only for `hessian`. If samples have weights, the
+            mean is the weighted one.
         batch_size: number of samples in memory at a time. It does not change the matrix.
         all_parameters: include biases and the weights of batch norms. The default is the published
             choice: only parameters of more than one dimension.
 
     Attributes:
-        names, sizes: of the parameters, in the order in which their entries follow each other in a vector.
+        names, sizes: names and sizes of the parameters, in the order of their entries in a vector.
         dimension: n, the number of rows.
         asymmetry: |u H v - v H u| for two random vectors and two samples, relative to the length of the
             products. It is more than rounding where PyTorch's derivative of an operation is not exact.
@@ -117,7 +117,7 @@ class Curvature:
         return float((crossed[0] - crossed[1]).abs()) / length if length else 0.0
 
     def _first_products(self, data: Samples, rows: Tensor) -> Tensor:
-        """As `_products`, but tries both layouts of images, and raises `InputError` for a bad loss."""
+        """Like `_products`, but tries both layouts of images, and raises `InputError` for a bad loss."""
         try:
             return self._products(data, rows)
         except (RuntimeError, InputError):
@@ -132,12 +132,10 @@ class Curvature:
             ) from error
 
     def __call__(self, vectors: Tensor) -> Tensor:
-        """The products with a vector (n,) or with several (k, n), in the same shape.
+        """The products with a vector (n,) or with k vectors (k, n), in the same shape.
 
-        It takes one pass over the data, however many vectors there are.
-
-        Batches are added up in the precision of the parameters: some hundred additions lose less than
-        the product of one batch does.
+        One pass over the data computes all of them. Batches are added in the precision of the parameters: a
+        few hundred additions lose less than the product of one batch.
         """
         rows = vectors.unsqueeze(0) if vectors.dim() == 1 else vectors
         return self._products(self._data, rows).view_as(vectors)
@@ -204,7 +202,7 @@ class Curvature:
     def _fisher_products(self, loss: BuiltIn, batch: Batch, vectors: list[Vector]) -> Products:
         """J^T J v, with J the derivative of each sample's loss."""
         terms = loss.of_outputs(loss.outputs(self._net, batch), batch)
-        assert terms.samples is not None  # built-in losses know them
+        assert terms.samples is not None  # every built-in loss returns them
         weighted = terms.samples
         if terms.sample_weights is not None:
             weighted = weighted * terms.sample_weights.sqrt()
@@ -214,7 +212,7 @@ class Curvature:
     def _outer_products(
         self, outputs: Tensor, vectors: list[Vector], middle: Callable[[Tensor], Tensor] | None = None
     ) -> Iterator[Vector]:
-        """J^T M J v for outputs with derivative J; `middle` multiplies by M, and without it M = 1.
+        """J^T M J v, with J the derivative of the outputs. `middle` multiplies by M; None stands for M = 1.
 
         J v is the derivative of J^T u by u, so reverse mode is enough.
         """
@@ -237,7 +235,7 @@ class Curvature:
             )
 
     def _backward(self, outputs: list[Tensor], seeds: list[Tensor] | None, **graph: bool) -> Vector:
-        """The derivative of seeds . outputs by the parameters; zero where there is none."""
+        """The derivative of seeds . outputs by the parameters; zero for a parameter that is not used."""
         if not any(output.requires_grad for output in outputs):
             return [torch.zeros_like(parameter) for parameter in self._parameters]
         return list(
@@ -254,7 +252,7 @@ def _output_curvature(loss: BuiltIn, batch: Batch, outputs: Tensor, tangents: Te
 
 
 def _countdown(vectors: list[Vector]) -> Iterator[tuple[int, Vector]]:
-    """Each vector, with how many follow it: the graph must be kept as long as any does."""
+    """Each vector, after the number of vectors that follow it. The graph is needed until that number is 0."""
     return ((len(vectors) - 1 - i, vector) for i, vector in enumerate(vectors))
 
 
@@ -263,11 +261,9 @@ def extreme_eigenvalues(
 ) -> tuple[Eigen, Eigen]:
     """The smallest and the largest eigenvalue with the net's present weights.
 
-    The paper's convexity maps show their ratio (Li et al. 2018, section 6).
-
-    The published program's eigenvalues are these times its number of batches; their ratio is the same.
-    Every call starts from the same random vector, so a value does not depend on what was measured
-    before.
+    The paper's convexity maps show their ratio (Li et al. 2018, section 6). The published program's
+    eigenvalues are larger by its number of batches; their ratio is the same. Every call starts from the same
+    random vector, so a value does not depend on earlier calls.
     """
     (low,), (high,) = eigenvalues(matrix, tolerance=tolerance, most_products=most_products, seed=seed)
     return low, high

@@ -1,7 +1,7 @@
-"""The Krylov space of a symmetric matrix, with the matrix projected on it.
+"""The Krylov space of a symmetric matrix, and the projection of the matrix on it.
 
-The space grows by one product at a time, and the products come from outside, so that several spaces can
-share a pass over the data.
+The space grows by one product at a time. The caller computes the products, so that several spaces can share a
+pass over the data.
 """
 
 from typing import Protocol
@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ROUNDING = 10  # machine epsilons, relative to the matrix: a shorter vector is a rounding error
+ROUNDING = 10  # machine epsilons, relative to the largest product: a shorter vector is a rounding error
 
 
 class SymmetricMatrix(Protocol):
-    """A symmetric matrix (n, n), known by its products with a vector (n,) or with several (k, n)."""
+    """A symmetric matrix (n, n) that computes its products with a vector (n,) or with k vectors (k, n)."""
 
     dimension: int
     dtype: torch.dtype
@@ -29,12 +29,12 @@ class Krylov:
     Lanczos, A V = V T + beta v e_m^T, with full reorthogonalisation, done twice (Daniel et al. 1976).
 
     Args:
-        start: the first vector (n,), of any length but zero.
+        start: the first vector (n,), of any length except zero.
         size: the largest number of basis vectors.
         generator: draws a new vector where the Krylov space ends before the basis is full.
 
     Attributes:
-        count: number of basis vectors whose product is known.
+        count: number of basis vectors whose products have been added.
         projected: T (size, size), float64; zero from row and column `count` on.
     """
 

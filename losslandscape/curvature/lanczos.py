@@ -1,4 +1,4 @@
-"""The outermost eigenvalues of a symmetric matrix, from its products alone: Lanczos with restarts."""
+"""The outermost eigenvalues of a symmetric matrix, by Lanczos with restarts. It uses only products."""
 
 import math
 from dataclasses import dataclass, replace
@@ -12,8 +12,8 @@ from losslandscape.core.errors import InputError
 from losslandscape.curvature.krylov import Krylov, SymmetricMatrix
 from losslandscape.curvature.progress import product_bar
 
-TOLERANCE = 1e-3  # of a residual, relative to its eigenvalue
-# Of the largest absolute eigenvalue: one that is smaller may have the residual of one of this size.
+TOLERANCE = 1e-3  # largest residual, relative to its eigenvalue
+# As a share of the largest absolute eigenvalue: a smaller eigenvalue may have the residual of this size.
 NEAR_ZERO = 1e-2
 MOST_PRODUCTS = 500
 BASIS_SIZE = 80  # vectors: with so many, restarts are rare
@@ -22,11 +22,13 @@ BASIS_MEMORY = 2 * 2**30  # bytes
 
 @dataclass(frozen=True)
 class Eigen:
-    """An eigenvalue and its unit vector (n,).
+    """An eigenvalue and its unit vector.
 
     Attributes:
-        value: NaN if a product was not finite; then there is no vector.
+        value: NaN if a product was not finite.
         residual: ||A v - value v||. The matrix has an eigenvalue within this distance of `value`.
+        converged: whether the residual is small enough.
+        vector: (n,); None if a product was not finite.
     """
 
     value: float
@@ -47,20 +49,20 @@ def eigenvalues(
 ) -> tuple[list[Eigen], list[Eigen]]:
     """The lowest eigenvalues of a matrix, ascending, and the highest, descending.
 
-    Thick-restart Lanczos (Wu and Simon, SIAM J. Matrix Anal. Appl. 22, 2000) finds both ends in one
-    Krylov space. That space holds one vector for several equal eigenvalues. So where more than one
-    eigenvalue of an end is wanted, the space orthogonal to the known vectors is searched until it holds
-    no eigenvalue further out.
+    Thick-restart Lanczos (Wu and Simon, SIAM J. Matrix Anal. Appl. 22, 2000) finds both ends in one Krylov
+    space. That space holds a single vector for several equal eigenvalues. So if more than one eigenvalue of
+    an end is wanted, the space orthogonal to the known vectors is searched until it holds no eigenvalue
+    further out.
 
     Args:
-        smallest, largest: how many eigenvalues of each end.
+        smallest, largest: number of eigenvalues of each end.
         tolerance: an eigenvalue has converged when its residual is at most this times its absolute
             value, or this times `NEAR_ZERO` of the largest absolute eigenvalue if that is more.
         most_products: after so many products, eigenvalues are returned although they have not converged.
-        seed: of all random vectors. PyTorch's global generator is not used.
+        seed: seed of all random vectors. PyTorch's global generator is not used.
 
     Returns:
-        The eigenvalues of the low end, and those of the high end. All are NaN if a product is not finite.
+        The eigenvalues of the low end and of the high end. All are NaN if a product is not finite.
 
     Raises:
         InputError: if the matrix has fewer eigenvalues than wanted, or `most_products` is too small.
@@ -84,7 +86,7 @@ def _check_counts(smallest: int, largest: int, dimension: int, most_products: in
 
 @dataclass
 class _Search:
-    """What several searches share: the tolerance, the products left, random numbers and the bar."""
+    """The state that several searches share: tolerance, products left, random numbers and progress bar."""
 
     tolerance: float
     products_left: int
@@ -92,7 +94,7 @@ class _Search:
     bar: tqdm
 
     def ends(self, matrix: SymmetricMatrix, smallest: int, largest: int) -> tuple[list[Eigen], list[Eigen]]:
-        """The eigenvalues of both ends that one Krylov space holds."""
+        """The eigenvalues of both ends, from one Krylov space."""
         wanted = min(smallest + largest, matrix.dimension)
         space = self._new_space(matrix, wanted)
         while self.products_left:
@@ -102,8 +104,8 @@ class _Search:
             try:
                 space.extend(matrix(space.next))
             except FloatingPointError:
-                lost = Eigen(math.nan, math.nan, False)
-                return [lost] * smallest, [lost] * largest
+                not_finite = Eigen(math.nan, math.nan, False)
+                return [not_finite] * smallest, [not_finite] * largest
             values, coefficients, residuals = space.ritz()
             scale = float(np.abs(values).max())
             converged = residuals <= self.allowed(values, scale)
@@ -131,38 +133,42 @@ class _Search:
         self, matrix: SymmetricMatrix, low: list[Eigen], high: list[Eigen]
     ) -> tuple[list[Eigen], list[Eigen]]:
         """Search the space orthogonal to the known eigenvectors until it holds no eigenvalue further out."""
-        again = int(len(low) > 1), int(len(high) > 1)
-        while any(again) and len(low + high) < matrix.dimension and _finite(low + high):
-            if self.products_left < sum(again):
+        counts = int(len(low) > 1), int(len(high) > 1)  # eigenvalues to search at each end
+        while any(counts) and len(low + high) < matrix.dimension and _finite(low + high):
+            if self.products_left < sum(counts):
                 return _unsure(low), _unsure(high)
             complement = _Complement(matrix, _vectors(low + high), self.generator)
-            lower, higher = self.ends(complement, *again)
+            lower, higher = self.ends(complement, *counts)
             if not all(eigen.converged for eigen in lower + higher):
                 return _unsure(low), _unsure(high)
             scale = max(abs(eigen.value) for eigen in low + high)
             others = self.measured(matrix, complement.part_of(_vectors(lower + higher)), scale)
             low, low_changed = self._merged(low, others[: len(lower)], scale, sign=1)
             high, high_changed = self._merged(high, others[len(lower) :], scale, sign=-1)
-            again = int(low_changed), int(high_changed)
+            counts = int(low_changed), int(high_changed)
         return low, high
 
     def _merged(
-        self, known: list[Eigen], others: list[Eigen], scale: float, *, sign: int
+        self, eigens: list[Eigen], others: list[Eigen], scale: float, *, sign: int
     ) -> tuple[list[Eigen], bool]:
-        """The outermost of both, as many as are known, and whether one of the others is among them.
+        """Replace the innermost eigenvalues by others that lie further out.
 
-        sign: 1 at the low end, -1 at the high end.
+        Args:
+            sign: 1 at the low end, -1 at the high end.
+
+        Returns:
+            As many eigenvalues as before, and whether one was replaced.
         """
-        innermost = sign * known[-1].value if known else 0.0
+        innermost = sign * eigens[-1].value if eigens else 0.0
         limit = innermost - self.allowed(innermost, scale)
         further = [eigen for eigen in others if sign * eigen.value < limit]
-        ordered = sorted([*known, *further], key=lambda eigen: sign * eigen.value)
-        return ordered[: len(known)], bool(further)
+        ordered = sorted([*eigens, *further], key=lambda eigen: sign * eigen.value)
+        return ordered[: len(eigens)], bool(further)
 
     def measured(self, matrix: SymmetricMatrix, vectors: Tensor, scale: float) -> list[Eigen]:
         """The Rayleigh quotients of vectors (k, n) and their residuals.
 
-        Both come from new products, because the Lanczos recurrence does not see its rounding errors.
+        Both are computed from new products, because the Lanczos recurrence ignores its rounding errors.
         """
         vectors = vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
         products = matrix(vectors)
@@ -174,12 +180,12 @@ class _Search:
         ]
 
     def allowed(self, values: np.ndarray | float, scale: float) -> np.ndarray | float:
-        """The residual at which an eigenvalue has converged; scale: the largest absolute eigenvalue."""
+        """The largest residual of a converged eigenvalue; `scale` is the largest absolute eigenvalue."""
         return self.tolerance * np.maximum(np.abs(values), NEAR_ZERO * scale)
 
 
 def _restart(space: Krylov, smallest: int, largest: int) -> None:
-    """Keep half of the space, or more if more is wanted; each end in proportion to what is wanted there."""
+    """Keep half of the space, or more if more eigenvalues are wanted, in proportion to those of each end."""
     kept = max(min(smallest + largest, space.size), space.size // 2)
     low = smallest * kept // (smallest + largest)
     space.restart(np.r_[:low, space.size - (kept - low) : space.size])

@@ -1,4 +1,4 @@
-"""Random vectors that probe a curvature matrix, and the mean of what they give with its standard error."""
+"""Random vectors that probe a curvature matrix, and the mean of the results with its standard error."""
 
 import math
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def random_signs(matrix: SymmetricMatrix, count: int, generator: torch.Generator
 
 
 def block_sizes(count: int, together: int = TOGETHER) -> Iterator[int]:
-    """`count` vectors in blocks that share a pass: the size of each block."""
+    """Cut `count` vectors into blocks that share a pass; yields the size of each block."""
     return (min(together, count - start) for start in range(0, count, together))
 
 

@@ -1,4 +1,4 @@
-"""The trace of a curvature matrix and of its diagonal blocks, estimated from products with random vectors."""
+"""Estimates the trace of a curvature matrix and of its diagonal blocks, from products with random vectors."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from losslandscape.curvature.hess_vec_prod import Curvature
 from losslandscape.curvature.probes import TOGETHER, block_sizes, mean_and_error, random_signs
 from losslandscape.curvature.progress import product_bar
 
-TRACE_TOLERANCE = 0.02  # of the standard error, relative to the trace
+TRACE_TOLERANCE = 0.02  # largest standard error, relative to the trace
 MOST_PROBES = 200
 
 
@@ -23,8 +23,8 @@ class Trace:
 
     Attributes:
         value: NaN if a product was not finite.
-        standard_error: over the random vectors.
-        probes: the number of random vectors.
+        standard_error: standard error over the random vectors.
+        probes: number of random vectors.
         converged: whether the standard error is within the tolerance.
         layers: (value, standard error) of the diagonal block of each parameter tensor, by name.
     """
@@ -45,9 +45,9 @@ def trace(
     seed: int = 0,
     show_progress: bool = False,
 ) -> Trace:
-    """The trace of a matrix A, and of the diagonal block of each parameter tensor.
+    """Estimate the trace of a matrix A, and of the diagonal block of each parameter tensor.
 
-    It is estimated from products with random signs v.
+    It uses products with vectors v of random signs.
 
     Hutchinson (1990), rank 0:
 
@@ -58,14 +58,14 @@ def trace(
 
         tr A = tr(Q^T A Q) + E[w . A w].
 
-    The first term is exact. It takes 2 r products beforehand, and pays where few eigenvalues make up
-    most of the trace.
+    The first term is exact. It takes 2 r products first, which is worth it if few eigenvalues make up most
+    of the trace.
 
     Args:
         rank: r, from 0 to the dimension.
         tolerance: vectors are added until the standard error is at most this times the trace.
-        most_probes: the largest number of random vectors, at least 2.
-        seed: of the random vectors.
+        most_probes: largest number of random vectors, at least 2.
+        seed: seed of the random vectors.
 
     Raises:
         InputError: if `rank` or `most_probes` is out of range.
@@ -82,7 +82,8 @@ def trace(
         while True:
             probes = random_signs(matrix, min(TOGETHER, most_probes - len(samples)), generator)
             probes -= probes @ basis.T @ basis
-            samples = np.concatenate([samples, _per_tensor(matrix, probes * _products(matrix, probes, bar))])
+            products = _products(matrix, probes, bar)
+            samples = np.concatenate([samples, _per_tensor(matrix, probes * products)])
             estimate = _estimate(samples, exact, names=matrix.names, tolerance=tolerance)
             bar.set_postfix_str(f"{estimate.value:.5g} +- {estimate.standard_error:.2g}", refresh=False)
             if estimate.converged or len(samples) >= most_probes or math.isnan(estimate.value):
@@ -97,12 +98,13 @@ def _estimate(samples: np.ndarray, exact: np.ndarray, *, names: tuple[str, ...],
     if not math.isfinite(value):
         value = error = math.nan
     means, errors = mean_and_error(samples)
-    layers = dict(zip(names, zip((means + exact).tolist(), errors.tolist(), strict=True), strict=True))
+    pairs = zip((means + exact).tolist(), errors.tolist(), strict=True)
+    layers = dict(zip(names, pairs, strict=True))
     return Trace(value, error, len(samples), converged, layers)
 
 
 def _range_basis(matrix: Curvature, rank: int, generator: torch.Generator, bar: tqdm) -> Tensor:
-    """An orthonormal basis (rank, n), or less if A has less, of the matrix A applied to random signs."""
+    """An orthonormal basis (rank, n) of A times vectors of random signs; smaller if A has a lower rank."""
     if not rank:
         return torch.zeros(0, matrix.dimension, dtype=matrix.dtype, device=matrix.device)
     blocks = [_products(matrix, random_signs(matrix, count, generator), bar) for count in block_sizes(rank)]

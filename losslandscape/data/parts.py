@@ -1,12 +1,9 @@
 """The parts of the data that a surface is measured on: a share of the training set, and the test set."""
 
-from collections.abc import Callable
-from typing import cast
-
 from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
 from losslandscape.data import dataloader, node_memory, user_data
-from losslandscape.data.samples import Samples, SampleSet
+from losslandscape.data.samples import Samples
 from losslandscape.parallel.mpi4pytorch import Serial
 
 
@@ -52,8 +49,7 @@ def load_parts(
         }
         _require_unused(dataset, of_images)
         options = {"data_split": data_split, "split_idx": split_idx, "show_progress": show_progress}
-        load = cast(Callable[..., dict[str, SampleSet]], user_data.load)
-        return {**node_memory.load_samples(ranks, load, dataset, test_set=test_set, **options)}
+        return node_memory.load_samples(ranks, user_data.load, dataset, test_set=test_set, **options)
     if not npz_files["train"]:
         ranks.first(dataloader.download, dataset, datapath)
     subset = {"labels_file": labels_file, "data_split": data_split, "split_idx": split_idx}

@@ -1,4 +1,4 @@
-"""Batch norms folded into the layers before them, in a traced copy of a net.
+"""Folds batch norms into the layers before them, in a traced copy of a net.
 
 In evaluation mode a batch norm is a fixed scale and shift of each channel, which the layer before it
 applies at no cost:
@@ -51,9 +51,9 @@ def copy_of(net: nn.Module) -> nn.Module | None:
 
 
 def fold(net: nn.Module) -> tuple[nn.Module, list[Fold]] | None:
-    """A copy of the net without the batch norms that fold, and the folds; None if there is nothing to fold.
+    """A copy of the net without the batch norms that fold, and the folds; None if no batch norm folds.
 
-    A net that torch.fx cannot trace has nothing to fold either.
+    No batch norm folds in a net that torch.fx cannot trace.
 
     The folded layers' weights and biases are empty until the folds are refreshed.
     """
@@ -75,7 +75,7 @@ class _Tracer(fx.Tracer):
 
 
 def _trace(net: nn.Module) -> fx.GraphModule | None:
-    copied = copy_of(net)  # tracing leaves symbols in a net that keeps what it computes
+    copied = copy_of(net)  # a net that stores what it computes would keep the symbols of the trace
     if copied is None:
         return None
     try:
@@ -85,10 +85,10 @@ def _trace(net: nn.Module) -> fx.GraphModule | None:
 
 
 def _take_norms_out(net: nn.Module, traced: fx.GraphModule) -> list[tuple[str, Layer, _BatchNorm]]:
-    """Take the batch norms that fold out of the graph.
+    """Remove the batch norms that fold from the graph.
 
     Returns:
-        For each: the name of the layer before it, and that layer and the norm in the net.
+        For each of them: the name of the layer before it, the layer, and the norm. Both belong to the net.
     """
     modules = dict(net.named_modules())
     calls = Counter(str(node.target) for node in traced.graph.nodes if node.op == "call_module")
@@ -96,17 +96,17 @@ def _take_norms_out(net: nn.Module, traced: fx.GraphModule) -> list[tuple[str, L
     read_directly = {name.rpartition(".")[0] for name in tensors_read}
     pairs: list[tuple[str, Any, Any]] = []
     for node in list(traced.graph.nodes):
-        before: Any = node.args[0] if node.op == "call_module" and node.args else None
-        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) != 1:
+        previous: Any = node.args[0] if node.op == "call_module" and node.args else None
+        if not isinstance(previous, fx.Node) or previous.op != "call_module" or len(previous.users) != 1:
             continue
-        names = {str(before.target), str(node.target)}
+        names = {str(previous.target), str(node.target)}
         if any(calls[name] != 1 for name in names) or names & read_directly:
             continue
-        layer, norm = modules[str(before.target)], modules[str(node.target)]
+        layer, norm = modules[str(previous.target)], modules[str(node.target)]
         if _fits(layer, norm):
-            node.replace_all_uses_with(before)
+            node.replace_all_uses_with(previous)
             traced.graph.erase_node(node)
-            pairs.append((str(before.target), layer, norm))
+            pairs.append((str(previous.target), layer, norm))
     return pairs
 
 
@@ -118,7 +118,7 @@ def _fits(layer: nn.Module, norm: nn.Module) -> bool:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    """Whether the user, or an old weight or spectral norm, computes something beside the module."""
+    """Whether hooks run with the module: those of the user, or of an old weight norm or spectral norm."""
     return bool(module._forward_pre_hooks or module._forward_hooks)
 
 

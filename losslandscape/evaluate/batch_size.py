@@ -1,4 +1,4 @@
-"""The fastest batch size, found by a short probe."""
+"""Finds the fastest batch size by a short probe."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ def fastest(seconds: Callable[[int], float], *, sizes: Sequence[int], count: int
     Larger sizes are tried until one is clearly slower, holds all samples, or takes too much memory.
 
     Args:
-        seconds: seconds per sample with batches of a size.
-        sizes: from small to large.
+        seconds: measures the seconds per sample with batches of this size.
+        sizes: the sizes to try, from small to large.
         count: number of samples.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Batches on the device that computes: data that is too large for a GPU is copied there batch by batch."""
+"""Batches on the net's device. Data that is too large for a GPU is copied there batch by batch."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,14 @@ from losslandscape.data.samples import Batch, Samples
 def place(
     sets: dict[str, Samples], device: torch.device, *, memory: int | None = None, sharers: int = 1
 ) -> dict[str, Samples]:
-    """The sets with as many of them on the GPU as fit there; all as they are for a CPU.
+    """Move as many sets to the GPU as fit there. On a CPU the sets stay as they are.
 
     Args:
-        sets: by part of the data; an earlier one goes first.
-        device: that computes.
-        memory: bytes that all sets may take on the GPU. None is half of what is free, divided among the
-            `sharers`.
-        sharers: ranks that compute on this GPU.
+        sets: samples by part of the data; the first ones are moved first.
+        device: the net's device.
+        memory: bytes that all sets may take on the GPU. None stands for half of the free memory, divided
+            among the `sharers`.
+        sharers: number of ranks that share this GPU.
     """
     if device.type != "cuda":
         return sets
@@ -36,7 +36,7 @@ def place(
 
 
 def batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:
-    """All samples in order, in batches on the device, as net and loss take them."""
+    """All samples in order, as batches on the device, in the form that net and loss expect."""
     if data.device == device:
         return (_prepared(data, batch) for batch in data.raw_batches(batch_size))
     if device.type == "cpu":
@@ -49,23 +49,23 @@ def _prepared(data: Samples, batch: Batch) -> Batch:
 
 
 def _copied_batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:
-    """Batches copied to a GPU: the next one while the last one is used."""
+    """Batches copied to a GPU. The next batch is copied while the current one is used."""
     copying = torch.cuda.Stream(device)
     computing = torch.cuda.current_stream(device)
     sources = list(data.raw_batches(batch_size))
-    ahead = _copy(sources[0], device, copying)
-    for following in [*sources[1:], None]:
+    next_batch = _copy(sources[0], device, copying)
+    for next_source in [*sources[1:], None]:
         computing.wait_stream(copying)
-        batch = ahead
+        batch = next_batch
         for tensor in samples.tensors(batch):
             tensor.record_stream(computing)  # its memory is not reused before the computation is done
-        if following is not None:
-            ahead = _copy(following, device, copying)
+        if next_source is not None:
+            next_batch = _copy(next_source, device, copying)
         yield _prepared(data, batch)
 
 
 def _copy(batch: Batch, device: torch.device, stream: torch.cuda.Stream) -> Batch:
-    """The batch on the device; the copy runs on the stream and nothing waits for it."""
+    """Start to copy the batch to the device, on this stream, and return it without waiting."""
 
     def copied(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.contiguous().pin_memory().to(device, non_blocking=True)

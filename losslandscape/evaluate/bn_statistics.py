@@ -1,4 +1,4 @@
-"""Statistics of batch norms, estimated again for a net that was moved.
+"""Estimates the statistics of batch norms again, for a net that was moved.
 
 The stored mean and variance of a batch norm belong to the activations of the net that was trained. A
 mixture of two nets has other activations (Izmailov et al. 2018, arXiv 1803.05407, section 3; Jordan et al.
@@ -25,7 +25,7 @@ def norms_of(net: nn.Module) -> list[_BatchNorm]:
 
 
 def even_batch_size(count: int, *, most: int) -> int:
-    """The size that cuts `count` samples into the fewest batches of at most `most`, all of about one size.
+    """The batch size that cuts `count` samples into as few, about equal batches of at most `most` samples.
 
     >>> even_batch_size(130, most=128), even_batch_size(100, most=128)
     (65, 100)
@@ -36,16 +36,16 @@ def even_batch_size(count: int, *, most: int) -> int:
 def recompute(
     net: nn.Module, batches: Iterable[Batch], forward: Callable[[nn.Module, Batch], object]
 ) -> None:
-    """Replace the statistics by the means over batches of what each batch norm sees in the net as it is now.
+    """Replace the statistics of each batch norm by the means of its batch statistics for the present net.
 
     Args:
         net: in evaluation mode.
-        batches: of training data, all of about one size, as they count alike. A batch is ignored if it
-            gives some batch norm a single value per channel.
+        batches: batches of training data. They should be about equal, because each has the same weight in
+            the mean. A batch is ignored if some batch norm receives a single value per channel.
         forward: runs the net on a batch.
 
     Raises:
-        InputError: if no batch is left.
+        InputError: if all batches are ignored.
     """
     norms = norms_of(net)
     momenta = [norm.momentum for norm in norms]
@@ -54,7 +54,7 @@ def recompute(
             norm.reset_running_stats()
             norm.train()
             norm.momentum = None  # PyTorch then keeps the mean over all batches
-        used = sum(_ran(net, batch, forward) for batch in batches)
+        used = sum(_run(net, batch, forward) for batch in batches)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.eval()
@@ -66,8 +66,8 @@ def recompute(
         )
 
 
-def _ran(net: nn.Module, batch: Batch, forward: Callable[[nn.Module, Batch], object]) -> bool:
-    """Run the net on a batch; False if that gives some batch norm a single value per channel."""
+def _run(net: nn.Module, batch: Batch, forward: Callable[[nn.Module, Batch], object]) -> bool:
+    """Run the net on a batch; False if some batch norm receives a single value per channel."""
     try:
         forward(net, batch)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What is measured at a point of a surface: the quantities of a loss, of one net, on data held in memory."""
+"""Measures the quantities of a loss, for one net, on data in memory. A surface does this at each point."""
 
 import time
 from functools import partial
@@ -23,12 +23,12 @@ PROBE_RUNS = 4  # of each batch size; the first run is slow
 def quantity_names(
     measured: dict[str, list[str]], *, errors: bool = False, penalty: bool = False
 ) -> list[str]:
-    """The names that a surface file has for the quantities of a loss: `train_loss`, `train_acc` and so on.
+    """The names of a loss's quantities in a surface file: `train_loss`, `train_acc` and so on.
 
     Args:
-        measured: the loss's own names by part of the data.
-        errors: with standard errors of the loss.
-        penalty: with the weight penalty.
+        measured: by part of the data, the names that the loss gives its quantities.
+        errors: include standard errors of the loss.
+        penalty: include the weight penalty.
     """
     names = []
     for part, own_names in measured.items():
@@ -43,14 +43,18 @@ def quantity_names(
 def evaluate(
     net: nn.Module, data: Samples, *, loss: str | Loss = "crossentropy", batch_size: int = 128
 ) -> tuple[float, ...]:
-    """The mean loss on all of the data and its further quantities (accuracy in percent), in evaluation mode.
+    """The mean loss on all data, and the loss's other quantities (accuracy in percent), in evaluation mode.
 
-    The net's mode is left as it was.
+    Afterwards the net is in its old mode.
 
     Args:
-        net: on the device that has the data.
+        net: on the device of the data.
+        data: all samples.
+        loss: its name, or the loss itself.
+        batch_size: samples in a forward pass.
     """
-    loss, training = losses.find(loss), net.training
+    loss = losses.find(loss)
+    training = net.training
     net.eval()
     try:
         with gradient_mode(loss):
@@ -66,20 +70,21 @@ class Evaluator:
     The net is read at each `measure()`, so it may be moved in between.
 
     Args:
-        net: on the device that computes.
+        net: on its device, where the loss is computed.
         sets: samples by part, such as {"train": …, "test": …}; `measure()` returns `train_loss` and so on.
-        batch_size: samples in a forward pass; with None a short probe finds the fastest. If it is given,
-            batch norms' statistics are estimated in batches of at most this size.
+        loss: its name, or the loss itself.
+        batch_size: samples in a forward pass; for None a short probe finds the fastest. With a number, batch
+            norms' statistics are estimated in batches of at most this size.
         precision: one of `devices.PRECISIONS`, or "" for PyTorch's default.
         memory: bytes that the samples may take on a GPU. A larger set is copied there batch by batch. None
-            is half of what is free, divided among the `sharers`.
-        sharers: ranks that compute on the same GPU.
+            stands for half of the free memory, divided among the `sharers`.
+        sharers: number of ranks that share the GPU.
         weight_decay: W > 0 adds two quantities: `penalty`, W / 2 times the squared norm of all parameters,
             and `train_regularised_loss`, its sum with the loss.
-        bn_samples: training samples from which the batch norms' statistics are estimated at each point; 0
-            takes the stored ones.
+        bn_samples: number of training samples from which the batch norms' statistics are estimated at each
+            point; 0 for the stored statistics.
         errors: add standard errors of the loss, and of its difference from the loss at `remember_centre()`.
-        fuse, channels_last, graph: off only to measure what they bring.
+        fuse, channels_last, graph: optimisations. Switch them off only to measure what each one saves.
 
     Attributes:
         names: of all quantities.
@@ -107,20 +112,16 @@ class Evaluator:
         self._device = next(net.parameters()).device
         self._sets = batch_stream.place(sets, self._device, memory=memory, sharers=sharers)
         first_batches = {part: self._first_batch(data) for part, data in self._sets.items()}
+        first = next(iter(first_batches.values()))
         self._forward = ForwardPass(
-            net,
-            self._loss,
-            next(iter(first_batches.values())),
-            precision=precision,
-            fold=fuse,
-            channels_last=channels_last,
+            net, self._loss, first, precision=precision, fold=fuse, channels_last=channels_last
         )
         self._quantities = {part: self._forward.quantities(batch) for part, batch in first_batches.items()}
         self._weight_decay, self._errors = weight_decay, errors
         self.names = quantity_names(self._quantities, errors=errors, penalty=bool(weight_decay))
         self.batch_size = batch_size
         self._bn_data = _random_part(self._sets["train"], bn_samples) if bn_samples else None
-        # Not a size that a probe finds: values depend on it.
+        # The size does not come from a probe, because values depend on it.
         self._bn_batch_size = min(batch_size or bn_statistics.BATCH_SIZE, bn_statistics.BATCH_SIZE)
         self._centre: dict[str, Tensor] = {}
         on_cuda = self._device.type == "cuda"
@@ -135,22 +136,23 @@ class Evaluator:
 
     @property
     def graphed(self) -> list[str]:
-        """The parts of the data whose evaluation has become one CUDA graph."""
+        """The parts of the data that are evaluated as one CUDA graph."""
         return [part for part, graph in self._graphs.items() if graph.captured]
 
     def describe(self) -> str:
-        """What `prepare()` chose, in a line."""
+        """The choices of `prepare()`, in one line."""
         words = [f"batches of {self.batch_size}", f"{self.folded} batch norms folded"]
         if self._bn_data:
             words.append(f"their statistics estimated anew from {len(self._bn_data)} samples")
-        if streamed := [part for part, data in self._sets.items() if data.device != self._device]:
+        streamed = [part for part, data in self._sets.items() if data.device != self._device]
+        if streamed:
             words.append(f"{' and '.join(streamed)} data copied to the GPU batch by batch")
         if self.graphed:
             words.append("one CUDA graph a point")
         return ", ".join(words)
 
     def prepare(self) -> None:
-        """Choose the batch size unless it is given, and capture CUDA graphs. The first `measure()` calls it.
+        """Choose the batch size if it is None, and capture CUDA graphs. The first `measure()` calls this.
 
         Raises:
             InputError: if the statistics of batch norms cannot be estimated from the data.
@@ -158,14 +160,18 @@ class Evaluator:
         self._refresh()
         self._find_batch_size()
         if self._use_graph:
-            with self._forward.gradients():
-                for part, data in self._sets.items():
-                    if data.device == self._device:
-                        self._graphs[part] = CapturedCall(partial(self._total_terms, data))
+            self._capture_graphs()
         self._prepared = True
 
+    def _capture_graphs(self) -> None:
+        """Capture a graph for each part of the data that is on the GPU."""
+        with self._forward.gradients():
+            for part, data in self._sets.items():
+                if data.device == self._device:
+                    self._graphs[part] = CapturedCall(partial(self._total_terms, data))
+
     def fastest_batch_size(self) -> int:
-        """The batch size of the least time per sample.
+        """The batch size with the least time per sample.
 
         Raises:
             InputError: if the device has too little memory for the smallest size.
@@ -175,7 +181,7 @@ class Evaluator:
         return batch_sizes.fastest(partial(self._seconds, data), sizes=sizes, count=len(data))
 
     def remember_centre(self) -> None:
-        """Keep the samples' losses at the net as it is now: standard errors of differences are from these."""
+        """Keep the losses of all samples for the present net, as the centre of differences with errors."""
         if not self._errors:
             return
         self._refresh()
@@ -192,7 +198,7 @@ class Evaluator:
             self.remember_centre()
         self._refresh()
         with self._forward.gradients():
-            # All parts are started before the first value is waited for.
+            # Start all parts before waiting for the first value.
             terms = {part: self._start(part) for part in self._sets}
             values = [value for part in self._sets for value in self._values(part, terms[part])]
         if self._weight_decay:
@@ -207,14 +213,14 @@ class Evaluator:
         return self._weight_decay / 2 * float(squares)
 
     def _start(self, part: str) -> Terms:
-        """The terms of a part of the data, still being computed on a GPU."""
+        """Start to compute the terms of a part of the data; a GPU may still be working on them."""
         if part in self._graphs:
             return self._graphs[part]()
         return self._total_terms(self._sets[part])
 
     def _values(self, part: str, terms: Terms) -> list[float]:
         """The values of a part's quantities, in the order of `names`."""
-        # Derived quantities come last and have no mean of their own.
+        # Derived quantities come last in the list, and have no mean.
         means = dict(zip(self._quantities[part], _means(terms), strict=False))
         values = list(self._loss.finish(means).values())
         if self._errors:
@@ -222,7 +228,7 @@ class Evaluator:
         return values
 
     def _refresh(self) -> None:
-        """Let the copy follow the net."""
+        """Estimate batch norms' statistics, and copy the net's present tensors into the fast copy."""
         if self._bn_data:
             self._recompute_statistics(self._bn_data)
         self._forward.refresh()
@@ -244,13 +250,13 @@ class Evaluator:
             )
 
     def _find_batch_size(self) -> int:
-        """The batch size that is given, or the one that a probe finds when it is first needed."""
+        """The batch size; if it is None, the result of a probe, made once."""
         if self.batch_size is None:
             self.batch_size = self.fastest_batch_size()
         return self.batch_size
 
     def _first_batch(self, data: Samples) -> Batch:
-        """The first sample or two."""
+        """A batch of the first two samples, or of a single one."""
         return next(iter(batches(_first(data, 2), 2, self._device)))
 
     def _seconds(self, data: Samples, batch_size: int) -> float:
@@ -279,5 +285,5 @@ def _first(data: Samples, count: int) -> Samples:
 
 
 def _random_part(data: Samples, count: int) -> Samples:
-    """So many samples, the same at each call."""
+    """`count` random samples, the same ones at each call."""
     return data.take(np.random.RandomState(0).permutation(len(data))[:count])

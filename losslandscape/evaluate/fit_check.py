@@ -1,4 +1,4 @@
-"""Whether net, data and loss fit together, tried on a few samples before a long run."""
+"""Checks, on a few samples before a long run, that net, data and loss fit together."""
 
 import math
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ FAR_BELOW = 5.0  # percent: a smaller difference of accuracies is no reason to w
 
 
 def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[str]:
-    """Try the loss on a sample or two; return the names of its quantities.
+    """Try the loss on one or two samples, and return the names of its quantities.
 
     Args:
-        net: put into evaluation mode.
+        net: is put into evaluation mode.
         data: on the net's device.
-        loss: to be measured.
+        loss: the loss to try.
         model: the net's name for messages.
 
     Raises:
@@ -58,9 +58,9 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
 
 
 def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) -> None:
-    """Raise `InputError` unless the loss gives the loss of each sample, which standard errors need.
+    """Raise `InputError` unless the loss returns the loss of each sample, which standard errors need.
 
-    Also if the samples' losses do not have the mean that the loss gives.
+    The mean of these losses must be the mean that the loss returns.
     """
     batch = _first_batch(next(iter(sets.values())), FEW)
     with gradient_mode(loss):
@@ -82,14 +82,14 @@ def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a net does on some samples of a dataset.
+    """Loss and accuracy of a net, from some samples of a dataset.
 
     Attributes:
-        loss: the mean.
-        error: the standard error of the mean over the whole dataset; None where the loss does not give the
+        loss: the mean loss.
+        error: the standard error of the mean over the whole dataset; None if the loss does not return the
             loss of each sample.
-        accuracy: in percent; None if the loss is not that of a classification.
-        samples: how many were tried.
+        accuracy: in percent; None if the loss is not one of classification.
+        samples: number of samples that were tried.
     """
 
     loss: float
@@ -101,12 +101,14 @@ class Estimate:
         """Whether the accuracy is clearly below the recorded one: by 5 points and three standard errors."""
         if self.accuracy is None:
             return False
-        largest_error = 50 / self.samples**0.5  # of a share in percent: at 50 %
+        largest_error = (
+            50 / self.samples**0.5
+        )  # the standard error of a share, in percent, is largest at 50 %
         return recorded - self.accuracy > max(FAR_BELOW, 3 * largest_error)
 
 
 def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | None = None) -> Estimate:
-    """The loss of the net, on its device, on samples spread over the data: images may be sorted by class."""
+    """Estimate loss and accuracy on samples spread over the data, as it may be sorted by class."""
     count = min(len(data), TRIED_SAMPLES)
     tried = data.take(np.linspace(0, len(data) - 1, count).astype(int))
     net.eval()
@@ -125,7 +127,7 @@ def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | Non
 
 
 def _error(terms: Terms, *, share: float) -> float | None:
-    """The standard error of the mean over all data, from a share of it."""
+    """The standard error of the mean over all data, from the terms of a share of them."""
     if terms.samples is None:
         return None
     error, _ = standard_errors(terms.samples, terms.samples, terms.sample_weights)
@@ -163,7 +165,7 @@ def _check_classes(data: SampleSet, loss: BuiltIn, *, classes: int) -> None:
     for chunk in data.chunks:
         target = loss.target(chunk)
         if target.is_floating_point():
-            return  # the loss itself refuses it
+            return  # the loss itself refuses such a target
         wrong = target[(target != IGNORED) & ((target < 0) | (target >= classes))]
         if len(wrong):
             raise InputError(
@@ -173,7 +175,7 @@ def _check_classes(data: SampleSet, loss: BuiltIn, *, classes: int) -> None:
 
 
 def _two_means(terms: Terms) -> tuple[float, float]:
-    """The mean loss of a batch as the loss gives it, and as the losses of its samples give it."""
+    """The mean that the loss returns for a batch, and the mean of the losses of its samples."""
     assert terms.samples is not None
     mean = (terms.sums[0] / terms.weight).detach()
     if terms.sample_weights is None:

@@ -1,4 +1,4 @@
-"""How a loss runs a net fast: through a copy, in the cheapest gradient mode and the chosen precision."""
+"""Runs a net fast for a loss: through a copy, in the cheapest gradient mode and the chosen precision."""
 
 from contextlib import AbstractContextManager
 
@@ -16,20 +16,20 @@ from losslandscape.parallel.devices import exact_products
 
 
 class ForwardPass:
-    """A net made ready for a loss. The net is copied if it can be, and `refresh` takes over its tensors.
+    """A net prepared for a loss. The net is copied if possible, and `refresh` updates the copy.
 
     Args:
-        net: on the device that computes; only read.
-        loss: that will be measured.
-        batch: a sample or two, to compare the copy with the net.
-        precision: `bf16`, or any other for the net's own.
+        net: on its device; only read.
+        loss: the loss to measure.
+        batch: one or two samples, on which the copy is compared with the net.
+        precision: `bf16`; any other value stands for the net's own precision.
         fold: whether batch norms may be folded.
         channels_last: whether the copy may have this memory layout.
 
     Attributes:
-        net: what the loss calls for the net.
-        copied: whether that is a copy.
-        folded: how many batch norms are folded.
+        net: what the loss receives as the net.
+        copied: whether `net` is a copy.
+        folded: number of folded batch norms.
     """
 
     def __init__(
@@ -53,24 +53,24 @@ class ForwardPass:
         self._takes_no_gradient = loss.needs_gradients and self.copied and not self._needs_gradients()
 
     def refresh(self) -> None:
-        """Take over the net's tensors as they are now."""
+        """Copy the net's present tensors into the copy."""
         self._fused.refresh()
 
     def gradients(self) -> AbstractContextManager:
-        """The cheapest gradient mode in which the loss is right."""
+        """The cheapest gradient mode in which the loss has the right value."""
         if self._takes_no_gradient:
             return torch.no_grad()
         return gradient_mode(self._loss, copied=self.copied)
 
     def autocast(self) -> AbstractContextManager:
-        """The precision in which the net runs."""
+        """A context in which the net runs in the chosen precision."""
         return torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None)
 
     def quantities(self, batch: Batch) -> list[str]:
         """The names of the loss's quantities.
 
         Raises:
-            InputError: if the net does not run in the precision.
+            InputError: if the net does not run in the chosen precision.
         """
         with gradient_mode(self._loss), self.autocast():
             try:
@@ -87,24 +87,24 @@ class ForwardPass:
         """Numbers by which the copy is compared with the net."""
         run: Net = net
         if self._loss.needs_gradients and isinstance(net, FusedNet):
-            net.module.requires_grad_()  # the loss may differentiate by the weights
+            net.module.requires_grad_()  # the loss may take gradients by the weights
             run = _for_own_loss(net)
         with gradient_mode(self._loss):
             return self._loss.probe(run, samples.each(self._batch, torch.clone)).detach()
 
     def _needs_gradients(self) -> bool:
-        """Whether the user's loss differentiates. The copy's weights require gradients if it needs them."""
+        """Whether the user's loss takes gradients. If it does, the copy's weights require gradients."""
         module = self._fused.module
         module.requires_grad_(False)
         plain = self._sums(torch.no_grad())
         differentiated = self._sums(torch.enable_grad())
-        if differentiated is None:  # the loss differentiates by the weights
+        if differentiated is None:  # the loss takes gradients by the weights
             module.requires_grad_()
             return True
         return plain is None or not torch.equal(plain, differentiated)
 
     def _sums(self, mode: AbstractContextManager) -> Tensor | None:
-        """The sums of the batch; None if the loss raises. `fit_check` reports what it always raises."""
+        """The sums of the batch; None if the loss raises (`fit_check` refuses a loss that always raises)."""
         try:
             with mode:
                 return self._loss.of(self.net, samples.each(self._batch, torch.clone)).sums.detach()
@@ -113,8 +113,8 @@ class ForwardPass:
 
 
 def _for_own_loss(fused: FusedNet) -> Net:
-    """What the user's loss gets for the net: the copy's module, which it may look into.
+    """What the user's loss receives as the net: the copy as a module, so that the loss may use its weights.
 
-    Where batch norms are folded, the weights are other ones, so the loss gets only what it may call.
+    If batch norms are folded, the copy's weights differ from the net's, so the loss receives a callable.
     """
     return fused.__call__ if fused.folded else fused.module

@@ -1,7 +1,7 @@
-"""A net made ready for fast evaluation: a copy with batch norms folded, in a faster memory layout.
+"""Prepares a net for fast evaluation: a copy with batch norms folded, in a faster memory layout.
 
 The copy has tensors of its own. `refresh` computes them from the net's after every move of the net. A copy
-is used only where its numbers agree with the net's.
+is used only if its numbers agree with the net's.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,10 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from losslandscape.evaluate.batch_norm_fold import Fold, copy_of, fold
 
-AGREEMENT = 1e-3  # relative difference of numbers beyond which a copy is another function
-SHAKE = 0.25  # the net's numbers are moved by this part of themselves, to see whether the copy follows
-SMALLER = 0.25  # numbers below this quantile of sizes are compared as if they were of that size
-MOST_SORTED = 2**20  # numbers from which the quantile is taken
+AGREEMENT = 1e-3  # largest relative difference between numbers of the copy and of the net
+SHAKE = 0.25  # the net's numbers are changed by this share of their size, to test whether the copy follows
+SMALLER = 0.25  # a quantile of sizes; smaller numbers are compared as if they had this size
+MOST_SORTED = 2**20  # numbers from which the quantile is taken, at most
 
 Copy = tuple[nn.Module, list[Fold]]
 Maker = Callable[[nn.Module], Copy | None]
@@ -26,18 +26,18 @@ Maker = Callable[[nn.Module], Copy | None]
 class FusedNet:
     """Evaluates a net through a copy of it, with batch norms folded if torch.fx can trace it.
 
-    The net is only read. Copies are tried from the fastest on: folded or not, channels-last or as the net.
-    The first copy is used that agrees with the net, where the net is and where it is moved to. If none does,
-    for example because the net counts its calls, the net itself is used.
+    The net is only read. Copies are tried from the fastest to the slowest: folded or not, channels-last or in
+    the net's layout. The first copy that agrees with the net, both now and after a move, is used. If no copy
+    agrees, for example because the net counts its calls, the net itself is used.
 
     Args:
         net: in evaluation mode.
-        numbers: from a net, or this FusedNet, to numbers that must agree; for example the outputs for two
-            samples.
-        dtype: that the copy computes in, if not the net's own. Outputs come as float32, and batch norms
-            that are not folded keep their own.
+        numbers: computes, from a net or from this FusedNet, numbers that must agree; for example the outputs
+            for two samples.
+        dtype: the dtype in which the copy computes; None for the net's own. Outputs are converted to
+            float32. Batch norms that are not folded keep their dtype.
         channels_last: whether this memory layout is tried.
-        fold: off only to measure what folding brings.
+        fold: switch it off only to measure what folding saves.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class FusedNet:
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """The dtype that was asked for; None where the net does not run in it, or none was."""
+        """The requested dtype; None if none was requested, or if the net does not run in it."""
         return self._dtype
 
     @property
@@ -80,19 +80,19 @@ class FusedNet:
 
     @property
     def module(self) -> nn.Module:
-        """The copy as a module, for code that does more with a net than to call it."""
+        """The copy as a module, for code that does more with a net than call it."""
         return self._copy
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Take over the net's tensors as they are now."""
+        """Copy the net's present tensors into the copy."""
         for pair in self._folds:
             pair.refresh()
         if self._targets:
             torch._foreach_copy_(self._targets, self._sources)
 
     def __call__(self, *inputs: Tensor, **named: Tensor) -> object:
-        """The net's outputs; a tensor comes as float32 if the copy has another dtype than the net."""
+        """The net's outputs; a tensor is converted to float32 if the copy has its own dtype."""
         converted = {name: self._converted(tensor) for name, tensor in named.items()}
         outputs = self._copy(*map(self._converted, inputs), **converted)
         return outputs.float() if self._dtype and isinstance(outputs, Tensor) else outputs
@@ -106,34 +106,32 @@ class FusedNet:
         return tensor.to(self._dtype or tensor.dtype, memory_format=layout)
 
     def _use(self, net: nn.Module) -> None:
-        """Use the net itself. Lets go of a copy before: there may be no memory for two."""
+        """Use the net itself. This drops an old copy first: memory may not hold two copies."""
         self._copy, self._is_copy, self._layout = net, False, torch.contiguous_format
         self._folds: list[Fold] = []
         self._sources: list[Tensor] = []
         self._targets: list[Tensor] = []
 
     def _fits(self, net: nn.Module, make: Maker, layout: torch.memory_format) -> bool:
-        """Adopt such a copy; return whether it agrees with the net, also after all of the net has moved.
+        """Adopt a copy; return whether it agrees with the net, also after all tensors of the net have moved.
 
-        A trace may hold a constant that was computed from the net's tensors, which only a move shows.
+        A trace may hold a constant that was computed from the net's tensors. Only a move reveals this.
         """
         try:
             if not self._adopt(net, make, layout) or not self._agrees(net):
                 return False
             with _shaken(net):
                 return self._agrees(net)
-        except (
-            Exception
-        ):  # a copy may lack what its class needs, or not run in this layout: any error of the net's
+        except Exception:  # a copy may lack attributes, or fail in this layout; its code may raise anything
             return False
 
     def _adopt(self, net: nn.Module, make: Maker, layout: torch.memory_format) -> bool:
         """Use a new copy of the net; False if there is none."""
         self._use(net)
-        made = make(net)
-        if made is None:
+        copy_and_folds = make(net)
+        if copy_and_folds is None:
             return False
-        copied, self._folds = made
+        copied, self._folds = copy_and_folds
         self._copy, self._is_copy, self._layout = copied.eval().requires_grad_(False), True, layout
         originals, tensors = _named_tensors(net), _named_tensors(copied)
         if layout is torch.channels_last:
@@ -148,7 +146,7 @@ class FusedNet:
         return True
 
     def _runs_in(self, dtype: torch.dtype) -> bool:
-        """Cast the copy; False, and the copy is spoilt, if the net makes tensors of another precision."""
+        """Cast the copy; False if the net then fails, which leaves the copy useless."""
         self._dtype = dtype
         for module in self._copy.modules():
             if not isinstance(module, _BatchNorm):
@@ -162,19 +160,19 @@ class FusedNet:
         return True
 
     def _agrees(self, net: nn.Module) -> bool:
-        """Whether each number of the copy is the net's, but for a small part of its size.
+        """Whether each number of the copy equals the net's, up to a small share of its size.
 
-        Numbers near zero may differ by as much as numbers of a common size: a few may be huge, as those of
-            masks.
+        Numbers near zero may differ by as much as numbers of a usual size. The usual size is a quantile,
+        because a few numbers, such as those of masks, may be huge.
         """
         expected = self._numbers(net).detach().double()
         self.refresh()
         numbers = self._numbers(self).detach().double()
         sizes = expected[expected.isfinite() & (expected != 0)].abs()
-        if not sizes.numel():  # zeros would agree with a wrong fold too
+        if not sizes.numel():  # all zero: a wrong fold would agree too
             return not self._folds
-        smaller = sizes[:: 1 + sizes.numel() // MOST_SORTED].quantile(SMALLER)
-        tolerance = AGREEMENT * torch.maximum(expected.abs().nan_to_num(posinf=0.0), smaller)
+        usual_size = sizes[:: 1 + sizes.numel() // MOST_SORTED].quantile(SMALLER)
+        tolerance = AGREEMENT * torch.maximum(expected.abs().nan_to_num(posinf=0.0), usual_size)
         if numbers.shape != expected.shape:
             return False
         same = (numbers == expected) | (numbers.isnan() & expected.isnan())
@@ -198,7 +196,7 @@ def _cast(module: nn.Module, dtype: torch.dtype) -> None:
 
 
 def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers; a tied tensor comes under each of its names."""
+    """Parameters and buffers by name; a tied tensor is listed under each of its names."""
     parameters = module.named_parameters(remove_duplicate=False)
     buffers = module.named_buffers(remove_duplicate=False)
     return dict([*parameters, *buffers])
@@ -206,7 +204,7 @@ def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 @contextmanager
 def _shaken(net: nn.Module) -> Iterator[None]:
-    """Inside the block all numbers of the net are moved a little; after it they are what they were."""
+    """Inside the block all numbers of the net are changed a little; afterwards they have their old values."""
     generator = torch.Generator().manual_seed(0)
     saved: list[tuple[Tensor, Tensor]] = []
     try:
@@ -224,7 +222,7 @@ def _shaken(net: nn.Module) -> Iterator[None]:
 
 
 def _moved(tensor: Tensor, generator: torch.Generator) -> Tensor:
-    """Numbers of the same sign and about the same size. Scales, shifts and zeros may become larger."""
+    """Change a tensor's numbers: sign and rough size stay, but scales, shifts and zeros may grow."""
     if not tensor.dim():
         rows = torch.ones_like(tensor)
     else:

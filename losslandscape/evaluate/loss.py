@@ -1,7 +1,7 @@
-"""What a loss is to the rest of the program: something that gives sums for each batch.
+"""The interface of a loss: for each batch it returns sums and a weight.
 
-Sums and weights add up over batches, so a value does not depend on how the data is cut into batches.
-`losses` has the built-in losses, `own_loss` the user's function.
+Sums and weights are added over batches, so a value does not depend on how the data is cut into batches.
+`losses` has the built-in losses, and `own_loss` wraps the user's function.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ Net = Callable[..., object]
 
 
 class Terms(NamedTuple):
-    """What a batch, or several, adds to the means over all data.
+    """The contribution of one or more batches to the means over all data.
 
     Attributes:
         sums: (k,) float64, one sum for each quantity, the loss first.
-        weight: number, or tensor (), by which the sums are divided in the end.
-        samples: (N,) the loss of each sample; None where it is not known.
+        weight: number, or tensor (). The total of the sums is divided by the total weight.
+        samples: (N,) the loss of each sample; None if it is not known.
         sample_weights: (N,) the samples' weights in the mean; None if all are 1.
     """
 
@@ -31,10 +31,10 @@ class Terms(NamedTuple):
 
 
 class Loss:
-    """A loss with its further quantities, such as an accuracy.
+    """A loss with further quantities, such as an accuracy.
 
     Attributes:
-        name: as the user gave it.
+        name: the loss as the user named it.
         needs_gradients: whether gradients may be taken inside the loss.
     """
 
@@ -50,9 +50,9 @@ class Loss:
         raise NotImplementedError
 
     def probe(self, net: Net, batch: Batch) -> Tensor:
-        """Numbers that are equal for two nets only if the nets compute the same."""
+        """Numbers that agree for two nets only if both compute the same."""
         raise NotImplementedError
 
     def finish(self, means: dict[str, float]) -> dict[str, float]:
-        """The means by name, with the quantities that are computed from them."""
+        """The means by name, and the quantities that are computed from the means."""
         return means

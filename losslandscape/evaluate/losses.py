@@ -1,7 +1,7 @@
-"""The losses by name: those that are built in, and how any other is found.
+"""The built-in losses by name, and the search for any other loss.
 
-A built-in loss is computed from the net's outputs and a target. It measures each sample, so it has standard
-errors.
+A built-in loss is computed from the net's outputs and a target. It returns the loss of each sample, so it has
+standard errors.
 """
 
 import math
@@ -25,7 +25,7 @@ from losslandscape.evaluate.targets import IGNORED
 
 # Values of each sample, each (N,), and the samples' weights (N,), or None if all are 1.
 PerSample = tuple[list[Tensor], Tensor | None]
-LARGEST_EXPONENT = 700.0  # exp of more is about the largest float64
+LARGEST_EXPONENT = 700.0  # exp(709) is about the largest float64
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class BuiltIn(Loss):
     """A loss of a net's outputs and a target.
 
     Attributes:
-        names: of the quantities that `measured` gives, in its order.
-        measured: (outputs, target) to the values of each sample, and weights. Weights may be booleans if
-            the values are zero where the weights are False.
-        target: finds the target in a batch. The rest of the batch goes to the net.
-        derived: quantities that are a function of the mean loss.
+        names: names of the quantities that `measured` returns, in its order.
+        measured: computes from (outputs, target) the values of each sample, and weights. Weights may be
+            booleans if the values are zero where the weights are False.
+        target: returns the target of a batch. The rest of the batch is the net's input.
+        derived: names and functions of quantities that are computed from the mean loss.
     """
 
     name: str
@@ -50,7 +50,7 @@ class BuiltIn(Loss):
         return self.of_outputs(self.outputs(net, batch), batch)
 
     def outputs(self, net: Net, batch: Batch) -> Tensor:
-        """The net's logits or predictions, differentiable; half precision comes as float32."""
+        """The net's logits or predictions, differentiable; half precision is converted to float32."""
         if isinstance(batch, dict):
             inputs = {name: tensor for name, tensor in batch.items() if name not in targets.NAMES}
             outputs = net(**inputs)
@@ -61,7 +61,7 @@ class BuiltIn(Loss):
         return outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
 
     def of_outputs(self, outputs: Tensor, batch: Batch) -> Terms:
-        """The terms of a batch whose outputs are known."""
+        """The terms of a batch with these outputs."""
         values, weights = self.measured(outputs, self.target(batch))
         if weights is None or weights.dtype is torch.bool:  # values are zero where a sample is ignored
             weight = len(values[0]) if weights is None else weights.count_nonzero()
@@ -91,7 +91,7 @@ class BuiltIn(Loss):
 
 
 def _logits(outputs: object) -> Tensor:
-    """The tensor to measure, of a net that returns several, as the nets of transformers do."""
+    """The tensor to measure, if a net returns more than one, as the nets of transformers do."""
     if isinstance(outputs, dict):
         logits = outputs.get("logits")
     else:
@@ -109,8 +109,8 @@ def _logits(outputs: object) -> Tensor:
 def sample_losses(name: str, logits: Tensor, labels: Tensor) -> Tensor:
     """The two losses of the published program, for each sample, differentiable.
 
-    `crossentropy` is that of the logits; `mse` is the mean over classes of (softmax(logits) - one-hot
-    label)^2.
+    `crossentropy` is the cross entropy of the logits; `mse` is the mean over classes of
+    (softmax(logits) - one-hot label)^2.
 
     Args:
         name: `crossentropy` or `mse`.
@@ -129,7 +129,7 @@ def sample_losses(name: str, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _classification(logits: Tensor, labels: Tensor, *, loss: str, best: int = 0) -> PerSample:
-    """Loss, accuracy, and the accuracy of the `best` classes; for every pixel where there are several."""
+    """Loss, accuracy, and with `best` the top-`best` accuracy; labels may be of samples or of pixels."""
     counts = labels != IGNORED
     losses = sample_losses(loss, logits, labels)
     if loss == "mse":  # cross entropy ignores labels by itself
@@ -150,7 +150,7 @@ def _next_token(logits: Tensor, tokens: Tensor) -> PerSample:
 
 
 def _mean_over_positions(values: list[Tensor], counts: Tensor) -> PerSample:
-    """The mean of each sample over its positions that count, and their number."""
+    """The mean of each sample over its positions that count, and the number of these positions."""
     if counts.dim() == 1:
         return values, counts
     counts = counts.flatten(1)
@@ -167,7 +167,7 @@ def _regression(outputs: Tensor, target: Tensor, *, distance: Callable[..., Tens
 
 
 def _binary(outputs: Tensor, target: Tensor) -> PerSample:
-    """Cross entropy of yes-or-no outputs (logits), and the share of them in percent that is right."""
+    """Cross entropy of yes-or-no outputs (logits), and the percentage of right outputs."""
     (losses,), _ = _regression(outputs, target, distance=F.binary_cross_entropy_with_logits)
     right = 100.0 * ((outputs > 0) == (target.view_as(outputs) > 0.5))
     return [losses, _per_sample(right)], None
@@ -220,7 +220,7 @@ def is_classification(loss: Loss) -> TypeGuard[BuiltIn]:
 
 
 def find(loss: str | Loss | Callable[[Net, Batch], object]) -> Loss:
-    """The loss of a name, a function, or a function given as `FILE.py:FUNCTION`.
+    """The loss for a built-in name, a function, or the name of a function such as `FILE.py:FUNCTION`.
 
     Raises:
         InputError: if there is no such loss.

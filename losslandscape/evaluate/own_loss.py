@@ -12,10 +12,12 @@ from losslandscape.data import samples
 from losslandscape.data.samples import Batch
 from losslandscape.evaluate.loss import Loss, Net, Terms
 
-SAMPLES = "samples"  # the name under which a function returns the loss of each sample
-SAMPLE_WEIGHTS = "sample_weights"  # and the samples' weights in the mean
+# The names under which a function returns the loss of each sample, and the samples' weights in the mean.
+SAMPLES = "samples"
+SAMPLE_WEIGHTS = "sample_weights"
 PER_SAMPLE = (SAMPLES, SAMPLE_WEIGHTS)
-RESERVED = ("loss", "loss_se", "loss_diff_se", "regularised_loss")  # our own names of quantities
+# Quantities of the program, whose names a function may not use.
+RESERVED = ("loss", "loss_se", "loss_diff_se", "regularised_loss")
 RETURNS = (
     "return the mean loss of the batch as a scalar, or (mean, weight), or "
     '(mean, weight, {{"name": mean value}})'  # an advice is a format string
@@ -27,14 +29,13 @@ class OwnLoss(Loss):
 
     The function returns one of:
         mean: the mean loss over the batch.
-        (mean, weight): the weight of the batch; without it, the number of samples.
-        (mean, weight, values): further means by name. Two names are special: `samples` is the loss of each
-        sample
-            (N,), and `sample_weights` (N,) their weights in the mean, 1 by default.
+        (mean, weight): also the weight of the batch; the default is the number of samples.
+        (mean, weight, values): also further means by name. Two names are special: `samples` (N,) holds the
+            loss of each sample, and `sample_weights` (N,) their weights in the mean, 1 by default.
 
     Args:
         name: the function as the user named it.
-        function: the function itself.
+        function: called with net and batch.
     """
 
     needs_gradients = True
@@ -47,16 +48,16 @@ class OwnLoss(Loss):
 
     def of(self, net: Net, batch: Batch) -> Terms:
         mean, weight, values = self._call(net, batch)
-        of_samples = values.pop(SAMPLES, None)
+        sample_losses = values.pop(SAMPLES, None)
         sample_weights = values.pop(SAMPLE_WEIGHTS, None)
         device = samples.tensors(batch)[0].device
         means = torch.stack([_scalar(value, device) for value in (mean, *values.values())])
         if isinstance(weight, Tensor):
             weight = weight.detach().double().reshape(())
             # The mean over a batch of weight 0 is NaN, which must not spread to the sum.
-            return Terms(torch.where(weight > 0, means * weight, 0.0), weight, of_samples, sample_weights)
+            return Terms(torch.where(weight > 0, means * weight, 0.0), weight, sample_losses, sample_weights)
         sums = means * weight if weight else torch.zeros_like(means)
-        return Terms(sums, float(weight), of_samples, sample_weights)
+        return Terms(sums, float(weight), sample_losses, sample_weights)
 
     def quantities(self, net: Net, batch: Batch) -> list[str]:
         _, _, values = self._call(net, batch)

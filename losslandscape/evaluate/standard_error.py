@@ -8,9 +8,9 @@ def standard_errors(losses: Tensor, centre: Tensor, weights: Tensor | None = Non
     """The standard errors of a mean loss, and of its difference from the mean of other losses.
 
     Args:
-        losses: (N,) of each sample.
-        centre: (N,) other losses of the same samples, such as those at the centre of a surface.
-        weights: (N,) of the samples in the mean; None if all are 1.
+        losses: (N,) the loss of each sample.
+        centre: (N,) other losses of the same samples, such as the losses at the centre of a surface.
+        weights: (N,) weights of the samples in the mean; None if all are 1.
     """
     if weights is None:
         weights = torch.ones_like(losses)

@@ -6,7 +6,7 @@ from torch import Tensor
 from losslandscape.core.errors import InputError
 from losslandscape.data.samples import Batch
 
-NAMES = ("labels", "label", "targets", "target")  # in a batch that is a dict
+NAMES = ("labels", "label", "targets", "target")  # possible names of the target in a batch that is a dict
 IGNORED = -100  # PyTorch's class number for tokens and pixels that a loss ignores
 
 
@@ -30,8 +30,8 @@ def last_or_named(batch: Batch) -> Tensor:
 def next_tokens(batch: Batch) -> Tensor:
     """The token after each token (N, length); `IGNORED` after the last one.
 
-    Two tensors are tokens and their next tokens. Otherwise the tokens are the only tensor, or those named
-    `labels` or `input_ids`.
+    A batch of two tensors holds tokens and their next tokens. Any other tuple begins with the tokens. In a
+    dict their name is one of `NAMES`, or `input_ids`.
 
     Raises:
         InputError: if a dict has neither labels nor input_ids.
@@ -59,7 +59,7 @@ def _tokens(batch: Batch) -> Tensor:
 
 
 def _long(tensor: Tensor) -> Tensor:
-    """Integers of any kind as int64, which PyTorch's losses need: in uint8, -100 would be 156."""
+    """Convert integers of any kind to int64, which PyTorch's losses need: in uint8, -100 would be 156."""
     if tensor.is_floating_point() or tensor.is_complex():
         return tensor
     return tensor.long()

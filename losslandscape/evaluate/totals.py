@@ -1,4 +1,4 @@
-"""The terms of a loss over all of a dataset."""
+"""Sums the terms of a loss over a whole dataset."""
 
 from contextlib import AbstractContextManager
 
@@ -14,6 +14,7 @@ def gradient_mode(loss: Loss, *, copied: bool = False) -> AbstractContextManager
     """The gradient mode in which a loss is measured.
 
     Args:
+        loss: the loss to measure.
         copied: whether the net is a copy. inference_mode only for copies: tensors cached in it break later
             training.
     """
@@ -31,15 +32,15 @@ def total_terms(
     device: torch.device,
     keep_samples: bool = False,
 ) -> Terms:
-    """The terms of all batches together, on the device. Nothing here waits for the device.
+    """The total of all batches' terms, on the device. Nothing here waits for the device.
 
     Args:
-        net: as the loss calls it.
-        data: on any device.
-        loss: that is measured.
+        net: what the loss receives as the net.
+        data: samples on any device.
+        loss: the loss to measure.
         batch_size: samples in a forward pass.
-        device: that computes.
-        keep_samples: keep the loss of each sample, if the loss gives it.
+        device: the net's device.
+        keep_samples: keep the loss of each sample, if the loss returns it.
     """
     sums: Tensor | None = None
     weight: Tensor | float = 0.0
@@ -47,7 +48,7 @@ def total_terms(
     weights: list[Tensor] = []
     for batch in batches(data, batch_size, device):
         terms = loss.of(net, batch)
-        # Detached: a net that is no copy has gradients, and they would keep every batch in memory.
+        # Detached, or the graph of every batch would stay in memory if the net is not a copy.
         batch_sums = terms.sums.detach()
         if sums is None:  # adding to zeros would cost an operation per point
             sums, weight = batch_sums, terms.weight

@@ -1,4 +1,4 @@
-"""Whole files: one is written under another name in its folder and then renamed.
+"""Write files whole: under another name in the same folder, and then renamed.
 
 So a reader never sees a part of a file, and a program that ends early leaves the old one.
 """
@@ -17,7 +17,7 @@ def replacing(path: str | os.PathLike[str], *, lasting: bool = False) -> Iterato
     If the block raises, `path` stays as it was and nothing else is left.
 
     Args:
-        path: the file to replace. Of a link, the file that it points to is replaced.
+        path: the file to replace. If it is a link, the file that the link points to is replaced.
         lasting: flush the content and then the renaming to the disk. Then even a loss of power leaves the
             old file or the new one.
 
@@ -52,11 +52,13 @@ def keep_aside(path: str) -> str:
     Returns:
         The new name: the first free one of PATH.old, PATH.old2, …
     """
-    number = 1
-    while os.path.lexists(aside := f"{path}.old{number if number > 1 else ''}"):
+    free_path = f"{path}.old"
+    number = 2
+    while os.path.lexists(free_path):
+        free_path = f"{path}.old{number}"
         number += 1
-    os.rename(path, aside)
-    return aside
+    os.rename(path, free_path)
+    return free_path
 
 
 def _flush(path: str) -> None:

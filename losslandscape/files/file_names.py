@@ -13,11 +13,11 @@ PLAIN = re.compile(rf"[\w.=+,-]{{1,{LONGEST_PARAMS}}}", re.ASCII)
 
 
 def axis_fault(low: float, high: float, number: int, form: str) -> str:
-    """Return what is wrong with an axis, to be put after its text; empty if nothing is.
+    """Return what is wrong with an axis, as the rest of a sentence that begins with it; empty if it is right.
 
     Args:
         low, high: its ends.
-        number: of points.
+        number: the number of points.
         form: what an axis should be, in words.
     """
     if number < 1 or not math.isfinite(high - low):
@@ -46,17 +46,11 @@ def direction_file_name(
 ) -> str:
     """Return the name of a direction file, which lies beside the checkpoint.
 
-    The published program gives the same name. It knows neither `params` nor directions (`xdir`, `ydir`) other
-    than random ones and those to other nets.
+    The published program gives the same name. It does not have `params`, and its directions (`xdir`, `ydir`)
+    are random or point to another net. The arguments are the options of the command line.
     """
     name = _joined_name(model_file, model_file2) if model_file2 else model_file
-    parts = [
-        name,
-        f"_{dir_type}",
-        _kind("xdir", xdir),
-        _flag("xignore", xignore),
-        _flag("xnorm", xnorm),
-    ]
+    parts = [name, f"_{dir_type}", _kind("xdir", xdir), _flag("xignore", xignore), _flag("xnorm", xnorm)]
     if two_d and model_file3:
         parts.append("_" + _other_name(model_file, model_file3))
     elif two_d:
@@ -76,9 +70,9 @@ def _flag(name: str, value: str) -> str:
 
 
 def _without_special_characters(regex: str) -> str:
-    """Return a regular expression as part of a file name.
+    """Return a regular expression as a part of a file name.
 
-    If characters are replaced or cut off, a digest of the whole makes the name unique.
+    If characters are replaced or cut off, a digest of the whole expression makes the name unique.
     """
     if not regex or PLAIN.fullmatch(regex):
         return regex
@@ -96,10 +90,10 @@ def _joined_name(model_file: str, other: str) -> str:
 
 
 def _other_name(model_file: str, other: str) -> str:
-    """Return the name of a second model, after its folder if that is another one.
+    """Return the name of a second model, after its folder if the two folders differ.
 
-    The folder is given below the deepest common one, with underscores for slashes: a slash would ask for a
-    folder that does not exist.
+    The folder is relative to the deepest common one. It has underscores for slashes: a slash in the name
+    would mean a folder that does not exist.
     """
     folder, name = os.path.split(other)
     if folder == os.path.dirname(model_file):
@@ -133,7 +127,7 @@ def _brackets(axis: Axis) -> str:
 
 
 def natural_order(path: str) -> list[tuple[int, str]]:
-    """Return a key for sorting in which numbers count as numbers.
+    """Return a key that sorts the numbers in names by value.
 
     >>> sorted(["model_10.t7", "model_9.t7"], key=natural_order)
     ['model_9.t7', 'model_10.t7']

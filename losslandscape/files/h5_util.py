@@ -1,8 +1,8 @@
 """Read and write direction, surface and projection files. No other module opens HDF5.
 
-A file is written whole under another name and then renamed over the old one. So the file on disk opens
-whatever ends the program, and a reader may look at any moment. HDF5's own locks, which fail on some network
-disks, are not needed then.
+A file is written whole under another name and then renamed over the old one. So a reader may open the file at
+any moment, and it stays readable whatever ends the program. Then HDF5's own locks, which fail on some network
+disks, are not needed.
 """
 
 import json
@@ -66,7 +66,11 @@ def _replacing(path: str) -> Iterator[h5py.File]:
 
 
 def _array(path: str, data: object) -> np.ndarray:
-    """Return the numbers of a dataset; it must hold some, and no more than fit into its file."""
+    """Return the numbers of a dataset.
+
+    Raises:
+        InputError: it holds no numbers, or claims more of them than its file can hold.
+    """
     if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "fiub" or data.shape is None:
         name = getattr(data, "name", "a dataset")
         raise InputError(f"{path!r} is damaged: {name!r} is not an array of numbers")
@@ -82,13 +86,13 @@ def _floats(path: str, data: object) -> np.ndarray:
 
 
 def _text(file: h5py.File, name: str) -> str:
-    """Return a text of the file; empty if it has none of that name."""
+    """Return the text of this name; empty if the file has no such text."""
     value = file[name][()] if isinstance(file.get(name), h5py.Dataset) else b""
     return value.decode(errors="replace") if isinstance(value, bytes) else ""
 
 
 def _json(path: str, file: h5py.File, name: str, default: T) -> T:
-    """Return a value that is kept as JSON text; the default if the file does not have it."""
+    """Return a value that is stored as JSON text; the default if the file does not have it."""
     if name not in file:
         return default
     try:
@@ -128,7 +132,7 @@ def write_directions(
         path: the file.
         directions: one (x) or two (x, y), each a list of float32 arrays, one per tensor of the net.
         made_with: facts about them.
-        variances: what PCA knows of its components: `explained_variance_ratio_`, `singular_values_`,
+        variances: results of PCA by name: `explained_variance_ratio_`, `singular_values_`,
             `explained_variance_`.
     """
     with _replacing(path) as file:
@@ -172,7 +176,7 @@ def read_explained_variance(path: str) -> np.ndarray | None:
 
 
 def write_surface(surface: Surface) -> None:
-    """Write all of a surface to its path in one step. Datasets of others that the old file has are kept."""
+    """Write a surface to its path in one step. Datasets that others added to the old file are kept."""
     with _replacing(surface.path) as file:
         if os.path.exists(surface.path):
             ours = {*surface.names, *RESERVED}
@@ -290,10 +294,10 @@ def _require_resumable(
     surface: Surface, *, x: np.ndarray, y: np.ndarray | None, dir_file: str, made_with: Facts
 ) -> None:
     advice = "give another {surf_file}, or {overwrite:True} to start again (the old file is kept aside)"
-    for axis, asked, there in (("x", x, surface.x), ("y", y, surface.y)):
-        if not _same(asked, there):
+    for axis, wanted, stored in (("x", x, surface.x), ("y", y, surface.y)):
+        if not _are_equal(wanted, stored):
             raise InputError(
-                f"{surface.path!r} has another grid: its {axis} is {_range(there)}, asked is {_range(asked)}",
+                f"{surface.path!r} has another grid: its {axis} is {_range(stored)}, not {_range(wanted)}",
                 advice,
             )
     if surface.made_with:
@@ -304,10 +308,10 @@ def _require_resumable(
         )
 
 
-def _same(asked: np.ndarray | None, there: np.ndarray | None) -> bool:
-    if asked is None or there is None:
-        return asked is there
-    return np.array_equal(asked, there)
+def _are_equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return np.array_equal(a, b)
 
 
 def _range(coordinates: np.ndarray | None) -> str:
@@ -320,7 +324,7 @@ def _range(coordinates: np.ndarray | None) -> str:
 
 
 def write_projection(projection: Projection) -> None:
-    """Write all of a projection to its path in one step."""
+    """Write a projection to its path in one step."""
     with _replacing(projection.path) as file:
         file["made_with"] = json.dumps(projection.made_with)
         file["proj_xcoord"] = projection.x

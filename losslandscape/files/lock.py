@@ -1,9 +1,9 @@
-"""The right of one run to write a file, so that two runs of one surface do not undo each other's work.
+"""A lock lets one run alone write a file, so that two runs of one surface do not undo each other's work.
 
-A lock is a file beside the locked one, not a lock of the operating system: those do not work on every network
-disk. It says who holds it, and its holder touches it every few seconds. A lock is stale if its process is
-dead or its last touch is old; the next run then replaces it. A holder that was stopped for so long and
-continues learns of its loss at its next touch (`Lock.lost`).
+A lock is a file beside the locked one. Locks of the operating system do not work on every network disk.
+The lock file says who holds it, and its holder touches it every few seconds. A lock is stale if its process
+is dead or its last touch is old. The next run then replaces it. If the old holder was only paused, it sees at
+its next touch that it has lost the lock (`Lock.lost`).
 """
 
 import json
@@ -33,7 +33,7 @@ class Lock:
     def __init__(self, path: str):
         self._path = path
         self._file = os.path.realpath(path) + ".running"
-        self._content = b""  # of our lock file; empty while we hold no lock
+        self._content = b""  # the content of our lock file; empty while we hold no lock
         self._process = 0
         self._released = threading.Event()
         self._lost = threading.Event()
@@ -52,14 +52,14 @@ class Lock:
         """
         content = _new_content()
         if not _take(self._file, content):
-            held = f"{self._path!r} is being written by another run: {_holder(self._file)}"
+            fault = f"{self._path!r} is being written by another run: {_holder(self._file)}"
             if not wait:
                 raise InputError(
-                    f"{held}, lock file {self._path + '.running'!r}",
+                    f"{fault}, lock file {self._path + '.running'!r}",
                     "give {wait:True} to wait for it, or another {surf_file}; "
                     "if that run is certainly dead, remove its lock file",
                 )
-            print(f"{held}; waiting for it", file=sys.stderr, flush=True)
+            print(f"{fault}; waiting for it", file=sys.stderr, flush=True)
             while not _take(self._file, content):
                 time.sleep(POLL_SECONDS)
         self._content = content
@@ -71,7 +71,7 @@ class Lock:
         ).start()
 
     def release(self) -> None:
-        """Remove our lock, if it is still ours. Never fails: one that stays is stale before long."""
+        """Remove our lock, if it is still ours. Never raises: a lock file that stays becomes stale."""
         content, self._content = self._content, b""
         if not content or self._process != os.getpid():
             return
@@ -87,7 +87,7 @@ class Lock:
     def _beat(self, content: bytes, released: threading.Event, lost: threading.Event) -> None:
         """Touch the lock file until the lock is released or lost.
 
-        An error of the disk is no loss: it may work again at the next heartbeat.
+        A disk error does not lose the lock: the disk may work again at the next heartbeat.
         """
         while not released.wait(HEARTBEAT_SECONDS):
             with suppress(OSError):
@@ -99,7 +99,7 @@ class Lock:
 
 
 def _new_content() -> bytes:
-    """Return a lock file's content for this process; no two are the same."""
+    """Return the content of a new lock file of this process. Its token makes it unique."""
     fields = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -119,7 +119,7 @@ def _read(file: str) -> bytes | None:
 
 
 def _fields(content: bytes | None) -> dict[str, object]:
-    """Return what a lock file says; nothing if it is not the whole content of a lock file."""
+    """Return the fields of a lock file; none if the content is not whole."""
     try:
         fields = json.loads(content or b"")
     except (ValueError, RecursionError):
@@ -135,7 +135,7 @@ def _holder(file: str) -> str:
 
 
 def _take(file: str, content: bytes) -> bool:
-    """Put our lock in place unless a lock is there that is not stale; return whether we did."""
+    """Put our lock in place, over a stale one if there is one; False if another run holds the lock."""
     if _create(file, content):
         return True
     old = _read(file)
@@ -147,7 +147,7 @@ def _take(file: str, content: bytes) -> bool:
 
 
 def _create(file: str, content: bytes) -> bool:
-    """Make the lock file, unless there is one. Creating exclusively works on network disks too."""
+    """Make the lock file; False if it exists. Exclusive creation works on network disks too."""
     try:
         lock = open(file, "xb", buffering=0)
     except FileExistsError:
@@ -176,12 +176,12 @@ def _is_dead(pid: int) -> bool:
     except ProcessLookupError:
         return True
     except (PermissionError, OverflowError):
-        pass  # a process of another user, or no number of a process
+        pass  # the process of another user, or a number that no process can have
     return False
 
 
 def _age(file: str) -> float:
-    """Return the seconds since a file was touched, by its file system's clock: clocks of hosts differ."""
+    """Return the seconds since a file was touched, by the clock of its file system: hosts' clocks differ."""
     with tempfile.TemporaryFile(dir=os.path.dirname(file)) as new:
         now = os.fstat(new.fileno()).st_mtime
     try:
@@ -193,8 +193,8 @@ def _age(file: str) -> float:
 def _remove_stale(file: str, content: bytes) -> None:
     """Remove the stale lock with this content.
 
-    Of several runs that try, one alone can rename it. A slow run may rename the lock of a run that was
-    faster; the content then differs, and it is put back.
+    If several runs try, only one can rename it. A slow run may rename the new lock of a faster run. It sees
+    this by the content, and puts that lock back.
     """
     aside = f"{file}.{secrets.token_hex(8)}"
     with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""The path of a training, projected onto the plane of two directions, and whether it lies on a surface."""
+"""The path of a training, projected on the plane of two directions, and a check that a surface fits it."""
 
 from dataclasses import dataclass, field
 
@@ -18,13 +18,14 @@ class Projection:
 
     Args:
         path: the file.
-        x, y: coordinates (n,).
-        epochs: (n,).
-        distance: (n,), from the plane, divided by the distance from the last checkpoint; NaN for the last.
-        lr_drops: epochs whose learning rate is below that of the epoch before.
-        shares: (2,), how much of the checkpoints' variance lies along x and along y.
-        true_loss: (n,), of the checkpoints; NaN where not measured.
-        projected_loss: (n,), of the nets at the checkpoints' places on the plane; NaN where not measured.
+        x, y: (n,) coordinates.
+        epochs: (n,) epochs of the checkpoints.
+        distance: (n,) distance from the plane, divided by the distance from the last checkpoint; NaN for the
+            last.
+        lr_drops: epochs with a lower learning rate than the epoch before.
+        shares: (2,) shares of the checkpoints' variance that lie along x and along y.
+        true_loss: (n,) losses of the checkpoints; NaN where not measured.
+        projected_loss: (n,) losses at the checkpoints' places on the plane; NaN where not measured.
         made_with: facts about its checkpoints and directions.
     """
 
@@ -40,37 +41,37 @@ class Projection:
     made_with: Facts = field(default_factory=dict)
 
     def extras(self) -> dict[str, np.ndarray]:
-        """Return what is known beside x and y, by name."""
+        """Return the arrays that the path has besides x and y, by name."""
         values = {name: getattr(self, name) for name in EXTRAS}
         return {name: array for name, array in values.items() if array is not None}
 
     def require_on(self, surface: Surface) -> None:
-        """Raise `InputError` if the files know that the path is not on the surface."""
+        """Raise `InputError` if the facts of the two files show that the path is not on the surface."""
         self.require_fit(surface.made_with, surf_file=surface.path, dir_file=surface.dir_file)
 
     def require_fit(self, made_with: Facts, *, surf_file: str, dir_file: str) -> None:
-        """Raise `InputError` if the path is not on a surface that is, or will be, made with these facts.
+        """Raise `InputError` if the path is not on a surface with these facts, measured or not yet measured.
 
-        A path is on another plane if its directions or its origin are others.
+        The plane is another one if its directions or its origin differ.
+
+        Args:
+            made_with: facts of the surface.
+            surf_file, dir_file: files of the surface and of its directions, for the message.
         """
+        advice = "give a projection on the directions of the surface"
         surface = f"{surf_file!r} along {dir_file!r}"
         if self.made_with.get("method") == "tsne":
             raise InputError(
-                f"{self.path!r} was made by t-SNE, which has no plane and so no contours on {surface}",
-                "give a projection on the directions of the surface",
+                f"{self.path!r} was made by t-SNE, which has no plane and so no contours on {surface}", advice
             )
         if "directions" in made_with:
-            require_same(
-                self.path,
-                self.made_with,
-                {"directions": made_with["directions"]},
-                "give a projection on the directions of the surface",
-            )
+            directions = {"directions": made_with["directions"]}
+            require_same(self.path, self.made_with, directions, advice)
         centre = made_with.get("model_file", "")
         origin = self.made_with.get("origin", "")
-        is_fingerprint = " " not in centre
-        moved = "place of the net" in made_with
-        if centre and origin and centre != origin and is_fingerprint and not moved:
+        is_fingerprint = " " not in centre  # else it is a description, such as "random weights of seed 123"
+        is_moved = "place of the net" in made_with
+        if centre and origin and centre != origin and is_fingerprint and not is_moved:
             raise InputError(
                 f"the origin of {self.path!r}, its last checkpoint, is another net than the centre of "
                 f"{surface}, so the path would be drawn in the wrong place",

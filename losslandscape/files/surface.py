@@ -1,6 +1,6 @@
-"""A loss surface in memory: values on a grid, and which of them have been measured.
+"""A loss surface in memory: values on a grid, and a mark for each value that has been measured.
 
-`h5_util` reads it from a file and writes it to one.
+`h5_util` reads surfaces from files and writes them.
 """
 
 import math
@@ -18,8 +18,8 @@ UNNAMED = "surface"  # what messages and figures call a surface without a file
 class Surface:
     """Named quantities on a line or in a plane.
 
-    A value is measured if the file's boolean array `measured` says so of its point, or if it differs from the
-    mark of the published program. So NaN, infinity, 0 and negative values are results.
+    A value is measured if the boolean array `measured` is true at its point, or if it differs from the mark
+    of the published program. So NaN, infinity, 0 and negative values are results.
 
     Args:
         path: the file; empty for a surface that is only in memory.
@@ -28,9 +28,9 @@ class Surface:
         dir_file: the file of its directions.
         quantities: arrays of shape (nx,) or (ny, nx), where row i is at y[i].
         measured: boolean array of that shape.
-        made_with: facts that must stay the same when a run resumes the file (`provenance.require_same`).
-        runs: a record of each run that wrote the file, in order. Like `made_with`, it is empty for a file
-            of the published program.
+        made_with: facts that must stay the same when a run resumes the file (`provenance.require_same`);
+            empty for a file of the published program.
+        runs: a record of each run that wrote the file, in order; empty likewise.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Surface:
 
     @property
     def called(self) -> str:
-        """Its name in messages and in the names of figures: the path, or `UNNAMED`."""
+        """The path, or `UNNAMED`: its name in messages and in the names of figures."""
         return self.path or UNNAMED
 
     @property
@@ -81,8 +81,9 @@ class Surface:
             self._measured[name] = np.zeros(self.shape, bool)
 
     def measured(self, name: str) -> np.ndarray:
-        """Return a boolean array of the grid's shape: where the quantity has been measured."""
-        return self._measured[self._known(name)].copy()
+        """Return a boolean array of the grid's shape: True where the quantity has been measured."""
+        self._require(name)
+        return self._measured[name].copy()
 
     def get(self, name: str) -> np.ndarray:
         """Return the values of a quantity, NaN where not measured.
@@ -90,24 +91,27 @@ class Surface:
         Raises:
             InputError: the surface does not have this quantity.
         """
-        return np.where(self._measured[self._known(name)], self._values[name], np.nan)
+        self._require(name)
+        return np.where(self._measured[name], self._values[name], np.nan)
 
     def stored(self, name: str) -> np.ndarray:
         """Return the values of a quantity as the file holds them: with the mark where not measured."""
-        return self._values[self._known(name)].copy()
+        self._require(name)
+        return self._values[name].copy()
 
     def missing(self, names: list[str]) -> np.ndarray:
         """Return the flat C-order indices of the points at which any of the quantities is not measured."""
-        return np.flatnonzero(~np.logical_and.reduce([self._measured[name] for name in names]))
+        complete = np.logical_and.reduce([self._measured[name] for name in names])
+        return np.flatnonzero(~complete)
 
     def set(self, index: int, values: dict[str, float]) -> None:
-        """Put in the values measured at a point, which is given by its flat C-order index."""
+        """Set the values measured at the point with this flat C-order index."""
         for name, value in values.items():
             self._values[name].flat[index] = value
             self._measured[name].flat[index] = True
 
     def point(self, index: int) -> tuple[float, ...]:
-        """Return the coordinates (alpha,) or (alpha, beta) of a point, given by its flat C-order index."""
+        """Return the coordinates (alpha,) or (alpha, beta) of the point with this flat C-order index."""
         row, column = divmod(index, len(self.x))
         alpha = float(self.x[column])
         return (alpha,) if self.y is None else (alpha, float(self.y[row]))
@@ -116,12 +120,12 @@ class Surface:
         """Return the coordinates (n, dimensions) of all points, in C order."""
         return np.array([self.point(index) for index in range(self.size)])
 
-    def _known(self, name: str) -> str:
+    def _require(self, name: str) -> None:
         if name not in self._values:
-            there = ", ".join(self._values) or "none"
-            raise InputError(f"{self.called!r} has no quantity {name!r}; it has {there}")
-        return name
+            names = ", ".join(self._values) or "none"
+            raise InputError(f"{self.called!r} has no quantity {name!r}; it has {names}")
 
 
 def _mark(name: str) -> float:
+    """Return the published program's value for a point that is not measured."""
     return NOT_MEASURED.get(name, -1.0)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from losslandscape.files.file_names import Axis
 from losslandscape.measure.range_search import FLOORS, Point, PointLoss, find_reach
 
-PATH_MARGIN = 0.15  # of a path's extent
+PATH_MARGIN = 0.15  # on each side, as a share of the path's extent
 BETWEEN_NETS = (-0.5, 1.5)  # the published range of an interpolation: the nets lie at 0 and 1
 
 
@@ -32,7 +32,7 @@ def with_ranges(axes: dict[str, Axis | Auto], ranges: dict[str, Axis]) -> dict[s
 
 
 def question(axes: dict[str, Axis | Auto], rise: float) -> str:
-    """What is to be found, as the record of a run keeps it; empty if every axis has its range."""
+    """The search for ranges, as the record of a run states it; empty if every axis has a range."""
     names = unknown_axes(axes)
     return f"auto for {' and '.join(names)}, rise {rise:g}" if names else ""
 
@@ -40,14 +40,14 @@ def question(axes: dict[str, Axis | Auto], rise: float) -> str:
 def between_nets(
     axes: dict[str, Axis | Auto], towards: Iterable[str]
 ) -> tuple[dict[str, Axis | Auto], list[str]]:
-    """The axes with the range `BETWEEN_NETS` where there is none yet and the axis points to another net.
+    """Give the range `BETWEEN_NETS` to each axis without a range that points to another net.
 
     Args:
         axes: x, and y in two dimensions.
-        towards: the axes that point to another net.
+        towards: names of the axes that point to another net.
 
     Returns:
-        The axes, and a line for each range.
+        The axes, and a line of text for each range.
     """
     low, high = BETWEEN_NETS
     chosen = {name: axis for name, axis in unknown_axes(axes).items() if name in towards}
@@ -57,7 +57,7 @@ def between_nets(
 
 
 def of_path(coordinates: Sequence[float], number: int = 51) -> Axis:
-    """The range that holds a whole path with a margin on both sides, with round ends."""
+    """A range with round ends that holds a path's coordinates, with a margin on both sides."""
     low, high = min(coordinates), max(coordinates)
     margin = PATH_MARGIN * (high - low) or 1.0
     step = 10.0 ** math.floor(math.log10(margin)) / 2
@@ -69,36 +69,39 @@ def of_path(coordinates: Sequence[float], number: int = 51) -> Axis:
 def choose(
     axes: dict[str, Axis | Auto], loss: PointLoss, *, alike: bool, loss_name: str, rise: float
 ) -> tuple[dict[str, Axis], list[str]]:
-    """The axes with a range found around the centre where there is none yet, and the reasons, a line each.
+    """Search a range around the centre for each axis that has none.
 
     Args:
         axes: x, and y in two dimensions, in this order.
-        loss: the loss at coordinates, one for each axis.
-        alike: whether a unit means the same on both axes. They then get one range, the wider one.
-        loss_name: of the loss, some of which have a floor.
-        rise: how many times the loss at the centre counts as risen.
+        loss: returns the loss at coordinates, one for each axis.
+        alike: whether a unit means the same on both axes. Then both get the wider of their ranges.
+        loss_name: name of the loss; some losses have a floor.
+        rise: the loss has risen when it is so many times the loss at the centre.
+
+    Returns:
+        The axes, and a line of text for each range.
 
     Raises:
         InputError: if the loss at the centre is not finite.
     """
     unknown = unknown_axes(axes)
-    ranges, reasons, reported = {}, [], 0
+    groups = [list(unknown)] if alike else [[name] for name in unknown]
+    floor = FLOORS.get(loss_name, 0.0)
+    ranges: dict[str, Axis] = {}
+    reasons = []
+    reported_points = 0
     with _CountedLoss(loss, f"range of {' and '.join(unknown)}") as counted:
         centre = counted((0.0,) * len(axes))
-        for group in [list(unknown)] if alike else [[name] for name in unknown]:
-            reach = find_reach(
-                counted,
-                [side for name in group for side in _sides(list(axes), name)],
-                centre=centre,
-                rise=rise,
-                floor=FLOORS.get(loss_name, 0.0),
-            )
-            ranges.update({name: (-reach.reach, reach.reach, unknown[name].number) for name in group})
+        for names in groups:
+            sides = [side for name in names for side in _sides(list(axes), name)]
+            reach = find_reach(counted, sides, centre=centre, rise=rise, floor=floor)
+            for name in names:
+                ranges[name] = (-reach.reach, reach.reach, unknown[name].number)
             reasons.append(
-                f"range of {' and '.join(group)}: -{reach.reach:g}:{reach.reach:g}, {reach.reason} "
-                f"({centre:.3g} at the centre; {counted.points - reported} points measured)"
+                f"range of {' and '.join(names)}: -{reach.reach:g}:{reach.reach:g}, {reach.reason} "
+                f"({centre:.3g} at the centre; {counted.points - reported_points} points measured)"
             )
-            reported = counted.points
+            reported_points = counted.points
     return with_ranges(axes, ranges), reasons
 
 
@@ -108,7 +111,7 @@ def _sides(axes: list[str], name: str) -> list[Point]:
 
 
 class _CountedLoss:
-    """A loss that counts how often it is measured, and shows that in a progress bar while the block runs."""
+    """A loss that counts its calls, and shows their number in a progress bar while the block runs."""
 
     def __init__(self, loss: PointLoss, title: str):
         self._loss, self._title = loss, title

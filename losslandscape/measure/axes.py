@@ -1,4 +1,4 @@
-"""The axes of a surface, with a range for each that was asked for as `auto`."""
+"""The axes of a surface: ranges from the user, a path, an earlier run or a search (`auto`)."""
 
 import glob
 
@@ -16,7 +16,7 @@ from losslandscape.nets.moving import moving
 
 def find_axes(
     landscape: Landscape,
-    asked: dict[str, Axis | Auto | None],
+    requested: dict[str, Axis | Auto | None],
     measure: Measure,
     run: Run,
     *,
@@ -24,43 +24,52 @@ def find_axes(
     surf_file: str = "",
     path: np.ndarray | None = None,
 ) -> dict[str, Axis]:
-    """The axes, on every rank; the record of the run keeps what was asked for as `auto`.
+    """Find the ranges of all axes, and return the axes on every rank.
+
+    A search for a range is noted in the record of the run.
 
     Args:
-        landscape: what is measured around.
-        asked: by axis, a range, `Auto`, or None for that of the path, or without a path the published range.
-        measure: of which `train_loss` is asked where the net is moved to.
-        rise: how many times the loss at the centre counts as a clear rise.
-        surf_file: whose range counts, if an earlier run found it.
-        path: (2, checkpoints) coordinates of a trajectory to be drawn.
+        landscape: the landscape to measure.
+        requested: by axis, a range; or `Auto` for a search; or None for the range of the path, or without a
+            path for the published range.
+        measure: measures the `train_loss` of the moved net.
+        run: the run, whose record is changed.
+        rise: the loss has risen when it is so many times the loss at the centre.
+        surf_file: take the range of this file, if an earlier run made the same search. If it is empty, look
+            into all surface files of the directions.
+        path: (2, checkpoints) coordinates of a trajectory that will be drawn.
     """
-    wanted, along_path = _along_path(asked, path)
-    wanted, between_nets = auto_range.between_nets(wanted, landscape.towards_nets)
-    probed: list[str] = []
-    if question := auto_range.question(wanted, rise):
-        axes, probed = run.ranks.first(
-            _probe, landscape, wanted, question, measure, run, rise=rise, surf_file=surf_file
+    axes, path_reasons = _along_path(requested, path)
+    axes, net_reasons = auto_range.between_nets(axes, landscape.towards_nets)
+    question = auto_range.question(axes, rise)
+    if question:
+        ranges, search_reasons = run.ranks.first(
+            _search, landscape, axes, question, measure, run, rise=rise, surf_file=surf_file
         )
         run.record["range"] = question
     else:
-        axes = auto_range.with_ranges(wanted, {})
-    for reason in [*along_path, *between_nets, *probed]:
+        ranges, search_reasons = auto_range.with_ranges(axes, {}), []
+    for reason in [*path_reasons, *net_reasons, *search_reasons]:
         run.say(reason)
-    return axes
+    return ranges
 
 
 def _along_path(
-    asked: dict[str, Axis | Auto | None], path: np.ndarray | None
+    requested: dict[str, Axis | Auto | None], path: np.ndarray | None
 ) -> tuple[dict[str, Axis | Auto], list[str]]:
-    """The axes asked for, where nothing was asked for the range of the path; and what was chosen."""
+    """Give an axis without a request the range of the path, or the published one; with a line for each."""
     if path is None:
-        return {axis: given or WHOLE_RANGE for axis, given in asked.items()}, []
-    ranges = {axis: auto_range.of_path(along.tolist()) for axis, along in zip(asked, path, strict=False)}
-    reasons = [f"range of {axis}: that of the path" for axis, given in asked.items() if given is None]
-    return {axis: given or ranges[axis] for axis, given in asked.items()}, reasons
+        return {name: axis or WHOLE_RANGE for name, axis in requested.items()}, []
+    axes: dict[str, Axis | Auto] = {}
+    reasons = []
+    for (name, axis), coordinates in zip(requested.items(), path, strict=False):
+        axes[name] = axis or auto_range.of_path(coordinates.tolist())
+        if axis is None:
+            reasons.append(f"range of {name}: that of the path")
+    return axes, reasons
 
 
-def _probe(
+def _search(
     landscape: Landscape,
     axes: dict[str, Axis | Auto],
     question: str,
@@ -70,14 +79,15 @@ def _probe(
     rise: float,
     surf_file: str,
 ) -> tuple[dict[str, Axis], list[str]]:
-    """The axes with the range of an earlier run or of a probe, and the reasons, one line each."""
+    """The axes with the ranges of an earlier run or of a search, and a line of text for each range."""
     directions, _ = landscape.find_directions(overwrite=run.overwrite)
     if not run.overwrite:
         pattern = f"{glob.escape(landscape.dir_file)}_[[]*.h5"
         paths = [surf_file] if surf_file else glob.glob(pattern)
         made_with = landscape.surface_facts(directions)
-        if known := find_earlier(axes, question, made_with=made_with, paths=paths):
-            return known
+        earlier = find_earlier(axes, question, made_with=made_with, paths=paths)
+        if earlier:
+            return earlier
     with buffers_kept(landscape.net), moving(landscape.net, directions, landscape.dir_type) as move:
 
         def loss_at(point: tuple[float, ...]) -> float:

@@ -1,4 +1,4 @@
-"""What a careful person would ask about a surface before a long run: facts, and warnings of likely mistakes.
+"""A report on a surface before a long run: facts, and warnings of likely mistakes.
 
 Each warning says what is wrong and what to do about it.
 """
@@ -14,8 +14,8 @@ from losslandscape.measure.net_checks import check_statistics, check_training_mo
 from losslandscape.measure.report import Caution, Report
 from losslandscape.nets.net_plotter import Direction
 
-UNSURE = 0.2  # standard error by loss
-MOSTLY_PENALTY = 10.0  # times the data term
+UNSURE = 0.2  # a larger standard error, as a share of the loss, gives a warning
+MOSTLY_PENALTY = 10.0  # a larger weight penalty, by the data term, gives a warning
 
 
 def report(
@@ -32,36 +32,32 @@ def report(
     recorded: float | None = None,
     penalty: float | None = None,
 ) -> Report:
-    """Facts and warnings of a surface that is to be measured.
+    """Facts and warnings about a surface before it is measured.
 
     Args:
-        net: at the centre of the surface, on the device that computes.
+        net: at the centre of the surface, on its device.
         directions: one or two.
         points: (n, number of directions) coordinates of the surface.
         dir_type: `weights` or `states`.
-        sets: data by part.
-        norms: of each random direction, by axis `x` or `y`. Directions from elsewhere are not in it.
+        sets: samples by part of the data.
+        norms: normalisation of each random direction, by axis `x` or `y`. Other directions have no entry.
         params: regular expression that chose the tensors that move.
-        other_model: whether a direction leads to another net.
-        centre: loss and accuracy at the centre by part of the data, as far as they are known.
-        recorded: accuracy in percent on the last part that the checkpoint records; None if it records none.
-        penalty: weight penalty at the centre.
+        other_model: whether a direction points to another net.
+        centre: loss and accuracy at the centre by part of the data, for the parts that were tried.
+        recorded: accuracy in percent, on the last part in `centre`, that the checkpoint records; None if it
+            records none.
+        penalty: weight penalty at the centre; None if it is not measured.
     """
     centre = centre or {}
-    of_directions = check_directions(
-        net,
-        directions,
-        dir_type=dir_type,
-        norms=norms or {},
-        params=params,
-        other_model=other_model,
+    direction_reports = check_directions(
+        net, directions, dir_type=dir_type, norms=norms or {}, params=params, other_model=other_model
     )
-    of_data = [_samples(sets, centre.get("train")), _penalty(centre.get("train"), penalty)]
-    lines = [line for part in of_directions + of_data for line in part.lines]
+    data_reports = [_samples(sets, centre.get("train")), _penalty(centre.get("train"), penalty)]
+    lines = [line for part in direction_reports + data_reports for line in part.lines]
     leaves_centre = bool(np.any(points))  # else directions do not matter
     warnings = [
-        *_warnings(of_directions if leaves_centre else []),
-        *_warnings(of_data),
+        *_warnings(direction_reports if leaves_centre else []),
+        *_warnings(data_reports),
         *check_training_modes(net),
         *check_statistics(net, directions, points, dir_type=dir_type, other_model=other_model),
         *_accuracy(centre, recorded),
@@ -74,7 +70,7 @@ def _warnings(reports: list[Report]) -> list[Caution]:
 
 
 def _samples(sets: Mapping[str, Sized], centre: Estimate | None) -> Report:
-    """How many samples there are, and how sure the loss at the centre is."""
+    """The numbers of samples, and the standard error of the loss at the centre."""
     line = "samples: " + ", ".join(f"{len(data):,} {part}" for part, data in sets.items())
     if centre is None or centre.error is None:
         return Report([line])
@@ -103,7 +99,7 @@ def _penalty(centre: Estimate | None, penalty: float | None) -> Report:
 
 
 def _accuracy(centre: Mapping[str, Estimate], recorded: float | None) -> list[Caution]:
-    """Whether the accuracy at the centre is far below the one that the checkpoint records."""
+    """A warning if the accuracy at the centre is far below the one that the checkpoint records."""
     if recorded is None or not centre:
         return []
     part, estimate = list(centre.items())[-1]

@@ -1,4 +1,4 @@
-"""What a careful person would ask about the directions of a surface: what moves, and how far."""
+"""Checks of the directions of a surface: which numbers of the net move, and how far."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from losslandscape.nets.net_plotter import Direction
 from losslandscape.nets.net_tensors import NetTensor
 
 ADAPTER = re.compile(r"lora_|adapter", re.IGNORECASE)
-SMALL_SHARE = 0.5  # of the parameters: if fewer move although all may, something is wrong
-FAR_FROM_NET = 5.0  # a random direction so many times longer or shorter than the net needs another norm
+SMALL_SHARE = 0.5  # of the parameters: it is probably a mistake if fewer move although all may
+FAR_FROM_NET = 5.0  # a random direction should not be so many times longer or shorter than the net
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class _Moved:
     parts: tuple[Tensor, ...]
 
     def entries(self) -> int:
-        """How many of its numbers some direction changes."""
+        """The number of entries that at least one direction changes."""
         if not self.tensor.moves:
             return 0
         changed = self.parts[0] != 0
@@ -45,7 +45,7 @@ def check_directions(
     params: str,
     other_model: bool,
 ) -> list[Report]:
-    """Facts and warnings of the directions; the arguments are those of `check_report.report`."""
+    """Facts and warnings about the directions. The arguments are as in `check_report.report`."""
     tensors = net_tensors.tensors(net, dir_type)
     moved = [_Moved(tensor, tuple(parts)) for tensor, *parts in zip(tensors, *directions, strict=True)]
     return [
@@ -59,7 +59,7 @@ def check_directions(
 
 
 def _share(moved: list[_Moved], params: str) -> Report:
-    """How many numbers of the net move."""
+    """The share of the net's numbers that move."""
     parameters = [part for part in moved if part.tensor.is_parameter]
     others = [part for part in moved if not part.tensor.is_parameter]
     entries, total = _count(parameters)
@@ -107,24 +107,24 @@ def _little_moves(parameters: list[_Moved], entries: int, total: int) -> Caution
 
 
 def _lengths(moved: list[_Moved], norms: Mapping[str, str]) -> Report:
-    """||d|| / ||w|| by kind, for each direction."""
-    net = _lengths_by_kind(moved, [part.tensor.value for part in moved])
-    words, warnings = [], []
-    for axis, parts in zip("xy", zip(*(part.parts for part in moved), strict=True), strict=False):
-        direction = _lengths_by_kind(moved, parts)
-        ratios = {kind: _ratio(direction[kind], net[kind]) for kind in net_tensors.KINDS if kind in net}
-        words.append(f"{axis} " + ", ".join(f"{kind} {ratio:.3g}" for kind, ratio in ratios.items()))
+    """||d|| / ||w|| by kind of tensor, for each direction d and the net's weights w."""
+    net_lengths = _lengths_by_kind(moved, [part.tensor.value for part in moved])
+    kinds = [kind for kind in net_tensors.KINDS if kind in net_lengths]
+    directions = zip(*(part.parts for part in moved), strict=True)
+    texts, warnings = [], []
+    for axis, direction in zip("xy", directions, strict=False):
+        lengths = _lengths_by_kind(moved, direction)
+        ratios = {kind: _ratio(lengths[kind], net_lengths[kind]) for kind in kinds}
+        texts.append(f"{axis} " + ", ".join(f"{kind} {ratio:.3g}" for kind, ratio in ratios.items()))
         if axis in norms and norms[axis] not in ("filter", "layer"):
             warnings += _far_from_net(axis, ratios, norms[axis])
-    return Report([f"length of direction by length of net: {'; '.join(words)}"], warnings)
+    return Report([f"length of direction by length of net: {'; '.join(texts)}"], warnings)
 
 
 def _far_from_net(axis: str, ratios: dict[str, float], norm: str) -> list[Caution]:
-    far = {
-        kind: ratio
-        for kind, ratio in ratios.items()
-        if ratio > 0 and not 1 / FAR_FROM_NET < ratio < FAR_FROM_NET
-    }
+    """A warning if some ratio of lengths is far from 1."""
+    moving = {kind: ratio for kind, ratio in ratios.items() if ratio > 0}
+    far = {kind: ratio for kind, ratio in moving.items() if not 1 / FAR_FROM_NET < ratio < FAR_FROM_NET}
     if not far:
         return []
     kind = max(far, key=lambda kind: abs(np.log(far[kind])))
@@ -136,7 +136,7 @@ def _far_from_net(axis: str, ratios: dict[str, float], norm: str) -> list[Cautio
 
 
 def _lengths_by_kind(moved: list[_Moved], tensors: Sequence[Tensor]) -> dict[str, float]:
-    """The norm of the tensors of each kind together; a tensor that cannot move does not count."""
+    """The norm of all tensors of each kind. Tensors that cannot move are left out."""
     squares: dict[str, float] = {}
     for part, tensor in zip(moved, tensors, strict=True):
         if part.tensor.moves:
@@ -171,7 +171,7 @@ def _cosine(moved: list[_Moved], directions: list[Direction], *, other_model: bo
 
 
 def _is_own_bias_in_both(part: _Moved) -> bool:
-    """Whether both directions have the net's own values of a bias or a norm layer."""
+    """Whether both directions hold the net's own values of a bias or a norm layer."""
     tensor = part.tensor
     if not tensor.is_parameter or tensor.by_filters:
         return False
@@ -181,7 +181,9 @@ def _is_own_bias_in_both(part: _Moved) -> bool:
 
 def _zero_filters(moved: list[_Moved]) -> Report:
     """Filters of zero norm. An embedding's row for padding is always zero, so embeddings are left out."""
-    total, zero, first, held = 0, 0, "", True
+    total, zero = 0, 0
+    first = ""  # name of the first tensor with such a filter
+    held = True  # whether no direction moves such a filter
     for part in moved:
         tensor = part.tensor
         if not tensor.by_filters or tensor.kind == "embedding":
@@ -210,7 +212,7 @@ def _ties(moved: list[_Moved]) -> Report:
 
 
 def _adapters(moved: list[_Moved]) -> Report:
-    """Whether low-rank or other adapters move, or the net that they were added to."""
+    """Whether low-rank or other adapters move, and whether the net under them moves."""
     parameters = [part for part in moved if part.tensor.is_parameter]
     adapters = [part for part in parameters if ADAPTER.search(part.tensor.names[0])]
     base = [part for part in parameters if not ADAPTER.search(part.tensor.names[0])]
@@ -218,14 +220,14 @@ def _adapters(moved: list[_Moved]) -> Report:
         return Report()
     adapters_move = any(part.entries() for part in adapters)
     base_moves = any(part.entries() for part in base)
-    which = {
+    movement = {
         (True, True): "they and the base move",
         (True, False): "they move, the base does not",
         (False, True): "the base moves, they do not",
         (False, False): "neither they nor the base move",
     }[adapters_move, base_moves]
     name = adapters[0].tensor.names[0]
-    line = f"adapters: {len(adapters)} tensors such as {name}; {which}"
+    line = f"adapters: {len(adapters)} tensors such as {name}; {movement}"
     if not (adapters_move and base_moves):
         return Report([line])
     match = ADAPTER.search(name)

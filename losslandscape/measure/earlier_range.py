@@ -1,7 +1,7 @@
-"""The range that an earlier run found, read from its surface file.
+"""Reads the range that an earlier run found from its surface file.
 
 Another number of ranks, or another machine, may round a loss differently and so find another range. A run
-that is resumed, or started again with other numbers of points, should have the range that it had.
+that is resumed, or started again with other numbers of points, should keep its range.
 """
 
 from collections.abc import Iterable
@@ -18,16 +18,16 @@ from losslandscape.measure.auto_range import Auto, unknown_axes, with_ranges
 def find_earlier(
     axes: dict[str, Axis | Auto], question: str, *, made_with: Facts, paths: Iterable[str]
 ) -> tuple[dict[str, Axis], list[str]] | None:
-    """The axes with the ranges of the first surface file that answers the question, and a line on each.
+    """Take the ranges of the first surface file that was made by the same search in the same landscape.
 
     Args:
         axes: x, and y in two dimensions.
-        question: of `auto_range.question`.
+        question: the search, as `auto_range.question` states it.
         made_with: facts of the net, directions, loss and data.
-        paths: surface files; one that cannot be read is ignored.
+        paths: surface files; files that cannot be read are ignored.
 
     Returns:
-        None if no file has the same facts and the same question.
+        The axes, and a line of text for each range; None if no file has the same facts and the same search.
     """
     for path in paths:
         with suppress(InputError, OSError):
@@ -38,11 +38,10 @@ def find_earlier(
 
 
 def _answers(surface: Surface, question: str, made_with: Facts) -> bool:
-    """Whether a run had this question, about the same net and data."""
+    """Whether a run made this search for the same net and data."""
     if not surface.made_with:
         return False
-    facts = surface.made_with.items()
-    if any(made_with.get(name, value) != value for name, value in facts):
+    if any(made_with.get(name, value) != value for name, value in surface.made_with.items()):
         return False
     return any(run.get("range") == question for run in surface.runs if isinstance(run, dict))
 

@@ -1,7 +1,7 @@
 """The one loop that measures a surface.
 
-`plot_surface.py`, `plot_hessian_eigen.py` and `losslandscape.loss_surface` differ in the measure that they
-pass to it.
+`plot_surface.py`, `plot_hessian_eigen.py` and `losslandscape.loss_surface` all use it, each with its own
+measure.
 """
 
 from collections.abc import Iterator
@@ -29,15 +29,15 @@ from losslandscape.parallel.signals import Interrupted, end_job, interruptible
 
 
 class Measure(Protocol):
-    """What is measured of a net at a point, such as its loss."""
+    """Measures quantities of a net at a point, such as its loss."""
 
     names: list[str]
 
     def prepare(self, surface: Surface, directions: list[Direction]) -> None:
-        """Get ready, on every rank, with the net at the centre. Called only if points are missing."""
+        """Prepare to measure, on every rank, with the net at the centre. Called if points are missing."""
 
     def values(self) -> Values:
-        """The named quantities of the net where it is now."""
+        """The quantities of the net with its present weights, by name."""
 
 
 def measure_surface(
@@ -46,25 +46,26 @@ def measure_surface(
     """Measure the missing points of a surface on all ranks, and return the surface on all ranks.
 
     Args:
-        landscape: what is measured around.
-        axes: minimum, maximum and number of points, of x and in a plane of y.
-        measure: what is measured at each point.
-        run: how the points are shared out.
-        surf_file: where values are kept, and from where they are resumed; without it nothing is written.
+        landscape: the net, the directions, the loss and the data.
+        axes: minimum, maximum and number of points of x, and in a plane also of y.
+        measure: measures each point.
+        run: the ranks, and how they share the points.
+        surf_file: the surface file to write, or to resume; if it is empty, nothing is written.
 
     Raises:
-        InputError: on all ranks, before anything is written, where files do not fit or another run writes
-            them.
+        InputError: on all ranks, before anything is written, if files do not fit or another run writes them.
     """
     ranks, lock = run.ranks, Lock(surf_file)
     try:
         if surf_file:
             ranks.first(_acquire, lock, surf_file, wait=run.wait)
-        surface, made = ranks.first(_open_files, landscape, axes, measure.names, run, surf_file)
-        directions = made or ranks.all(landscape.read_directions)
+        surface, unsaved_directions = ranks.first(_open_files, landscape, axes, measure.names, run, surf_file)
+        directions = unsaved_directions or ranks.all(landscape.read_directions)
         _measure_missing_points(landscape, surface, directions, measure, run, lock)
     except Interrupted as interrupted:
-        command = "the same command without --overwrite" if run.overwrite else "the same command"
+        command = "the same command"
+        if run.overwrite:
+            command += f" without {run.name_option('overwrite', 'True')}"
         run.say(f"stopped by {interrupted}: what was measured is in {surf_file}; resume with {command}")
         lock.release()
         end_job(ranks, interrupted)
@@ -84,14 +85,14 @@ def _acquire(lock: Lock, surf_file: str, *, wait: bool) -> None:
 def _open_files(
     landscape: Landscape, axes: dict[str, Axis], names: list[str], run: Run, surf_file: str
 ) -> tuple[Surface, list[Direction] | None]:
-    """The surface, and the directions if no file has them."""
+    """The surface; and the directions if no file has them, so that other ranks cannot read them."""
     surface, directions = open_files(landscape, axes, names, run, surf_file)
     return surface, None if surf_file else directions
 
 
 @dataclass(frozen=True)
 class _LockedSurface:
-    """A surface that this run alone may write."""
+    """A surface that only this run may write."""
 
     surface: Surface
     lock: Lock
@@ -125,14 +126,15 @@ def _measure_missing_points(
     run.say(f"{len(points)} of {surface.size} points to measure on {ranks}")
     if not points:
         return
-    place = landscape.place or (0.0,) * len(directions)
+    net_place = landscape.place or (0.0,) * len(directions)
     with unchanged(landscape.net), interruptible() if run.ends_program else nullcontext():
         measure.prepare(surface, directions)
         with moving(landscape.net, directions, landscape.dir_type) as move:
 
             def measure_at(point: int) -> Values:
                 coordinates = surface.point(point)
-                move(tuple(there - here for there, here in zip(coordinates, place, strict=True)))
+                steps = [there - here for there, here in zip(coordinates, net_place, strict=True)]
+                move(tuple(steps))
                 return measure.values()
 
             results = _LockedSurface(surface, lock)
@@ -141,7 +143,7 @@ def _measure_missing_points(
 
 @contextmanager
 def unchanged(net: nn.Module) -> Iterator[None]:
-    """After the block the net has its modes, buffers and device of before; `moving` restores the weights."""
+    """Restore the net's modes, buffers and device after the block. `moving` restores its weights."""
     modes = {module: module.training for module in net.modules()}
     device = next(net.parameters()).device
     try:
@@ -156,7 +158,7 @@ def unchanged(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def buffers_kept(net: nn.Module) -> Iterator[None]:
-    """After the block the net's buffers, such as batch norms' statistics, have their values of before."""
+    """Restore the net's buffers, such as batch norms' statistics, after the block."""
     buffers = [
         (module, name, buffer.detach().clone())
         for module in net.modules()
@@ -168,8 +170,8 @@ def buffers_kept(net: nn.Module) -> Iterator[None]:
     finally:
         with torch.no_grad():
             for module, name, value in buffers:
-                now = getattr(module, name, None)
-                if isinstance(now, Tensor) and now.shape == value.shape:
-                    now.copy_(value)
+                buffer = getattr(module, name, None)
+                if isinstance(buffer, Tensor) and buffer.shape == value.shape:
+                    buffer.copy_(value)
                 else:  # the net has replaced the buffer
                     setattr(module, name, value.to(device))

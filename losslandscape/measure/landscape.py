@@ -1,7 +1,6 @@
-"""Everything that decides the values of a surface, except its grid: a net, directions through it, a loss and
-data.
+"""Everything that decides the values of a surface, except its grid: net, directions, loss and data.
 
-A `Landscape` also states these as facts, by which a file is recognised as one of the same landscape
+A `Landscape` also states these as facts. A file belongs to the same landscape if its facts are equal
 (`core.provenance`).
 """
 
@@ -27,10 +26,10 @@ class Landscape:
     """A net, directions through it, a loss and data.
 
     Args:
-        net: at the centre, on any device.
-        seed: of the random directions, as a fact.
-        random_state: of torch's generator, after the net was made; the directions are drawn from it.
-        net_facts: facts that identify the net, with `dir_type`.
+        net: the net at the centre, on any device.
+        seed: seed of the random directions, as a fact.
+        random_state: state of torch's generator after the net was made; the directions are drawn from it.
+        net_facts: facts that identify the net, including `dir_type`.
         dir_type: `weights` or `states`.
         recipes: how each direction is made, by axis.
         loss: the loss to measure.
@@ -38,10 +37,10 @@ class Landscape:
         settings: loss, precision and choice of data, as facts.
         files: checkpoints by name: `model_file` of the centre, `model_file2` and `model_file3` of the nets
             that x and y point to.
-        dir_file: where the directions are or go; empty for nowhere.
+        dir_file: the direction file, to be read or written; empty for none.
         dir_file_given: use the directions of `dir_file`, whatever they were made with.
         same_dir: the y direction is the x direction and has no recipe.
-        given: directions to use instead.
+        directions: use these directions instead of making them by the recipes.
         place: coordinates of the net in the grid, if it is not at the origin.
     """
 
@@ -58,7 +57,7 @@ class Landscape:
     dir_file: str = ""
     dir_file_given: bool = False
     same_dir: bool = False
-    given: list[Direction] | None = None
+    directions: list[Direction] | None = None
     place: tuple[float, ...] = ()
 
     @property
@@ -78,38 +77,42 @@ class Landscape:
 
     def direction_facts(self) -> Facts:
         """How each direction is made."""
-        if self.given is not None:
-            return {**self.net_facts, "directions": _fingerprint(self.given)}
-        facts = {f"{axis} direction": self._made(axis, recipe) for axis, recipe in self.recipes.items()}
+        if self.directions is not None:
+            return {**self.net_facts, "directions": _fingerprint(self.directions)}
+        facts = {f"{axis} direction": self._origin(axis, recipe) for axis, recipe in self.recipes.items()}
         if any(recipe.vector for recipe in self.recipes.values()):
             facts |= {**self.settings, **self._data_facts}
         return {**self.net_facts, **facts}
 
     def surface_facts(self, directions: list[Direction]) -> Facts:
-        """What decides the values of a surface along these directions."""
+        """The facts that decide the values of a surface along these directions."""
         facts = {"directions": _fingerprint(directions), **self.settings, **self._data_facts}
         if any(self.place):
             facts["place of the net"] = " ".join(map(repr, self.place))
         return {**self.net_facts, **facts}
 
     def find_directions(self, *, overwrite: bool) -> tuple[list[Direction], bool]:
-        """The directions, and whether they are new, so that they have to be written. Every call returns the
-        same.
+        """Read or make the directions. Every call returns the same ones.
+
+        Args:
+            overwrite: make new directions although `dir_file` exists.
+
+        Returns:
+            The directions, and whether they are new and must be written.
 
         Raises:
-            InputError: if `dir_file` was made with something else, unless `overwrite`, or does not fit the
-            net.
+            InputError: if `dir_file` was made with something else, or does not fit the net.
         """
         if self.dir_file_given:
             return self.read_directions(), False
-        if self.given is not None:
-            return self.given, True
+        if self.directions is not None:
+            return self.directions, True
         recipes = list(self.recipes.values())
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self.random_state)
             if not self.dir_file:
-                made = net_plotter.make_directions(self.net, self.dir_type, recipes, same_dir=self.same_dir)
-                return made, True
+                new = net_plotter.make_directions(self.net, self.dir_type, recipes, same_dir=self.same_dir)
+                return new, True
             return direction_file.find_or_make_directions(
                 self.dir_file,
                 self.net,
@@ -126,19 +129,20 @@ class Landscape:
             self.dir_file, self.net, self.dir_type, dimensions=self.dimensions
         )
 
-    def _made(self, axis: str, recipe: Recipe) -> str:
+    def _origin(self, axis: str, recipe: Recipe) -> str:
         """How a direction is made, as a fact."""
-        moved = f", params {recipe.params}" if recipe.params else ""
-        if target := self.files.get(TARGET_FLAGS[axis], ""):
-            return f"to {fingerprint_of_file(target)}{moved}"
+        params = f", params {recipe.params}" if recipe.params else ""
+        target_file = self.files.get(TARGET_FLAGS[axis], "")
+        if target_file:
+            return f"to {fingerprint_of_file(target_file)}{params}"
         if recipe.target:
-            return f"to {fingerprint_of_net(recipe.target())}{moved}"
+            return f"to {fingerprint_of_net(recipe.target())}{params}"
         kind = "eigenvector of the Hessian" if recipe.vector else f"random of seed {self.seed}"
-        return f"{kind}, norm {recipe.norm or 'none'}, ignore {recipe.ignore or 'nothing'}{moved}"
+        return f"{kind}, norm {recipe.norm or 'none'}, ignore {recipe.ignore or 'nothing'}{params}"
 
     @cached_property
     def _data_facts(self) -> Facts:
-        """Which data, and how images are normalised."""
+        """Fingerprints of the data, and the normalisation of images."""
         facts = {}
         for part, data in self.sets.items():
             kind = "samples"
@@ -150,7 +154,7 @@ class Landscape:
 
 
 def fingerprint_of_net(net: nn.Module) -> str:
-    """A fingerprint of all weights and buffers."""
+    """The fingerprint of a net's weights and buffers."""
     tensors = (value.detach().cpu().contiguous() for value in net.state_dict().values())
     return fingerprint_of_arrays(tensor.reshape(-1).view(torch.uint8).numpy() for tensor in tensors)
 
@@ -162,5 +166,6 @@ def _fingerprint(directions: list[Direction]) -> str:
 def _normalisation(data: ImageSet) -> str:
     if data.mean is None or data.std is None:
         return "none"
-    mean, deviation = (" ".join(f"{value:.4f}" for value in values) for values in (data.mean, data.std))
+    mean = " ".join(f"{value:.4f}" for value in data.mean)
+    deviation = " ".join(f"{value:.4f}" for value in data.std)
     return f"mean {mean}, deviation {deviation}"

@@ -1,4 +1,4 @@
-"""The loss of a landscape's net as the measure of a surface."""
+"""The measure of a loss surface: the loss of a landscape's net, and its other quantities."""
 
 import math
 from collections.abc import Callable
@@ -25,17 +25,17 @@ class Measuring:
     """How a loss is measured at a point.
 
     Args:
-        batch_size: samples in a forward pass; None for the fastest, found by a short probe.
+        batch_size: samples in a forward pass; None for the fastest number, found by a short probe.
         precision: one of `devices.PRECISIONS`, or "" for PyTorch's default.
         memory: bytes of data that may stay on a GPU; None for half of its free memory.
-        weight_decay: of the training; its penalty becomes a quantity.
+        weight_decay: weight decay of the training; if it is not 0, its penalty is measured too.
         bn_samples: training samples from which the statistics of batch norms are estimated again at each
             point; 0 keeps the stored statistics.
         errors: measure standard errors too.
         allow_nan: continue where the loss at the centre is not finite.
 
     Raises:
-        InputError: naming a value that cannot be used.
+        InputError: a value cannot be used; it is named.
     """
 
     batch_size: int | None = None
@@ -72,25 +72,25 @@ class Measuring:
         return f"recomputed from {self.bn_samples} samples{batches}"
 
 
-def _require_whole(name: str, given: object, *, least: int) -> None:
-    if not isinstance(given, Integral) or given < least:
-        raise InputError(f"{name} {given!r} is not a whole number of at least {least}")
+def _require_whole(name: str, value: object, *, least: int) -> None:
+    if not isinstance(value, Integral) or value < least:
+        raise InputError(f"{name} {value!r} is not a whole number of at least {least}")
 
 
 class LossMeasure:
-    """Loss and whatever else the loss function returns, of a landscape's net on a device.
+    """Measures all quantities of a loss for a landscape's net.
 
     Args:
-        landscape: whose net is measured.
-        run: says on which ranks.
+        landscape: holds the net, the loss and the data.
+        run: holds the ranks, and the record of this run.
         measuring: how the loss is measured.
-        device: that computes.
-        sharers: number of ranks that compute on the same GPU.
-        recorded: returns the accuracy in percent that the checkpoint records, or None; called on the first
-            rank.
+        device: the net is moved to it.
+        sharers: number of ranks that share the GPU.
+        recorded: returns the accuracy in percent that the checkpoint records, or None. It is called on
+            rank 0.
 
     Attributes:
-        names: of the quantities.
+        names: names of the quantities.
 
     Raises:
         InputError: if net, data and loss do not fit together.
@@ -128,7 +128,7 @@ class LossMeasure:
         return quantities
 
     def _evaluator(self) -> Evaluator:
-        """The evaluator, made when it is first needed; the net is on the device from then on."""
+        """The evaluator. The first call makes it and moves the net to the device."""
         if self._made is None:
             self._made = self._make_evaluator()
         return self._made
@@ -150,15 +150,15 @@ class LossMeasure:
         )
 
     def values(self) -> Values:
-        """The quantities of the net where it is now."""
+        """The quantities of the net with its present weights."""
         return self._evaluator().measure()
 
     def prepare(self, surface: Surface, directions: list[Direction]) -> None:
-        """Check what a careful person would check, report it, and choose one batch size for all ranks."""
+        """Print the check report, choose one batch size for all ranks, and prepare the evaluator."""
         ranks, measuring = self._run.ranks, self._measuring
         evaluator = ranks.all(self._evaluator)
         ranks.first(self._report, surface, directions)
-        if measuring.batch_size is None:  # one size, so that a value does not depend on the rank
+        if measuring.batch_size is None:  # all ranks use one size, so values do not depend on the rank
             evaluator.batch_size = ranks.first(self._batch_size)
         ranks.all(evaluator.prepare)
         ranks.all(evaluator.remember_centre)
@@ -174,23 +174,16 @@ class LossMeasure:
         """Print the report of facts and warnings, and keep it in the surface's record of this run."""
         landscape = self._landscape
         recorded = self._recorded() if landscape.loss.name in losses.CLASSIFICATIONS else None
-        centre = self._centre(recorded)
-        random_norms = {
-            axis: recipe.norm
-            for axis, recipe in landscape.recipes.items()
-            if recipe.target is None and recipe.vector is None
-        }
-        given = landscape.dir_file_given or landscape.given is not None
         report = check_report.report(
             landscape.net,
             directions,
             surface.points(),
             dir_type=landscape.dir_type,
             sets=landscape.sets,
-            norms={} if given else random_norms,
+            norms=self._random_norms(),
             params=next(iter(landscape.recipes.values())).params,
             other_model=bool(landscape.towards_nets),
-            centre=centre,
+            centre=self._centre(recorded),
             recorded=recorded,
             penalty=self._evaluator().penalty() if self._measuring.weight_decay else None,
         )
@@ -198,20 +191,25 @@ class LossMeasure:
         if surface.runs:
             surface.runs[-1]["check_report"] = report.as_dict(self._run.name_option)
 
+    def _random_norms(self) -> dict[str, str]:
+        """The normalisation of each random direction that this program makes, by axis."""
+        landscape = self._landscape
+        if landscape.dir_file_given or landscape.directions is not None:
+            return {}
+        recipes = landscape.recipes.items()
+        return {axis: recipe.norm for axis, recipe in recipes if not (recipe.target or recipe.vector)}
+
     def _centre(self, recorded: float | None) -> dict[str, Estimate]:
-        """The loss at the centre, on training data and on that of the recorded accuracy, if there is one."""
+        """Estimate the loss at the centre by part: on `train`, and if an accuracy is recorded on the last."""
         landscape = self._landscape
         last = list(landscape.sets)[-1]
         parts = ["train"] if recorded is None else dict.fromkeys(["train", last])
-        centre = {
-            part: fit_check.estimate(
-                landscape.net,
-                landscape.sets[part],
-                landscape.loss,
-                batch_size=self._measuring.batch_size,
+        centre = {}
+        for part in parts:
+            data = landscape.sets[part]
+            centre[part] = fit_check.estimate(
+                landscape.net, data, landscape.loss, batch_size=self._measuring.batch_size
             )
-            for part in parts
-        }
         loss = centre["train"].loss
         if not math.isfinite(loss) and not self._measuring.allow_nan:
             fault = f"the loss at the centre is {loss}: the net, the data or the preprocessing is wrong"

@@ -1,4 +1,4 @@
-"""What a careful person would ask about the modules of a net: modes, and statistics of batch norms."""
+"""Checks of the modules of a net: their modes, and the statistics of batch norms."""
 
 import numpy as np
 from torch import nn
@@ -11,19 +11,12 @@ from losslandscape.nets.net_plotter import Direction
 
 
 def check_training_modes(net: nn.Module) -> list[Caution]:
-    """Dropout and batch norms that stay in training mode when the net is evaluated, or have no statistics."""
-    left = _left_in_training(net)
-    dropouts = [
-        name
-        for name, module in left.items()
-        if isinstance(module, _DropoutNd) or "Drop" in type(module).__name__
-    ]
-    norms = [name for name, module in left.items() if isinstance(module, _BatchNorm)]
-    bare = [
-        name
-        for name, module in net.named_modules()
-        if isinstance(module, _BatchNorm) and module.running_mean is None
-    ]
+    """Warn of dropout and batch norms that stay in training mode, and of batch norms without statistics."""
+    training = _left_in_training(net)
+    dropouts = [name for name, module in training.items() if _is_dropout(module)]
+    norms = [name for name, module in training.items() if isinstance(module, _BatchNorm)]
+    all_norms = {name: module for name, module in net.named_modules() if isinstance(module, _BatchNorm)}
+    bare = [name for name, norm in all_norms.items() if norm.running_mean is None]
     cure = "let its train(mode) call super().train(mode)"
     warnings = []
     if dropouts:
@@ -48,7 +41,7 @@ def check_statistics(
     dir_type: str,
     other_model: bool,
 ) -> list[Caution]:
-    """Statistics of batch norms that do not belong to the net, or are impossible, at some points."""
+    """Warn of batch norms' statistics that belong to another net, or that are impossible at some points."""
     if dir_type == "weights":
         has_statistics = any(name.endswith("running_mean") for name in net.state_dict())
         if not (other_model and has_statistics):
@@ -69,8 +62,12 @@ def check_statistics(
     return [Caution(f"{fault}: the loss is NaN there")]
 
 
+def _is_dropout(module: nn.Module) -> bool:
+    return isinstance(module, _DropoutNd) or "Drop" in type(module).__name__
+
+
 def _left_in_training(net: nn.Module) -> dict[str, nn.Module]:
-    """The modules that are in training mode after `eval()`; all modes are left as they were."""
+    """The modules that are in training mode after `eval()`. Afterwards all modes are restored."""
     modes = {module: module.training for module in net.modules()}
     try:
         net.eval()
@@ -81,7 +78,8 @@ def _left_in_training(net: nn.Module) -> dict[str, nn.Module]:
 
 
 def _some(kind: str, names: list[str]) -> str:
-    """
+    """The subject of a sentence about these modules, with its verb.
+
     >>> _some("batch norm", ["bn1"]), _some("batch norm", ["bn1", "bn2"])
     ("batch norm 'bn1' is", "2 batch norms, 'bn1' first, are")
     """

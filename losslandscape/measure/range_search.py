@@ -1,9 +1,9 @@
-"""How far to look around a net: the search for the range at whose ends the loss has clearly risen.
+"""Searches the range around a net at whose ends the loss has clearly risen.
 
-Around one net the range -1:1 is flat, around another the loss explodes in it. A good range ends where the
-loss has risen to some times its value at the centre, on all sides. The search is among round numbers
-(0.001, 0.002, 0.005, 0.01 and so on to 100): file names stay readable and similar nets get the same range.
-Each point that is measured halves the numbers that are left.
+In the range -1:1 the loss of one net is flat, and the loss of another explodes. A good range ends where the
+loss, on all sides, is several times its value at the centre. The search is among round numbers (0.001, 0.002,
+0.005, 0.01 and so on to 100), so that file names stay readable and similar nets get the same range. It is a
+bisection: each measured point halves the remaining numbers.
 """
 
 import math
@@ -16,8 +16,8 @@ Point = tuple[float, ...]
 PointLoss = Callable[[Point], float]
 
 RISE = 10.0
-# Ten times a loss near 0 is still near 0, so a loss below its floor counts as the floor. A net that gives
-# the right one of ten classes a probability of about 0.9 has this loss; at ten times the loss the
+# Ten times a loss near 0 is still near 0, so a smaller loss is replaced by this floor. It is the loss of a
+# net that gives the right one of ten classes a probability of about 0.9; at ten times this loss the
 # probability is about 1 / e. Other losses have no scale of their own, and no floor.
 FLOORS = {"crossentropy": 0.1, "crossentropy_top5": 0.1, "next_token": 0.1, "bce": 0.1, "mse": 0.004}
 REACHES = (*(float(f"{digit}e{power}") for power in (-3, -2, -1, 0, 1) for digit in (1, 2, 5)), 100.0)
@@ -29,9 +29,9 @@ class Reach:
 
     Attributes:
         reach: one of `REACHES`.
-        threshold: the loss that counts as risen.
-        sides: on how many sides it was looked for.
-        flat: on how many of them the loss does not rise, as far as `REACHES` go.
+        threshold: the loss has risen when it is at least this.
+        sides: number of sides that were searched.
+        flat: number of sides on which the loss does not rise within the largest reach.
     """
 
     reach: float
@@ -41,7 +41,7 @@ class Reach:
 
     @property
     def reason(self) -> str:
-        """Why this range, as a part of a sentence."""
+        """The reason for this range, as a part of a sentence."""
         if self.flat:
             return (
                 f"although on {self.flat} of {self.sides} sides the loss does not rise "
@@ -55,27 +55,27 @@ class Reach:
 def find_reach(
     loss: PointLoss, sides: Sequence[Point], *, centre: float, rise: float = RISE, floor: float = 0.0
 ) -> Reach:
-    """The least of `REACHES` at which the loss has risen on all sides.
+    """The smallest of `REACHES` at which the loss has risen on all sides.
 
-    A side where it never rises does not count, unless it rises on none: then the reach is the greatest. Two
-        sides
+    Sides on which it never rises are ignored. If it rises on no side, the reach is the largest. Two sides
     take at most 10 points.
 
     Args:
-        loss: the loss at coordinates. A loss that is not finite has risen.
+        loss: returns the loss at coordinates. A loss that is not finite has risen.
         sides: unit vectors in the coordinates, such as (1, 0) and (-1, 0).
         centre: the loss at the origin.
-        rise: how many times the loss at the centre counts as risen.
-        floor: stands for the loss at the centre if that is smaller.
+        rise: the loss has risen when it is so many times the loss at the centre.
+        floor: replaces the loss at the centre if that is smaller.
 
     Raises:
         InputError: if the loss at the centre is not finite.
     """
     threshold = risen_loss(centre, rise=rise, floor=floor)
-    needed, flat = 0, 0  # index of the reach that the sides so far need
+    needed = 0  # index of the reach that the sides so far need
+    flat = 0
     for side in sides:
         if needed and _has_risen(loss, side, needed, threshold):
-            continue
+            continue  # this side needs no larger reach
         index = _first_risen(loss, side, threshold, low=needed + 1 if needed else 0)
         if index == len(REACHES):
             flat += 1
@@ -86,7 +86,9 @@ def find_reach(
 
 
 def risen_loss(centre: float, *, rise: float, floor: float) -> float:
-    """The loss that counts as risen; a negative one rises by as much as a positive one of its size.
+    """The threshold above which a loss has risen.
+
+    From a negative loss at the centre it is as far away as from a positive loss of the same size.
 
     Raises:
         InputError: if the loss at the centre is not finite.
@@ -101,7 +103,7 @@ def risen_loss(centre: float, *, rise: float, floor: float) -> float:
 
 
 def _first_risen(loss: PointLoss, side: Point, threshold: float, *, low: int) -> int:
-    """Index of the least reach, from `low` on, where the loss has risen; behind the last if there is none."""
+    """Index, from `low` on, of the smallest reach at which the loss has risen; `len(REACHES)` for none."""
     high = len(REACHES)
     while low < high:
         middle = (low + high) // 2

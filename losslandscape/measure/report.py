@@ -1,4 +1,4 @@
-"""A report of facts and warnings, which an interface prints and a surface file keeps."""
+"""A report of facts and warnings. An interface prints it, and a surface file stores it."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from losslandscape.core.errors import NameOption, name_options
 
 @dataclass(frozen=True)
 class Caution:
-    """What is likely a mistake.
+    """A warning of a likely mistake.
 
     Attributes:
         fault: what is wrong.

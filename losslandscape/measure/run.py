@@ -1,4 +1,4 @@
-"""How a surface is measured, as far as it decides none of its values."""
+"""How a surface is measured: the settings that change none of its values."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ class Run:
     """One run of a program that measures.
 
     Args:
-        ranks: which share the points.
-        record: what the surface file keeps of this run, for people.
-        ends_program: a signal saves what is measured and ends the program.
+        ranks: the ranks that share the points.
+        record: the surface file stores this record of the run, for people to read.
+        ends_program: whether a signal saves the measured points and ends the program.
         quiet: print warnings only.
         overwrite: start again; an old file is kept aside.
         wait: wait for another run that writes the surface file.
-        order: of the points (`parallel.point_order.ORDERS`).
-        schedule: of the ranks (`parallel.assignments.SCHEDULES`).
-        name_option: how this interface writes an option in a message.
+        order: order of the points, one of `parallel.point_order.ORDERS`.
+        schedule: how ranks get points, one of `parallel.assignments.SCHEDULES`.
+        name_option: writes an option in a message, in the form of this interface.
     """
 
     ranks: Serial
@@ -39,6 +39,6 @@ class Run:
         require_choice("schedule", self.schedule, SCHEDULES)
 
     def say(self, text: object) -> None:
-        """Print, on the first rank only."""
+        """Print on rank 0 only, unless the run is quiet."""
         if self.ranks.rank == 0 and not self.quiet:
             print(text)

@@ -1,4 +1,4 @@
-"""The direction file and the surface file of a landscape. Nothing is written unless all of it fits."""
+"""Opens the direction file and the surface file of a landscape. Nothing is written if one does not fit."""
 
 import os
 
@@ -18,14 +18,14 @@ from losslandscape.nets.net_plotter import Direction
 def open_files(
     landscape: Landscape, axes: dict[str, Axis], names: list[str], run: Run, surf_file: str
 ) -> tuple[Surface, list[Direction]]:
-    """Find or make the directions and the surface, with room for the named quantities, and write both.
+    """Read or make the directions and the surface, with room for the named quantities, and write both.
 
-    With `run.overwrite` old files are kept aside. Without a `surf_file` nothing is written.
+    With `run.overwrite` old files are kept aside. If `surf_file` is empty, nothing is written.
 
     Raises:
-        InputError: and writes nothing, where something does not fit.
+        InputError: a file does not fit; then nothing is written.
     """
-    directions, new = landscape.find_directions(overwrite=run.overwrite)
+    directions, are_new = landscape.find_directions(overwrite=run.overwrite)
     grid = {axis: np.linspace(*ends) for axis, ends in axes.items()}
     surface = h5_util.open_surface(
         surf_file,
@@ -42,7 +42,7 @@ def open_files(
         return surface, directions
     if run.overwrite and os.path.exists(surf_file):
         run.say(f"the old surface is kept as {keep_aside(surf_file)}")
-    if new:
+    if are_new:
         if os.path.exists(landscape.dir_file):
             run.say(f"the old directions are kept as {keep_aside(landscape.dir_file)}")
         arrays = direction_file.arrays(directions)

@@ -1,4 +1,4 @@
-"""Which points are waiting, and which rank holds which."""
+"""Which points wait to be measured, and which rank holds which point."""
 
 import time
 from collections import deque
@@ -10,12 +10,12 @@ SCHEDULES = ("dynamic", "static")
 class Assignments:
     """The points of a run, from waiting over held to done.
 
-    A rank holds at most two points: the one that it measures and the next one, so it never waits for rank 0
-    in between. Near the end it gets no second point if the other ranks will have measured everything before
-    it gets there.
+    A rank holds at most two points, the one that it measures and the next one, so that it never waits for
+    rank 0. Near the end it gets no second point if all ranks together would finish before it begins that
+    point.
 
     Args:
-        points: to be measured, in order.
+        points: the points to measure, in order.
         ranks: number of ranks.
         schedule: `dynamic` gives the next point to the next free rank, `static` an even share to each rank
             beforehand.
@@ -35,7 +35,7 @@ class Assignments:
         self._shares = [deque(() if dynamic else points[rank::ranks]) for rank in range(ranks)]
         self._held: list[deque[int]] = [deque() for _ in range(ranks)]  # the first of each is being measured
         self._idle: set[int] = set()
-        self._rates = [0.0] * ranks  # points per second, by each rank's last point
+        self._rates = [0.0] * ranks  # points per second, from each rank's last point
         self._started = [0.0] * ranks  # when each rank began its point
 
     @property
@@ -44,11 +44,11 @@ class Assignments:
         return self._idle & self.working
 
     def add_idle(self, rank: int) -> None:
-        """The rank is ready for its first point."""
+        """Note that the rank is ready for its first point."""
         self._idle.add(rank)
 
     def finish(self, rank: int, seconds: float) -> int:
-        """The rank has measured its point in so many seconds. Returns the point."""
+        """Note that the rank has measured its point in this many seconds. Returns the point."""
         point = self._held[rank].popleft()
         self.left -= 1
         self._rates[rank] = 1 / max(seconds, 1e-6)
@@ -58,9 +58,9 @@ class Assignments:
         return point
 
     def fail(self, rank: int) -> int:
-        """The rank failed at its point and works no more; its points go to others. Returns the point.
+        """Note that the rank failed at its point. Its points go to other ranks. Returns the point.
 
-        That point comes last: if the point is at fault, all others will have been measured.
+        The failed point comes last: if the point is at fault, all others will have been measured.
         """
         point = self._held[rank].popleft()
         self.working.discard(rank)
@@ -74,24 +74,28 @@ class Assignments:
     def hand_out(self) -> Iterator[tuple[int, int]]:
         """The (rank, point) pairs to send now: a point for each idle rank, then second points."""
         for rank in sorted(self.idle):
-            if (point := self._take(rank)) is not None:
+            point = self._take(rank)
+            if point is not None:
                 self._idle.remove(rank)
                 self._started[rank] = time.monotonic()
                 yield rank, point
-        rate = sum(self._rates)
+        total_rate = sum(self._rates)
         for rank in sorted(self.working - self._idle):
-            if self._may_hold_another(rank, rate) and (point := self._take(rank)) is not None:
+            if not self._may_hold_another(rank, total_rate):
+                continue
+            point = self._take(rank)
+            if point is not None:
                 yield rank, point
 
     def slow(self, seconds: float, times: float) -> Iterator[tuple[int, int, float, float]]:
-        """Ranks at one point for longer than `seconds`, and so many times longer than usual.
+        """The ranks that take longer than `seconds` for a point, and also `times` times the median time.
 
-        Yields (rank, point, its seconds until now, the usual seconds).
+        Yields (rank, point, its seconds until now, the median of the ranks' last points in seconds).
         """
-        known = sorted(1 / rate for rate in self._rates if rate)
-        if not known:
+        durations = sorted(1 / rate for rate in self._rates if rate)
+        if not durations:
             return
-        usual = known[len(known) // 2]
+        usual = durations[len(durations) // 2]
         for rank in sorted(self.working - self._idle):
             taken = time.monotonic() - self._started[rank]
             if self._held[rank] and taken > max(seconds, times * usual):
@@ -105,6 +109,6 @@ class Assignments:
         self._held[rank].append(point)
         return point
 
-    def _may_hold_another(self, rank: int, rate: float) -> bool:
-        """Whether the rank measures two points before all ranks together measure all that is left."""
-        return len(self._held[rank]) == 1 and 2 * rate < self.left * self._rates[rank]
+    def _may_hold_another(self, rank: int, total_rate: float) -> bool:
+        """Whether the rank can measure two points before all ranks together have measured the rest."""
+        return len(self._held[rank]) == 1 and 2 * total_rate < self.left * self._rates[rank]

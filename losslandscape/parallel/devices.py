@@ -1,4 +1,4 @@
-"""Where a rank computes, and how exactly: one GPU by its number on the node, or its share of the cores."""
+"""The device of a rank, which is one GPU or a share of the CPU cores, and the precision of its products."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ def choose(cuda: bool, ranks: Serial) -> torch.device:
     """This rank's device. On a CPU it also sets the number of threads.
 
     Raises:
-        InputError: if there is no GPU and `cuda` asks for one.
+        InputError: if `cuda` is true and there is no GPU.
     """
     if not cuda:
         if "OMP_NUM_THREADS" not in os.environ:
@@ -30,53 +30,53 @@ def choose(cuda: bool, ranks: Serial) -> torch.device:
     return device
 
 
-def find(given: torch.device | str) -> torch.device:
-    """The device that is given from Python.
+def find(name: torch.device | str) -> torch.device:
+    """The device of this name, such as `cuda:1`.
 
     Raises:
-        InputError: if it does not exist here, or the program does not compute on its kind.
+        InputError: if it does not exist here, or is neither a CPU nor a CUDA device.
     """
-    fault = f"device {str(given)!r} is none that the program computes on"
+    fault = f"the program cannot compute on device {str(name)!r}"
     try:
-        device = torch.device(given)
+        device = torch.device(name)
     except (RuntimeError, TypeError) as error:
         raise InputError(fault, "give cpu, cuda or cuda:N") from error
     if device.type not in ("cpu", "cuda"):
         raise InputError(fault, "give cpu, cuda or cuda:N")
     if device.type == "cuda":
-        require_cuda(f"device {str(given)!r}")
+        require_cuda(f"device {str(name)!r}")
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
-            fault = f"device {str(given)!r}: PyTorch finds {count} CUDA device{'s' if count > 1 else ''} here"
+            fault = f"device {str(name)!r}: PyTorch finds {count} CUDA device{'s' if count > 1 else ''} here"
             raise InputError(fault, f"give a number below {count}")
     return device
 
 
-def require_cuda(given: str) -> None:
-    """Raise `InputError`, naming what was given, if there is no GPU."""
+def require_cuda(option: str) -> None:
+    """Raise `InputError`, naming the option that needs a GPU, if there is none."""
     if not torch.cuda.is_available():
-        fault = f"{given}: PyTorch finds no CUDA device here"
+        fault = f"{option}: PyTorch finds no CUDA device here"
         raise InputError(fault, "compute on the CPU, or install a PyTorch with CUDA and a driver for it")
 
 
 def sharers(ranks: Serial, device: torch.device) -> int:
-    """How many ranks of this node compute on this rank's GPU, with a warning if several do; 1 on a CPU.
+    """The number of ranks of this node that share this rank's GPU, with a warning if several do; 1 on a CPU.
 
-    A GPU is known by its UUID: where a launcher shows each rank one GPU only, that is number 0 for every
+    GPUs are compared by UUID: if a launcher shows each rank only its own GPU, that GPU is number 0 for every
     rank.
     """
     if device.type == "cpu":
         return 1
     gpus = ranks.gather_node(str(torch.cuda.get_device_properties(device).uuid))
-    different = len(set(gpus))
-    if ranks.local_rank == 0 and different < len(gpus):
-        text = f"{len(gpus)} ranks share {different} GPU{'s' if different > 1 else ''}"
+    distinct = len(set(gpus))
+    if ranks.local_rank == 0 and distinct < len(gpus):
+        text = f"{len(gpus)} ranks share {distinct} GPU{'s' if distinct > 1 else ''}"
         print(f"warning: {text} on node {platform.node()}; one rank per GPU is fastest")
     return gpus.count(gpus[ranks.local_rank])
 
 
 def name(device: torch.device) -> str:
-    """How a run's record calls the device."""
+    """The device's name in the record of a run."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu, {torch.get_num_threads()} threads a rank"
@@ -85,24 +85,24 @@ def name(device: torch.device) -> str:
 def set_precision(precision: str, device: torch.device) -> None:
     """Let CUDA's float32 products be exact (fp32) or rounded to TF32, in the whole process.
 
-    "" and bf16 leave PyTorch's defaults.
+    With "" and bf16, PyTorch's defaults stay.
     """
     if precision == "tf32" and device.type != "cuda":
         fault = "precision tf32 is for CUDA devices"
         raise InputError(fault, "compute on one, or choose fp32 or bf16")
     if precision in ("fp32", "tf32"):
         is_rounded = precision == "tf32"
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = is_rounded
+        torch.backends.cuda.matmul.allow_tf32 = is_rounded
+        torch.backends.cudnn.allow_tf32 = is_rounded
 
 
 @contextmanager
 def exact_products() -> Iterator[None]:
-    """In the block CUDA's float32 products are not rounded to TF32, which is too coarse for second
-    derivatives.
-    """
-    products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    """In the block, CUDA's float32 products are not rounded to TF32: second derivatives need them exact."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = products, convolutions
+        matmul.allow_tf32, cudnn.allow_tf32 = before

@@ -1,7 +1,8 @@
-"""Ranks: who am I, who else is there, and messages between us. The only module that imports mpi4py.
+"""The ranks of a run: the number of this process, the number of all, and messages between them.
 
-`connect` decides once between MPI and one process without it; both have one interface. mpi4py is imported
-only if it is needed, because starting MPI outside its launcher ends the program on some clusters.
+`connect` decides once between MPI and one process without it; both have the same interface. No other module
+imports mpi4py. It is imported only if it is needed, because starting MPI outside its launcher ends the
+program on some clusters.
 """
 
 import os
@@ -18,7 +19,7 @@ from losslandscape.core.text import one_line
 
 T = TypeVar("T")
 
-# The variables by which launchers tell each process its rank and the number of processes.
+# The environment variables in which launchers give each process its rank and the number of processes.
 LAUNCHERS = {
     "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     "MPICH or Intel MPI": ("PMI_RANK", "PMI_SIZE"),
@@ -63,9 +64,10 @@ class Serial:
         return self.gather_all(cast(T, value if self.rank == 0 else None))[0]
 
     def all(self, act: Callable[..., T], *args: object, **kwargs: object) -> T:
-        """`act(*args, **kwargs)` on every rank.
+        """Call `act(*args, **kwargs)` on every rank.
 
-        If it raises `InputError` or `OSError` on some ranks, the first of these is raised on all: none waits.
+        If it raises `InputError` or `OSError` on some ranks, every rank raises the first of these errors, so
+        no rank waits for another.
         """
         result, error = None, None
         try:
@@ -76,12 +78,12 @@ class Serial:
         return cast(T, result)
 
     def first(self, act: Callable[..., T], *args: object, **kwargs: object) -> T:
-        """`act(*args, **kwargs)` on rank 0; its result or error on every rank."""
+        """Call `act(*args, **kwargs)` on rank 0 alone; every rank gets its result or error."""
         result = self.all(act if self.rank == 0 else _do_nothing, *args, **kwargs)
         return cast(T, self.share(result))
 
     def send(self, message: Any, rank: int) -> None:
-        """Send a message, which can be pickled, to another rank."""
+        """Send a message, any object that can be pickled, to another rank."""
         raise AssertionError("a single process has nobody to send to")
 
     def poll(self) -> tuple[int, Any] | None:
@@ -96,7 +98,7 @@ class Serial:
 
 
 class Mpi(Serial):
-    """The ranks of MPI's world. Waits by sleeping: an MPI library's own waiting takes a whole core."""
+    """The ranks of MPI's world. A rank that waits sleeps: an MPI library's own wait takes a whole core."""
 
     def __init__(self, mpi: Any):
         self._mpi = mpi
@@ -120,7 +122,7 @@ class Mpi(Serial):
         status = self._mpi.Status()
         message = self._world.improbe(status=status)
         if message is None:
-            message = self._world.improbe(status=status)  # the first look of MPICH only fetches
+            message = self._world.improbe(status=status)  # MPICH's first probe only fetches the message
         return None if message is None else (status.Get_source(), message.recv())
 
     def abort(self, status: int) -> None:
@@ -135,28 +137,35 @@ class Mpi(Serial):
 
 
 def connect(mpi: bool = False) -> Serial:
-    """The ranks of this program: MPI's if `mpi` is asked for or a launcher started several processes, else
-    one.
+    """The ranks of this program: MPI's if `mpi` is true or a launcher started several processes, else one.
 
     Raises:
-        InputError: if mpi4py has no MPI library, or another one than the launcher. Then every process would
-            take itself for rank 0 of 1, do all the work, and overwrite the others' results.
+        InputError: if mpi4py has no MPI library, or one that differs from the launcher's. With the wrong
+            library every process would be rank 0 of 1, do all the work, and overwrite the others' results.
     """
     _, launcher_size = launched()
     if not mpi and launcher_size == 1:
         return Serial()
     module = _import_mpi()
+    _start_mpi(module, launcher_size)
+    ranks = Mpi(module)
+    _end_all_on_a_fault(ranks)
+    return ranks
+
+
+def _start_mpi(module: Any, launcher_size: int) -> None:
+    """Start MPI, unless it is started, and check that library and launcher fit together."""
     name = library()
     advice = (
-        "launcher and library do not belong together; start with that library's own mpirun, or install mpi4py "
-        "for the launcher's library"
+        "launcher and library do not belong together; start with that library's own mpirun, "
+        "or install mpi4py for the launcher's library"
     )
     if launcher() == "Open MPI" and "Open MPI" not in name:  # MPICH would end the program at its start
         fault = f"Open MPI's launcher started this, and mpi4py's MPI library is {name}"
         raise InputError(f"{fault}: {advice}")
     if not module.Is_initialized():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what mpi4py suspects of the launcher is checked just below
+            warnings.simplefilter("ignore")  # mpi4py warns of a wrong launcher; the check below is stricter
             module.Init_thread(module.THREAD_MULTIPLE)
     if module.COMM_WORLD.size == 1 and launcher_size > 1:
         fault = f"the launcher started {launcher_size} processes, but mpi4py's MPI library ({name}) knows one"
@@ -164,9 +173,6 @@ def connect(mpi: bool = False) -> Serial:
     if module.Query_thread() < module.THREAD_SERIALIZED:
         fault = f"the MPI library ({name}) does not allow calls from a second thread"
         raise InputError(fault, "use one built with thread support")
-    ranks = Mpi(module)
-    _end_all_on_a_fault(ranks)
-    return ranks
 
 
 def library() -> str:
@@ -176,7 +182,7 @@ def library() -> str:
 
 
 def _import_mpi() -> Any:
-    """mpi4py's MPI, not started before launcher and library are known to belong together."""
+    """mpi4py's module MPI. Importing it does not start MPI: `connect` first compares launcher and library."""
     try:
         import mpi4py
 
@@ -190,7 +196,7 @@ def _import_mpi() -> Any:
 
 
 def _end_all_on_a_fault(ranks: Serial) -> None:
-    """A rank that ends with an unexpected exception ends the job; the others would wait for it forever."""
+    """Let an unexpected exception on one rank end all ranks: the others would wait for it forever."""
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         traceback.print_exception(kind, error, trace)
@@ -201,7 +207,7 @@ def _end_all_on_a_fault(ranks: Serial) -> None:
 
 
 def _do_nothing(*args: object, **kwargs: object) -> None:
-    """What the other ranks do in `Serial.first`."""
+    """Stands for the action on the other ranks in `Serial.first`."""
 
 
 def _raise_first(errors: list[Exception | None]) -> None:
@@ -218,12 +224,10 @@ def own_cores() -> set[int]:
 
 
 def divide_cores(ranks: Serial) -> int:
-    """Threads for this rank, so that the ranks of a node share its cores, whether or not the launcher binds
-    them.
-    """
-    mine = own_cores()
-    node = set().union(*ranks.gather_node(mine))
-    return max(1, min(len(mine), len(node) // ranks.local_size))
+    """The number of threads for this rank: its share of the node's cores. The launcher may bind ranks."""
+    rank_cores = own_cores()
+    node_cores = set().union(*ranks.gather_node(rank_cores))
+    return max(1, min(len(rank_cores), len(node_cores) // ranks.local_size))
 
 
 def together(ranks: Serial, act: Callable[[], T], *, only: bool = False) -> T:

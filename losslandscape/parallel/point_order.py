@@ -7,16 +7,23 @@ COARSEST_STRIDE = 16
 
 
 def ordered(points: Iterable[int], shape: tuple[int, ...], order: str) -> list[int]:
-    """Points, as flat C-order indices in `shape`, in the order in which they are measured.
+    """Put points into the order in which they are measured.
 
-    `row` is row by row. `coarse` begins with every 16th row and column, then takes every 8th, and so on, so
-    that a plot soon shows the whole surface. Each of these lattices includes the edges of the grid.
+    Args:
+        points: flat C-order indices in the grid.
+        shape: shape of the grid.
+        order: `row` is row by row. `coarse` begins with every 16th row and column, then takes every 8th, and
+            so on, so that a plot soon shows the whole surface. Each of these lattices includes the edges.
     """
     if order == "row":
         return [int(point) for point in points]
     if order != "coarse":
         raise ValueError(f"unknown order {order!r}; choose from {', '.join(ORDERS)}")
-    return sorted(map(int, points), key=lambda point: (-_stride(point, shape), point))
+
+    def coarse_first(point: int) -> tuple[int, int]:
+        return -_stride(point, shape), point
+
+    return sorted(map(int, points), key=coarse_first)
 
 
 def _stride(point: int, shape: tuple[int, ...]) -> int:

@@ -1,4 +1,4 @@
-"""What a user sees while points are measured: a bar, an estimate of the time, and ranks that hang."""
+"""The progress that a user sees while points are measured: a bar, the time left, and ranks that hang."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from losslandscape.parallel.assignments import Assignments
 
-# a point that takes longer, and so many times longer than usual, is reported
+# A point is reported if it takes more than so many seconds and so many times the usual time.
 SLOW_SECONDS, SLOW_TIMES = 60.0, 20.0
 
 
@@ -16,13 +16,13 @@ class Progress:
 
     Args:
         total: number of points of the whole surface.
-        assignments: of the run.
+        assignments: points of this run.
         quiet: show warnings only.
     """
 
     def __init__(self, total: int, assignments: Assignments, *, quiet: bool):
         self._assignments = assignments
-        self._estimated = quiet
+        self._estimated = quiet  # whether the estimate of the time is printed already; never if quiet
         self._reported: set[int] = set()  # ranks that were reported as slow
         self._next_look = 0.0
         self._bar = tqdm(
@@ -35,7 +35,7 @@ class Progress:
         )
 
     def add(self, rank: int, values: dict[str, float], seconds: float) -> None:
-        """A rank has measured a point."""
+        """Show that a rank has measured a point."""
         self._reported.discard(rank)
         left = self._assignments.left
         if not self._estimated and left:
@@ -47,14 +47,14 @@ class Progress:
         self._bar.update()
 
     def report_failure(self, rank: int, point: int, trace: str) -> None:
-        """A rank has failed at a point."""
+        """Print that a rank has failed at a point."""
         next_step = "another rank tries it at the end" if self._assignments.working else "no rank is left"
         self._write(f"rank {rank} failed at point {point} and measures no more; {next_step}:\n{trace}")
 
     def report_slow_ranks(self) -> None:
-        """Report, once per point, a rank that takes far longer than the others.
+        """Print a warning, once per point, if a rank takes far longer than the others.
 
-        Looks about once per second.
+        May be called often: it looks about once per second.
         """
         now = time.monotonic()
         if now < self._next_look:

@@ -1,4 +1,4 @@
-"""When results are saved: soon, but not so often that saving becomes the work."""
+"""Saves results soon, but not so often that saving takes much of the time."""
 
 import sys
 import time
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 SAVE_SECONDS = 1.0  # a result stays unsaved for at most about this long, unless saving itself is slow
-SAVE_SHARE = 0.05  # of the time may go into saving
+SAVE_SHARE = 0.05  # of the time, at most, goes into saving
 
 
 class Saver:
-    """Calls `save` about every second while there is something new.
+    """Calls `save` about every second while there are new results.
 
     A full disk (`OSError`) may have room again later: it is reported once, and saving is tried again.
     """
@@ -19,10 +19,10 @@ class Saver:
     def __init__(self, save: Callable[[], None]):
         self._save = save
         self._unsaved = self._failed = False
-        self._next = 0.0
+        self._next = 0.0  # time of the next save, at the earliest
 
     def add(self) -> None:
-        """There is something new."""
+        """Note that there is a new result."""
         self._unsaved = True
 
     def save_when_due(self) -> None:
@@ -40,7 +40,7 @@ class Saver:
         self._next = end + max(SAVE_SECONDS, (end - start) / SAVE_SHARE)
 
     def finish(self) -> None:
-        """Save what is left; now an `OSError` is raised."""
+        """Save results that are not saved yet. Here an `OSError` is raised."""
         if self._unsaved:
             self._save()
             self._unsaved = False

@@ -1,8 +1,8 @@
-"""Who measures which point: points are handed out one by one as ranks become free, rank 0 among them.
+"""Hands out the points of a surface one by one, as ranks become free.
 
 Rank 0's main thread measures like every other rank. Its second thread, the clerk, hands out points and
-records results, so that nobody waits while rank 0 measures. All waiting is by sleeping: an MPI library that
-waits takes a core from the nets.
+records results, so that nobody waits while rank 0 measures. Threads that wait sleep, because an MPI library
+that waits takes a core from the nets.
 """
 
 import queue
@@ -32,10 +32,10 @@ class Results(Protocol):
         """Number of points, measured or not."""
 
     def set(self, point: int, values: Values) -> None:
-        """Take the values of a point."""
+        """Keep the values of a point."""
 
     def save(self) -> None:
-        """Put everything that was taken on the disk."""
+        """Write all values to the disk."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,22 @@ def run(
 ) -> None:
     """Measure every point once, on any rank, and put its values into `results` on rank 0.
 
-    Rank 0 alone uses `points` and `results`. One thread of it calls `results.set` and `results.save`: about
-    every second while there is something new, and at the end, however the run ends. A rank whose `measure_at`
-    raises is reported and measures no more; another rank tries its point at the end. Every rank returns when
-    nothing is left to measure.
+    Only rank 0 uses `points` and `results`. One of its threads calls `results.set` and `results.save`. It
+    saves about every second while there are new results, and at the end, however the run ends. If
+    `measure_at` raises on a rank, the error is printed, that rank measures no more, and another one tries its
+    point at the end. Every rank returns when no point is left.
 
     Args:
         points: flat indices, in order.
         measure_at: measures a point on this rank.
+        results: keeps and saves the values.
+        ranks: the ranks that measure.
         schedule: `dynamic` or `static` (`assignments.Assignments`).
         quiet: show warnings only.
 
     Raises:
         AllRanksFailed: on rank 0, if every rank has failed.
-        OSError: on rank 0, if results cannot be saved at the end; and what else `results` raises.
+        OSError: on rank 0, if results cannot be saved at the end. Other errors of `results` are raised too.
     """
     if ranks.rank > 0:
         _measure_for_rank_0(measure_at, ranks)
@@ -94,7 +96,7 @@ def _measure(
     answer: Callable[[Answer | None], None],
     next_point: Callable[[], int | None],
 ) -> None:
-    """Say that this rank is ready, then measure the points that it gets, until it gets none or fails."""
+    """Report that this rank is ready, then measure point after point, until there is none or one fails."""
     answer(None)
     while (point := next_point()) is not None:
         start = time.monotonic()
@@ -107,12 +109,18 @@ def _measure(
 
 
 def _measure_for_rank_0(measure_at: Callable[[int], Values], ranks: Serial) -> None:
+    """Measure the points that rank 0 sends, and send it the answers."""
+
+    def send(answer: Answer | None) -> None:
+        ranks.send(answer, 0)
+
     def next_point() -> int | None:
         while (message := ranks.poll()) is None:
             time.sleep(POLL_SECONDS)
-        return message[1]
+        _, point = message
+        return point
 
-    _measure(measure_at, lambda answer: ranks.send(answer, 0), next_point)
+    _measure(measure_at, send, next_point)
 
 
 class _Clerk:
@@ -130,13 +138,13 @@ class _Clerk:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait for the other ranks' last points. Raises what went wrong in the thread."""
+        """Wait for the other ranks' last points. Raises the error of the thread if it had one."""
         self._thread.join()
         if self._error is not None:
             raise self._error
 
     def stop(self) -> None:
-        """Wait for no more points, only until the results are saved."""
+        """Save the results and end, without waiting for the points that are being measured."""
         self._stop.set()
         self._thread.join()
 
@@ -158,7 +166,7 @@ class _Clerk:
             self._progress.report_slow_ranks()
 
     def _arrived(self) -> Iterator[tuple[int, Answer | None]]:
-        """The answers that have arrived; waits for at most one poll."""
+        """The answers that have arrived. Waits for at most one poll."""
         alone = self._ranks.size == 1
         with suppress(queue.Empty):
             yield 0, self.own_answers.get(timeout=0.1 if alone else POLL_SECONDS)
@@ -197,7 +205,7 @@ class _Clerk:
             self._dismiss()
 
     def _dismiss(self) -> None:
-        """Tell every working rank that nothing is left to measure. Each has said that it is ready by then."""
+        """Send every working rank the message that no point is left as soon as it is ready."""
         working = self._assignments.working
         late = working - self._assignments.idle if self._error is None else set()
         while late and not self._stop.is_set():

@@ -18,8 +18,10 @@ from tqdm import tqdm
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays, fingerprint_of_file
-from losslandscape.nets import model_loader, net_plotter, net_tensors
-from losslandscape.nets.checkpoint import read_checkpoint, rename, state_of
+from losslandscape.nets import net_plotter, net_tensors
+from losslandscape.nets.checkpoint import read_checkpoint, state_of
+from losslandscape.nets.state_loading import load_state
+from losslandscape.nets.tensor_names import rename
 
 MEMORY = 3 * 2**28  # bytes of a block: with PyTorch and two directions of 25 million weights, below 2 GiB
 PIECE = 4096  # columns that are float64 at a time
@@ -113,7 +115,7 @@ class CheckpointMatrix:
 
     def load_into(self, net: nn.Module, file: str) -> None:
         """Give a net, on any device, all tensors of a checkpoint, its BN statistics too."""
-        model_loader.load_state(net, self._read(file), what=file)
+        load_state(net, self._read(file), what=file)
 
     def _read(self, file: str) -> Mapping[str, Tensor]:
         if _state(file) != self.states[file]:
@@ -140,7 +142,7 @@ def read(
     aliases = {tensor.names[0]: tensor.names for tensor in net_tensors.tensors(net, dir_type)}
     for file in tqdm(files, desc="checkpoints checked", unit="file", disable=None, leave=False):
         saved = read_checkpoint(file, state_key=state_key, unsafe_pickle=unsafe_pickle)
-        model_loader.load_state(net, saved.state, what=file, candidates=saved.candidates)
+        load_state(net, saved.state, what=file, candidates=saved.candidates)
         _require_finite(net, dir_type, file)
         keys[file] = _keys(saved.state, net, aliases)
         states[file] = _state(file)

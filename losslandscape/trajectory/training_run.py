@@ -12,7 +12,8 @@ from torch import nn
 from losslandscape.core.errors import InputError
 from losslandscape.data.image_set import ImageSet
 from losslandscape.evaluate import evaluation
-from losslandscape.nets import model_loader
+from losslandscape.nets.checkpoint import read_checkpoint
+from losslandscape.nets.state_loading import load_state
 from losslandscape.trajectory import training
 from losslandscape.trajectory.training_folder import LEARNING_RATE, LOG, LOG_LINE, is_kept, save_checkpoint
 
@@ -168,13 +169,13 @@ def require_trainable(name: str, net: nn.Module, *sets: ImageSet, batch_size: in
 
 def resume_weights(net: nn.Module, path: str, *, epochs: int) -> int:
     """Load the checkpoint to be resumed into a net, and return its epoch."""
-    checkpoint = model_loader.read_checkpoint(path)
+    checkpoint = read_checkpoint(path)
     if checkpoint.epoch is None:
         raise InputError(f"{path} does not record its epoch", "give another {resume_model}")
     if checkpoint.epoch >= epochs:
         fault = f"{path} was kept after epoch {checkpoint.epoch}, and the last epoch is {epochs}"
         raise InputError(fault, "give more {epochs}")
-    model_loader.load_state(net, checkpoint.state, what=path)
+    load_state(net, checkpoint.state, what=path)
     return checkpoint.epoch
 
 

@@ -25,7 +25,8 @@ from losslandscape.core.errors import InputError
 from losslandscape.data import dataloader
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
-from losslandscape.nets import model_loader
+from losslandscape.nets.checkpoint import read_checkpoint
+from losslandscape.nets.state_loading import load_state
 from tests.helpers import REPO, write_surface_file
 
 SECONDS = 20  # that reading a file of a few kilobytes may take
@@ -91,14 +92,14 @@ def write_labels(path: str) -> None:
         np.save(file, np.arange(8) % 3)
 
 
-def read_checkpoint(path: str) -> None:
+def load_checkpoint(path: str) -> None:
     net = small_net()
-    model_loader.load_state(net, model_loader.read_checkpoint(path).state, what=path)
+    load_state(net, read_checkpoint(path).state, what=path)
 
 
 def read_checked_checkpoint(path: str) -> None:
     """The zip format has checksums: what is read is what was written."""
-    state = model_loader.read_checkpoint(path).state
+    state = read_checkpoint(path).state
     assert all(torch.equal(value, state[name]) for name, value in small_net().state_dict().items())
 
 
@@ -118,8 +119,8 @@ KINDS = {
     "explained variance": (write_pca_directions, h5_util.read_explained_variance),
     "projection": (write_projection, h5_util.read_projection),
     "zip checkpoint": (lambda path: write_checkpoint(path, zip_format=True), read_checked_checkpoint),
-    "legacy checkpoint": (lambda path: write_checkpoint(path, zip_format=False), read_checkpoint),
-    "checkpoint.safetensors": (lambda path: save_file(small_net().state_dict(), path), read_checkpoint),
+    "legacy checkpoint": (lambda path: write_checkpoint(path, zip_format=False), load_checkpoint),
+    "checkpoint.safetensors": (lambda path: save_file(small_net().state_dict(), path), load_checkpoint),
     "images": (write_images, read_images),
     "compressed images": (lambda path: write_images(path, save=np.savez_compressed), read_images),
     "labels": (write_labels, read_labels),

@@ -400,7 +400,7 @@ def test_tsne_has_no_plane(drawn):
         ("--animate nowhere.h5", ["nowhere.h5"]),
         ("--method tsne --losses", ["leave", "--losses out"]),
         ("--losses --test_set", ["--test_set"]),
-        ("--losses --dataset digits --data_split 2000", ["--data_split 2000"]),
+        ("--losses --dataset digits --data_split 2000", ["data_split 2000"]),
     ],
 )
 def test_one_sentence_and_status_2(flags, parts, capsys, undrawn):

@@ -98,9 +98,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(path, monkeypatch)
 
 def test_a_surface_with_another_grid_or_directions_is_refused(path):
     h5_util.write_surface(open_new(path))
-    with pytest.raises(InputError, match="its x is -1.0:1.0:4, asked is -1.0:1.0:5"):
+    with pytest.raises(InputError, match="its x is -1.0:1.0:4, not -1.0:1.0:5"):
         h5_util.open_surface(path, x=np.linspace(-1, 1, 5), y=Y, dir_file="d.h5", names=[])
-    with pytest.raises(InputError, match="its y is 0.0:1.0:3, asked is none"):
+    with pytest.raises(InputError, match="its y is 0.0:1.0:3, not none"):
         h5_util.open_surface(path, x=X, y=None, dir_file="d.h5", names=[])
     with pytest.raises(InputError, match="along the directions .d.h5., not .e.h5.; give another surf_file"):
         h5_util.open_surface(path, x=X, y=Y, dir_file="e.h5", names=[])

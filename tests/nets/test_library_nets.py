@@ -1,4 +1,4 @@
-"""Nets of torchvision, timm and transformers by name, with checkpoints as these packages and their users save them."""
+"""Nets of torchvision, timm and transformers by name, with checkpoints as these packages save them."""
 
 import importlib.util
 import json
@@ -131,7 +131,7 @@ def test_bad_folders_of_transformers(gpt, tmp_path):
         (f"hf:{headless}", {}, ["its weights lack score.weight", "GPT2ForSequenceClassification"]),
         (f"hf:{strange}", {}, ["NoSuchNet"]),
         (f"hf:{gpt}", {"n_layers": 3}, ["has no n_layers"]),
-        (f"hf:{gpt}", {"n_embd": 16}, ["cannot be built", "--model_args"]),
+        (f"hf:{gpt}", {"n_embd": 16}, ["cannot be built", "model_args="]),
     ):
         with pytest.raises(InputError) as error:
             model_loader.build(model, arguments)

@@ -1,4 +1,4 @@
-"""The nets are the published ones: names, shapes, order, counts, function, and the random draws that constructing them takes."""
+"""The nets are the published ones: names, shapes, order, counts, function, and initial draws."""
 
 import json
 from pathlib import Path
@@ -56,20 +56,22 @@ RESNETS = [
     *("wrn56_2", "wrn56_4", "wrn56_8", "wrn110_2", "wrn110_4"),
 ]
 OTHERS = [
-    "vgg9",
-    "vgg16",
-    "vgg19",
-    "densenet121",
-    "densenet161",
-    "densenet169",
-    "densenet201",
-    "densenet_cifar",
+    *("vgg9", "vgg16", "vgg19"),
+    *("densenet121", "densenet161", "densenet169", "densenet201", "densenet_cifar"),
 ]
+
+# Of each kind one small net; the others take longer and differ in numbers of layers and channels.
+SMALL = ["vgg9", "densenet_cifar", "resnet18", "resnet50_noshort", "resnet20", "resnet20_noshort", "wrn56_2"]
+
+
+def marked(names, mark) -> list:
+    """The names as parameters, where those of larger nets are marked."""
+    return [name if name in SMALL else pytest.param(name, marks=mark) for name in names]
 
 
 @pytest.fixture(scope="module")
 def digits_44() -> tuple[torch.Tensor, torch.Tensor]:
-    """One 32nd of the training digits, made here from scikit-learn's 8x8 images without the project's loader."""
+    """One 32nd of the training digits, made from scikit-learn's 8x8 images without our loader."""
     digits = load_digits()
     chosen = np.random.RandomState(0).choice(1437, 1437 // 32, replace=False)
     images = np.kron(digits.images[chosen] / 16, np.ones((4, 4)))[:, None].repeat(3, axis=1)
@@ -86,7 +88,7 @@ def test_every_published_name_is_there_and_no_other():
     assert sorted(MODELS) == sorted([*OTHERS, *RESNETS, *(f"{name}_noshort" for name in RESNETS)])
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", marked(GOLDEN, pytest.mark.slow))
 def test_golden_names_shapes_loss_and_accuracy(name, digits_44, tmp_path):
     golden, (images, labels) = GOLDEN[name], digits_44
     file = tmp_path / "model_1.t7"
@@ -116,14 +118,12 @@ def test_noshort_is_the_net_less_its_shortcuts(name):
     assert list(bare.items()) == [item for item in whole.items() if "shortcut" not in item[0]]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", marked(MODELS, pytest.mark.nightly))
 def test_a_published_checkpoint_loads_into_the_same_function(name, tmp_path):
-    """As the published training saved it: accuracy, epoch, state dict; every second one from `DataParallel`."""
+    """The file is as the published training saved it, every second one from `DataParallel`."""
     prefix = "module." if list(MODELS).index(name) % 2 else ""
-    file, images = (
-        tmp_path / "model_300.t7",
-        torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(5)),
-    )
+    file = tmp_path / "model_300.t7"
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(5))
     torch.manual_seed(0)
     net = model_loader.build(name).eval()
     state = {prefix + key: value for key, value in net.state_dict().items()}
@@ -136,7 +136,7 @@ def test_a_published_checkpoint_loads_into_the_same_function(name, tmp_path):
     file.unlink()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", marked(MODELS, pytest.mark.nightly))
 def test_traceable(name):
     traced = torch.fx.symbolic_trace(on_meta(name))
     assert traced(torch.empty(2, 3, 32, 32, device="meta")).shape == (2, 10)
@@ -156,7 +156,7 @@ def test_the_same_seed_makes_the_same_net(name):
 
 @pytest.mark.parametrize("shortcut", [True, False])
 def test_resnet20_draws_its_layers_in_the_published_order(shortcut):
-    """The layers written out by hand: each block's convolutions, then its shortcut, the linear layer last, nothing else."""
+    """The layers are written out here: a block's convolutions, then its shortcut; last the linear layer."""
     torch.manual_seed(123)
     weights = [nn.Conv2d(3, 16, 3, bias=False).weight]
     for inputs, outputs in ((16, 16), (16, 32), (32, 64)):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from losslandscape.nets import model_loader, net_tensors
+from losslandscape.nets.state_loading import load_state
 from tests.helpers import GOLDEN
 
 CHECKPOINTS = GOLDEN / "resnet20_digits_bs=64"
@@ -18,7 +19,7 @@ def stacked(dir_type: str) -> tuple[np.ndarray, dict[str, Tensor]]:
     net, rows = model_loader.build("resnet20"), []
     for epoch in range(7):
         saved = torch.load(CHECKPOINTS / f"model_{epoch}.t7", weights_only=True)
-        model_loader.load_state(net, saved["state_dict"], what="")
+        load_state(net, saved["state_dict"], what="")
         tensors = net_tensors.moving_tensors(net, dir_type)
         parts = [t.double().numpy().ravel() for t in tensors.values() if t.is_floating_point()]
         rows.append(np.concatenate(parts))

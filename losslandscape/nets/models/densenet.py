@@ -1,6 +1,7 @@
-"""Densely connected nets for 32x32 images (Huang et al., arXiv 1608.06993), with bottlenecks and halving transitions.
+"""Densely connected nets for 32x32 images (Huang et al., arXiv 1608.06993), with bottleneck layers.
 
-A dense layer puts its output *before* its input, so the channel order, and with it every weight after, depends on that.
+A dense layer puts its output before its input. This decides the order of the channels, and with it the
+meaning of every later weight.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ class DenseLayer(nn.Module):
 
 
 class Transition(nn.Module):
-    """Changes the channels to `outputs` and halves the map."""
+    """(n, inputs, h, w) in, (n, outputs, h / 2, w / 2) out."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class DenseNet(nn.Module):
     """Images (n, 3, 32, 32) in, logits (n, classes) out.
 
     Args:
-        blocks: how many dense layers each of the four dense blocks has.
+        blocks: the number of dense layers in each of the four dense blocks.
         growth: channels that a dense layer adds.
         classes: length of the output.
     """
@@ -70,7 +71,7 @@ class DenseNet(nn.Module):
 
 
 def densenet(depth: int) -> DenseNet:
-    """The net of that depth in the paper's table 1, with the stem of 32x32 images.
+    """The net of this depth in the paper's table 1, with a stem for 32x32 images.
 
     Raises:
         KeyError: for a depth other than 121, 161, 169 or 201.
@@ -85,7 +86,7 @@ def densenet(depth: int) -> DenseNet:
 
 
 def densenet_cifar() -> DenseNet:
-    """DenseNet-121 grown by 12 channels a layer: small enough to train on CIFAR quickly."""
+    """DenseNet-121 with a growth of 12 channels per layer: small enough to train on CIFAR quickly."""
     return DenseNet((6, 12, 24, 16), growth=12)
 
 
@@ -94,7 +95,7 @@ def _dense(inputs: int, count: int, *, growth: int) -> nn.Sequential:
 
 
 def _dense_and_transition(inputs: int, count: int, *, growth: int) -> tuple[nn.Sequential, Transition, int]:
-    """A dense block, the transition that halves its channels, and how many those are."""
+    """A dense block, the transition that halves its channels, and their number after it."""
     dense = _dense(inputs, count, growth=growth)
     outputs = (inputs + count * growth) // 2
     return dense, Transition(inputs + count * growth, outputs), outputs

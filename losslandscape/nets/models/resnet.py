@@ -1,11 +1,12 @@
 """Residual nets for 32x32 images, with or without their shortcut connections.
 
-He et al., "Deep Residual Learning" (arXiv 1512.03385) in two shapes that the loss-landscape paper draws: four stages of 64-512
-channels (ResNet-18 to 152) and the three stages of 16-64 channels made for CIFAR (ResNet-20 to 110), these also k times wider
-(Zagoruyko and Komodakis, 1605.07146). Whether a shortcut is there is the paper's experiment, so it is one flag of one class.
+They come from He et al., "Deep Residual Learning" (arXiv 1512.03385), in the two shapes of the loss-landscape
+paper: four stages of 64 to 512 channels (ResNet-18 to 152), and three stages of 16 to 64 channels for CIFAR
+(ResNet-20 to 110). The latter are also k times wider (Zagoruyko and Komodakis, 1605.07146). Nets without
+shortcuts are the paper's experiment, so the shortcut is an option of each block.
 
-Modules are constructed in a fixed order, for two reasons: checkpoints are read by name, and the default initialisers draw random
-numbers, after which the seeded random directions are drawn.
+The order in which modules are constructed must not change: the initial weights are random draws, and the
+random directions are drawn after them from the same generator.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions; the ReLU at the end is there with and without the shortcut."""
+    """Two 3x3 convolutions. It ends with a ReLU, with and without the shortcut."""
 
     expansion = 1
 
@@ -57,7 +58,7 @@ class Bottleneck(nn.Module):
         out = F.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
         if self.shortcut is None:
-            return out  # without a ReLU, unlike the basic block: published checkpoints were trained that way
+            return out  # no ReLU, unlike the basic block: the published checkpoints were trained so
         return F.relu(out + self.shortcut(x))
 
 
@@ -66,7 +67,7 @@ class ResNet(nn.Module):
 
     Args:
         block: `BasicBlock` or `Bottleneck`.
-        blocks: how many blocks each stage has; every stage but the first halves the map.
+        blocks: the number of blocks per stage; every stage but the first halves the map.
         width: channels of the stem and of the first stage, doubled by each later stage.
         shortcut: whether the blocks have shortcut connections.
         classes: length of the output.
@@ -99,9 +100,8 @@ class ResNet(nn.Module):
         out = F.relu(self.bn1(self.conv1(x)))
         for stage in range(self.stages):
             out = self.get_submodule(f"layer{stage + 1}")(out)
-        out = F.avg_pool2d(
-            out, 32 // 2 ** (self.stages - 1)
-        )  # the whole last map: 8x8 after three stages, 4x4 after four
+        size = 32 // 2 ** (self.stages - 1)  # of the last map: 8 after three stages, 4 after four
+        out = F.avg_pool2d(out, size)
         return self.linear(torch.flatten(out, 1))
 
 
@@ -111,36 +111,37 @@ def resnet(depth: int, *, shortcut: bool = True) -> ResNet:
     Raises:
         KeyError: for a depth other than 18, 34, 50, 101 or 152.
     """
-    block, blocks = {
+    kinds: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
         18: (BasicBlock, (2, 2, 2, 2)),
         34: (BasicBlock, (3, 4, 6, 3)),
         50: (Bottleneck, (3, 4, 6, 3)),
         101: (Bottleneck, (3, 4, 23, 3)),
         152: (Bottleneck, (3, 8, 36, 3)),
-    }[depth]
+    }
+    block, blocks = kinds[depth]
     return ResNet(block, blocks, width=64, shortcut=shortcut)
 
 
 def resnet_cifar(depth: int, *, widen: int = 1, shortcut: bool = True) -> ResNet:
-    """A three-stage net of (depth - 2) / 6 basic blocks a stage, with 16, 32 and 64 channels times `widen`.
+    """A three-stage net of (depth - 2) / 6 basic blocks per stage, with 16, 32 and 64 channels times `widen`.
 
     Raises:
         ValueError: where the depth is not 6n + 2.
     """
     if depth < 8 or depth % 6 != 2:
         raise ValueError(
-            f"depth={depth} is not 6n + 2: three stages of n two-layer blocks, stem and linear layer"
+            f"depth={depth} is not 6n + 2: a stem, three stages of 2n layers, and a linear layer"
         )
     return ResNet(BasicBlock, [(depth - 2) // 6] * 3, width=16 * widen, shortcut=shortcut)
 
 
 def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1) -> nn.Conv2d:
-    """Keeps the map's size at stride 1; no bias, since a BN follows."""
+    """It keeps the map's size at stride 1, and has no bias, as a BN follows."""
     return nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False)
 
 
 def _shortcut(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
-    """The identity where the shape stays, else a 1x1 convolution and BN."""
+    """The identity if the shape stays, else a 1x1 convolution and a BN."""
     if stride == 1 and inputs == outputs:
         return nn.Sequential()
     return nn.Sequential(_conv(inputs, outputs, 1, stride=stride), nn.BatchNorm2d(outputs))

@@ -1,14 +1,18 @@
 """VGG nets for 32x32 images: convolutions with batch normalisation, then one hidden linear layer.
 
-Simonyan and Zisserman (arXiv 1409.1556), cut down to CIFAR as the loss-landscape paper uses them: each convolution keeps its bias
-beside the BN, and the fully connected part is as wide as the last map is deep.
+They come from Simonyan and Zisserman (arXiv 1409.1556), reduced to CIFAR as in the loss-landscape paper: each
+convolution keeps its bias beside the BN, and the hidden layer is as wide as the last map has channels.
 """
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+Pattern = list[int | Literal["M"]]
+
 # Channels of each 3x3 convolution; "M" halves the map.
-PATTERNS: dict[int, list[int | str]] = {
+PATTERNS: dict[int, Pattern] = {
     9: [64, 64, "M", 128, 128, "M", *[256] * 3, "M"],
     16: [64, 64, "M", 128, 128, "M", *[256] * 3, "M", *[512] * 3, "M", *[512] * 3, "M"],
     19: [64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M"],
@@ -23,7 +27,7 @@ class VGG(nn.Module):
         classes: length of the output.
     """
 
-    def __init__(self, pattern: list[int | str], *, classes: int = 10) -> None:
+    def __init__(self, pattern: Pattern, *, classes: int = 10) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs, size = 3, 32

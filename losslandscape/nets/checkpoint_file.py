@@ -1,0 +1,137 @@
+"""Reading a checkpoint file of a stranger: tensors and plain values, and no code unless the user asks for it.
+
+torch.load with `weights_only` runs no code. It does not compare checksums and unpacks compressed archives of
+any size, so both are checked before. Every error becomes one sentence.
+"""
+
+import argparse
+import errno
+import os
+import re
+import warnings
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
+
+# NumPy's numbers, which old checkpoints have as their accuracy. NumPy 2 moved the function that makes them.
+_scalar: Callable[..., Any] = np.float64(0).__reduce__()[0]  # type: ignore[assignment]
+_NUMBERS = (np.float16, np.float32, np.float64, np.int32, np.int64)
+
+# What torch.load may make besides its own types. A Namespace is how people keep a training's command line.
+SAFE_GLOBALS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_scalar, "numpy.core.multiarray.scalar"),
+    (_scalar, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in _NUMBERS},
+    argparse.Namespace,
+]
+
+DAMAGED = "copy or save it again"
+ONLY_TENSORS = "save the net's state_dict() alone"
+
+
+def read(path: str, *, unsafe_pickle: bool = False) -> object:
+    """What a file holds that `torch.save` or safetensors wrote, on the CPU.
+
+    Args:
+        path: the file; `.safetensors` is recognised by this ending.
+        unsafe_pickle: run the code in the file. Whole nets in a pickle need it.
+
+    Raises:
+        InputError: there is no such file, it is no checkpoint, it is damaged, or it holds more than tensors
+            and plain values.
+    """
+    if os.path.isdir(path):
+        raise InputError(f"{path}: is a folder", "give a checkpoint file in it")
+    if not os.path.isfile(path):
+        advice = "give a checkpoint that torch.save wrote, or a .safetensors file"
+        raise InputError(f"{path}: there is no such file", advice)
+    try:
+        if path.lower().endswith(".safetensors"):
+            return _read_safetensors(path)
+        return _read_pickle(path, unsafe_pickle=unsafe_pickle)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file may raise EOFError, KeyError, struct.error, …
+        _require_memory_and_disk(path, error)
+        if unsafe_pickle:
+            fault = f"{path}: cannot be unpickled ({type(error).__name__}: {one_line(error)})"
+            raise InputError(fault, ONLY_TENSORS) from error
+        raise InputError(
+            f"{path}: is not a checkpoint that torch.save wrote, or is damaged", DAMAGED
+        ) from error
+
+
+def _read_pickle(path: str, *, unsafe_pickle: bool) -> object:
+    _check_archive(path)
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(SAFE_GLOBALS):
+            warnings.simplefilter("ignore")  # about unusual pickles, which end in an error just below
+            return torch.load(path, map_location="cpu", weights_only=not unsafe_pickle)
+    except Exception as error:
+        refused = "" if unsafe_pickle else _refused(str(error))
+        if not refused:
+            raise
+        raise InputError(
+            f"{path}: holds more than tensors ({refused}) and was not run",
+            f"{ONLY_TENSORS}, or, only if you trust the file, run its code with {{unsafe_pickle:True}}",
+        ) from error
+
+
+def _refused(message: str) -> str:
+    """What torch.load refused to make, according to its message; empty if it failed for another reason."""
+    if "TorchScript archives" in message:
+        return "a compiled net"
+    name = re.search(r"GLOBAL (\S+)", message)
+    return repr(name[1][:100]) if name else ""
+
+
+def _check_archive(path: str) -> None:
+    """Raise an error for an archive that unpacks to more than the file, or differs from its checksums."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"PK\x03\x04":  # the format before PyTorch 1.6
+            return
+        with zipfile.ZipFile(file) as archive:
+            records = archive.infolist()
+            if sum(record.file_size for record in records) > os.path.getsize(path):
+                raise ValueError("torch.save does not compress")
+            for record in records:
+                if record.CRC:  # else saved without: torch.serialization.set_crc32_options(False)
+                    _compare_checksum(archive, record)
+
+
+def _compare_checksum(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> None:
+    with archive.open(record) as content:
+        while content.read(2**20):  # raises an error at the end if the checksum differs
+            pass
+
+
+def _read_safetensors(path: str) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise InputError(
+            f"{path}: reading it needs the package safetensors", "pip install safetensors"
+        ) from error
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise InputError(f"{path}: is not a safetensors file, or is damaged", DAMAGED) from error
+
+
+def _require_memory_and_disk(path: str, error: Exception) -> None:
+    """Raise `InputError` if this error is no fault of the file."""
+    # A cut file makes torch seek to before its start: EINVAL.
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        fault = f"{path}: cannot be read ({error.strerror or error})"
+        raise InputError(fault, "check its permissions and its disk") from error
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        raise InputError(f"{path}: needs more memory than there is", "give a smaller checkpoint") from error

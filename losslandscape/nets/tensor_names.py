@@ -1,0 +1,94 @@
+"""The names of a net's tensors, with and without what trainers wrap around them.
+
+DataParallel, torch.compile, Lightning and others put a net into a module of theirs, so its tensors' names get
+a prefix, or a part in the middle. The net's own names decide what is removed.
+"""
+
+import os
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+State = dict[str, Tensor]
+
+# What DataParallel, DDP and Lightning's users call the net inside their module.
+WRAPPERS = ("module", "model", "net")
+# Of torch.compile, FSDP and activation checkpointing: at any place in a name.
+HIDDEN_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+
+
+def rename(state: Mapping[str, Tensor], net: nn.Module) -> State:
+    """The state under the net's own names, if only wrappers' names make the difference; else as it is.
+
+    Either the state has all of the net's names under a prefix of wrappers, or it lacks a prefix that all of
+    the net's names have. What lies beside the prefix, such as weights of a loss, is left out.
+    """
+    needed = [[bare_name(name) for name in names] for names in needed_names(net)]
+    own = {bare_name(name): name for name in net.state_dict()}
+    bare = {bare_name(name): value for name, value in state.items()}
+    for prefix in prefixes(bare, needed):
+        if set(prefix.split(".")[:-1]) <= set(WRAPPERS):
+            inside = below(prefix, bare)
+            return {own.get(name, name): value for name, value in inside.items()}
+    prefix = _common_prefix(own)
+    while prefix:
+        without = [[name.removeprefix(prefix) for name in names] for names in needed]
+        if "" in prefixes(bare, without):
+            return {own.get(prefix + name, prefix + name): value for name, value in bare.items()}
+        prefix = ".".join([*prefix.split(".")[:-2], ""])
+    return dict(state)
+
+
+def prefixes(names: Collection[str], needed: list[list[str]]) -> list[str]:
+    """All prefixes, "" too, under which `names` have every tensor that is needed; the shortest first.
+
+    Args:
+        names: names with prefixes.
+        needed: per tensor, its names; one of them is enough.
+
+    >>> prefixes(["net.w", "net.b", "other.w"], [["w"], ["b"]])
+    ['net.']
+    """
+    names, (first, *_) = set(names), needed or [[""]]
+    candidates = {name.removesuffix(end) for name in names for end in first if name.endswith(end)}
+    fitting = [
+        prefix
+        for prefix in candidates
+        if (not prefix or prefix.endswith("."))
+        and all(any(prefix + name in names for name in alternatives) for alternatives in needed)
+    ]
+    return sorted(fitting, key=lambda prefix: (len(prefix), prefix))
+
+
+def below(prefix: str, state: Mapping[str, Tensor]) -> State:
+    """The tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def needed_names(net: nn.Module) -> list[list[str]]:
+    """The names per tensor that a checkpoint must have; of a tied tensor, one of several is enough.
+
+    BN's counters of batches are not needed: PyTorch before 0.4.1 had none, and evaluation does not use them.
+    """
+    groups: dict[Any, list[str]] = {}
+    for name, tensor in net.state_dict().items():
+        if isinstance(tensor, Tensor) and not name.endswith("num_batches_tracked"):
+            place = (tensor.data_ptr(), tensor.shape, tensor.stride()) if tensor.numel() else name
+            groups.setdefault(place, []).append(name)
+    return list(groups.values())
+
+
+def bare_name(name: str) -> str:
+    """The name without the parts that torch.compile and others put into it.
+
+    >>> bare_name("_orig_mod.conv.weight")
+    'conv.weight'
+    """
+    return ".".join(part for part in name.split(".") if part not in HIDDEN_WRAPPERS)
+
+
+def _common_prefix(names: Collection[str]) -> str:
+    """The modules that all these names begin with, each with a dot."""
+    paths = [name.split(".")[:-1] for name in names]
+    return "".join(f"{part}." for part in os.path.commonprefix(paths)) if paths else ""
