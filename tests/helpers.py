@@ -36,7 +36,7 @@ DIGITS = [
 
 
 def mpirun(ranks: int) -> list[str]:
-    """The command's beginning for so many ranks; the launcher is the one installed beside this Python, if there is one."""
+    """The beginning of a command for so many ranks, with the launcher beside this Python if there is one."""
     beside = Path(sys.executable).with_name("mpirun")
     launcher = str(beside) if beside.exists() else shutil.which("mpirun")
     assert launcher, "mpirun is not installed; pip install mpich"
@@ -58,8 +58,8 @@ def run(
 ) -> subprocess.CompletedProcess:
     """Run a command of the repository to its end, with its output as text.
 
-    One process without an environment of its own runs here, through `main(argv)`: that saves the seconds of its
-    imports. `own_process` starts one all the same.
+    Without ranks and environment it runs in this process, through `main(argv)`: that saves the seconds of
+    the imports. `own_process` starts a process all the same.
     """
     if ranks or env or own_process or script not in COMMANDS:
         environment = {**os.environ, **(env or {})}
@@ -75,7 +75,7 @@ def run(
 
 
 def run_here(script: str, argv: list[str], cwd: Path) -> subprocess.CompletedProcess:
-    """What `python SCRIPT ARGV…` does, in this process. The user's modules that it imports are forgotten after it."""
+    """What `python SCRIPT ARGV…` does, in this process. It forgets the user's modules at the end."""
     module = importlib.import_module(f"losslandscape.cli.{COMMANDS[script]}")
     before = list(sys.path), set(sys.modules), sys.argv, os.getcwd()
     out, err, status = io.StringIO(), io.StringIO(), 0
@@ -125,7 +125,7 @@ def folder_with(tmp_path: Path, *checkpoints: Path) -> Path:
 def write_surface_file(
     path: str | Path, *, x, y=None, quantities: dict, measured=None, dir_file: str = ""
 ) -> None:
-    """Write a surface file from arrays; `measured` says which points have values, by default those unlike the mark."""
+    """Write a surface file from arrays; `measured` says which points have values."""
     h5_util.write_surface(
         Surface(str(path), x=x, y=y, dir_file=dir_file, quantities=quantities, measured=measured)
     )

@@ -18,12 +18,7 @@ import argparse
 import sys
 from functools import partial
 
-from losslandscape.cli.command_line import (
-    Parser,
-    add_comparison_options,
-    add_figure_options,
-    sentence,
-)
+from losslandscape.cli.command_line import Parser, add_comparison_options, add_figure_options, sentence
 from losslandscape.cli.option_types import finite
 from losslandscape.draw import redraw, tensorboard_log
 from losslandscape.draw.figure_metadata import drawn_by

@@ -110,8 +110,8 @@ def require_consistent(request: SurfaceRequest, plots: PlotOptions, parser: Pars
     net, directions, surf_file = request.net, request.directions, request.run.surf_file
     if net.is_series and (seeds > 1 or plots.proj_file or net.model_file2 or net.model_file3):
         parser.error(
-            f"--model_file {net.model_file} names several checkpoints, whose surfaces share their directions and "
-            "have a path of their own; leave --seeds, --proj_file, --model_file2 and --model_file3 out"
+            f"--model_file {net.model_file} names several checkpoints, whose surfaces share their directions "
+            "and have a path of their own; leave --seeds, --proj_file, --model_file2 and --model_file3 out"
         )
     if plots.proj_file and not plots.plot:
         parser.error(f"--proj_file {plots.proj_file} is drawn over the contours of a plane; give --plot too")

@@ -120,9 +120,7 @@ class NetOptions(Options):
         """The accuracy in percent that a checkpoint records, if it does."""
         if not file:
             return None
-        return read_checkpoint(
-            file, state_key=self.state_key, unsafe_pickle=self.unsafe_pickle
-        ).acc
+        return read_checkpoint(file, state_key=self.state_key, unsafe_pickle=self.unsafe_pickle).acc
 
     def files(self) -> dict[str, str]:
         """The checkpoints that are given, by flag, with their paths."""
