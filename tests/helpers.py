@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -77,12 +78,12 @@ def run(
 def run_here(script: str, argv: list[str], cwd: Path) -> subprocess.CompletedProcess:
     """What `python SCRIPT ARGV…` does, in this process. It forgets the user's modules at the end."""
     module = importlib.import_module(f"losslandscape.cli.{COMMANDS[script]}")
-    before = list(sys.path), set(sys.modules), sys.argv, os.getcwd()
+    before = sys.argv, os.getcwd()
     out, err, status = io.StringIO(), io.StringIO(), 0
     os.chdir(cwd)
     sys.argv = [script, *argv]
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with user_modules_forgotten(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 module.main(argv)
             except SystemExit as end:
@@ -91,13 +92,24 @@ def run_here(script: str, argv: list[str], cwd: Path) -> subprocess.CompletedPro
                 traceback.print_exc()
                 status = 1
     finally:
-        sys.path[:], modules, sys.argv, folder = before
+        sys.argv, folder = before
         os.chdir(folder)
-        user_code.forget()
-        for name in set(sys.modules) - modules:
-            if is_of_user(sys.modules[name]):
-                del sys.modules[name]
     return subprocess.CompletedProcess([script, *argv], status, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def user_modules_forgotten() -> Iterator[None]:
+    """After the block, modules of the user that it imported are not imported."""
+    path, modules = list(sys.path), set(sys.modules)
+    try:
+        yield
+    finally:
+        if sys.path != path:  # as `user_code` leaves it
+            sys.path[:] = path
+            user_code.forget()
+            for name in set(sys.modules) - modules:
+                if is_of_user(sys.modules[name]):
+                    del sys.modules[name]
 
 
 def is_of_user(module: ModuleType) -> bool:
