@@ -52,8 +52,8 @@ def draw(
 def draw_losses(proj_file: str, *, show: bool = False, formats: str | Sequence[str] = ("pdf",)) -> list[str]:
     """Draw both losses over the epochs as `<proj_file>_losses`, above the distance from the plane.
 
-    They are the loss of each checkpoint, and the loss of the net at its place on the plane. `show` prepares the
-    figure for `figures.show()`.
+    They are the loss of each checkpoint, and the loss of the net at its place on the plane. `show` only
+    prepares the figure for `figures.show()`.
 
     Raises:
         InputError: the file does not have both losses.
