@@ -1,15 +1,18 @@
-"""The paper's experiments: each measures a few surfaces and draws them side by side, with one range for all.
+"""The paper's experiments: each measures a few surfaces, and draws them side by side on one scale.
 
-    python script/experiments.py contours --list                              the commands that it would run, and what is missing
-    python script/experiments.py contours --ranks 4 --cuda                    as published, on the nets in cifar10/trained_nets
+    python script/experiments.py contours --list
+    python script/experiments.py contours --ranks 4 --cuda
     python script/experiments.py interpolation_vgg9 --large_batch 2048 --resolution 41 --data_split 10
-    python script/experiments.py contours --nets my_nets --range auto --resolution 25 --dataset folder --datapath my_images
+    python script/experiments.py contours --nets my_nets --range auto --dataset folder --datapath my_images
 
-The nets lie in folders named as cifar10/main.py names them; of each, the checkpoint of the highest epoch is taken. Nets that are missing are
-skipped. Options that are not listed below, such as --cuda, --dataset, --datapath, --data_split and --test_set, go to plot_surface.py as they are.
-What was stopped goes on when it is started again.
+`--list` prints the commands that it would run, and which nets are missing. The second command is the
+experiment as published, on the nets in cifar10/trained_nets. Nets lie in folders named as cifar10/main.py
+names them, and the checkpoint of the highest epoch is taken. Surfaces whose nets are missing are skipped.
+Options that are not listed below, such as --cuda, --dataset, --datapath, --data_split and --test_set, are
+passed on to plot_surface.py. The same command resumes an experiment that was stopped.
 """
 
+import argparse
 import itertools
 import os
 import re
@@ -18,15 +21,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parent.parent)
-)  # the toolkit's modules, wherever this is started from
+# The package of this checkout, wherever the script is started.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from losslandscape.cli.command_line import Parser, sentence
-from losslandscape.cli.options import positive
+from losslandscape.cli.option_types import positive
 from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
 from losslandscape.parallel.mpi4pytorch import launched
@@ -37,12 +41,68 @@ ALONG_Y = ("--ynorm", "filter", "--yignore", "biasbn")
 CHECKPOINT = re.compile(r"model_(\d+)\.t7")
 FAMILIES = {"resnet": "ResNet-", "wrn": "WRN-", "vgg": "VGG-", "densenet": "DenseNet-"}
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
-RANGE_IN_LIST = "LOW:HIGH"  # of the nets after the first, where a range has yet to be found
+UNKNOWN_RANGE = "LOW:HIGH"  # in --list, where the first surface finds the range
+
+
+@dataclass(frozen=True)
+class Net:
+    """A training, as the name of its folder describes it."""
+
+    model: str
+    optimizer: str
+    decay: float
+    batch: int
+
+    def pattern(self, nets: Path) -> str:
+        """Where its checkpoints should be, for people."""
+        folder = f"{self.model}_{self.optimizer}_*bs={self.batch}_wd={self.decay}*"
+        return str(nets / folder / "model_*.t7")
+
+    def find(self, nets: Path) -> Path | None:
+        """Return the checkpoint of the highest epoch, or None.
+
+        If several folders fit, the one with the shortest name is taken: it has the fewest special options.
+        """
+        folders = [folder for folder in nets.glob(f"{self.model}_{self.optimizer}_*") if self._fits(folder)]
+        for folder in sorted(folders, key=lambda folder: (len(folder.name), folder.name)):
+            matches = [(CHECKPOINT.fullmatch(path.name), path) for path in folder.iterdir()]
+            epochs = {int(match[1]): path for match, path in matches if match}
+            if epochs:
+                return epochs[max(epochs)]
+        return None
+
+    def _fits(self, folder: Path) -> bool:
+        parts = folder.name.split("_")
+        decays = (f"wd={self.decay}", f"wd={self.decay:g}")
+        return f"bs={self.batch}" in parts and any(decay in parts for decay in decays)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A surface and its panel in the figure: around one net, or from one net to another."""
+
+    nets: tuple[Net, ...]
+    title: str
+
+    def surf_file(self, out: Path, resolution: int) -> Path:
+        net = self.nets[0]
+        batches = "_".join(f"bs={net.batch}" for net in self.nets)
+        return out / f"{net.model}_{net.optimizer}_{batches}_wd={net.decay}_{resolution}.h5"
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Surfaces to compare: one for each model, optimizer, weight decay and batch size; or between the nets of two batch sizes."""
+    """Surfaces to compare: one per model, optimizer, weight decay and batch size.
+
+    Args:
+        about: a line for the help.
+        models, optimizers, decays, batches: of the nets.
+        interpolates: whether a surface lies between the nets of two batch sizes.
+        two_d: whether surfaces are planes.
+        flags: of plot_surface.py, for the directions.
+        range: MIN:MAX of each axis, or auto.
+        resolution: points along each axis.
+    """
 
     about: str
     models: tuple[str, ...]
@@ -55,80 +115,29 @@ class Experiment:
     range: str = "-1:1"
     resolution: int = 51
 
-    def panels(self) -> list["Panel"]:
-        """In the order of the figure."""
+    def panels(self) -> list[Panel]:
+        """Return the panels in the order of the figure."""
         groups = [self.batches] if self.interpolates else [(batch,) for batch in self.batches]
-        return [
-            Panel(
-                tuple(Net(model, optimizer, decay, batch) for batch in group),
-                self._title(model, optimizer, decay, group),
-            )
-            for model, optimizer, decay, group in itertools.product(
-                self.models, self.optimizers, self.decays, groups
-            )
-        ]
+        panels = []
+        for model, optimizer, decay, group in itertools.product(
+            self.models, self.optimizers, self.decays, groups
+        ):
+            nets = tuple(Net(model, optimizer, decay, batch) for batch in group)
+            panels.append(Panel(nets, self._title(nets)))
+        return panels
 
-    def _title(self, model: str, optimizer: str, decay: float, batches: tuple[int, ...]) -> str:
-        """What the surface differs in from the others."""
+    def _title(self, nets: tuple[Net, ...]) -> str:
+        """What differs between the surface and the others."""
+        net = nets[0]
+        batches = " to ".join(str(net.batch) for net in nets)
         parts = [
-            (self.models, published_name(model)),
-            (self.optimizers, OPTIMIZERS[optimizer]),
-            (self.decays, f"weight decay {decay:g}"),
-            (self.batches, f"batch {' to '.join(map(str, batches))}"),
+            (self.models, published_name(net.model)),
+            (self.optimizers, OPTIMIZERS[net.optimizer]),
+            (self.decays, f"weight decay {net.decay:g}"),
+            (self.batches, f"batch {batches}"),
         ]
-        return ", ".join(part for choices, part in parts if len(choices) > 1) or published_name(model)
-
-
-@dataclass(frozen=True)
-class Net:
-    """A training, as its folder's name tells it."""
-
-    model: str
-    optimizer: str
-    decay: float
-    batch: int
-
-    def pattern(self, nets: Path) -> str:
-        """Where it is looked for, for people."""
-        return str(nets / f"{self.model}_{self.optimizer}_*bs={self.batch}_wd={self.decay}*" / "model_*.t7")
-
-    def find(self, nets: Path) -> Path | None:
-        """The checkpoint of the highest epoch; of several folders that fit, the one with the shortest name has the fewest peculiarities."""
-        folders = [
-            folder
-            for folder in nets.glob(f"{self.model}_{self.optimizer}_*")
-            if self._fits(folder.name.split("_"))
-        ]
-        for folder in sorted(folders, key=lambda folder: (len(folder.name), folder.name)):
-            epochs = {
-                int(match[1]): path for path in folder.iterdir() if (match := CHECKPOINT.fullmatch(path.name))
-            }
-            if epochs:
-                return epochs[max(epochs)]
-        return None
-
-    def _fits(self, parts: list[str]) -> bool:
-        return f"bs={self.batch}" in parts and any(
-            part in parts for part in (f"wd={self.decay}", f"wd={self.decay:g}")
-        )
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel of the figure: around a net, or from one net to another."""
-
-    nets: tuple[Net, ...]
-    title: str
-
-    def path(self, out: Path, resolution: int) -> Path:
-        first = self.nets[0]
-        batches = "_".join(f"bs={net.batch}" for net in self.nets)
-        return out / f"{first.model}_{first.optimizer}_{batches}_wd={first.decay}_{resolution}.h5"
-
-
-def of_batches(about: str, model: str, large: int, **fields) -> Experiment:
-    """Small batches against large ones."""
-    return Experiment(about.format(published_name(model)), (model,), batches=(128, large), **fields)
+        differing = [text for choices, text in parts if len(choices) > 1]
+        return ", ".join(differing) or published_name(net.model)
 
 
 def published_name(model: str) -> str:
@@ -136,35 +145,40 @@ def published_name(model: str) -> str:
     >>> published_name("resnet56_noshort")
     'ResNet-56-noshort'
     """
-    family = next((family for family in FAMILIES if model.startswith(family)), "")
-    return FAMILIES.get(family, "") + model.removeprefix(family).replace("_", "-")
+    for family, name in FAMILIES.items():
+        if model.startswith(family):
+            return name + model.removeprefix(family).replace("_", "-")
+    return model.replace("_", "-")
 
 
-LARGE = {"vgg9": 8192, "resnet56": 4096}
-BETWEEN = {
-    "interpolates": True,
-    "optimizers": ("sgd", "adam"),
-    "flags": ("--dir_type", "states"),
-    "range": "-0.5:1.5",
-    "resolution": 401,
-}
+def interpolation(model: str, large_batch: int) -> Experiment:
+    """From the minimiser of the small batch to that of the large one."""
+    return Experiment(
+        f"{published_name(model)}, from the small-batch to the large-batch minimiser",
+        (model,),
+        optimizers=("sgd", "adam"),
+        batches=(128, large_batch),
+        interpolates=True,
+        flags=("--dir_type", "states"),
+        range="-0.5:1.5",
+        resolution=401,
+    )
+
+
+def curves(model: str, optimizer: str, large_batch: int) -> Experiment:
+    """Small batches beside large ones."""
+    name = f"{published_name(model)}, {OPTIMIZERS[optimizer]}"
+    about = f"{name}: along a filter-normalised direction"
+    return Experiment(about, (model,), optimizers=(optimizer,), batches=(128, large_batch))
+
+
 EXPERIMENTS = {
-    **{
-        f"interpolation_{model}": of_batches(
-            "{}, from the small-batch to the large-batch minimiser", model, large, **BETWEEN
-        )
-        for model, large in LARGE.items()
-    },
-    **{
-        f"curves_{model}_{optimizer}": of_batches(
-            f"{{}}, {OPTIMIZERS[optimizer]}: along a filter-normalised direction",
-            model,
-            large,
-            optimizers=(optimizer,),
-        )
-        for model, large in LARGE.items()
-        for optimizer in ("sgd", "adam")
-    },
+    "interpolation_vgg9": interpolation("vgg9", 8192),
+    "interpolation_resnet56": interpolation("resnet56", 4096),
+    "curves_vgg9_sgd": curves("vgg9", "sgd", 8192),
+    "curves_vgg9_adam": curves("vgg9", "adam", 8192),
+    "curves_resnet56_sgd": curves("resnet56", "sgd", 4096),
+    "curves_resnet56_adam": curves("resnet56", "adam", 4096),
     "contours": Experiment(
         "planes of nets with and without shortcuts",
         ("resnet56", "resnet56_noshort", "resnet110_noshort", "vgg9"),
@@ -179,186 +193,183 @@ def main(argv: list[str] | None = None) -> None:
     parser = make_parser()
     args, passed_on = parser.parse_known_args(argv)
     if launched()[1] > 1:
-        parser.error("start this without mpirun, and say --ranks N: it starts mpirun itself")
-    experiment = EXPERIMENTS[args.experiment]
-    changes = {
-        "models": args.models and tuple(args.models),
-        "range": args.range,
-        "resolution": args.resolution,
-        "batches": (args.small_batch, args.large_batch or experiment.batches[1])
-        if len(experiment.batches) > 1
-        else (args.small_batch,),
-    }
-    experiment = replace(experiment, **{name: value for name, value in changes.items() if value})
+        parser.error("start this without mpirun, and give --ranks N: it starts mpirun itself")
+    experiment = adapted_experiment(args)
     with sentence(parser):
-        panels = what_is_there(experiment, args.nets)
+        panels = measurable_panels(experiment, args.nets)
         if not panels:
             raise InputError(
-                f"there is no net for {args.experiment} in {str(args.nets)!r}; train some with cifar10/main.py, or give another --nets"
+                f"there is no net for {args.experiment} in {str(args.nets)!r}",
+                "train some with cifar10/main.py, or give another {nets}",
             )
         if not args.list:
             args.out.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for number, panel in enumerate(panels, start=1):
-            paths.append(panel.path(args.out, experiment.resolution))
-            print(f"# {number}/{len(panels)} {panel.title}", flush=True)
-            run(
-                surface_command(experiment, panel, args.nets, paths[-1]) + passed_on,
-                ranks=args.ranks,
-                only_listed=args.list,
-            )
-            if experiment.range == "auto":
-                experiment = replace(experiment, range=RANGE_IN_LIST if args.list else range_of(paths[-1]))
+        surf_files = measure_panels(experiment, panels, args, passed_on)
         print("# the figure", flush=True)
-        run(
-            [
-                "plot_2D.py" if experiment.two_d else "plot_1D.py",
-                "--surf_file",
-                *map(str, paths),
-                "--title",
-                *(panel.title for panel in panels),
-                "--out",
-                str(args.out / args.experiment),
-                "--format",
-                *args.format,
-            ],
-            only_listed=args.list,
-        )
+        figure = figure_command(experiment, panels, surf_files, args.out / args.experiment, args.format)
+        run(figure, only_print=args.list)
 
 
 def make_parser() -> Parser:
-    parser = Parser(
-        __doc__
-        + "\nExperiments:\n"
-        + "\n".join(f"    {name:24} {experiment.about}" for name, experiment in EXPERIMENTS.items())
-    )
-    parser.add_argument(
-        "experiment", choices=EXPERIMENTS, metavar="EXPERIMENT", help="one of those above; before all options"
-    )
-    parser.add_argument("--list", action="store_true", help="print the commands, run none")
-    parser.add_argument(
+    lines = [f"    {name:24} {experiment.about}" for name, experiment in EXPERIMENTS.items()]
+    parser = Parser("\n".join([__doc__, "Experiments:", *lines]))
+    add = parser.add_argument
+    name_help = "one of those above; before all options"
+    add("experiment", choices=EXPERIMENTS, metavar="EXPERIMENT", help=name_help)
+    add("--list", action="store_true", help="print the commands, run none")
+    add(
         "--nets",
         type=Path,
         default=Path("cifar10/trained_nets"),
         metavar="DIR",
-        help="folder with the nets' folders (default: %(default)s)",
+        help="folder with the folders of the nets (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--out",
         type=Path,
         default=Path("figures"),
         metavar="DIR",
         help="folder for surfaces and figures (default: %(default)s)",
     )
-    parser.add_argument(
-        "--ranks",
-        type=positive,
-        default=1,
-        help="processes that share the points of a surface, under mpirun (default: 1)",
-    )
-    parser.add_argument(
-        "--resolution",
-        type=positive,
-        metavar="N",
-        help="points on each axis (default: as published, 401 between nets, else 51)",
-    )
-    parser.add_argument(
+    ranks_help = "processes that share the points of a surface, under mpirun (default: 1)"
+    add("--ranks", type=positive, default=1, help=ranks_help)
+    resolution_help = "points along each axis (default: as published, 401 between nets, else 51)"
+    add("--resolution", type=positive, metavar="N", help=resolution_help)
+    add(
         "--range",
         metavar="MIN:MAX",
-        help="range of each axis; write --range=-1:1 (default: as published). auto: the one that "
-        "plot_surface.py --x auto finds for the first net, for all",
+        help="range of each axis; write --range=-1:1 (default: as published). With auto, all surfaces get "
+        "the range that plot_surface.py --x auto finds for the first net",
     )
-    parser.add_argument(
-        "--models", nargs="+", metavar="NAME", help="these models instead of the experiment's"
-    )
-    parser.add_argument(
-        "--small_batch",
-        type=positive,
-        default=128,
-        metavar="N",
-        help="the batch size that counts as small (default: 128)",
-    )
-    parser.add_argument(
-        "--large_batch",
-        type=positive,
-        metavar="N",
-        help="the batch size that counts as large (default: as published, 8192 or 4096)",
-    )
-    parser.add_argument("--format", nargs="+", default=["pdf"], help="formats of the figure (default: pdf)")
+    add("--models", nargs="+", metavar="NAME", help="these models instead of the experiment's")
+    small_help = "the batch size that counts as small (default: 128)"
+    add("--small_batch", type=positive, default=128, metavar="N", help=small_help)
+    large_help = "the batch size that counts as large (default: as published, 8192 or 4096)"
+    add("--large_batch", type=positive, metavar="N", help=large_help)
+    add("--format", nargs="+", default=["pdf"], help="formats of the figure (default: pdf)")
     return parser
 
 
-def what_is_there(experiment: Experiment, nets: Path) -> list[Panel]:
-    """The surfaces whose nets are all there; says which others are skipped, and what was looked for."""
-    found = []
+def adapted_experiment(args: argparse.Namespace) -> Experiment:
+    """Return the experiment with what the options replace in it."""
+    experiment = EXPERIMENTS[args.experiment]
+    batches = (args.small_batch,)
+    if len(experiment.batches) > 1:
+        batches = (args.small_batch, args.large_batch or experiment.batches[1])
+    return replace(
+        experiment,
+        models=tuple(args.models or experiment.models),
+        batches=batches,
+        range=args.range or experiment.range,
+        resolution=args.resolution or experiment.resolution,
+    )
+
+
+def measurable_panels(experiment: Experiment, nets: Path) -> list[Panel]:
+    """Return the panels whose nets are all there; print which others are skipped, and why."""
+    panels = []
     for panel in experiment.panels():
         missing = [net.pattern(nets) for net in panel.nets if net.find(nets) is None]
         if missing:
             print(f"# skipped {panel.title}: there is no {' and no '.join(missing)}", flush=True)
         else:
-            found.append(panel)
-    return found
+            panels.append(panel)
+    return panels
 
 
-def surface_command(experiment: Experiment, panel: Panel, nets: Path, path: Path) -> list[str]:
-    """The call of plot_surface.py, without the launcher."""
-    files = [
-        item
-        for flag, net in zip(("--model_file", "--model_file2"), panel.nets, strict=False)
-        for item in (flag, str(net.find(nets)))
-    ]
-    axes = [
-        f"--{axis}={experiment.range}:{experiment.resolution}" for axis in ("xy" if experiment.two_d else "x")
-    ]
-    return [
-        "plot_surface.py",
-        "--model",
-        panel.nets[0].model,
-        *files,
-        *axes,
-        *experiment.flags,
-        "--surf_file",
-        str(path),
-    ]
+def measure_panels(
+    experiment: Experiment, panels: list[Panel], args: argparse.Namespace, passed_on: list[str]
+) -> list[Path]:
+    """Measure the surface of each panel, or print the commands; return the surface files.
+
+    Args:
+        experiment, panels: what to measure.
+        args: of the command line.
+        passed_on: more flags of plot_surface.py.
+    """
+    surf_files = []
+    for number, panel in enumerate(panels, start=1):
+        surf_file = panel.surf_file(args.out, experiment.resolution)
+        print(f"# {number}/{len(panels)} {panel.title}", flush=True)
+        command = surface_command(experiment, panel, args.nets, surf_file)
+        run([*command, *passed_on], ranks=args.ranks, only_print=args.list)
+        if experiment.range == "auto":
+            experiment = replace(experiment, range=UNKNOWN_RANGE if args.list else range_of(surf_file))
+        surf_files.append(surf_file)
+    return surf_files
 
 
-def range_of(path: Path) -> str:
-    x = h5_util.read_surface(str(path)).x
+def surface_command(experiment: Experiment, panel: Panel, nets: Path, surf_file: Path) -> list[str]:
+    """Return the call of plot_surface.py, without the launcher."""
+    command = ["plot_surface.py", "--model", panel.nets[0].model]
+    for flag, net in zip(("--model_file", "--model_file2"), panel.nets, strict=False):
+        command += [flag, str(net.find(nets))]
+    for axis in "xy" if experiment.two_d else "x":
+        command.append(f"--{axis}={experiment.range}:{experiment.resolution}")
+    return [*command, *experiment.flags, "--surf_file", str(surf_file)]
+
+
+def range_of(surf_file: Path) -> str:
+    x = h5_util.read_surface(str(surf_file)).x
     return f"{x[0]}:{x[-1]}"
 
 
-def run(command: list[str], *, ranks: int = 1, only_listed: bool) -> None:
-    """Run a script of the toolkit to its end, or only print its command. Ends the program with the script's status if that is not 0."""
+def figure_command(
+    experiment: Experiment, panels: list[Panel], surf_files: list[Path], stem: Path, formats: list[str]
+) -> list[str]:
+    """Return the call that draws all surfaces side by side."""
+    script = "plot_2D.py" if experiment.two_d else "plot_1D.py"
+    files = ["--surf_file", *map(str, surf_files)]
+    titles = ["--title", *(panel.title for panel in panels)]
+    return [script, *files, *titles, "--out", str(stem), "--format", *formats]
+
+
+def run(command: list[str], *, ranks: int = 1, only_print: bool) -> None:
+    """Run a script of this checkout to its end, or only print its command.
+
+    Raises:
+        SystemExit: the script failed; with its status.
+    """
     script, *flags = command
-    launcher = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
-    script_file = REPO / script
-    if only_listed:
-        print(shlex.join([*launcher, "python", os.path.relpath(script_file), *flags]))
+    if only_print:
+        launcher = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
+        print(shlex.join([*launcher, "python", os.path.relpath(REPO / script), *flags]))
         return
-    if launcher:
-        beside = os.path.dirname(
-            sys.executable
-        )  # the launcher that was installed with this Python comes first
-        launcher[0] = shutil.which("mpirun", path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
-        if not launcher[0]:
-            raise InputError(
-                f"--ranks {ranks} needs mpirun, which is not installed; pip install mpich, or leave --ranks out"
-            )
-    child = subprocess.Popen([*launcher, sys.executable, str(script_file), *flags])
-    ours = {
-        signal.SIGINT: lambda *_: (
-            None
-        ),  # Ctrl-C reaches the child too, which saves what it has measured before it ends
+    launcher = [find_mpirun(ranks), "-n", str(ranks)] if ranks > 1 else []
+    child = subprocess.Popen([*launcher, sys.executable, str(REPO / script), *flags])
+    with signals_left_to(child):
+        status = child.wait()
+    if status:
+        raise SystemExit(status if status > 0 else 128 - status)
+
+
+def find_mpirun(ranks: int) -> str:
+    """Return the launcher; the one that was installed with this Python comes first."""
+    folders = [os.path.dirname(sys.executable), os.environ.get("PATH", "")]
+    mpirun = shutil.which("mpirun", path=os.pathsep.join(folders))
+    if not mpirun:
+        raise InputError(
+            f"{ranks} ranks need mpirun, which is not installed", "pip install mpich, or leave {ranks} out"
+        )
+    return mpirun
+
+
+@contextmanager
+def signals_left_to(child: subprocess.Popen) -> Iterator[None]:
+    """Let the child decide what a signal does: it saves what it has measured before it ends.
+
+    Ctrl-C reaches the child by itself. A request to end is passed on.
+    """
+    handlers = {
+        signal.SIGINT: lambda *_: None,
         signal.SIGTERM: lambda number, _: child.send_signal(number),
     }
-    before = {number: signal.signal(number, handler) for number, handler in ours.items()}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        status = child.wait()
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if status:
-        raise SystemExit(status if status > 0 else 128 - status)
 
 
 if __name__ == "__main__":

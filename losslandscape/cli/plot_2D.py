@@ -21,7 +21,7 @@ from functools import partial
 
 from losslandscape.cli.command_line import Parser, add_comparison_options, add_figure_options, sentence
 from losslandscape.cli.option_types import finite
-from losslandscape.draw import figures, redraw, tensorboard_log, trajectory_figures
+from losslandscape.draw import redraw, tensorboard_log, trajectory_figures
 from losslandscape.draw.contour_levels import VLEVEL, VMAX, VMIN
 from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.draw.plane_figures import ALL, plot_2d, plot_contour_trajectory
@@ -55,15 +55,14 @@ def draw(args: argparse.Namespace) -> None:
     output = {"show": args.show, "formats": args.format}
     levels = {"vmin": args.vmin, "vmax": args.vmax, "vlevel": args.vlevel, "log": args.log}
     options = {"name": args.surf_name, "json_file": args.json, **levels, **output}
+    path = {"proj_file": args.proj_file, "dir_file": args.dir_file}
     if not args.proj_file:
         plot_2d(*args.surf_file, titles=args.title, out=args.out, zlim=args.zlim, **options)
-        return
-    trajectory_figures.draw(args.proj_file, dir_file=args.dir_file, **output)
-    if args.surf_file:
-        (surf_file,) = args.surf_file
-        plot_contour_trajectory(surf_file, dir_file=args.dir_file, proj_file=args.proj_file, **options)
-    elif args.show:
-        figures.show()
+    elif not args.surf_file:
+        trajectory_figures.plot_trajectory(**path, **output)
+    else:
+        trajectory_figures.draw(**path, **output)  # shown together with the other figure
+        plot_contour_trajectory(args.surf_file[0], **path, **options)
 
 
 def argument_parser() -> Parser:

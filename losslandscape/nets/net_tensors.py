@@ -151,8 +151,8 @@ def chosen(net: nn.Module, dir_type: str, params: str) -> frozenset[str]:
         step = -(-len(every) // NAMES_SHOWN)
         examples = ", ".join(tensor.names[0] for tensor in every[::step])
         raise InputError(
-            f"params {params!r} is in none of the {len(every)} names of the net's {dir_type}",
-            f"give a part of names such as {examples}",
+            f"params {params!r} is in none of the {len(every)} names of the net's {dir_type}, "
+            f"such as {examples}; give a part of these",
         )
     return names
 
