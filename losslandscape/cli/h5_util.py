@@ -1,4 +1,4 @@
-"""Report what surface, direction and projection files hold, and what a careful reader would conclude.
+"""Report what surface, direction and projection files hold, and what follows from it.
 
 The files may be those of the published program.
 

@@ -113,25 +113,10 @@ def estimate(matrix: Curvature, options: HessianOptions, stem: str) -> Estimates
     """Compute and print the requested estimates, and draw the density as `<stem>.<format>`."""
     ends, traced, density = None, None, None
     if "eigenvalues" in options.only:
-        ends = eigenvalues(
-            matrix,
-            smallest=options.bottom,
-            largest=options.top,
-            tolerance=options.tolerance,
-            most_products=options.most_products,
-            seed=options.seed,
-            show_progress=True,
-        )
+        ends = estimate_eigenvalues(matrix, options)
         print_eigenvalues(*ends, options.tolerance)
     if "trace" in options.only:
-        traced = trace(
-            matrix,
-            rank=options.rank,
-            tolerance=options.trace_tolerance,
-            most_probes=options.probes,
-            seed=options.seed,
-            show_progress=True,
-        )
+        traced = estimate_trace(matrix, options)
         print_trace(traced, options.trace_tolerance)
     if "density" in options.only:
         density = spectral_density(
@@ -148,6 +133,30 @@ def estimate(matrix: Curvature, options: HessianOptions, stem: str) -> Estimates
             formats=options.format,
         )
     return Estimates(ends, traced, density)
+
+
+def estimate_eigenvalues(matrix: Curvature, options: HessianOptions) -> tuple[list[Eigen], list[Eigen]]:
+    """The requested eigenvalues of the low end and of the high end."""
+    return eigenvalues(
+        matrix,
+        smallest=options.bottom,
+        largest=options.top,
+        tolerance=options.tolerance,
+        most_products=options.most_products,
+        seed=options.seed,
+        show_progress=True,
+    )
+
+
+def estimate_trace(matrix: Curvature, options: HessianOptions) -> Trace:
+    return trace(
+        matrix,
+        rank=options.rank,
+        tolerance=options.trace_tolerance,
+        most_probes=options.probes,
+        seed=options.seed,
+        show_progress=True,
+    )
 
 
 def print_eigenvalues(smallest: list[Eigen], largest: list[Eigen], tolerance: float) -> None:

@@ -178,18 +178,7 @@ def _recipes(
 ) -> dict[str, Recipe]:
     """How each direction is made, by axis."""
     directions = request.directions
-    number = [directions.xdir, directions.ydir].count("hessian")
-    eigenvectors = None
-    if number:
-        eigenvectors = Eigenvectors(
-            net,
-            sets["train"],
-            loss,
-            device=machine.device,
-            number=number,
-            dir_type=directions.dir_type,
-            batch_size=request.batch_size,
-        )
+    eigenvectors = _eigenvectors(request, machine, net, sets, loss)
 
     def recipe(axis: str, target: str) -> Recipe:
         """The recipe of an axis, which points to the checkpoint `target` if the user gave one."""
@@ -208,6 +197,25 @@ def _recipes(
     if request.is_plane and not directions.same_dir:
         recipes["y"] = recipe("y", "model_file3")
     return recipes
+
+
+def _eigenvectors(
+    request: SurfaceRequest, machine: Machine, net: nn.Module, sets: dict[str, Samples], loss: Loss
+) -> Eigenvectors | None:
+    """The eigenvectors for the directions, computed at the first use; None if no direction is one."""
+    directions = request.directions
+    number = [directions.xdir, directions.ydir].count("hessian")
+    if not number:
+        return None
+    return Eigenvectors(
+        net,
+        sets["train"],
+        loss,
+        device=machine.device,
+        number=number,
+        dir_type=directions.dir_type,
+        batch_size=request.batch_size,
+    )
 
 
 def _net_facts(

@@ -194,8 +194,8 @@ def _add_grid(group: Group) -> None:
         "--x",
         type=axis,
         metavar="MIN:MAX:N",
-        help="alpha; write --x=-1:1:51 (default: -1:1:51). auto or auto:N: as far as the loss rises clearly, "
-        "found by a short probe; between two nets -0.5:1.5",
+        help="alpha; write --x=-1:1:51 (default: -1:1:51). auto or auto:N: a short probe finds the range at "
+        "whose ends the loss has clearly risen; between two nets it is -0.5:1.5",
     )
     group.add_argument(
         "--y",
@@ -239,10 +239,7 @@ def _add_random_directions(group: Group) -> None:
             "eigenvalue, or of the second largest if the other axis has the first (default: random)",
         )
     group.add_argument(
-        "--params",
-        default="",
-        metavar="REGEX",
-        help="only parameters whose names contain a match move",
+        "--params", default="", metavar="REGEX", help="only parameters whose names contain a match move"
     )
     group.add_argument("--same_dir", action="store_true", help="the y direction is the x direction")
     group.add_argument(
@@ -310,7 +307,7 @@ def add_hardware(parser: argparse.ArgumentParser) -> None:
         default="dynamic",
         choices=SCHEDULES,
         help="dynamic: each point to the next free rank (default); static: an even share to each rank "
-        "beforehand",
+        "at the start",
     )
 
 

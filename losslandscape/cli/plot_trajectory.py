@@ -111,11 +111,7 @@ def embed(request: PathRequest, matrix: CheckpointMatrix, epochs: list[int]) -> 
 
 
 def project(
-    request: PathRequest,
-    matrix: CheckpointMatrix,
-    net: nn.Module,
-    epochs: list[int],
-    measured: Losses | None,
+    request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, epochs: list[int], measured: Losses | None
 ) -> Projection:
     """Project the checkpoints on the plane, measure the requested losses, and write the path."""
     facts = request.facts(matrix)
@@ -128,7 +124,7 @@ def project(
 
 
 def find_plane(request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, facts: Facts) -> Plane:
-    """Read the plane that is asked for; its file is made if it does not exist."""
+    """Read the requested plane, after making its file if it does not exist."""
     options, dir_file = request.path, request.dir_file
     if not options.dir_file:
         make_directions(request, matrix, net, facts)

@@ -71,7 +71,7 @@ def _quantity(surface: Surface, name: str) -> str:
 
 
 def _not_finite(surface: Surface, name: str) -> dict[str, np.ndarray]:
-    """Return masks of the results that are NaN, and of those that are infinite; empty masks are left out."""
+    """Return masks of the results that are NaN and of infinite ones; an empty mask is left out."""
     values = surface.get(name)
     masks = {"NaN": np.isnan(values) & surface.measured(name), "infinite": np.isinf(values)}
     return {word: mask for word, mask in masks.items() if mask.any()}
@@ -92,7 +92,7 @@ def _marks(names: set[str]) -> list[str]:
     if names & OURS:
         return []
     return [
-        "the published program marks what it has not computed with -1 (1 for min_eig); "
+        "the published program marks values that are not computed with -1 (1 for min_eig); "
         "every other value counts as a result"
     ]
 

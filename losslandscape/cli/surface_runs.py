@@ -9,11 +9,7 @@ from typing import Any
 from losslandscape.cli.file_report import count
 
 # By a pattern of quantities' names, the word that a command needs to measure such quantities.
-NEEDED = {
-    "^test_": "--test_set",
-    "_se$": "--errors",
-    "^(min|max)_eig": "plot_hessian_eigen",
-}
+NEEDED = {"^test_": "--test_set", "_se$": "--errors", "^(min|max)_eig": "plot_hessian_eigen"}
 # Entries of a record that are shown elsewhere; the others are versions.
 NOT_VERSIONS = ("command", "time", "host", "device", "ranks", "files", "check_report")
 

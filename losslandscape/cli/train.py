@@ -82,7 +82,7 @@ def print_notes(request: TrainRequest, last_epoch: int) -> None:
     """Print notes on what the user may not expect."""
     options, folder = request.training, request.folder
     if options.resume_model and not options.resume_opt:
-        print("Note: without --resume_opt the optimizer starts anew: this is not the uninterrupted training.")
+        print("Note: without --resume_opt the momenta start at 0, unlike in an uninterrupted training.")
     if last_epoch == 0 and any(folder.glob("model_*.t7")):
         print(f"Note: {folder} holds an earlier training; its checkpoints will be replaced epoch by epoch.")
     if not training_folder.is_kept(options.epochs, options.save_epoch):

@@ -138,10 +138,7 @@ class TrainRequest:
         test_set = self._load_part("test", self.data.testloader)
         flags = self.training
         labels = training.corrupt_labels(
-            train_set.labels,
-            flags.label_corrupt_prob,
-            num_classes=train_set.num_classes,
-            seed=flags.seed,
+            train_set.labels, flags.label_corrupt_prob, num_classes=train_set.num_classes, seed=flags.seed
         )
         return replace(train_set, labels=labels), test_set
 

@@ -92,11 +92,7 @@ class PathRequest:
 
     def read_checkpoints(self, files: list[str], net: nn.Module) -> CheckpointMatrix:
         return checkpoint_matrix.read(
-            files,
-            net,
-            self.path.dir_type,
-            state_key=self.net.state_key,
-            unsafe_pickle=self.net.unsafe_pickle,
+            files, net, self.path.dir_type, state_key=self.net.state_key, unsafe_pickle=self.net.unsafe_pickle
         )
 
     def facts(self, matrix: CheckpointMatrix) -> Facts:

@@ -94,7 +94,7 @@ def require_made_with(dir_file: str, kind: str, facts: Facts) -> None:
     try:
         made_with = h5_util.read_made_with(dir_file, "direction")
     except InputError as error:
-        advice = "give {overwrite:True} to make it anew (the old file is kept)"
+        advice = "give {overwrite:True} to make it again (the old file is kept)"
         raise InputError(error.fault, advice) from error
     advice = "give {overwrite:True} for new directions (the old file is kept), or use these with {dir_file}"
     require_same(dir_file, made_with, {**facts, "plane": PLANES[kind]}, advice)

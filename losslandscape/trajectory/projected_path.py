@@ -73,10 +73,7 @@ def with_earlier_losses(path: Projection) -> tuple[Projection, str]:
         note = "the old projection, with losses of other checkpoints, nets, data or another plane, is kept as"
         return path, f"{note} {kept}"
     path = replace(
-        path,
-        true_loss=earlier.true_loss,
-        projected_loss=earlier.projected_loss,
-        made_with=earlier.made_with,
+        path, true_loss=earlier.true_loss, projected_loss=earlier.projected_loss, made_with=earlier.made_with
     )
     return path, ""
 

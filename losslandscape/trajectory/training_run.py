@@ -78,12 +78,7 @@ class EpochResult:
 
 
 def keep_start(
-    net: nn.Module,
-    test_set: ImageSet,
-    plan: TrainingPlan,
-    *,
-    optimizer: torch.optim.Optimizer,
-    folder: Path,
+    net: nn.Module, test_set: ImageSet, plan: TrainingPlan, *, optimizer: torch.optim.Optimizer, folder: Path
 ) -> None:
     """Write the checkpoint of epoch 0, before training."""
     _, accuracy = _evaluate(net, test_set, plan)
