@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def draw(args: argparse.Namespace) -> None:
-    """Draw the figures that are asked for."""
+    """Draw the requested figures."""
     options = {
         "xmin": args.xmin,
         "xmax": args.xmax,

@@ -45,7 +45,7 @@ def argument_parser() -> Parser:
         required=True,
         metavar="FILE",
         help="a surface file for each checkpoint, in order, or one for all; "
-        "numbers in a pattern's names count as numbers",
+        "files of a pattern are sorted by the numbers in their names",
     )
     parser.add_argument(
         "--proj_file",
@@ -86,7 +86,7 @@ def argument_parser() -> Parser:
         "--out",
         default="",
         metavar="STEM",
-        help="what the files' names begin with (default: the first surface file with _film)",
+        help="beginning of the files' names (default: the first surface file with _film)",
     )
     return parser
 
