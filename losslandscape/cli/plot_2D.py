@@ -31,7 +31,8 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     parser = argument_parser()
     args = parser.parse_args(argv)
-    if fault := option_fault(args):
+    fault = option_fault(args)
+    if fault:
         parser.error(fault)
     with sentence(parser), drawn_by(__file__, argv), tensorboard_log.logged_to(args.tensorboard):
         others = [args.proj_file] if args.proj_file else []

@@ -14,6 +14,7 @@ A stopped run resumes with the same command.
 import argparse
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from losslandscape.cli import options
@@ -144,7 +145,7 @@ class SurfaceJob:
             measuring,
             device=machine.device,
             sharers=machine.sharers,
-            recorded=lambda: request.net.recorded_accuracy(landscape.files.get("model_file", "")),
+            recorded=partial(request.net.recorded_accuracy, landscape.files.get("model_file", "")),
         )
         return cls(landscape, measure, run)
 

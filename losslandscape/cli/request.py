@@ -47,6 +47,8 @@ class Machine:
 
 @dataclass(frozen=True)
 class HardwareOptions(Options):
+    """The options for ranks and devices."""
+
     mpi: bool = False
     cuda: bool = False
 
@@ -59,6 +61,8 @@ class HardwareOptions(Options):
 
 @dataclass(frozen=True)
 class DataOptions(Options):
+    """The options for the data: the dataset, its normalisation, and the part of it that is used."""
+
     dataset: str
     datapath: str
     raw_data: bool
@@ -97,6 +101,8 @@ class DataOptions(Options):
 
 @dataclass(frozen=True)
 class NetOptions(Options):
+    """The options for the net and its checkpoints."""
+
     model: str
     model_args: list[str]
     state_key: str
@@ -139,6 +145,8 @@ class NetOptions(Options):
 
 @dataclass(frozen=True)
 class DirectionOptions(Options):
+    """The options for the directions."""
+
     dir_file: str
     dir_type: str
     xnorm: str
@@ -154,6 +162,8 @@ class DirectionOptions(Options):
 
 @dataclass(frozen=True)
 class GridOptions(Options):
+    """The options for the axes. None stands for an axis without a request."""
+
     x: Axis | Auto | None
     y: Axis | Auto | None
     rise: float = RISE
@@ -162,6 +172,8 @@ class GridOptions(Options):
 
 @dataclass(frozen=True)
 class RunOptions(Options):
+    """The options for the surface file and the order of the points."""
+
     surf_file: str
     order: str
     schedule: str

@@ -55,10 +55,15 @@ def nets(run: dict[str, Any], facts: Facts) -> States:
         return {}
     states = {}
     for flag, file in files.items():
-        target = str(facts.get(AXIS_OF.get(flag, ""), ""))
-        fingerprint = facts.get(flag) or (target.removeprefix("to ") if target.startswith("to ") else "")
+        fingerprint = facts.get(flag, "") or _target_fingerprint(flag, facts)
         states[str(flag)] = (str(file), _state(str(file), fingerprint))
     return states
+
+
+def _target_fingerprint(flag: str, facts: Facts) -> str:
+    """Return the fingerprint of a net that a direction points to; empty if the facts have none."""
+    direction = str(facts.get(AXIS_OF.get(flag, ""), ""))
+    return direction.removeprefix("to ") if direction.startswith("to ") else ""
 
 
 def _state(file: str, fingerprint: str) -> str:
@@ -78,8 +83,8 @@ def changed_nets(states: States, run: dict[str, Any]) -> list[str]:
     elsewhere = f" (the last run was on {host}, this is {here})" if host and host != here else ""
     faults = {
         GONE: f"is not there any more{elsewhere}",
-        CHANGED: "is another checkpoint than the one that this surface was made with: trained again since, "
-        "or overwritten; no run will resume this surface with it",
+        CHANGED: "has changed since this surface was made: trained again, or overwritten; "
+        "no run will resume this surface with it",
         UNREADABLE: "cannot be read, so nobody knows whether it is still the same",
     }
     return [f"--{flag} {file} {faults[state]}" for flag, (file, state) in states.items() if state in faults]

@@ -102,6 +102,8 @@ def _require(is_usable: bool, fault: str) -> None:
 
 @dataclass(frozen=True)
 class TrainRequest:
+    """Everything that a command line of a training asks for."""
+
     training: TrainOptions
     data: DataOptions
 

@@ -63,6 +63,8 @@ class PathOptions(Options):
 
 @dataclass(frozen=True)
 class PathRequest:
+    """Everything that a command line of plot_trajectory.py asks for."""
+
     net: NetOptions
     data: DataOptions
     path: PathOptions

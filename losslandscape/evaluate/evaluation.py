@@ -17,7 +17,7 @@ from losslandscape.evaluate.loss import Loss, Terms
 from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.totals import gradient_mode, total_terms
 
-PROBE_RUNS = 4  # of each batch size; the first run is slow
+PROBE_RUNS = 4  # runs with each batch size; the first one is slow
 
 
 def quantity_names(
@@ -87,7 +87,7 @@ class Evaluator:
         fuse, channels_last, graph: optimisations. Switch them off only to measure what each one saves.
 
     Attributes:
-        names: of all quantities.
+        names: names of all quantities.
         batch_size: None until it is chosen.
     """
 
@@ -191,7 +191,7 @@ class Evaluator:
             }
 
     def measure(self) -> dict[str, float]:
-        """All quantities of the net as it is now, by name."""
+        """All quantities of the net with its present weights, by name."""
         if not self._prepared:
             self.prepare()
         if self._errors and not self._centre:
@@ -208,7 +208,7 @@ class Evaluator:
 
     @torch.no_grad()
     def penalty(self) -> float:
-        """W / 2 times the squared norm of all parameters of the net as it is now."""
+        """W / 2 times the squared norm of all present parameters of the net."""
         squares = sum(parameter.double().square().sum() for parameter in self._net.parameters())
         return self._weight_decay / 2 * float(squares)
 

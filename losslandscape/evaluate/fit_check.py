@@ -18,10 +18,10 @@ from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.targets import IGNORED
 from losslandscape.evaluate.totals import gradient_mode, total_terms
 
-TRIED_SAMPLES = 1000  # at most, for an estimate
+TRIED_SAMPLES = 1000  # samples for an estimate, at most
 TRIED_BATCH = 100
-FEW = 8  # samples that show whether a loss gives the loss of each sample
-ROUNDING = 1e-2  # relative, of a mean in half precision
+FEW = 8  # samples that show whether a loss returns the loss of each sample
+ROUNDING = 1e-2  # largest relative error of a mean in half precision
 FAR_BELOW = 5.0  # percent: a smaller difference of accuracies is no reason to warn
 
 
@@ -101,9 +101,8 @@ class Estimate:
         """Whether the accuracy is clearly below the recorded one: by 5 points and three standard errors."""
         if self.accuracy is None:
             return False
-        largest_error = (
-            50 / self.samples**0.5
-        )  # the standard error of a share, in percent, is largest at 50 %
+        # The standard error of a share is largest at 50 %.
+        largest_error = 50 / self.samples**0.5
         return recorded - self.accuracy > max(FAR_BELOW, 3 * largest_error)
 
 
@@ -170,7 +169,7 @@ def _check_classes(data: SampleSet, loss: BuiltIn, *, classes: int) -> None:
         if len(wrong):
             raise InputError(
                 f"the data has a target of {wrong[0].item():g}, and the net has classes 0 to {classes - 1}",
-                f"give class numbers in that range, or {IGNORED} for what is to be ignored",
+                f"give class numbers in that range, or {IGNORED} for targets to ignore",
             )
 
 

@@ -51,17 +51,26 @@ class FusedNet:
     ):
         self._numbers = numbers
         self._dtype: torch.dtype | None = None
-        makers = [_folded_copy, _plain_copy] if fold else [_plain_copy]
+        makers: list[Maker] = [_folded_copy, _plain_copy] if fold else [_plain_copy]
         layouts = [torch.channels_last] if channels_last else []
         layouts.append(torch.contiguous_format)
+        self._choose(net, makers, layouts, dtype)
+        self.refresh()
+
+    def _choose(
+        self,
+        net: nn.Module,
+        makers: list[Maker],
+        layouts: list[torch.memory_format],
+        dtype: torch.dtype | None,
+    ) -> None:
+        """Use the first copy that agrees with the net, in the dtype if it runs in it; else the net itself."""
         for make, layout in product(makers, layouts):
             if self._fits(net, make, layout):
                 if dtype and not self._runs_in(dtype):
                     self._adopt(net, make, layout)
-                break
-        else:
-            self._use(net)
-        self.refresh()
+                return
+        self._use(net)
 
     @property
     def dtype(self) -> torch.dtype | None:

@@ -127,7 +127,8 @@ def _far_from_net(axis: str, ratios: dict[str, float], norm: str) -> list[Cautio
     far = {kind: ratio for kind, ratio in moving.items() if not 1 / FAR_FROM_NET < ratio < FAR_FROM_NET}
     if not far:
         return []
-    kind = max(far, key=lambda kind: abs(np.log(far[kind])))
+    distances = {kind: abs(np.log(ratio)) for kind, ratio in far.items()}
+    kind = max(distances, key=distances.__getitem__)
     fault = (
         f"the {axis} direction is {far[kind]:.3g} times as long as the net in its {kind} tensors, "
         f"as it is normalised by {norm or 'nothing'}"

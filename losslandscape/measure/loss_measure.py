@@ -104,7 +104,7 @@ class LossMeasure:
         *,
         device: torch.device,
         sharers: int = 1,
-        recorded: Callable[[], float | None] = lambda: None,
+        recorded: Callable[[], float | None] | None = None,
     ):
         self._landscape, self._run, self._measuring = landscape, run, measuring
         self._device, self._sharers, self._recorded = device, sharers, recorded
@@ -173,7 +173,9 @@ class LossMeasure:
     def _report(self, surface: Surface, directions: list[Direction]) -> None:
         """Print the report of facts and warnings, and keep it in the surface's record of this run."""
         landscape = self._landscape
-        recorded = self._recorded() if landscape.loss.name in losses.CLASSIFICATIONS else None
+        recorded = None
+        if self._recorded and landscape.loss.name in losses.CLASSIFICATIONS:
+            recorded = self._recorded()
         report = check_report.report(
             landscape.net,
             directions,

@@ -67,7 +67,8 @@ def place(net: nn.Module, last: nn.Module, directions: list[Direction], dir_type
     They are the solution c of G c = r, least squares over the tensors that the directions move. G are the
     inner products of the directions, and r those of each direction with the difference of the nets.
     """
-    moves = [tensor.is_floating_point() for tensor in net_tensors.moving_tensors(net, dir_type).values()]
+    tensors = net_tensors.moving_tensors(net, dir_type).values()
+    moves = [tensor.is_floating_point() for tensor in tensors]
     difference = list(compress(net_plotter.target_direction(last, net, dir_type), moves))
     axes = [list(compress(direction, moves)) for direction in directions]
     gram = np.array([[_dot(a, b) for b in axes] for a in axes])

@@ -198,7 +198,7 @@ def test_checkpoints_that_changed_or_are_gone():
     for name in ("model.t7", "model_2.t7"):
         checkpoint(name, "trained anew")
     text = conclusions("s.h5")
-    assert f"--model_file {os.path.abspath('model.t7')} is another checkpoint than the one" in text
+    assert f"--model_file {os.path.abspath('model.t7')} has changed since this surface was made" in text
     assert f"--model_file2 {other} is another checkpoint" in text
 
 
