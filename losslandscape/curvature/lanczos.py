@@ -107,17 +107,24 @@ class _Search:
                 not_finite = Eigen(math.nan, math.nan, False)
                 return [not_finite] * smallest, [not_finite] * largest
             values, coefficients, residuals = space.ritz()
-            scale = float(np.abs(values).max())
-            converged = residuals <= self.allowed(values, scale)
-            if space.count >= wanted:
-                converged = converged[np.r_[0:smallest, len(values) - largest : len(values)]]
-            missing = wanted - min(space.count, wanted) + int((~converged).sum())
+            missing = self._count_missing(values, residuals, smallest, largest, wanted)
             self._show(values, missing, wanted)
             if not missing:
                 break
         outermost = np.r_[0:smallest, len(values) - 1 : len(values) - 1 - largest : -1]
+        scale = float(np.abs(values).max())
         eigens = self.measured(matrix, space.combine(coefficients[:, outermost]), scale)
         return eigens[:smallest], eigens[smallest:]
+
+    def _count_missing(
+        self, values: np.ndarray, residuals: np.ndarray, smallest: int, largest: int, wanted: int
+    ) -> int:
+        """The number of wanted eigenvalues that are not in the space yet, or have not converged."""
+        converged = residuals <= self.allowed(values, float(np.abs(values).max()))
+        if len(values) < wanted:
+            return wanted - len(values) + int((~converged).sum())
+        outermost = np.r_[0:smallest, len(values) - largest : len(values)]
+        return int((~converged[outermost]).sum())
 
     def _new_space(self, matrix: SymmetricMatrix, wanted: int) -> Krylov:
         start = torch.randn(matrix.dimension, generator=self.generator, dtype=matrix.dtype).to(matrix.device)

@@ -77,7 +77,7 @@ def _share(moved: list[_Moved], params: str) -> Report:
 
 
 def _count(parts: list[_Moved]) -> tuple[int, int]:
-    """How many numbers move, and how many there are."""
+    """The number of entries that move, and the number of all entries."""
     return sum(part.entries() for part in parts), sum(part.tensor.value.numel() for part in parts)
 
 

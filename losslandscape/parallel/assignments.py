@@ -8,7 +8,7 @@ SCHEDULES = ("dynamic", "static")
 
 
 class Assignments:
-    """The points of a run, from waiting over held to done.
+    """The points of a run. Each point first waits, then a rank holds it, then it is done.
 
     A rank holds at most two points, the one that it measures and the next one, so that it never waits for
     rank 0. Near the end it gets no second point if all ranks together would finish before it begins that

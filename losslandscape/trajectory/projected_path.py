@@ -48,7 +48,7 @@ def project(matrix: CheckpointMatrix, plane: Plane, *, method: str, facts: Facts
 
 
 def embed(matrix: CheckpointMatrix, path: str, *, ignore: str, facts: Facts) -> Projection:
-    """Embed the checkpoints by t-SNE. The projection will be written to `path`."""
+    """Embed the checkpoints by t-SNE. `path` is the file that the projection will be written to."""
     gram = dimension_reduction.centred_gram(matrix.pieces(ignore=ignore, title="distances"))
     x, y = dimension_reduction.embed(gram)
     return Projection(path, x, y, made_with={**facts, "method": "tsne"})

@@ -199,7 +199,7 @@ def test_checkpoints_that_changed_or_are_gone():
         checkpoint(name, "trained anew")
     text = conclusions("s.h5")
     assert f"--model_file {os.path.abspath('model.t7')} has changed since this surface was made" in text
-    assert f"--model_file2 {other} is another checkpoint" in text
+    assert f"--model_file2 {other} has changed" in text
 
 
 def test_a_checkpoint_of_another_host():
