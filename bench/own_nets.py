@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python bench/own_nets.py --out bench/results/own_nets.json
 
 A point is the loss over all samples of a net whose weights have just been moved. `plain loop` runs the net
-itself in inference mode, batch by batch. `Evaluator` is what `plot_surface.py` runs: with the same batch size,
-and in the last columns with the one that it chooses. torch.fx cannot trace the second net of each pair, whose
-forward asks for a value, so nothing is folded there. Repeats take turns; the table shows medians.
+itself in inference mode, batch by batch. `Evaluator` is what `plot_surface.py` runs: with the same batch
+size, and in the last columns with the one that it chooses. torch.fx cannot trace the second net of each pair,
+whose forward asks for a value, so nothing is folded there. Repeats take turns; the table shows medians.
 """
 
 import sys
