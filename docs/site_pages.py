@@ -8,7 +8,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOT_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-FLOORS = ["cli", "draw", "trajectory", "curvature", "measure", "evaluate", "nets", "data", "parallel", "files", "core"]
+FLOORS = "cli draw trajectory curvature measure evaluate nets data parallel files core".split()
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

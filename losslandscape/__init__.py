@@ -17,6 +17,7 @@ __all__ = [
     "plot_contour_trajectory",
     "plot_eigenvalues",
     "plot_film",
+    "plot_trajectory",
     "read_surface",
 ]
 
@@ -28,6 +29,7 @@ _HOMES = {
     "plot_contour_trajectory": "draw.plane_figures",
     "plot_eigenvalues": "draw.eigen_figures",
     "plot_film": "draw.film_files",
+    "plot_trajectory": "draw.trajectory_figures",
     "read_surface": "files.h5_util",
 }
 

@@ -1,15 +1,25 @@
 """Tests draw without a display, and hypothesis sets no time limits, which a busy machine would break."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 
+from tests.helpers import user_modules_forgotten
+
 os.environ["MPLBACKEND"] = "agg"
 hypothesis.settings.register_profile("busy machine", deadline=None)
 hypothesis.settings.load_profile("busy machine")
+
+
+@pytest.fixture(autouse=True)
+def forgetful() -> Iterator[None]:
+    """Modules of the user are not known to the next test, which may have others of their names."""
+    with user_modules_forgotten():
+        yield
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -36,7 +37,7 @@ DIGITS = [
 
 
 def mpirun(ranks: int) -> list[str]:
-    """The command's beginning for so many ranks; the launcher is the one installed beside this Python, if there is one."""
+    """The beginning of a command for so many ranks, with the launcher beside this Python if there is one."""
     beside = Path(sys.executable).with_name("mpirun")
     launcher = str(beside) if beside.exists() else shutil.which("mpirun")
     assert launcher, "mpirun is not installed; pip install mpich"
@@ -58,8 +59,8 @@ def run(
 ) -> subprocess.CompletedProcess:
     """Run a command of the repository to its end, with its output as text.
 
-    One process without an environment of its own runs here, through `main(argv)`: that saves the seconds of its
-    imports. `own_process` starts one all the same.
+    Without ranks and environment it runs in this process, through `main(argv)`: that saves the seconds of
+    the imports. `own_process` starts a process all the same.
     """
     if ranks or env or own_process or script not in COMMANDS:
         environment = {**os.environ, **(env or {})}
@@ -75,14 +76,14 @@ def run(
 
 
 def run_here(script: str, argv: list[str], cwd: Path) -> subprocess.CompletedProcess:
-    """What `python SCRIPT ARGV…` does, in this process. The user's modules that it imports are forgotten after it."""
+    """What `python SCRIPT ARGV…` does, in this process. It forgets the user's modules at the end."""
     module = importlib.import_module(f"losslandscape.cli.{COMMANDS[script]}")
-    before = list(sys.path), set(sys.modules), sys.argv, os.getcwd()
+    before = sys.argv, os.getcwd()
     out, err, status = io.StringIO(), io.StringIO(), 0
     os.chdir(cwd)
     sys.argv = [script, *argv]
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with user_modules_forgotten(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 module.main(argv)
             except SystemExit as end:
@@ -91,13 +92,24 @@ def run_here(script: str, argv: list[str], cwd: Path) -> subprocess.CompletedPro
                 traceback.print_exc()
                 status = 1
     finally:
-        sys.path[:], modules, sys.argv, folder = before
+        sys.argv, folder = before
         os.chdir(folder)
-        user_code.forget()
-        for name in set(sys.modules) - modules:
-            if is_of_user(sys.modules[name]):
-                del sys.modules[name]
     return subprocess.CompletedProcess([script, *argv], status, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def user_modules_forgotten() -> Iterator[None]:
+    """After the block, modules of the user that it imported are not imported."""
+    path, modules = list(sys.path), set(sys.modules)
+    try:
+        yield
+    finally:
+        if sys.path != path:  # as `user_code` leaves it
+            sys.path[:] = path
+            user_code.forget()
+            for name in set(sys.modules) - modules:
+                if is_of_user(sys.modules[name]):
+                    del sys.modules[name]
 
 
 def is_of_user(module: ModuleType) -> bool:
@@ -125,7 +137,7 @@ def folder_with(tmp_path: Path, *checkpoints: Path) -> Path:
 def write_surface_file(
     path: str | Path, *, x, y=None, quantities: dict, measured=None, dir_file: str = ""
 ) -> None:
-    """Write a surface file from arrays; `measured` says which points have values, by default those unlike the mark."""
+    """Write a surface file from arrays; `measured` says which points have values."""
     h5_util.write_surface(
         Surface(str(path), x=x, y=y, dir_file=dir_file, quantities=quantities, measured=measured)
     )

@@ -474,3 +474,7 @@ def test_the_plot_functions_take_a_surface_that_has_no_file(tmp_path, monkeypatc
         line.get("foo")
     with pytest.raises(InputError, match="^surface has no value to draw"):
         plot_1d(Surface("", x=line.x, y=None, quantities={"train_loss": np.full(5, np.nan)}))
+
+
+def test_every_public_name_exists():
+    assert all(callable(getattr(losslandscape, name)) for name in losslandscape.__all__)

@@ -1,4 +1,4 @@
-"""Folders are floors: a module imports from its own folder and from those below it. Files and ranks have one owner each."""
+"""A module imports from its own folder and from floors below it. Files and ranks have one owner each."""
 
 import ast
 

@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, description: str | None):
         super().__init__(
-            prog=os.path.basename(sys.argv[0]),  # also under `python -m`, where newer Pythons say otherwise
+            prog=os.path.basename(sys.argv[0]),  # the default of newer Pythons under `python -m` is another
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
@@ -62,10 +62,10 @@ def as_flag(name: str, value: str) -> str:
 
 @contextmanager
 def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
-    """Turn what a user can mend into one sentence and exit status 2.
+    """Turn errors that the user can correct into one sentence and exit status 2.
 
-    An error in the user's own code keeps its traceback. If the reader of the output has gone, as `| head`
-    does, the program ends quietly with status 1.
+    An error in the user's own code keeps its traceback. If nobody reads the output any more, as after
+    `| head`, the program ends quietly with status 1.
     """
     try:
         yield
@@ -80,7 +80,7 @@ def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
             raise
         parser.error(f"{package} is not installed, and this needs it; pip install {package}")
     except KeyboardInterrupt:
-        if launched()[1] > 1:  # the ranks end together, or the others wait for this one forever
+        if launched()[1] > 1:  # `mpi4pytorch` then ends all ranks; they would wait for this one forever
             raise
         text = f"{parser.prog}: stopped; what was saved is kept, and the same command resumes from there"
         print(text, file=sys.stderr, flush=True)
@@ -94,12 +94,9 @@ def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
 
 
 def _reader_has_gone() -> bool:
-    """Whether nobody reads the standard output any more.
-
-    Then it is closed, so that Python ends without complaint.
-    """
+    """Whether nobody reads the standard output any more. If so, it is closed, so that Python ends quietly."""
     try:
-        print(flush=True)  # only writing shows it
+        print(flush=True)  # the only test is to write
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True
@@ -107,7 +104,7 @@ def _reader_has_gone() -> bool:
 
 
 def output_file(text: str) -> str:
-    """The name of a file that can be written, or empty."""
+    """The name of a file in a folder that exists, or an empty text."""
     folder = os.path.dirname(text) or "."
     if not os.path.isdir(folder):
         fault = f"{text!r}: the folder {folder!r} does not exist"
@@ -118,7 +115,7 @@ def output_file(text: str) -> str:
 
 
 def add_format_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """`--format` of every command that draws figures."""
+    """Add `--format`, which every command that draws figures has."""
     parser.add_argument(
         "--format",
         nargs="+",
@@ -129,7 +126,7 @@ def add_format_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup)
 
 
 def add_figure_options(parser: argparse.ArgumentParser) -> None:
-    """What the plot commands do with their figures."""
+    """Add the options of plot commands for their figures and numbers."""
     parser.add_argument("--show", action="store_true", help="open the figures in windows as well")
     parser.add_argument(
         "--watch", action="store_true", help="draw again whenever a surface file grows, until it is complete"
@@ -151,7 +148,7 @@ def add_figure_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_comparison_options(parser: argparse.ArgumentParser) -> None:
-    """How several surfaces stand side by side."""
+    """Add the options for several surfaces side by side."""
     parser.add_argument(
         "--title",
         nargs="+",

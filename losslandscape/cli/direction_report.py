@@ -1,4 +1,4 @@
-"""What a direction file holds, and whether its directions fit a plane."""
+"""Reports what a direction file holds, and whether its directions span a plane."""
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def _norm(direction: Direction) -> float:
 
 
 def _cosine(x: Direction, y: Direction) -> float | None:
-    """Return None where there is no angle: for different nets, and for zero or infinite lengths."""
+    """Return the cosine; None for directions of different nets, and for zero or infinite lengths."""
     if _shapes(x) != _shapes(y):
         return None
     lengths = _norm(x) * _norm(y)
@@ -77,7 +77,7 @@ def _faults(directions: dict[str, Direction]) -> list[str]:
         bad = sum(int(np.count_nonzero(~np.isfinite(tensor))) for tensor in direction)
         if bad:
             lines.append(
-                f"{axis} holds {bad} values that are NaN or infinite; a net that moves along it does so too"
+                f"{axis} holds {bad} values that are NaN or infinite; so does every net that moves along it"
             )
         elif not any(tensor.any() for tensor in direction):
             lines.append(f"{axis} is zero: nothing moves along it")

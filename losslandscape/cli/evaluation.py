@@ -4,8 +4,8 @@
     python evaluation.py --cuda --model resnet56 --model_file FILE.t7
     python evaluation.py --model mine.py:net --model_file mine.pt --dataset mine.py:data
 
-It is the first thing to check: the accuracy must be that of the training. If it is not, the data, their
-preprocessing or the net differ from those of the training.
+Check this first: the accuracy must be that of the training. If it is not, the data, their preprocessing or
+the net differ from those of the training.
 """
 
 from dataclasses import replace
@@ -61,22 +61,23 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def has_test_set(data: DataOptions) -> bool:
-    """Whether there are test data, which the datasets known by name have."""
+    """Whether there are test data: every dataset that has a name in this program has some."""
     return bool(data.testloader) or not (data.trainloader or user_code.is_own(data.dataset))
 
 
 def report(values: dict[str, float], sets: dict[str, Samples]) -> str:
-    """All quantities, a line for each part of the data.
+    """All quantities, one line for each part of the data.
 
     >>> print(report({"train_loss": 0.25, "train_acc": 91.5}, {"train": range(200)}))
     train (200 samples): loss 0.25, accuracy 91.50 %
     """
     lines = []
     for part, samples in sets.items():
-        named = {
-            name.removeprefix(f"{part}_"): value for name, value in values.items() if name.startswith(part)
-        }
-        texts = (f"{LABELS.get(name, name)} {_number(name, value)}" for name, value in named.items())
+        texts = []
+        for name, value in values.items():
+            if name.startswith(part):
+                short = name.removeprefix(f"{part}_")
+                texts.append(f"{LABELS.get(short, short)} {_number(short, value)}")
         lines.append(f"{part} ({len(samples)} samples): {', '.join(texts)}")
     return "\n".join(lines)
 

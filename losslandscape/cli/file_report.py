@@ -19,7 +19,7 @@ class FileReport:
     Args:
         title: what the file is.
         facts: what it holds, by name.
-        sections: facts by name, or lines, under a title. Empty ones are not shown.
+        sections: by title, facts by name or lines. Empty sections are not shown.
     """
 
     title: str
@@ -30,7 +30,8 @@ class FileReport:
         lines = [self.title, *table(self.facts)]
         for title, content in self.sections.items():
             if content:
-                lines += [title, *(table(content) if isinstance(content, dict) else map(_item, content))]
+                lines.append(title)
+                lines += table(content) if isinstance(content, dict) else map(_item, content)
         return "\n".join(map(printable, lines))
 
 
@@ -60,7 +61,7 @@ def place(point: tuple[float, ...]) -> str:
 
 
 def count(number: int, thing: str) -> str:
-    """Return a number of things.
+    """Return a number and its noun.
 
     >>> count(1, "point"), count(2, "point")
     ('1 point', '2 points')
@@ -69,7 +70,7 @@ def count(number: int, thing: str) -> str:
 
 
 def percent(shares: Iterable[float]) -> str:
-    """Return shares of a whole.
+    """Return shares of a whole as percentages.
 
     >>> percent([0.5, 0.25])
     '50.00 %, 25.00 %'

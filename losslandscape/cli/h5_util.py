@@ -1,4 +1,4 @@
-"""Report what surface, direction and projection files hold, and what a careful reader would conclude.
+"""Report what surface, direction and projection files hold, and what follows from it.
 
 The files may be those of the published program.
 
@@ -14,7 +14,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
 
 KINDS = "surface, direction or projection"
-# The dataset that only one kind of file has, and what reports on this kind.
+# A dataset that only one kind of file has, and the function that reports on this kind.
 REPORTS: dict[str, Callable[[str, set[str]], FileReport]] = {
     "xcoordinates": surface_report.describe,
     "proj_xcoord": projection_report.describe,
@@ -29,21 +29,21 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="surface, direction or projection file")
     args = parser.parse_args(argv)
-    refused = []
+    errors = []
     with sentence(parser):
         for path in args.files:
             try:
                 text = report(path)
             except (InputError, OSError) as error:
-                refused.append(error)
+                errors.append(error)
             else:
                 print(f"{text}\n")
-        if refused:
-            raise refused[0]
+        if errors:
+            raise errors[0]
 
 
 def report(path: str) -> str:
-    """Return what a file holds and what follows from it, as text of several lines.
+    """Return the report on a file, in several lines.
 
     Raises:
         InputError: it is no surface, direction or projection file.

@@ -37,7 +37,7 @@ NAMES = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix", "fisher": 
 
 @dataclass(frozen=True)
 class Estimates:
-    """What was asked for; None for the rest."""
+    """The estimates that were requested; None for the others."""
 
     eigenvalues: tuple[list[Eigen], list[Eigen]] | None = None
     trace: Trace | None = None
@@ -71,7 +71,8 @@ def main(argv: list[str] | None = None) -> None:
             f"{name} at {place or 'random weights'}: mean loss over {samples} samples, "
             f"{matrix.dimension} parameters in {len(matrix.names)} tensors"
         )
-        if doubt := matrix.doubt():
+        doubt = matrix.doubt()
+        if doubt:
             print(doubt)
         stem = f"{place or request.net.model}_{request.hessian.kind}_density"
         estimates = estimate(matrix, request.hessian, stem)
@@ -86,61 +87,76 @@ def main(argv: list[str] | None = None) -> None:
 
 def load_matrix(request: HessianRequest) -> tuple[Curvature, int, str]:
     """The matrix, the number of its samples, and the path of the checkpoint ("" without one)."""
-    wanted = request.hessian
-    if wanted.cuda:
+    options = request.hessian
+    if options.cuda:
         require_cuda("cuda")
-    device = torch.device("cuda" if wanted.cuda else "cpu")
+    device = torch.device("cuda" if options.cuda else "cpu")
     set_precision("fp32", device)  # TF32 is too coarse for second derivatives
-    torch.manual_seed(wanted.seed)
+    torch.manual_seed(options.seed)
     file = request.net.files().get("model_file", "")
     net = request.net.load(file).to(device)
     data = request.data.load(Serial())["train"].to(device)
-    loss = losses.find(wanted.loss_name)
+    loss = losses.find(options.loss_name)
     check_data(net, data, loss, request.net.model)
     matrix = Curvature(
         net,
         data,
-        kind=wanted.kind,
+        kind=options.kind,
         loss=loss,
-        batch_size=wanted.batch_size,
-        all_parameters=wanted.all_parameters,
+        batch_size=options.batch_size,
+        all_parameters=options.all_parameters,
     )
     return matrix, len(data), file
 
 
-def estimate(matrix: Curvature, wanted: HessianOptions, stem: str) -> Estimates:
-    """Compute and print what is wanted, one after the other, and draw the density as `<stem>.<format>`."""
+def estimate(matrix: Curvature, options: HessianOptions, stem: str) -> Estimates:
+    """Compute and print the requested estimates, and draw the density as `<stem>.<format>`."""
     ends, traced, density = None, None, None
-    if "eigenvalues" in wanted.only:
-        ends = eigenvalues(
-            matrix,
-            smallest=wanted.bottom,
-            largest=wanted.top,
-            tolerance=wanted.tolerance,
-            most_products=wanted.most_products,
-            seed=wanted.seed,
-            show_progress=True,
-        )
-        print_eigenvalues(*ends, wanted.tolerance)
-    if "trace" in wanted.only:
-        traced = trace(
-            matrix,
-            rank=wanted.rank,
-            tolerance=wanted.trace_tolerance,
-            most_probes=wanted.probes,
-            seed=wanted.seed,
-            show_progress=True,
-        )
-        print_trace(traced, wanted.trace_tolerance)
-    if "density" in wanted.only:
+    if "eigenvalues" in options.only:
+        ends = estimate_eigenvalues(matrix, options)
+        print_eigenvalues(*ends, options.tolerance)
+    if "trace" in options.only:
+        traced = estimate_trace(matrix, options)
+        print_trace(traced, options.trace_tolerance)
+    if "density" in options.only:
         density = spectral_density(
-            matrix, steps=wanted.steps, probes=wanted.density_probes, seed=wanted.seed, show_progress=True
+            matrix, steps=options.steps, probes=options.density_probes, seed=options.seed, show_progress=True
         )
         print_density(density)
-        known = [eigen.value for side in ends or () for eigen in side]
-        name, count = NAMES[wanted.kind], matrix.dimension
-        draw_density(density, stem, name=name, count=count, known=known, formats=wanted.format)
+        smallest, largest = ends or ([], [])
+        draw_density(
+            density,
+            stem,
+            name=NAMES[options.kind],
+            count=matrix.dimension,
+            known=[eigen.value for eigen in smallest + largest],
+            formats=options.format,
+        )
     return Estimates(ends, traced, density)
+
+
+def estimate_eigenvalues(matrix: Curvature, options: HessianOptions) -> tuple[list[Eigen], list[Eigen]]:
+    """The requested eigenvalues of the low end and of the high end."""
+    return eigenvalues(
+        matrix,
+        smallest=options.bottom,
+        largest=options.top,
+        tolerance=options.tolerance,
+        most_products=options.most_products,
+        seed=options.seed,
+        show_progress=True,
+    )
+
+
+def estimate_trace(matrix: Curvature, options: HessianOptions) -> Trace:
+    return trace(
+        matrix,
+        rank=options.rank,
+        tolerance=options.trace_tolerance,
+        most_probes=options.probes,
+        seed=options.seed,
+        show_progress=True,
+    )
 
 
 def print_eigenvalues(smallest: list[Eigen], largest: list[Eigen], tolerance: float) -> None:
@@ -187,7 +203,7 @@ def mark(converged: bool) -> str:
 
 
 def write_json(path: str, numbers: Mapping[str, object]) -> None:
-    """Write numbers as JSON; NaN, which JSON does not have, is written as Python's json reads it."""
+    """Write numbers as JSON. NaN, which JSON does not have, is written so that Python's json reads it."""
     with replacing(path) as part, open(part, "w") as file:
         json.dump(numbers, file, indent=1, default=np.ndarray.tolist)
     print(f"written: {path}")

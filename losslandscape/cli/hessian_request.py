@@ -1,4 +1,4 @@
-"""What hessian.py asks for: its parser, and its frozen values."""
+"""The command line of hessian.py: its parser, and its values in frozen dataclasses."""
 
 import argparse
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ QUANTITIES = ("eigenvalues", "trace", "density")
 
 @dataclass(frozen=True)
 class HessianOptions(Options):
-    """Which matrix, and how its numbers are estimated."""
+    """The choice of the matrix, and how its numbers are estimated."""
 
     kind: str
     loss_name: str
@@ -40,6 +40,8 @@ class HessianOptions(Options):
 
 @dataclass(frozen=True)
 class HessianRequest:
+    """Everything that a command line of hessian.py asks for."""
+
     net: NetOptions
     data: DataOptions
     hessian: HessianOptions
@@ -70,7 +72,7 @@ def build_parser(description: str | None) -> Parser:
 
 
 def add_estimates(parser: Parser) -> None:
-    """Which matrix, and how its numbers are estimated."""
+    """Add the options for the matrix and for the estimates of its numbers."""
     group = parser.add_argument_group("curvature")
     add, positive, default = group.add_argument, options.positive, "(default: %(default)s)"
     add("--kind", choices=KINDS, default="hessian", help=default)

@@ -1,4 +1,4 @@
-"""From a request to the objects that measure: the landscape around a checkpoint, and the run."""
+"""Makes the objects that measure from a request: the landscape around a checkpoint, and the run."""
 
 from functools import partial
 
@@ -32,7 +32,14 @@ from losslandscape.parallel.mpi4pytorch import Serial
 def make_landscape(
     request: SurfaceRequest, machine: Machine, sets: dict[str, Samples], settings: Facts
 ) -> Landscape:
-    """The landscape that is asked for; `settings` are further facts that decide its values."""
+    """The requested landscape.
+
+    Args:
+        request: what the command line asks for.
+        machine: the ranks and the device.
+        sets: the data by part.
+        settings: further facts that decide the values of a surface.
+    """
     ranks, directions, data = machine.ranks, request.directions, request.data
     seed, files = SEED + directions.idx, request.net.files()
     torch.manual_seed(seed)
@@ -97,22 +104,23 @@ def find_request_axes(
     *,
     path: np.ndarray | None = None,
 ) -> dict[str, Axis]:
-    """The axes that are asked for.
+    """The requested axes.
 
-    Where no range is given they hold the path, (2, checkpoints), if there is one.
+    Args:
+        path: (2, checkpoints) coordinates that axes without a range must hold. The default is the path of the
+            requested projection, if there is one.
     """
     grid = request.grid
-    asked = {"x": grid.x, "y": grid.y} if request.is_plane else {"x": grid.x}
-    if path is None and grid.proj_file and None in asked.values():
+    requested = {"x": grid.x, "y": grid.y} if request.is_plane else {"x": grid.x}
+    if path is None and grid.proj_file and None in requested.values():
         projection = run.ranks.first(h5_util.read_projection, grid.proj_file)
         path = np.stack([projection.x, projection.y])
-    return find_axes(
-        landscape, asked, measure, run, rise=grid.rise, surf_file=request.run.surf_file, path=path
-    )
+    surf_file = request.run.surf_file
+    return find_axes(landscape, requested, measure, run, rise=grid.rise, surf_file=surf_file, path=path)
 
 
 def surface_file(request: SurfaceRequest, landscape: Landscape, axes: dict[str, Axis]) -> str:
-    """The surface file: the one that is given, or the published program's name."""
+    """The path of the surface file: the user's, or else the published program's."""
     return request.run.surf_file or named_surface_file(request, landscape, axes)
 
 
@@ -130,7 +138,7 @@ def named_surface_file(request: SurfaceRequest, landscape: Landscape, axes: dict
 
 
 def code_facts(what: str, spec: str) -> Facts:
-    """A fingerprint of the user's code, if `spec` names some."""
+    """The fingerprint of the user's code, as a fact; none if `spec` names no code of the user."""
     if not user_code.is_own(spec) or library_nets.is_library(spec):
         return {}
     return {f"{what} code": " ".join(user_code.source_facts(spec).values())}
@@ -170,21 +178,10 @@ def _recipes(
 ) -> dict[str, Recipe]:
     """How each direction is made, by axis."""
     directions = request.directions
-    along = [directions.xdir, directions.ydir].count("hessian")
-    eigenvectors = None
-    if along:
-        eigenvectors = Eigenvectors(
-            net,
-            sets["train"],
-            loss,
-            device=machine.device,
-            number=along,
-            dir_type=directions.dir_type,
-            batch_size=request.batch_size,
-        )
+    eigenvectors = _eigenvectors(request, machine, net, sets, loss)
 
     def recipe(axis: str, target: str) -> Recipe:
-        """That of an axis, which may point to the checkpoint `target`."""
+        """The recipe of an axis, which points to the checkpoint `target` if the user gave one."""
         vector = None
         if eigenvectors and getattr(directions, f"{axis}dir") == "hessian":
             vector = eigenvectors.first if axis == "x" else eigenvectors.last
@@ -202,10 +199,29 @@ def _recipes(
     return recipes
 
 
+def _eigenvectors(
+    request: SurfaceRequest, machine: Machine, net: nn.Module, sets: dict[str, Samples], loss: Loss
+) -> Eigenvectors | None:
+    """The eigenvectors for the directions, computed at the first use; None if no direction is one."""
+    directions = request.directions
+    number = [directions.xdir, directions.ydir].count("hessian")
+    if not number:
+        return None
+    return Eigenvectors(
+        net,
+        sets["train"],
+        loss,
+        device=machine.device,
+        number=number,
+        dir_type=directions.dir_type,
+        batch_size=request.batch_size,
+    )
+
+
 def _net_facts(
     request: SurfaceRequest, net: nn.Module, files: dict[str, str], seed: int, ranks: Serial
 ) -> Facts:
-    """What identifies the net: its checkpoint file, or the weights of a net that the user's code makes."""
+    """The facts that identify the net: its checkpoint file, or the weights that the user's code makes."""
     model = request.net.model
     facts = {"model": model, "dir_type": request.directions.dir_type, **code_facts("model", model)}
     if request.net.model_args:

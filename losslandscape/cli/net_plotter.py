@@ -1,11 +1,11 @@
-"""Make a direction file without measuring a surface, or say what a direction file holds.
+"""Make a direction file without measuring a surface, or report what a direction file holds.
 
     python net_plotter.py --model resnet20 --model_file FILE.t7 --xnorm filter --xignore biasbn
     python net_plotter.py --model resnet56 --model_file FILE.t7 --model_file2 OTHER.t7 --dir_type states
     python net_plotter.py --dir_file FILE.h5
 
-The file gets the name, and holds the directions, that plot_surface.py uses with the same options. Options for
-y, or --y, make two directions. The data are read only for `--xdir hessian` and `--ydir hessian`.
+plot_surface.py with the same options uses the same file name and the same directions. An option for y, or
+--y, makes two directions. The data are read only for `--xdir hessian` and `--ydir hessian`.
 """
 
 import os
@@ -48,18 +48,18 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def make_direction_file(request: SurfaceRequest) -> str:
-    """Make the direction file that is asked for, unless it exists; its path on the first rank, else empty."""
+    """Make the requested direction file, unless it exists; return its path on rank 0, else an empty text."""
     if request.net.is_series:
         fault = f"--model_file {request.net.model_file} names several checkpoints"
         raise InputError(f"{fault}; give the one that the directions start from")
     directions = request.directions
-    for_y = (directions.ynorm, directions.yignore, directions.same_dir, request.net.model_file3)
-    if any(for_y) or directions.ydir != "random":
+    y_options = (directions.ynorm, directions.yignore, directions.same_dir, request.net.model_file3)
+    if any(y_options) or directions.ydir != "random":
         request = replace(request, grid=replace(request.grid, y=WHOLE_RANGE))
     request.require_possible()
     machine = request.hardware.connect()
-    along_eigenvectors = "hessian" in (directions.xdir, directions.ydir)
-    sets = request.data.load(machine.ranks) if along_eigenvectors else {}
+    needs_data = "hessian" in (directions.xdir, directions.ydir)
+    sets = request.data.load(machine.ranks) if needs_data else {}
     landscape = make_landscape(request, machine, sets, Measuring().facts())
     if machine.ranks.rank > 0:
         return ""
@@ -68,8 +68,8 @@ def make_direction_file(request: SurfaceRequest) -> str:
 
 
 def _write_directions(landscape: Landscape, *, overwrite: bool) -> None:
-    directions, new = landscape.find_directions(overwrite=overwrite)
-    if not new:
+    directions, are_new = landscape.find_directions(overwrite=overwrite)
+    if not are_new:
         return
     if os.path.exists(landscape.dir_file):
         print(f"the old directions are kept as {keep_aside(landscape.dir_file)}")

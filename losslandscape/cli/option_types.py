@@ -1,4 +1,4 @@
-"""From the text of an option to its value. What cannot be used is refused in one sentence."""
+"""Converts the text of an option to its value, or refuses it with one sentence."""
 
 import argparse
 import math
@@ -22,7 +22,8 @@ def axis(text: str) -> Axis | Auto:
     except ValueError:
         values = 0.0, 0.0, 0
     form = "min:max:number with at least one point, such as -1:1:51"
-    if fault := axis_fault(*values, form):
+    fault = axis_fault(*values, form)
+    if fault:
         raise argparse.ArgumentTypeError(f"{text!r} {fault}")
     return values
 
@@ -37,7 +38,7 @@ def _auto(text: str, numbers: list[str]) -> Auto:
 
 
 def optional_axis(text: str) -> Axis | Auto | None:
-    """As `axis`; None, the published program's default, is a surface of one dimension."""
+    """Like `axis`. None, the published program's default, stands for a surface of one dimension."""
     return None if text == "None" else axis(text)
 
 
@@ -94,7 +95,7 @@ def _whole_number(text: str, *, least: int) -> int:
 
 
 def gpus_per_rank(text: str) -> int:
-    """1: the published program's DataParallel within a rank is slower than a rank for each GPU."""
+    """Accept only 1. The published program's DataParallel is slower than one rank per GPU."""
     if positive(text) > 1:
         fault = f"a rank uses one GPU, not {text}"
         raise argparse.ArgumentTypeError(f"{fault}; start one rank per GPU instead, with mpirun -n {text}")
@@ -111,7 +112,7 @@ def channel_values(text: str) -> tuple[float, ...]:
 
 
 def bn_samples(text: str) -> int:
-    """`stored`, which is 0, or `recompute` or `recompute:N`."""
+    """0 for `stored`, the default number for `recompute`, or N for `recompute:N`."""
     word, colon, number = text.partition(":")
     if text == "stored":
         return 0
@@ -121,12 +122,12 @@ def bn_samples(text: str) -> int:
     return int(number or BN_SAMPLES)
 
 
-def known_or_own(what: str, known: Iterable[str]) -> Callable[[str], str]:
-    """One of the known names, or FILE.py:FUNCTION or package.module:function."""
+def known_or_own(what: str, names: Iterable[str]) -> Callable[[str], str]:
+    """A check for one of the names, or FILE.py:FUNCTION, or package.module:function."""
 
     def check(text: str) -> str:
-        if text not in known and not user_code.is_own(text):
-            choices = ", ".join(known)
+        if text not in names and not user_code.is_own(text):
+            choices = ", ".join(names)
             raise argparse.ArgumentTypeError(
                 f"there is no {what} {text!r}; choose one of {choices}, or give FILE.py:FUNCTION"
             )
@@ -136,5 +137,5 @@ def known_or_own(what: str, known: Iterable[str]) -> Callable[[str], str]:
 
 
 def choice_or_empty(choices: tuple[str, ...]) -> list[str]:
-    """Choices of an option whose published default is empty, which means none of them."""
+    """The choices of an option, and the published default, an empty text, which stands for none of them."""
     return [*choices, ""]

@@ -36,7 +36,7 @@ Group = argparse._ArgumentGroup
 
 
 def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar10/data") -> None:
-    """Which data, and how images are normalised."""
+    """Add the options for the data and for the normalisation of images."""
     group = parser.add_argument_group("data")
     group.add_argument(
         "--dataset",
@@ -74,7 +74,7 @@ def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar1
 
 
 def add_subset(parser: argparse.ArgumentParser, *, test_set: bool = True) -> None:
-    """How much of the data is used; `test_set` adds the option to measure on test data too."""
+    """Add the options for a part of the data; `test_set` adds the option to measure on test data too."""
     group = parser.add_argument_group("part of the data")
     group.add_argument(
         "--data_split",
@@ -103,7 +103,7 @@ def add_subset(parser: argparse.ArgumentParser, *, test_set: bool = True) -> Non
 
 
 def add_net(group: Group) -> None:
-    """Which net, and how its checkpoints are read."""
+    """Add the options for the net and for reading its checkpoints."""
     group.add_argument(
         "--model",
         default="resnet56",
@@ -132,20 +132,20 @@ def add_net(group: Group) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser, *, others: bool = True) -> None:
-    """Which net, with which weights; `others` adds the nets that directions point to."""
+    """Add the options for the net and its weights; `others` adds the nets that directions point to."""
     group = parser.add_argument_group("net")
     add_net(group)
     group.add_argument(
         "--model_folder",
         default="",
         metavar="DIR",
-        help="look for model files here if they do not exist as given",
+        help="look for model files here if their paths do not exist",
     )
     group.add_argument(
         "--model_file",
         default="",
         metavar="FILE",
-        help="checkpoint of the centre; without it the net is taken as it is made",
+        help="checkpoint of the centre; without it the net has the weights that it is made with",
     )
     if others:
         group.add_argument(
@@ -161,6 +161,7 @@ def add_model(parser: argparse.ArgumentParser, *, others: bool = True) -> None:
 
 
 def add_loss(group: Group) -> None:
+    """Add the option for the loss."""
     group.add_argument(
         "--loss_name",
         "-l",
@@ -173,8 +174,14 @@ def add_loss(group: Group) -> None:
 
 
 def add_directions(parser: argparse.ArgumentParser) -> None:
-    """Along which directions, how far, and into which file."""
+    """Add the options for the directions, the grid and the surface file."""
     group = parser.add_argument_group("directions and grid")
+    _add_grid(group)
+    _add_random_directions(group)
+    _add_surface_file(group)
+
+
+def _add_grid(group: Group) -> None:
     group.add_argument("--dir_file", default="", metavar="FILE", help="use the directions of this file")
     group.add_argument(
         "--dir_type",
@@ -187,8 +194,8 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
         "--x",
         type=axis,
         metavar="MIN:MAX:N",
-        help="alpha; write --x=-1:1:51 (default: -1:1:51). auto or auto:N: as far as the loss rises clearly, "
-        "found by a short probe; between two nets -0.5:1.5",
+        help="alpha; write --x=-1:1:51 (default: -1:1:51). auto or auto:N: a short probe finds the range at "
+        "whose ends the loss has clearly risen; between two nets it is -0.5:1.5",
     )
     group.add_argument(
         "--y",
@@ -204,6 +211,9 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
         help="for auto: how many times the loss at the centre, or a floor if that is greater, is a clear "
         f"rise (default: {RISE:g})",
     )
+
+
+def _add_random_directions(group: Group) -> None:
     for name in ("x", "y"):
         group.add_argument(
             f"--{name}norm",
@@ -229,10 +239,7 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
             "eigenvalue, or of the second largest if the other axis has the first (default: random)",
         )
     group.add_argument(
-        "--params",
-        default="",
-        metavar="REGEX",
-        help="only parameters whose names contain a match move",
+        "--params", default="", metavar="REGEX", help="only parameters whose names contain a match move"
     )
     group.add_argument("--same_dir", action="store_true", help="the y direction is the x direction")
     group.add_argument(
@@ -241,6 +248,9 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="number of the random directions: another number, other directions (default: 0)",
     )
+
+
+def _add_surface_file(group: Group) -> None:
     group.add_argument(
         "--order",
         default="coarse",
@@ -267,7 +277,7 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
 
 
 def add_launch(group: Group) -> None:
-    """Which ranks, on which devices."""
+    """Add the options for ranks and devices."""
     group.add_argument(
         "--mpi",
         "-m",
@@ -278,7 +288,7 @@ def add_launch(group: Group) -> None:
 
 
 def add_hardware(parser: argparse.ArgumentParser) -> None:
-    """On what it runs, and how points are shared out."""
+    """Add the options for ranks and devices, and for sharing the points."""
     group = parser.add_argument_group("hardware")
     add_launch(group)
     group.add_argument(
@@ -297,12 +307,12 @@ def add_hardware(parser: argparse.ArgumentParser) -> None:
         default="dynamic",
         choices=SCHEDULES,
         help="dynamic: each point to the next free rank (default); static: an even share to each rank "
-        "beforehand",
+        "at the start",
     )
 
 
 def add_lanczos(parser: argparse.ArgumentParser | Group) -> None:
-    """How eigenvalues are computed."""
+    """Add the options for computing eigenvalues."""
     parser.add_argument(
         "--tolerance",
         type=share,
@@ -324,6 +334,7 @@ def add_lanczos(parser: argparse.ArgumentParser | Group) -> None:
 
 
 def add_precision(group: Group) -> None:
+    """Add the option for the precision."""
     group.add_argument(
         "--precision",
         default="",
@@ -335,7 +346,7 @@ def add_precision(group: Group) -> None:
 
 
 def add_measuring(parser: argparse.ArgumentParser) -> None:
-    """What is measured besides the published quantities, and how."""
+    """Add the options for further quantities, and for how all are measured."""
     group = parser.add_argument_group("measuring")
     group.add_argument(
         "--data_memory",
@@ -380,7 +391,7 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
 
 
 def add_plot_levels(parser: argparse.ArgumentParser | Group) -> None:
-    """Levels of contour plots."""
+    """Add the options for the levels of contour plots."""
     parser.add_argument(
         "--vmax",
         type=finite,

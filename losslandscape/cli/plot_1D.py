@@ -18,12 +18,7 @@ import argparse
 import sys
 from functools import partial
 
-from losslandscape.cli.command_line import (
-    Parser,
-    add_comparison_options,
-    add_figure_options,
-    sentence,
-)
+from losslandscape.cli.command_line import Parser, add_comparison_options, add_figure_options, sentence
 from losslandscape.cli.option_types import finite
 from losslandscape.draw import redraw, tensorboard_log
 from losslandscape.draw.figure_metadata import drawn_by
@@ -44,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def draw(args: argparse.Namespace) -> None:
-    """Draw the figures that are asked for."""
+    """Draw the requested figures."""
     options = {
         "xmin": args.xmin,
         "xmax": args.xmax,

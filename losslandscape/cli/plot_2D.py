@@ -19,14 +19,9 @@ import argparse
 import sys
 from functools import partial
 
-from losslandscape.cli.command_line import (
-    Parser,
-    add_comparison_options,
-    add_figure_options,
-    sentence,
-)
+from losslandscape.cli.command_line import Parser, add_comparison_options, add_figure_options, sentence
 from losslandscape.cli.option_types import finite
-from losslandscape.draw import figures, redraw, tensorboard_log, trajectory_figures
+from losslandscape.draw import redraw, tensorboard_log, trajectory_figures
 from losslandscape.draw.contour_levels import VLEVEL, VMAX, VMIN
 from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.draw.plane_figures import ALL, plot_2d, plot_contour_trajectory
@@ -44,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def option_fault(args: argparse.Namespace) -> str:
-    """Return what is wrong with the options together; empty if nothing is."""
+    """Return the fault of options that do not fit together; empty if they do."""
     if not (args.surf_file or args.proj_file):
         return "give --surf_file, --proj_file, or both"
     if args.proj_file and len(args.surf_file) > 1:
@@ -56,19 +51,18 @@ def option_fault(args: argparse.Namespace) -> str:
 
 
 def draw(args: argparse.Namespace) -> None:
-    """Draw the figures that are asked for."""
+    """Draw the requested figures."""
     output = {"show": args.show, "formats": args.format}
     levels = {"vmin": args.vmin, "vmax": args.vmax, "vlevel": args.vlevel, "log": args.log}
-    wanted = {"name": args.surf_name, "json_file": args.json, **levels, **output}
+    options = {"name": args.surf_name, "json_file": args.json, **levels, **output}
+    path = {"proj_file": args.proj_file, "dir_file": args.dir_file}
     if not args.proj_file:
-        plot_2d(*args.surf_file, titles=args.title, out=args.out, zlim=args.zlim, **wanted)
-        return
-    trajectory_figures.draw(args.proj_file, dir_file=args.dir_file, **output)
-    if args.surf_file:
-        (surf_file,) = args.surf_file
-        plot_contour_trajectory(surf_file, dir_file=args.dir_file, proj_file=args.proj_file, **wanted)
-    elif args.show:
-        figures.show()
+        plot_2d(*args.surf_file, titles=args.title, out=args.out, zlim=args.zlim, **options)
+    elif not args.surf_file:
+        trajectory_figures.plot_trajectory(**path, **output)
+    else:
+        trajectory_figures.draw(**path, **output)  # shown together with the other figure
+        plot_contour_trajectory(args.surf_file[0], **path, **options)
 
 
 def argument_parser() -> Parser:

@@ -38,55 +38,54 @@ def main(argv: list[str] | None = None) -> None:
 
 def argument_parser() -> Parser:
     parser = Parser(__doc__)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--surf_file",
         "-f",
         nargs="+",
         required=True,
         metavar="FILE",
         help="a surface file for each checkpoint, in order, or one for all; "
-        "numbers in a pattern's names count as numbers",
+        "files of a pattern are sorted by the numbers in their names",
     )
-    parser.add_argument(
+    add(
         "--proj_file",
         default="",
         metavar="FILE",
         help="projection of the training, which puts each checkpoint in the plane",
     )
-    parser.add_argument(
+    add(
         "--dir_file",
         default="",
         metavar="FILE",
         help="PCA direction file: the axes then show the variance that they explain",
     )
-    parser.add_argument(
+    add(
         "--surf_name",
         default="train_loss",
         metavar="NAME",
         help="the quantity to draw (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--title",
         nargs="+",
         default=[],
         metavar="TEXT",
         help="a title for each checkpoint (default: its epoch, or its file)",
     )
-    parser.add_argument(
-        "--vmax", type=finite, help="contours end before this (default: fitted to all surfaces)"
-    )
-    parser.add_argument("--vmin", type=finite, help="lowest contour (likewise)")
-    parser.add_argument("--vlevel", type=finite, help="step between contours (likewise)")
-    parser.add_argument(
+    add("--vmax", type=finite, help="contours end before this (default: fitted to all surfaces)")
+    add("--vmin", type=finite, help="lowest contour (likewise)")
+    add("--vlevel", type=finite, help="step between contours (likewise)")
+    add(
         "--log",
         action="store_true",
         help="contours of equal ratios (default: where a loss ranges over more than two orders of magnitude)",
     )
-    parser.add_argument(
+    add(
         "--out",
         default="",
         metavar="STEM",
-        help="what the files' names begin with (default: the first surface file with _film)",
+        help="beginning of the files' names (default: the first surface file with _film)",
     )
     return parser
 

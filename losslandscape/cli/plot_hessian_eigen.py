@@ -1,5 +1,4 @@
-"""Measure the smallest and the largest eigenvalue of the Hessian on a line or in a plane, and plot their
-ratio.
+"""Measure the extreme eigenvalues of the Hessian on a line or in a plane, and plot their ratio.
 
     python plot_hessian_eigen.py --dataset digits --data_split 16 --model resnet20 --model_file FILE.t7 \\
         --x=-1:1:11 --xnorm filter --xignore biasbn --plot
@@ -7,10 +6,10 @@ ratio.
         --model_file FILE.t7 --x=-1:1:51 --y=-1:1:51 --dir_type weights --xnorm filter --xignore biasbn \\
         --ynorm filter --yignore biasbn --plot
 
-Where |smallest / largest| is near 0 the surface is nearly convex, where it is near 1 it is not: the paper's
-convexity maps (Li et al. 2018, section 6). The Hessian is that of the mean loss over the training images
-chosen, by parameters of more than one dimension. `hessian.py` says more about a single point. A stopped run
-resumes with the same command.
+Where |smallest / largest| is near 0 the surface is nearly convex; where it is near 1, it is not. These are
+the paper's convexity maps (Li et al. 2018, section 6). The Hessian is that of the mean loss over the chosen
+training images, by parameters of more than one dimension. `hessian.py` prints more about a single point. A
+stopped run resumes with the same command.
 """
 
 import os
@@ -79,14 +78,15 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def require_own_scale(surf_file: str) -> None:
-    """Raise `InputError` for a file of the published program: its eigenvalues are ours times its batches."""
+    """Raise `InputError` for a file of the published program, whose eigenvalues have another scale.
+
+    They are ours times its number of batches.
+    """
     if not os.path.exists(surf_file):
         return
     surface = h5_util.read_surface(surf_file)
-    measured = [
-        name for name in ("min_eig", "max_eig") if name in surface.names and surface.measured(name).any()
-    ]
-    if measured and "min_eig_residual" not in surface.names:
+    eigenvalues = [name for name in ("min_eig", "max_eig") if name in surface.names]
+    if any(surface.measured(name).any() for name in eigenvalues) and "min_eig_residual" not in surface.names:
         raise InputError(
             f"{surf_file!r} has eigenvalues of the published program, which are ours times its batches",
             "plot them with plot_2D.py or plot_1D.py, or give another {surf_file}, or {overwrite:True} "

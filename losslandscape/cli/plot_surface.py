@@ -8,7 +8,7 @@
         --x=-1:1:51 --y=-1:1:51 --dir_type weights --xnorm filter --xignore biasbn \\
         --ynorm filter --yignore biasbn --plot
 
-A run that was stopped resumes when the same command is started again.
+A stopped run resumes with the same command.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from losslandscape.measure.run import Run
 
 @dataclass(frozen=True)
 class PlotOptions(Options):
-    """How the surface is plotted when it is measured."""
+    """How the surface is plotted after it is measured."""
 
     plot: bool
     show: bool
@@ -85,14 +85,16 @@ def main(argv: list[str] | None = None) -> None:
 
             measure_series(request, measuring, machine, sets, plots)
             return
-        first = request.directions.idx
-        numbered = [request.with_idx(idx) for idx in range(first, first + args.seeds)]
-        paths = [measure_around(each, measuring, machine, sets, plots) for each in numbered]
+        first_idx = request.directions.idx
+        paths = []
+        for idx in range(first_idx, first_idx + args.seeds):
+            paths.append(measure_around(request.with_idx(idx), measuring, machine, sets, plots))
         if machine.ranks.rank == 0 and len(paths) > 1:
             print_spread(paths)
 
 
 def measuring_of(args: argparse.Namespace) -> Measuring:
+    """The settings of the measurement, from the command line."""
     return Measuring(
         batch_size=args.batch_size,
         precision=args.precision,
@@ -105,13 +107,13 @@ def measuring_of(args: argparse.Namespace) -> Measuring:
 
 
 def require_consistent(request: SurfaceRequest, plots: PlotOptions, parser: Parser, seeds: int) -> None:
-    """End with a sentence where options contradict each other."""
+    """End with one sentence if options contradict each other."""
     request.require_possible()
     net, directions, surf_file = request.net, request.directions, request.run.surf_file
     if net.is_series and (seeds > 1 or plots.proj_file or net.model_file2 or net.model_file3):
         parser.error(
-            f"--model_file {net.model_file} names several checkpoints, whose surfaces share their directions and "
-            "have a path of their own; leave --seeds, --proj_file, --model_file2 and --model_file3 out"
+            f"--model_file {net.model_file} names several checkpoints, whose surfaces share their directions "
+            "and have a path of their own; leave --seeds, --proj_file, --model_file2 and --model_file3 out"
         )
     if plots.proj_file and not plots.plot:
         parser.error(f"--proj_file {plots.proj_file} is drawn over the contours of a plane; give --plot too")
@@ -154,7 +156,7 @@ def measure_around(
     sets: dict[str, Samples],
     plots: PlotOptions,
 ) -> str:
-    """Measure the surface that is asked for, plot it, and return the path of its file."""
+    """Measure the requested surface, plot it, and return the path of its file."""
     job = SurfaceJob.of(request, measuring, machine, sets)
     axes = find_request_axes(request, job.landscape, job.measure, job.run)
     surf_file = surface_file(request, job.landscape, axes)
@@ -167,7 +169,7 @@ def measure_around(
 
 
 def print_spread(paths: list[str]) -> None:
-    """Print mean and spread of the numbers of several surfaces around one checkpoint."""
+    """Print the mean and the spread of the numbers that describe several surfaces of one checkpoint."""
     from losslandscape.draw.metrics_table import report_spread
 
     surfaces = [h5_util.read_surface(path) for path in paths]
@@ -179,7 +181,7 @@ def print_spread(paths: list[str]) -> None:
 
 
 def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -> None:
-    """Plot a measured surface, with the trajectory if there is one."""
+    """Plot a measured surface, and over it the trajectory if one is requested."""
     if not is_plane:
         from losslandscape.draw.line_figures import plot_1d
 
@@ -219,7 +221,7 @@ def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -
 
 
 def require_path_on_surface(job: SurfaceJob, proj_file: str, surf_file: str) -> None:
-    """Raise `InputError` for a path that is not on the surface, before that is measured."""
+    """Raise `InputError` if the path does not lie on the surface that will be measured."""
     landscape = job.landscape
     directions, _ = landscape.find_directions(overwrite=job.run.overwrite)
     projection = h5_util.read_projection(proj_file)
@@ -228,7 +230,7 @@ def require_path_on_surface(job: SurfaceJob, proj_file: str, surf_file: str) -> 
 
 
 def require_drawable(plots: PlotOptions) -> None:
-    """Raise `InputError` for what the figures of a plane would refuse after hours of measuring."""
+    """Raise `InputError` now for options that the figures would refuse after hours of measuring."""
     from losslandscape.draw.contour_levels import complete_levels
 
     complete_levels(plots.vmin, plots.vmax, plots.vlevel)

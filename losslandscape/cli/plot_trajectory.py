@@ -1,5 +1,4 @@
-"""Project the checkpoints of a training on a plane, by default that of their principal components, and
-draw the path.
+"""Project the checkpoints of a training on a plane, by default of principal components, and draw the path.
 
     python plot_trajectory.py --model resnet20 --model_folder DIR --max_epoch 30 --ignore biasbn
     python plot_trajectory.py --model vgg9 --model_folder DIR --dir_type states --save_epoch 10
@@ -11,8 +10,8 @@ draw the path.
 The directions go to `DIR/PCA_<dir_type>[_ignore=biasbn]_save_epoch=<n>/directions.h5`, the projection
 beside them as `<directions>_proj_cos.h5`, the figure to `<projection>.pdf`. For contours under the path,
 give plot_surface.py `--dir_file <directions>`, the same `--dir_type`, and `--proj_file <projection>
---plot`. With that surface, `--animate` makes a film. With `--losses`, the loss of each checkpoint and
-that of its place on the plane are kept in the projection, and compared in `<projection>_losses.pdf`.
+--plot`. With that surface, `--animate` makes a film. `--losses` measures the loss of each checkpoint, and the
+loss at its place on the plane. The projection file keeps both, and `<projection>_losses.pdf` compares them.
 """
 
 import os
@@ -52,7 +51,7 @@ from losslandscape.trajectory.training_folder import learning_rate_drops
 
 @dataclass(frozen=True)
 class Losses:
-    """What the losses along the path are measured with."""
+    """Data and loss for the losses along the path, and facts about them."""
 
     data: Samples
     loss: Loss
@@ -78,28 +77,28 @@ def main(argv: list[str] | None = None) -> None:
     request = PathRequest.of(parser.parse_args(argv))
     arguments = sys.argv[1:] if argv is None else argv
     with sentence(parser), drawn_by("plot_trajectory.py", arguments):
-        wanted = request.path
-        wanted.require_consistent()
+        options = request.path
+        options.require_consistent()
         checkpoints = request.find_checkpoints()
         torch.manual_seed(SEED)
         net = model_loader.build(request.net.model, model_loader.parse_model_args(request.net.model_args))
-        loss = losses.find(wanted.loss_name)
-        if wanted.animate:
-            h5_util.read_surface(wanted.animate).get(wanted.surf_name)
-        measured = Losses.load(request, net, loss) if wanted.losses else None
+        loss = losses.find(options.loss_name)
+        if options.animate:
+            h5_util.read_surface(options.animate).get(options.surf_name)
+        measured = Losses.load(request, net, loss) if options.losses else None
         matrix = request.read_checkpoints(list(checkpoints.values()), net)
+        size = sum(tensor.numel() for tensor in matrix.tensors.values())
         print(
-            f"{len(checkpoints)} checkpoints, epochs {wanted.start_epoch} to {wanted.max_epoch}, of "
-            f"{request.net.model}: {sum(tensor.numel() for tensor in matrix.tensors.values())} values each; "
-            "the last is the origin"
+            f"{len(checkpoints)} checkpoints, epochs {options.start_epoch} to {options.max_epoch}, of "
+            f"{request.net.model}: {size} values each; the last is the origin"
         )
-        if wanted.method == "tsne":
+        if options.method == "tsne":
             path = embed(request, matrix, list(checkpoints))
         else:
             path = project(request, matrix, net, list(checkpoints), measured)
             print_table(path)
         draw(request, path.path)
-        if wanted.show:
+        if options.show:
             figures.show()
 
 
@@ -112,13 +111,9 @@ def embed(request: PathRequest, matrix: CheckpointMatrix, epochs: list[int]) -> 
 
 
 def project(
-    request: PathRequest,
-    matrix: CheckpointMatrix,
-    net: nn.Module,
-    epochs: list[int],
-    measured: Losses | None,
+    request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, epochs: list[int], measured: Losses | None
 ) -> Projection:
-    """Project the checkpoints on the plane, measure losses if that is asked for, and write the path."""
+    """Project the checkpoints on the plane, measure the requested losses, and write the path."""
     facts = request.facts(matrix)
     on_plane = find_plane(request, matrix, net, facts)
     path = projected_path.project(matrix, on_plane, method=request.path.method, facts=facts)
@@ -129,24 +124,25 @@ def project(
 
 
 def find_plane(request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, facts: Facts) -> Plane:
-    """Read the plane that is asked for; its file is made if it does not exist."""
-    wanted, dir_file = request.path, request.dir_file
-    if not wanted.dir_file:
+    """Read the requested plane, after making its file if it does not exist."""
+    options, dir_file = request.path, request.dir_file
+    if not options.dir_file:
         make_directions(request, matrix, net, facts)
-    on_plane = plane.read(dir_file, matrix, net, wanted.dir_type)
-    print(on_plane.describe(wanted.method))
-    if wanted.losses and not on_plane.fits(wanted.method):
-        fault = f"--method {wanted.method} gives no places in the plane of {dir_file!r}, which --losses needs"
+    on_plane = plane.read(dir_file, matrix, net, options.dir_type)
+    print(on_plane.describe(options.method))
+    if options.losses and not on_plane.fits(options.method):
+        fault = f"--method {options.method} gives no places in the plane of {dir_file!r}"
+        fault += ", which --losses needs"
         raise InputError(fault, "give {method:lstsq}")
     return on_plane
 
 
 def make_directions(request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, facts: Facts) -> None:
-    """Make the direction file, unless it exists and was made with the same."""
-    wanted, dir_file = request.path, request.dir_file
+    """Make the direction file, unless it exists and its facts are the same."""
+    options, dir_file = request.path, request.dir_file
     if os.path.exists(dir_file):
-        if not wanted.overwrite:
-            plane.require_made_with(dir_file, wanted.plane, facts)
+        if not options.overwrite:
+            plane.require_made_with(dir_file, options.plane, facts)
             print(f"{dir_file} exists and is used")
             return
         print(f"the old directions are kept as {keep_aside(dir_file)}")
@@ -154,15 +150,15 @@ def make_directions(request: PathRequest, matrix: CheckpointMatrix, net: nn.Modu
         dir_file,
         matrix,
         net,
-        kind=wanted.plane,
-        dir_type=wanted.dir_type,
-        ignore=wanted.ignore,
+        kind=options.plane,
+        dir_type=options.dir_type,
+        ignore=options.ignore,
         facts=facts,
     )
 
 
 def write_path(request: PathRequest, path: Projection, epochs: list[int], facts: Facts) -> Projection:
-    """Write the projection with epochs, drops of the learning rate, and losses of an earlier run that fit."""
+    """Write the projection with its epochs, the drops of the learning rate, and losses of an earlier run."""
     drops = np.array(learning_rate_drops(request.net.model_folder), int)
     made_with = {**path.made_with, **facts}
     path = replace(path, epochs=np.array(epochs), lr_drops=drops, made_with=made_with)
@@ -181,7 +177,7 @@ def measure(
     on_plane: Plane,
     measured: Losses,
 ) -> Projection:
-    """Measure the losses that are missing, and save each."""
+    """Measure the missing losses, and save the path after each."""
     device = devices.choose(request.path.cuda, Serial())
     net = net.to(device)
     evaluator = Evaluator(
@@ -201,7 +197,7 @@ def measure(
 
 
 def print_table(path: Projection) -> None:
-    """Print each checkpoint's place, its distance from the plane, and both losses where they are known."""
+    """Print each checkpoint's place, its distance from the plane, and both losses if they are measured."""
     assert path.shares is not None and path.epochs is not None and path.distance is not None
     x, y = 100 * path.shares
     print(f"of the variance of all that moves: along x {x:.3g} %, along y {y:.3g} %")
@@ -217,15 +213,15 @@ def print_table(path: Projection) -> None:
 
 
 def draw(request: PathRequest, proj_file: str) -> None:
-    """Draw all figures that are asked for."""
-    wanted = request.path
-    dir_file = "" if wanted.method == "tsne" else request.dir_file
+    """Draw all requested figures."""
+    options = request.path
+    dir_file = "" if options.method == "tsne" else request.dir_file
     print(f"projection: {proj_file}")
-    trajectory_figures.draw(proj_file, dir_file=dir_file, show=wanted.show, formats=wanted.format)
-    if wanted.losses:
+    trajectory_figures.draw(proj_file, dir_file=dir_file, show=options.show, formats=options.format)
+    if options.losses:
         print(projected_path.describe_losses(h5_util.read_projection(proj_file)))
-        trajectory_figures.draw_losses(proj_file, show=wanted.show, formats=wanted.format)
-    if wanted.animate:
-        reel = film.read([wanted.animate], proj_file=proj_file, name=wanted.surf_name)
-        stem = f"{proj_file}_{wanted.surf_name}_animation"
+        trajectory_figures.draw_losses(proj_file, show=options.show, formats=options.format)
+    if options.animate:
+        reel = film.read([options.animate], proj_file=proj_file, name=options.surf_name)
+        stem = f"{proj_file}_{options.surf_name}_animation"
         film.write(reel, [f"{stem}.{extension}" for extension in film.formats()], dir_file=dir_file)

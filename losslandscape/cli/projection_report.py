@@ -1,4 +1,4 @@
-"""What a projection file holds, and where its path leaves the plane."""
+"""Reports what a projection file holds, and where its path leaves the plane."""
 
 import numpy as np
 
@@ -6,7 +6,8 @@ from losslandscape.cli.file_report import FileReport, Rows, author, count, perce
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 
-# A share of the true loss. Beyond it, the loss at a checkpoint's place on the plane says nothing of the net.
+# A difference of the two losses, as a share of the true loss. If it is larger, the loss on the plane says
+# nothing about the checkpoint.
 APART = 0.5
 
 
@@ -58,19 +59,19 @@ def _without_place(projection: Projection) -> list[str]:
 
 
 def _off_the_plane(projection: Projection) -> list[str]:
-    """Return a sentence if the plane misleads: on the checkpoint whose loss differs most from its place's."""
+    """Return a sentence on the checkpoint where the two losses differ most, if the plane misleads there."""
     true, on_plane = projection.true_loss, projection.projected_loss
     if true is None or on_plane is None:
         return []
     with np.errstate(all="ignore"):
         apart = np.abs(on_plane - true) / np.abs(true)
     apart[~np.isfinite(apart)] = 0
-    at = int(apart.argmax())
-    if apart[at] < APART:
+    worst = int(apart.argmax())
+    if apart[worst] < APART:
         return []
     epochs = projection.epochs
-    which = f"{at + 1} of {projection.x.size}" if epochs is None else f"of epoch {epochs[at]:g}"
+    which = f"{worst + 1} of {projection.x.size}" if epochs is None else f"of epoch {epochs[worst]:g}"
     return [
-        f"the checkpoint {which} has loss {true[at]:.4g}, and its place on the plane {on_plane[at]:.4g}: "
-        "the path leaves the plane"
+        f"the checkpoint {which} has loss {true[worst]:.4g}, and its place on the plane "
+        f"{on_plane[worst]:.4g}: the path leaves the plane"
     ]

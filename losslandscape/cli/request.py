@@ -1,7 +1,7 @@
-"""What a command line asks for, as frozen values: made once from its arguments, then only read.
+"""The values of a command line in frozen dataclasses, made once from the arguments.
 
-Each class takes the arguments of a group of options (`options.py`); its fields are named as the flags.
-Options that a command does not have keep the default here.
+Each class holds a group of options (`options.py`), and its fields have the names of the flags. If a command
+does not have an option, the field keeps its default.
 """
 
 import argparse
@@ -31,14 +31,14 @@ class Options:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Self:
-        """Take the arguments that are named as the fields."""
+        """Take the arguments with the names of the fields."""
         names = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in vars(args).items() if name in names})
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Who computes: this process among the ranks, its device, and the number of ranks on that device."""
+    """The ranks, the device of this rank, and the number of ranks that share it."""
 
     ranks: Serial
     device: torch.device
@@ -51,7 +51,7 @@ class HardwareOptions(Options):
     cuda: bool = False
 
     def connect(self) -> Machine:
-        """Join the other ranks and take a device."""
+        """Connect to the other ranks and choose a device."""
         ranks = mpi4pytorch.connect(self.mpi)
         device = ranks.all(devices.choose, self.cuda, ranks)
         return Machine(ranks, device, devices.sharers(ranks, device))
@@ -74,7 +74,7 @@ class DataOptions(Options):
 
     @property
     def name(self) -> str:
-        """How files call the data."""
+        """The name of the data in files."""
         return "trainloader" if self.trainloader else self.dataset
 
     def load(self, ranks: Serial) -> dict[str, Samples]:
@@ -107,7 +107,7 @@ class NetOptions(Options):
     model_file3: str = ""
 
     def load(self, file: str = "") -> nn.Module:
-        """The net with the weights of a checkpoint, or as it is made."""
+        """The net with the weights of a checkpoint; if `file` is empty, with those it is made with."""
         return model_loader.load(
             self.model,
             file,
@@ -117,17 +117,19 @@ class NetOptions(Options):
         )
 
     def recorded_accuracy(self, file: str) -> float | None:
-        """The accuracy in percent that a checkpoint records, if it does."""
+        """The accuracy in percent that a checkpoint records; None if it records none."""
         if not file:
             return None
-        return read_checkpoint(
-            file, state_key=self.state_key, unsafe_pickle=self.unsafe_pickle
-        ).acc
+        return read_checkpoint(file, state_key=self.state_key, unsafe_pickle=self.unsafe_pickle).acc
 
     def files(self) -> dict[str, str]:
-        """The checkpoints that are given, by flag, with their paths."""
-        given = {name: getattr(self, name) for name in ("model_file", "model_file2", "model_file3")}
-        return {name: model_loader.find(self.model_folder, file) for name, file in given.items() if file}
+        """The paths of the checkpoints that the user gave, by flag."""
+        paths = {}
+        for flag in ("model_file", "model_file2", "model_file3"):
+            file = getattr(self, flag)
+            if file:
+                paths[flag] = model_loader.find(self.model_folder, file)
+        return paths
 
     @property
     def is_series(self) -> bool:
@@ -169,7 +171,7 @@ class RunOptions(Options):
 
 @dataclass(frozen=True)
 class SurfaceRequest:
-    """A surface, or several that differ in a checkpoint or in the number of their directions."""
+    """A surface to measure; or several, which differ in their checkpoint or in their random directions."""
 
     program: str
     arguments: list[str]
@@ -181,7 +183,7 @@ class SurfaceRequest:
     directions: DirectionOptions
     grid: GridOptions
     run: RunOptions
-    in_series: bool = False  # around one checkpoint of several that are measured in one plane
+    in_series: bool = False  # one of several surfaces in one plane, each around another checkpoint
 
     @classmethod
     def of(cls, args: argparse.Namespace, *, program: str, arguments: list[str]) -> Self:
@@ -200,17 +202,17 @@ class SurfaceRequest:
 
     @property
     def is_plane(self) -> bool:
-        """Whether the surface has two dimensions, as one under a path has although no range is given."""
+        """Whether the surface has two dimensions. A surface under a path has two even without --y."""
         of_series = self.in_series or self.net.is_series
         under_path = bool(self.grid.proj_file) or (of_series and self.grid.x is None)
         return self.grid.y is not None or under_path
 
     def with_idx(self, idx: int) -> Self:
-        """The same with other random directions."""
+        """The same request with other random directions."""
         return replace(self, directions=replace(self.directions, idx=idx))
 
     def with_model_file(self, file: str) -> Self:
-        """The same around another checkpoint."""
+        """The same request around another checkpoint."""
         in_series = self.in_series or self.net.is_series
         return replace(self, net=replace(self.net, model_file=file), in_series=in_series)
 
@@ -221,9 +223,9 @@ class SurfaceRequest:
             raise InputError("--model_file3, --same_dir and --ydir are for two dimensions; give --y too")
         others = {"x": bool(net.model_file2), "y": bool(net.model_file3 or directions.same_dir)}
         for axis, other in others.items():
-            way = getattr(directions, f"{axis}dir")
-            if way != "random" and (other or directions.dir_file):
-                fault = f"--{axis}dir {way} is one of two directions that are given for {axis}"
+            kind = getattr(directions, f"{axis}dir")
+            if kind != "random" and (other or directions.dir_file):
+                fault = f"--{axis}dir {kind} is one of two directions that are given for {axis}"
                 raise InputError(f"{fault}; leave it out, or the other")
 
 

@@ -1,10 +1,11 @@
-"""Is this machine ready? Who the ranks are, what each computes on, and how fast points are handed out.
+"""Check whether this machine is ready: the ranks, their devices, and the time to hand out a point.
 
     mpirun -n 2 python scheduler.py
     mpirun -n 4 python scheduler.py --mpi --cuda
     srun -N 2 -n 8 --ntasks-per-node=4 --gpus-per-node=4 python scheduler.py --cuda
 
-Start it exactly as the run that is to follow. Exit status 1 and a sentence say what is wrong.
+Start it exactly like the run that will follow. If something is wrong, it prints a sentence and ends with exit
+status 1.
 """
 
 import os
@@ -30,13 +31,13 @@ SLOW_SECONDS = 0.01  # per point; a point of a small net takes about as long
 
 @dataclass(frozen=True)
 class RankFacts:
-    """One rank, as it describes itself."""
+    """What one rank reports about itself."""
 
     rank: int
     node: str
     device: str
-    gpu: str  # its UUID; empty on a CPU
-    cores: int  # that it may use
+    gpu: str  # UUID; empty on a CPU
+    cores: int  # number of cores that the rank may use
     sees_folder: bool
     versions: str
 
@@ -64,16 +65,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def rank_facts(machine: Machine) -> RankFacts:
-    """This rank, after a look for a file that rank 0 has put into the working folder."""
+    """The facts of this rank."""
     ranks, device = machine.ranks, machine.device
-    with (
-        tempfile.NamedTemporaryFile(dir=".", prefix=".ranks_")
-        if ranks.rank == 0
-        else tempfile.TemporaryFile() as file
-    ):
-        name = ranks.share(os.path.basename(str(file.name)))
-        sees_folder = os.path.exists(name)
-        ranks.gather_all(None)  # nobody removes the file before all have looked
     is_gpu = device.type == "cuda"
     return RankFacts(
         rank=ranks.rank,
@@ -81,13 +74,25 @@ def rank_facts(machine: Machine) -> RankFacts:
         device=devices.name(device),
         gpu=str(torch.cuda.get_device_properties(device).uuid) if is_gpu else "",
         cores=len(mpi4pytorch.own_cores()),
-        sees_folder=sees_folder,
+        sees_folder=sees_folder(ranks),
         versions=f"losslandscape {__version__}, torch {torch.__version__}, "
         f"Python {platform.python_version()}",
     )
 
 
-class _Nothing:
+def sees_folder(ranks: Serial) -> bool:
+    """Whether this rank sees a file that rank 0 makes in its working folder."""
+    if ranks.rank > 0:
+        is_seen = os.path.exists(ranks.share(""))
+        ranks.gather_all(None)
+        return is_seen
+    with tempfile.NamedTemporaryFile(dir=".", prefix=".ranks_") as file:
+        is_seen = os.path.exists(ranks.share(os.path.basename(file.name)))
+        ranks.gather_all(None)  # the file stays until every rank has looked
+    return is_seen
+
+
+class _NoResults:
     """Results that are thrown away."""
 
     def __init__(self, size: int):
@@ -108,12 +113,12 @@ def seconds_per_point(ranks: Serial) -> float:
     """The time from one point to the next on a rank, without measuring anything."""
     points = range(POINTS_PER_RANK * ranks.size)
     start = time.perf_counter()
-    scheduler.run(points, _no_values, _Nothing(len(points)), ranks, quiet=True)
+    scheduler.run(points, _no_values, _NoResults(len(points)), ranks, quiet=True)
     return (time.perf_counter() - start) / POINTS_PER_RANK
 
 
 def describe(facts: list[RankFacts], seconds: float) -> list[str]:
-    """What was found, a line each."""
+    """The facts as lines of text."""
     nodes = Counter(fact.node for fact in facts)
     ranks = f"{len(facts)} rank{'s' if len(facts) > 1 else ''}"
     places = ", ".join(f"{node}: {number}" for node, number in nodes.items())
@@ -129,7 +134,7 @@ def describe(facts: list[RankFacts], seconds: float) -> list[str]:
 
 
 def find_problems(facts: list[RankFacts], seconds: float) -> list[str]:
-    """What is wrong, a sentence each."""
+    """A sentence for each fault."""
     problems = []
     blind = [fact for fact in facts if not fact.sees_folder]
     if blind:

@@ -1,4 +1,4 @@
-"""Whether the checkpoints and directions that a surface was made with are still there, and still the same."""
+"""Checks whether the checkpoints and directions of a surface still exist, and are still the same."""
 
 import os
 import platform
@@ -12,14 +12,14 @@ from losslandscape.files.surface import Surface
 
 UNCHANGED, CHANGED, GONE = "unchanged", "another one now", "gone"
 UNREADABLE, UNKNOWN = "cannot be read", "not checked"
-# A direction file holds, under these names, the fingerprints of the nets that its directions point to.
+# The facts of a direction file with the fingerprints of the nets that its directions point to, by flag.
 AXIS_OF = {"model_file2": "x direction", "model_file3": "y direction"}
 
-States = dict[str, tuple[str, str]]  # a file and its state, by the flag that named it
+States = dict[str, tuple[str, str]]  # a file and its state, by the flag of the file
 
 
 def find_directions(surface: Surface) -> tuple[str, str]:
-    """Return the direction file of a surface, where it was or beside the surface, and its state.
+    """Find the direction file of a surface: at its recorded path, or beside the surface.
 
     Returns:
         The path, empty if there is no such file; and one of the states above.
@@ -39,16 +39,16 @@ def _state_of_directions(dir_file: str, surface: Surface) -> str:
         directions = h5_util.read_directions(dir_file)
     except InputError:
         return UNREADABLE
-    used = directions[: len(surface.shape)]  # a line has one
+    used = directions[: len(surface.shape)]  # a line uses only x
     return UNCHANGED if fingerprint_of_arrays(chain(*used)) == expected else CHANGED
 
 
 def nets(run: dict[str, Any], facts: Facts) -> States:
-    """Return the checkpoints that a run names.
+    """Return the checkpoints in the record of a run, with their states.
 
     Args:
         run: the record of the run.
-        facts: what the surface and its directions were made with, fingerprints of checkpoints among it.
+        facts: facts of the surface and of its directions, which include fingerprints of checkpoints.
     """
     files = run.get("files")
     if not isinstance(files, dict):
@@ -73,20 +73,20 @@ def _state(file: str, fingerprint: str) -> str:
 
 
 def changed_nets(states: States, run: dict[str, Any]) -> list[str]:
-    """Return a sentence for each checkpoint that is not the one that the surface was made with."""
+    """Return a sentence for each checkpoint that has changed since the surface was made."""
     host, here = run.get("host"), platform.node()
     elsewhere = f" (the last run was on {host}, this is {here})" if host and host != here else ""
-    says = {
+    faults = {
         GONE: f"is not there any more{elsewhere}",
         CHANGED: "is another checkpoint than the one that this surface was made with: trained again since, "
         "or overwritten; no run will resume this surface with it",
         UNREADABLE: "cannot be read, so nobody knows whether it is still the same",
     }
-    return [f"--{flag} {file} {says[state]}" for flag, (file, state) in states.items() if state in says]
+    return [f"--{flag} {file} {faults[state]}" for flag, (file, state) in states.items() if state in faults]
 
 
 def changed_directions(dir_file: str, state: str) -> list[str]:
-    """Return a sentence if the direction file is not the one that the surface was made with."""
+    """Return a sentence if the direction file has changed since the surface was made."""
     if state != CHANGED:
         return []
     return [f"{dir_file} holds other directions than this surface was made with"]

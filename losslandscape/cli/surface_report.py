@@ -1,4 +1,4 @@
-"""What a surface file holds, how to resume it, and where its values are no numbers."""
+"""Reports what a surface file holds, how to resume it, and where its values are NaN or infinite."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from losslandscape.cli.file_report import OURS, FileReport, author, count, place
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
 
-MOST_STRETCHES = 4  # of a line without numbers that are listed one by one
+MOST_STRETCHES = 4  # parts of a line without finite values that are listed one by one
 
 
 def describe(path: str, names: set[str]) -> FileReport:
@@ -58,7 +58,7 @@ def _grid(surface: Surface) -> str:
 
 
 def _quantity(surface: Surface, name: str) -> str:
-    """Return how much of a quantity is measured, its range, and how many values are no numbers."""
+    """Return how much of a quantity is measured, its range, and the number of values that are not finite."""
     values, measured = surface.get(name), surface.measured(name)
     done = int(np.count_nonzero(measured))
     parts = [f"{done} of {count(measured.size, 'point')} ({100 * done // measured.size} %)"]
@@ -66,12 +66,12 @@ def _quantity(surface: Surface, name: str) -> str:
     if not np.isnan(finite).all():
         for word, index in (("lowest", np.nanargmin(finite)), ("highest", np.nanargmax(finite))):
             parts.append(f"{word} {values.flat[index]:.6g} at {place(surface.point(int(index)))}")
-    parts += [f"{np.count_nonzero(mask)} {word}" for word, mask in _no_numbers(surface, name).items()]
+    parts += [f"{np.count_nonzero(mask)} {word}" for word, mask in _not_finite(surface, name).items()]
     return ", ".join(parts)
 
 
-def _no_numbers(surface: Surface, name: str) -> dict[str, np.ndarray]:
-    """Return where results of a quantity are NaN, and where infinite; without the masks that are empty."""
+def _not_finite(surface: Surface, name: str) -> dict[str, np.ndarray]:
+    """Return masks of the results that are NaN and of infinite ones; an empty mask is left out."""
     values = surface.get(name)
     masks = {"NaN": np.isnan(values) & surface.measured(name), "infinite": np.isinf(values)}
     return {word: mask for word, mask in masks.items() if mask.any()}
@@ -88,17 +88,17 @@ def _lock(surface: Surface) -> list[str]:
 
 
 def _marks(names: set[str]) -> list[str]:
-    """Return a sentence on how values of the published program are read."""
+    """Return a sentence on the published program's mark of values that are not computed."""
     if names & OURS:
         return []
     return [
-        "the published program marks what it has not computed with -1 (1 for min_eig); "
+        "the published program marks values that are not computed with -1 (1 for min_eig); "
         "every other value counts as a result"
     ]
 
 
 def _progress(surface: Surface, runs: list[surface_runs.Run]) -> list[str]:
-    """Return whether all is measured and, if not, how to resume."""
+    """Return the number of missing points and how to resume, or that every point is computed."""
     names = surface.names
     partly = [name for name in names if not surface.measured(name).all()]
     if names and not partly:
@@ -116,10 +116,10 @@ def _progress(surface: Surface, runs: list[surface_runs.Run]) -> list[str]:
 
 
 def _holes(surface: Surface) -> list[str]:
-    """Return where values are NaN or infinite. Quantities with the same such points share a sentence."""
+    """Return sentences on where values are NaN or infinite. Quantities with the same points share one."""
     names_of: dict[tuple[str, bytes], list[str]] = {}
     for name in surface.names:
-        for word, mask in _no_numbers(surface, name).items():
+        for word, mask in _not_finite(surface, name).items():
             names_of.setdefault((word, mask.tobytes()), []).append(name)
     states = surface.made_with.get("dir_type") == "states"
     lines = []
@@ -134,7 +134,7 @@ def _holes(surface: Surface) -> list[str]:
 
 
 def _region(surface: Surface, mask: np.ndarray) -> str:
-    """Return where a mask is set: on a line its stretches, if they are few; else the box around it."""
+    """Return in words where a mask is true: the stretches of a line, if they are few; else a box."""
     indices = mask.nonzero()
     if mask.ndim == 1:
         stretches = np.split(indices[0], np.flatnonzero(np.diff(indices[0]) > 1) + 1)
@@ -159,9 +159,9 @@ def _curved_down(surface: Surface) -> list[str]:
     if "min_eig" not in surface.names:
         return []
     values = surface.get("min_eig")
-    known = values[~np.isnan(values)]
-    negative = np.count_nonzero(known < 0)
+    numbers = values[~np.isnan(values)]
+    negative = np.count_nonzero(numbers < 0)
     if not negative:
         return []
-    points = count(known.size, "point")
+    points = count(numbers.size, "point")
     return [f"min_eig is negative at {negative} of {points}: the loss curves down there in some direction"]

@@ -1,4 +1,4 @@
-"""The runs that wrote a surface file: what they recorded, and the command that resumes the last one."""
+"""Reports the runs that wrote a surface file, and the command that resumes the last one."""
 
 import os
 import re
@@ -8,12 +8,8 @@ from typing import Any
 
 from losslandscape.cli.file_report import count
 
-# The word of a command that measures quantities whose names match.
-NEEDED = {
-    "^test_": "--test_set",
-    "_se$": "--errors",
-    "^(min|max)_eig": "plot_hessian_eigen",
-}
+# By a pattern of quantities' names, the word that a command needs to measure such quantities.
+NEEDED = {"^test_": "--test_set", "_se$": "--errors", "^(min|max)_eig": "plot_hessian_eigen"}
 # Entries of a record that are shown elsewhere; the others are versions.
 NOT_VERSIONS = ("command", "time", "host", "device", "ranks", "files", "check_report")
 
@@ -21,12 +17,12 @@ Run = dict[str, Any]
 
 
 def lines(runs: list[Run]) -> list[str]:
-    """Return command, time, place and versions of each run.
+    """Return lines with command, time, place and versions of each run.
 
-    Runs in a row that differ only in time share their lines.
+    Successive runs that differ only in time share their lines.
     """
     report = []
-    for (command, circumstances), group in groupby(runs, key=_what):
+    for (command, circumstances), group in groupby(runs, key=_command_and_circumstances):
         times = [str(run.get("time", "time not known")) for run in group]
         when = times[0] if len(times) == 1 else f"{len(times)} runs, {times[0]} to {times[-1]}"
         report.append(f"  {command}")
@@ -34,12 +30,12 @@ def lines(runs: list[Run]) -> list[str]:
     return report
 
 
-def _what(run: Run) -> tuple[str, str]:
+def _command_and_circumstances(run: Run) -> tuple[str, str]:
     return str(run.get("command", "command not known")), _circumstances(run)
 
 
 def _circumstances(run: Run) -> str:
-    """Return device and host as they are, and the versions with their names."""
+    """Return host, device, ranks, and the versions with their names."""
     parts = [str(run[name]) for name in ("host", "device") if run.get(name)]
     if run.get("ranks"):
         parts.append(count(run["ranks"], "rank"))
@@ -48,7 +44,7 @@ def _circumstances(run: Run) -> str:
 
 
 def checks(runs: list[Run]) -> list[str]:
-    """Return facts and warnings of the last check report that a run recorded."""
+    """Return the facts and warnings of the last check report in the records."""
     reports = [run["check_report"] for run in runs if isinstance(run.get("check_report"), dict)]
     if not reports:
         return []
@@ -61,16 +57,16 @@ def _texts(values: object) -> list[str]:
 
 
 def command_to_resume(runs: list[Run], names: list[str]) -> str:
-    """Return the command of the last run that measures these quantities; empty if none is known.
+    """Return the command of the last run that measures these quantities; empty if no command is recorded.
 
-    It comes without --overwrite, and with mpirun if the run had several ranks.
+    --overwrite is left out, and mpirun is added if the run had several ranks.
     """
     needed = {word for name in names for pattern, word in NEEDED.items() if re.search(pattern, name)}
-    known = [run for run in reversed(runs) if isinstance(run.get("command"), str)]
-    fitting = [run for run in known if needed <= set(map(_stem, _words(run["command"])))]
-    if not known:
+    with_command = [run for run in reversed(runs) if isinstance(run.get("command"), str)]
+    if not with_command:
         return ""
-    run = (fitting or known)[0]
+    fitting = [run for run in with_command if needed <= set(map(_stem, _words(run["command"])))]
+    run = (fitting or with_command)[0]
     words = [word for word in _words(run["command"]) if word != "--overwrite"]
     ranks = run.get("ranks")
     if isinstance(ranks, int) and ranks > 1:
@@ -79,7 +75,7 @@ def command_to_resume(runs: list[Run], names: list[str]) -> str:
 
 
 def _stem(word: str) -> str:
-    """Return a script's name without folder and ending; an option as it is."""
+    """Return the name of a script without folder and ending; an option does not change."""
     return os.path.basename(word).removesuffix(".py")
 
 

@@ -1,4 +1,4 @@
-"""A surface around each of several checkpoints, all in the plane of the last one, and a film of them."""
+"""Measures a surface around each of several checkpoints, in the plane of the last one, and makes a film."""
 
 from dataclasses import replace
 from itertools import chain
@@ -37,8 +37,9 @@ def measure_series(
     for number, file in enumerate([files[-1], *files[:-1]], start=1):  # the last one makes the directions
         last.run.say(f"checkpoint {number} of {len(files)}: {file}")
         is_last = file == files[-1]
-        one = request.with_model_file(file)
-        job = last if is_last else SurfaceJob.of(one, measuring, machine, sets)
+        job = last
+        if not is_last:
+            job = SurfaceJob.of(request.with_model_file(file), measuring, machine, sets)
         ranks.all(_require_unchanged, job.landscape, file, fingerprints[file])
         in_plane = replace(
             job.landscape,

@@ -8,7 +8,7 @@
 The first is the paper's recipe: 300 epochs, a GPU's work. The second keeps every epoch, for
 plot_trajectory.py. The third takes minutes on a CPU and downloads nothing.
 
-Writes `model_N.t7` and `opt_state_N.t7` (epochs 0, 1, 150 and every `--save_epoch`), `log.out` with a
+It writes `model_N.t7` and `opt_state_N.t7` (epochs 0, 1, 150 and every `--save_epoch`), `log.out` with a
 line per epoch, and TensorBoard curves to a folder under `--save` that is named after the flags.
 """
 
@@ -31,25 +31,25 @@ from losslandscape.trajectory.training_run import EpochResult
 def main(argv: list[str] | None = None, *, datapath: str = "cifar10/data") -> None:
     parser = build_parser(__doc__, datapath)
     request = TrainRequest.of(parser.parse_args(argv))
-    wanted, plan = request.training, request.training.plan()
+    options, plan = request.training, request.training.plan()
     with sentence(parser):
-        wanted.require_usable()
+        options.require_usable()
         train_set, test_set = request.load_images()
-        net, optimizer, last_epoch = prepare(wanted, train_set, test_set)
+        net, optimizer, last_epoch = prepare(options, train_set, test_set)
 
-        # Nothing was written so far: all that the user gave is known to be usable.
+        # Nothing is written before this line, where all input is known to be usable.
         print_notes(request, last_epoch)
         folder = request.folder
         training_folder.start_log(folder, last_epoch)
-        if wanted.label_corrupt_prob > 0:
+        if options.label_corrupt_prob > 0:
             np.save(folder / "train_labels.npy", train_set.labels.numpy())
         parameters = sum(parameter.numel() for parameter in net.parameters())
         print(
-            f"{wanted.model}: {parameters} parameters, {len(train_set)} training and {len(test_set)} "
-            f"test images, on {wanted.device}\nWritten to {folder}"
+            f"{options.model}: {parameters} parameters, {len(train_set)} training and {len(test_set)} "
+            f"test images, on {options.device}\nWritten to {folder}"
         )
-        train_set, test_set = train_set.to(wanted.device), test_set.to(wanted.device)
-        if not wanted.resume_model:
+        train_set, test_set = train_set.to(options.device), test_set.to(options.device)
+        if not options.resume_model:
             training_run.keep_start(net, test_set, plan, optimizer=optimizer, folder=folder)
         results = training_run.train(
             net, train_set, test_set, plan, optimizer=optimizer, folder=folder, last_epoch=last_epoch
@@ -60,39 +60,38 @@ def main(argv: list[str] | None = None, *, datapath: str = "cifar10/data") -> No
 
 
 def prepare(
-    wanted: TrainOptions, train_set: ImageSet, test_set: ImageSet
+    options: TrainOptions, train_set: ImageSet, test_set: ImageSet
 ) -> tuple[nn.Module, torch.optim.Optimizer, int]:
     """The net and its optimizer, new or resumed, on their device, and the last epoch that they have seen."""
-    torch.manual_seed(wanted.seed)
-    net = model_loader.build(wanted.model)
-    training_run.require_trainable(wanted.model, net, train_set, test_set, batch_size=wanted.batch_size)
+    torch.manual_seed(options.seed)
+    net = model_loader.build(options.model)
+    training_run.require_trainable(options.model, net, train_set, test_set, batch_size=options.batch_size)
     training.initialise(net)
     last_epoch = 0
-    if wanted.resume_model:
-        last_epoch = training_run.resume_weights(net, wanted.resume_model, epochs=wanted.epochs)
-    net.to(wanted.device)
+    if options.resume_model:
+        last_epoch = training_run.resume_weights(net, options.resume_model, epochs=options.epochs)
+    net.to(options.device)
     torch.backends.cudnn.benchmark = True  # every batch has the same shape
-    optimizer = wanted.make_optimizer(net)
-    if wanted.resume_opt:
-        training_run.resume_optimizer(optimizer, wanted.resume_opt)
+    optimizer = options.make_optimizer(net)
+    if options.resume_opt:
+        training_run.resume_optimizer(optimizer, options.resume_opt)
     return net, optimizer, last_epoch
 
 
 def print_notes(request: TrainRequest, last_epoch: int) -> None:
-    """Print what the user may not expect."""
-    wanted, folder = request.training, request.folder
-    if wanted.resume_model and not wanted.resume_opt:
-        print("Note: without --resume_opt the optimizer starts anew: this is not the uninterrupted training.")
+    """Print notes on what the user may not expect."""
+    options, folder = request.training, request.folder
+    if options.resume_model and not options.resume_opt:
+        print("Note: without --resume_opt the momenta start at 0, unlike in an uninterrupted training.")
     if last_epoch == 0 and any(folder.glob("model_*.t7")):
         print(f"Note: {folder} holds an earlier training; its checkpoints will be replaced epoch by epoch.")
-    if not training_folder.is_kept(wanted.epochs, wanted.save_epoch):
-        print(
-            f"Note: epoch {wanted.epochs}, the last one, is not kept (see --save_epoch {wanted.save_epoch})."
-        )
+    if not training_folder.is_kept(options.epochs, options.save_epoch):
+        flag = f"--save_epoch {options.save_epoch}"
+        print(f"Note: epoch {options.epochs}, the last one, is not kept (see {flag}).")
 
 
 class ProgressLines:
-    """A line per epoch, with the time left, and a warning at the first loss that is not finite."""
+    """Prints a line per epoch with the time left, and a warning at the first loss that is not finite."""
 
     def __init__(self, last_epoch: int, epochs: int):
         self._last_epoch, self._epochs = last_epoch, epochs

@@ -1,4 +1,4 @@
-"""What a training asks for: its parser, and its frozen values."""
+"""The command line of a training: its parser, and its values in frozen dataclasses."""
 
 import argparse
 import math
@@ -74,7 +74,7 @@ class TrainOptions(Options):
         )
 
     def require_usable(self) -> None:
-        """Raise `InputError` for what no training can use, before anything is loaded or written."""
+        """Raise `InputError` for values that no training can use, before anything is loaded or written."""
         for name in ("rand_seed", "idx"):
             _require(getattr(self, name) >= 0, f"--{name} {getattr(self, name)} must be at least 0")
         for name in ("lr", "lr_decay"):
@@ -84,16 +84,15 @@ class TrainOptions(Options):
         _require(0 <= self.momentum < 1, f"--momentum {self.momentum} must be at least 0 and below 1")
         share = self.label_corrupt_prob
         _require(0 <= share <= 1, f"--label_corrupt_prob {share} must be from 0 to 1")
-        alone = self.resume_opt and not self.resume_model
-        _require(
-            not alone, f"--resume_opt {self.resume_opt} needs --resume_model, the net that it belongs to"
-        )
+        lacks_model = bool(self.resume_opt) and not self.resume_model
+        fault = f"--resume_opt {self.resume_opt} needs --resume_model, the net that it belongs to"
+        _require(not lacks_model, fault)
         for name in ("resume_model", "resume_opt"):
             file = getattr(self, name)
             _require(not file or os.path.isfile(file), f"--{name}: there is no file {file!r}")
-        present = 0 if self.cpu else torch.cuda.device_count()
-        enough = self.ngpu == 1 or self.ngpu <= present
-        _require(enough, f"--ngpu {self.ngpu}: {present} CUDA devices can be used here")
+        gpus = 0 if self.cpu else torch.cuda.device_count()
+        has_enough = self.ngpu == 1 or self.ngpu <= gpus
+        _require(has_enough, f"--ngpu {self.ngpu}: {gpus} CUDA devices can be used here")
 
 
 def _require(is_usable: bool, fault: str) -> None:
@@ -112,37 +111,34 @@ class TrainRequest:
 
     @property
     def folder(self) -> Path:
-        """The published name; flags that were added later are in it unless they are at their defaults."""
-        wanted = self.training
-        name = f"{wanted.model}_{wanted.optimizer}_lr={wanted.lr}"
-        if wanted.lr_decay != 0.1:
-            name += f"_lr_decay={wanted.lr_decay}"
-        name += f"_bs={wanted.batch_size}_wd={wanted.weight_decay}_mom={wanted.momentum}"
-        name += f"_save_epoch={wanted.save_epoch}"
-        if wanted.loss_name != "crossentropy":
-            name += f"_loss={wanted.loss_name}"
-        if wanted.noaug:
+        """The folder, with the published name. Later flags are in it unless they have their defaults."""
+        flags = self.training
+        name = f"{flags.model}_{flags.optimizer}_lr={flags.lr}"
+        if flags.lr_decay != 0.1:
+            name += f"_lr_decay={flags.lr_decay}"
+        name += f"_bs={flags.batch_size}_wd={flags.weight_decay}_mom={flags.momentum}"
+        name += f"_save_epoch={flags.save_epoch}"
+        if flags.loss_name != "crossentropy":
+            name += f"_loss={flags.loss_name}"
+        if flags.noaug:
             name += "_noaug"
         if self.data.raw_data:
             name += "_rawdata"
-        if wanted.label_corrupt_prob > 0:
-            name += f"_randlabel={wanted.label_corrupt_prob}"
-        if wanted.ngpu > 1:
-            name += f"_ngpu={wanted.ngpu}"
-        if wanted.idx > 0:
-            name += f"_idx={wanted.idx}"
-        return Path(wanted.save) / name
+        if flags.label_corrupt_prob > 0:
+            name += f"_randlabel={flags.label_corrupt_prob}"
+        if flags.ngpu > 1:
+            name += f"_ngpu={flags.ngpu}"
+        if flags.idx > 0:
+            name += f"_idx={flags.idx}"
+        return Path(flags.save) / name
 
     def load_images(self) -> tuple[ImageSet, ImageSet]:
-        """The training set, with corrupted labels if that is asked for, and the test set."""
+        """The training set, whose labels may be corrupted, and the test set."""
         train_set = self._load_part("train", self.data.trainloader)
         test_set = self._load_part("test", self.data.testloader)
-        wanted = self.training
+        flags = self.training
         labels = training.corrupt_labels(
-            train_set.labels,
-            wanted.label_corrupt_prob,
-            num_classes=train_set.num_classes,
-            seed=wanted.seed,
+            train_set.labels, flags.label_corrupt_prob, num_classes=train_set.num_classes, seed=flags.seed
         )
         return replace(train_set, labels=labels), test_set
 
@@ -184,7 +180,7 @@ def build_parser(description: str | None, datapath: str = "cifar10/data") -> Par
 
 
 def add_training(parser: Parser) -> None:
-    """The recipe."""
+    """Add the options of the recipe."""
     group = parser.add_argument_group("training")
     add = group.add_argument
     names = f"one of {', '.join(MODELS)} (default vgg9)"

@@ -1,4 +1,4 @@
-"""What a projection of checkpoints asks for: its parser, and its frozen values."""
+"""The command line of plot_trajectory.py: its parser, and its values in frozen dataclasses."""
 
 import argparse
 import os
@@ -23,7 +23,7 @@ METHODS = (*dimension_reduction.METHODS, "tsne")
 
 @dataclass(frozen=True)
 class PathOptions(Options):
-    """Which checkpoints, on which plane, and what is made of their path."""
+    """The choice of checkpoints and plane, and the results that are made from the path."""
 
     prefix: str
     suffix: str
@@ -47,7 +47,7 @@ class PathOptions(Options):
 
     @property
     def name(self) -> str:
-        """The published program's name for the checkpoints and what moves."""
+        """The part of the published program's file names that depends on the checkpoints and directions."""
         ignored = f"_ignore={self.ignore}" if self.ignore else ""
         return f"{self.dir_type}{ignored}_save_epoch={self.save_epoch}"
 
@@ -73,7 +73,7 @@ class PathRequest:
 
     @property
     def dir_file(self) -> str:
-        """The direction file: the one that is given, or the published program's name."""
+        """The direction file: the user's, or else the published program's name."""
         kind = "PCA" if self.path.plane == "pca" else self.path.plane
         named = os.path.join(self.net.model_folder, f"{kind}_{self.path.name}", "directions.h5")
         return self.path.dir_file or named
@@ -92,15 +92,11 @@ class PathRequest:
 
     def read_checkpoints(self, files: list[str], net: nn.Module) -> CheckpointMatrix:
         return checkpoint_matrix.read(
-            files,
-            net,
-            self.path.dir_type,
-            state_key=self.net.state_key,
-            unsafe_pickle=self.net.unsafe_pickle,
+            files, net, self.path.dir_type, state_key=self.net.state_key, unsafe_pickle=self.net.unsafe_pickle
         )
 
     def facts(self, matrix: CheckpointMatrix) -> Facts:
-        """What decides the path, except the plane."""
+        """The facts that decide the path, except the plane."""
         return {
             "model": " ".join([self.net.model, *self.net.model_args]),
             "dir_type": self.path.dir_type,
@@ -132,7 +128,7 @@ def build_parser(description: str | None) -> Parser:
 
 
 def add_checkpoints(parser: Parser) -> None:
-    """Which checkpoints."""
+    """Add the options for the checkpoints."""
     group = parser.add_argument_group("checkpoints")
     options.add_net(group)
     add, number = group.add_argument, options.not_negative
@@ -146,7 +142,7 @@ def add_checkpoints(parser: Parser) -> None:
 
 
 def add_plane(parser: Parser) -> None:
-    """Which plane."""
+    """Add the options for the plane."""
     group = parser.add_argument_group("plane")
     group.add_argument(
         "--dir_type",
@@ -188,7 +184,7 @@ def add_plane(parser: Parser) -> None:
 
 
 def add_losses(parser: Parser) -> None:
-    """Which losses, and on which device."""
+    """Add the options for the losses and their device."""
     group = parser.add_argument_group("losses")
     group.add_argument(
         "--losses",

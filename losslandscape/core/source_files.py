@@ -1,4 +1,4 @@
-"""Which Python files a file imports from its own folder, found without running it."""
+"""Finds the Python files that a file imports from its own folder, without running it."""
 
 import ast
 import os
@@ -12,10 +12,13 @@ def is_of_program(file: str) -> bool:
 
 
 def with_imports(file: str, root: str) -> set[str]:
-    """A file, the files under `root` that it imports, those that these import, and so on.
+    """A file and the files that it imports, directly or through other files.
 
-    Modules of this program do not count. Of a file outside of `root` no imports are followed. All paths are
-    real paths.
+    Modules of this program are left out. The imports of a file outside of `root` are not followed.
+
+    Args:
+        file: real path of the file.
+        root: real path of a folder.
     """
     files: set[str] = set()
     queue = [file]

@@ -74,9 +74,9 @@ def call(function: Callable[..., T], /, *args: Any, what: str, **options: Any) -
     """`function(*args, **options)`, where the function runs code of the user.
 
     Args:
-        function: what to call.
+        function: the function to call.
         args, options: its arguments.
-        what: what this is, for the message, such as `model net.py:make`.
+        what: a name of this call for the message, such as `model net.py:make`.
 
     Raises:
         OwnCodeError: the user's code raises any error. An `InputError` passes, and so does a lack of memory,
@@ -93,10 +93,10 @@ def call(function: Callable[..., T], /, *args: Any, what: str, **options: Any) -
 
 
 def source_facts(spec: str) -> Facts:
-    """A fingerprint of the code, as a fact: of its file, and the files beside it that it imports.
+    """The fingerprint of the user's code, as a fact: of its file, and of files beside it that it imports.
 
-    Of a module outside the working folder, such as an installed package, only its own file counts. Names
-    that are not `is_own` have no fact.
+    For a module outside the working folder, such as an installed package, it is that of the one file. Names
+    of this program have no fact.
     """
     if not is_own(spec):
         return {}
@@ -116,7 +116,7 @@ def source_facts(spec: str) -> Facts:
 
 
 def forget() -> None:
-    """Run the user's files anew when they are needed next."""
+    """Run the user's files again at their next use."""
     _modules.clear()
 
 
@@ -140,11 +140,11 @@ def _load_file(path: str) -> ModuleType:
     folder = os.path.dirname(file)
     name = os.path.splitext(os.path.basename(file))[0]
     _import_first_from(folder)
-    known = sys.modules.get(name)
-    if known is None:
+    imported = sys.modules.get(name)
+    if imported is None:
         return _run_file(file, name, what=path)
-    if os.path.realpath(getattr(known, "__file__", None) or "") == file:  # imported by a neighbour
-        return known
+    if os.path.realpath(getattr(imported, "__file__", None) or "") == file:  # by a neighbour
+        return imported
     return _run_file(file, f"{name} of {folder}", what=path)
 
 
@@ -168,7 +168,7 @@ def _load_module(name: str) -> ModuleType:
     here = os.path.realpath(os.getcwd())
     folders = {os.path.dirname(file) for file in _modules}
     if here not in folders:
-        # Behind the folders of files: functions of these may still have neighbours to import.
+        # After the folders of the files that were run: their functions may still import neighbours.
         _import_first_from(here, behind=len(folders & set(sys.path)))
     return call(_import_module, name, what=name)
 
@@ -178,7 +178,7 @@ def _import_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if not error.name or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and imports one that is not
+            raise  # the module exists, but imports one that does not
         fault = f"there is no module {error.name!r} in {os.getcwd()}, nor is it installed"
         raise InputError(fault, HOW_TO_NAME) from None
 
@@ -191,7 +191,7 @@ def _import_first_from(folder: str, *, behind: int = 0) -> None:
     if folder in sys.path:
         sys.path.remove(folder)
     sys.path.insert(behind, folder)
-    importlib.invalidate_caches()  # a file may be younger than the last look into its folder
+    importlib.invalidate_caches()  # files may have been added since the last import
 
 
 def _content(module: ModuleType) -> str:

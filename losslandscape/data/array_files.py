@@ -66,7 +66,7 @@ def read_labels(path: str, count: int) -> np.ndarray:
 def _read_file(path: str, read: Callable[[IO[bytes], int], T], *, fault: str, advice: str) -> T:
     """`read(file, bytes)`, with every error as a sentence."""
     if not os.path.isfile(path):
-        raise InputError(f"there is no file {path!r} of {'images' if read is _read_archive else 'labels'}")
+        raise InputError(f"there is no file {path!r}")
     try:
         with open(path, "rb") as file:
             return read(file, os.fstat(file.fileno()).st_size)

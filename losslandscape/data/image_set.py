@@ -1,6 +1,6 @@
 """Labelled images in memory, and how they become a net's input."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -71,6 +71,16 @@ class ImageSet:
         """A batch of `raw_batches`, on any device, as net and loss take it: copies that they may change."""
         images, labels = batch
         return self.normalised(images), labels.clone()
+
+    @property
+    def chunks(self) -> tuple[tuple[Tensor, Tensor]]:
+        """All tensors, as batches."""
+        return ((self.images, self.labels),)
+
+    def with_chunks(self, chunks: Iterable[tuple[Tensor, Tensor]]) -> "ImageSet":
+        """A set that differs in its tensors."""
+        [(images, labels)] = chunks
+        return replace(self, images=images, labels=labels)
 
     def arrays(self) -> Iterator[np.ndarray]:
         """What its fingerprint is made of."""

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,12 +21,13 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.data import samples
 from losslandscape.data.image_set import ImageSet
-from losslandscape.data.samples import SampleSet
+from losslandscape.data.samples import Samples
 from losslandscape.parallel.mpi4pytorch import Serial
 
 ALIGNMENT = 64  # bytes
 
-Plan = dict[str, list[Any]]  # the chunks of each set, with a `_Place` instead of each tensor
+Sets = dict[str, Samples]
+Plan = Any  # `Sets` with a `_Place` instead of each tensor
 
 
 def load_images(ranks: Serial, load: Callable[..., ImageSet], *args: object, **options: object) -> ImageSet:
@@ -48,9 +49,7 @@ def load_images(ranks: Serial, load: Callable[..., ImageSet], *args: object, **o
     return replace(rest, images=images)
 
 
-def load_samples(
-    ranks: Serial, load: Callable[..., dict[str, SampleSet]], *args: object, **options: object
-) -> dict[str, SampleSet]:
+def load_samples(ranks: Serial, load: Callable[..., Sets], *args: object, **options: object) -> Sets:
     """`load(*args, **options)` on one rank per node; the others map its tensors.
 
     Raises:
@@ -62,7 +61,7 @@ def load_samples(
     if ranks.local_size == 1:
         return loaded
     with _file_of_node(ranks) as path:
-        plan = cast(Plan, ranks.gather_node(_plan(loaded) if loaded else None)[0])
+        plan: Plan = ranks.gather_node(_plan(loaded) if loaded else None)[0]
         ranks.all(_on_first_of_node, ranks, _write, path, plan, loaded)
         content = ranks.all(_map, path, (_size(plan),), torch.uint8)
     return _read(content, plan)
@@ -111,7 +110,7 @@ def _without_images(data: ImageSet) -> tuple[torch.dtype, torch.Size, tuple[int,
     return images.dtype, images.shape, images.stride(), replace(data, images=torch.empty(0))
 
 
-def _require_same_on_all_nodes(ranks: Serial, loaded: dict[str, SampleSet] | None) -> None:
+def _require_same_on_all_nodes(ranks: Serial, loaded: Sets | None) -> None:
     arrays = chain(*(data.arrays() for data in loaded.values())) if loaded else ()
     prints = ranks.gather_all(fingerprint_of_arrays(arrays) if loaded else None)
     if len(set(prints) - {None}) > 1:
@@ -136,44 +135,45 @@ class _Place:
         return content[self.start : self.stop].view(self.dtype).view(self.shape)
 
 
-def _plan(sets: dict[str, SampleSet]) -> Plan:
+def _plan(sets: Sets) -> Plan:
     """Places, one after the other, for all tensors."""
     end = 0
 
-    def place(tensor: Tensor) -> _Place:
+    def place(tensor: Tensor) -> Any:
         nonlocal end
         start = -(-end // ALIGNMENT) * ALIGNMENT
         new = _Place(start, tuple(tensor.shape), tensor.dtype)
         end = new.stop
         return new
 
-    plan: Plan = {}
-    for name, data in sets.items():
-        plan[name] = [samples.each(chunk, cast(Any, place)) for chunk in data.chunks]
-    return plan
+    return _changed(sets, place)
 
 
 def _size(plan: Plan) -> int:
-    places: list[Any] = [
-        place for chunks in plan.values() for chunk in chunks for place in samples.tensors(chunk)
-    ]
-    return max(place.stop for place in places)
+    return max(place.stop for place in _tensors(plan))
 
 
-def _write(path: str, plan: Plan, sets: dict[str, SampleSet]) -> None:
+def _write(path: str, plan: Plan, sets: Sets) -> None:
     content = _allocate(path, (_size(plan),), dtype=torch.uint8)
-    for name, chunks in plan.items():
-        for places, chunk in zip(chunks, sets[name].chunks, strict=True):
-            targets: list[Any] = samples.tensors(places)
-            for place, tensor in zip(targets, samples.tensors(chunk), strict=True):
-                place.of(content).copy_(tensor)
+    for place, tensor in zip(_tensors(plan), _tensors(sets), strict=True):
+        place.of(content).copy_(tensor)
 
 
-def _read(content: Tensor, plan: Plan) -> dict[str, SampleSet]:
+def _read(content: Tensor, plan: Plan) -> Sets:
     def tensor(place: Any) -> Tensor:
         return place.of(content)
 
+    return _changed(plan, tensor)
+
+
+def _tensors(sets: Any) -> list[Any]:
+    """All tensors of some sets, or all places of a plan."""
+    return [tensor for data in sets.values() for chunk in data.chunks for tensor in samples.tensors(chunk)]
+
+
+def _changed(sets: Any, change: Callable[[Any], Any]) -> Any:
+    """The sets with every tensor changed."""
     return {
-        name: SampleSet(tuple(samples.each(chunk, tensor) for chunk in chunks))
-        for name, chunks in plan.items()
+        name: data.with_chunks([samples.each(chunk, change) for chunk in data.chunks])
+        for name, data in sets.items()
     }

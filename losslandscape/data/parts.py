@@ -1,12 +1,11 @@
 """The parts of the data that a surface is measured on: a share of the training set, and the test set."""
 
-from collections.abc import Callable
-from typing import cast
+from functools import partial
 
 from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
 from losslandscape.data import dataloader, node_memory, user_data
-from losslandscape.data.samples import Samples, SampleSet
+from losslandscape.data.samples import Samples
 from losslandscape.parallel.mpi4pytorch import Serial
 
 
@@ -41,39 +40,36 @@ def load_parts(
             that is of no use for data of the user.
     """
     show_progress = ranks.rank == 0
+    split = {"data_split": data_split, "split_idx": split_idx}
     if user_code.is_own(dataset):
-        of_images = {
+        files = {
             "trainloader": npz_files["train"],
             "testloader": npz_files["test"],
             "train_labels": labels_file,
-            "raw_data": raw_data,
-            "mean": mean,
-            "std": std,
         }
-        _require_unused(dataset, of_images)
-        options = {"data_split": data_split, "split_idx": split_idx, "show_progress": show_progress}
-        load = cast(Callable[..., dict[str, SampleSet]], user_data.load)
-        return {**node_memory.load_samples(ranks, load, dataset, test_set=test_set, **options)}
+        _require_unused(dataset, {**files, "raw_data": raw_data, "mean": mean, "std": std})
+        return node_memory.load_samples(
+            ranks, user_data.load, dataset, test_set=test_set, show_progress=show_progress, **split
+        )
     if not npz_files["train"]:
         ranks.first(dataloader.download, dataset, datapath)
-    subset = {"labels_file": labels_file, "data_split": data_split, "split_idx": split_idx}
-    return {
-        part: node_memory.load_images(
-            ranks,
-            dataloader.load,
-            dataset,
-            part,
-            datapath=datapath,
-            npz_file=npz_files[part],
-            raw_data=raw_data,
-            mean=mean,
-            std=std,
-            threads=threads,
-            show_progress=show_progress,
-            **(subset if part == "train" else {}),
-        )
-        for part in (("train", "test") if test_set else ("train",))
-    }
+    load = partial(
+        dataloader.load,
+        dataset,
+        datapath=datapath,
+        raw_data=raw_data,
+        mean=mean,
+        std=std,
+        threads=threads,
+        show_progress=show_progress,
+    )
+    sets: dict[str, Samples] = {}
+    sets["train"] = node_memory.load_images(
+        ranks, load, "train", npz_file=npz_files["train"], labels_file=labels_file, **split
+    )
+    if test_set:
+        sets["test"] = node_memory.load_images(ranks, load, "test", npz_file=npz_files["test"])
+    return sets
 
 
 def _require_unused(dataset: str, options: dict[str, object]) -> None:

@@ -78,6 +78,10 @@ class SampleSet:
         """A batch of `raw_batches`, on any device, as net and loss take it: copies that they may change."""
         return each(batch, torch.clone)
 
+    def with_chunks(self, chunks: Iterable[Batch]) -> "SampleSet":
+        """A set that differs in its tensors."""
+        return SampleSet(tuple(chunks))
+
     def arrays(self) -> Iterator[np.ndarray]:
         """What its fingerprint is made of: names and values."""
         for chunk in self.chunks:

@@ -1,4 +1,4 @@
-"""Surfaces in the plane as panels of a figure: contour lines, filled contours, a heat map, a 3-D surface.
+"""Surfaces in the plane as panels of a figure: contour lines, filled contours, or a heat map.
 
 Each `…_figure` makes a figure with a panel per surface, all on one scale, and a note about what is missing.
 Each `draw_…` draws a quantity of one surface into axes. It returns what a colour bar takes its colours from,
@@ -14,31 +14,21 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-from mpl_toolkits.mplot3d import Axes3D
 
 from losslandscape.draw import figures
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.contour_labels import label_contours
 from losslandscape.draw.contour_levels import COLOURS, Scale, log_ticks
-from losslandscape.draw.drawable import (
-    describe_missing,
-    describe_no_logarithm,
-    known_part,
-    values_of,
-)
+from losslandscape.draw.drawable import describe_missing, describe_no_logarithm, known_part, values_of
 from losslandscape.draw.labels import LevelFormatter, label
 from losslandscape.files.surface import Surface
 
 # The yellow end of the colours cannot be seen in a line on white.
 LINE_COLOURS = ListedColormap(colormaps[COLOURS](np.linspace(0, 0.88, 256)))
 MISSING_COLOUR, MISSING_HATCH = "0.85", "0.55"  # hatched: no colour of a map looks like it
-SMALL_GRID = 10_000  # cells; viewers are slow with a PDF of more, so a larger 3-D surface is an image in it
-HEIGHT_PAD = 3.5  # points between the axis of heights and its numbers, at least
 LONGEST_RATIO = 4  # of the sides of a plane that is drawn with equal lengths on both axes
 X_LABEL = r"$\alpha$ (x direction)"
 Y_LABEL = r"$\beta$ (y direction)"
@@ -54,7 +44,7 @@ def contour_figure(shown: Comparison, name: str, scale: Scale, *, mark_centre: b
         drawn = draw_contour(axes, surface, name, scale, mark_centre=mark_centre)
     if drawn:
         add_colour_bar(fig, drawn, panels, name)
-    figures.footnote(fig, "; ".join([*_constant_note(shown, name, scale), *_notes(shown, name, scale)]))
+    figures.footnote(fig, "; ".join(_notes(shown, name, scale)))
     label_contours(fig)
     return fig
 
@@ -69,7 +59,7 @@ def filled_contour_figure(shown: Comparison, name: str, scale: Scale) -> Figure:
         drawn = draw_filled_contour(axes, surface, name, scale)
     if drawn:
         add_colour_bar(fig, drawn, panels, name)
-    figures.footnote(fig, "; ".join([*_constant_note(shown, name, scale), *_notes(shown, name, scale)]))
+    figures.footnote(fig, "; ".join(_notes(shown, name, scale)))
     return fig
 
 
@@ -81,25 +71,7 @@ def heat_figure(shown: Comparison, name: str, scale: Scale, *, colours: str = CO
     for axes, surface in zip(panels, shown.surfaces, strict=True):
         drawn = draw_heat(axes, surface, name, scale, colours=colours)
     add_colour_bar(fig, drawn, panels, name, extend=_ends_with_more(shown.surfaces, name, scale))
-    figures.footnote(fig, "; ".join([*_constant_note(shown, name, scale), *_notes(shown, name, scale)]))
-    return fig
-
-
-@figures.styled
-@figures.overflow_ignored
-def surface_figure(shown: Comparison, name: str, scale: Scale, *, zlim: float | None = None) -> Figure:
-    """Return a figure of 3-D surfaces, which are cut off at `zlim` if it is given."""
-    count = len(shown.surfaces)
-    fig = figures.new_figure(show=shown.show, size=(0.6 + 6.2 * count, 5.6))
-    panels = fig.subplots(1, count, squeeze=False, subplot_kw={"projection": "3d"})[0]
-    for axes, (surface, title) in zip(panels, shown, strict=True):
-        drawn = draw_surface_3d(axes, surface, name, scale, zlim=zlim)
-        axes.set_title(title, y=1.0)
-    add_colour_bar(fig, drawn, panels, name, shrink=0.65, pad=0.1)
-    notes = _notes(shown, name, scale)
-    if zlim is not None and any((surface.get(name) > zlim).any() for surface in shown.surfaces):
-        notes.append(f"cut off at {zlim:g}")
-    figures.footnote(fig, "; ".join(notes))
+    figures.footnote(fig, "; ".join(_notes(shown, name, scale)))
     return fig
 
 
@@ -112,15 +84,17 @@ def _flat_panels(shown: Comparison) -> tuple[Figure, np.ndarray]:
     return fig, panels
 
 
-def _constant_note(shown: Comparison, name: str, scale: Scale) -> list[str]:
-    if scale.levels.size:
-        return []
-    where = "wherever it is known" if shown.notes(describe_missing, name) else "everywhere"
-    return [f"{label(name)} is {scale.heights[0]:.4g} {where}"]
-
-
 def _notes(shown: Comparison, name: str, scale: Scale) -> list[str]:
-    """What the panels cannot show."""
+    """The value of a constant, and what the panels cannot show."""
+    hidden = describe_hidden(shown, name, scale)
+    if scale.levels.size:
+        return hidden
+    where = "wherever it is known" if shown.notes(describe_missing, name) else "everywhere"
+    return [f"{label(name)} is {scale.heights[0]:.4g} {where}", *hidden]
+
+
+def describe_hidden(shown: Comparison, name: str, scale: Scale) -> list[str]:
+    """Return what panels on this scale cannot show, in notes with the titles of the panels."""
     missing = shown.notes(describe_missing, name)
     return missing + (shown.notes(_describe_no_logarithm, name) if scale.log else [])
 
@@ -202,71 +176,6 @@ def draw_heat(
         axes.patch.set(facecolor=MISSING_COLOUR, edgecolor=MISSING_HATCH, hatch="////", linewidth=0)
     _finish_plane(axes, x, y)
     return cells
-
-
-def draw_surface_3d(
-    axes: Axes3D, surface: Surface, name: str, scale: Scale, *, zlim: float | None = None
-) -> ScalarMappable:
-    """Draw a surface whose height and colour are the value.
-
-    They are its logarithm where the scale has equal ratios and no `zlim` cuts the surface off.
-    """
-    x, y, values = known_part(surface, name, log=scale.log)
-    low, high = scale.heights
-    log = scale.log and zlim is None
-    if zlim is not None:
-        values, high = np.minimum(values, zlim), min(zlim, high)
-    if log:
-        values, low, high = np.log10(values), np.log10(low), np.log10(high)
-    norm = Normalize(low, high)
-    axes.plot_surface(
-        *np.meshgrid(x, y),
-        values,
-        cmap=COLOURS,
-        norm=norm,
-        rcount=values.shape[0],  # without the counts, matplotlib would thin the grid to 50x50
-        ccount=values.shape[1],
-        linewidth=0,
-        antialiased=values.size <= SMALL_GRID,
-        rasterized=values.size > SMALL_GRID,
-    )
-    if zlim is not None:
-        axes.set_zlim(min(0, low), zlim)
-    elif high > low:
-        axes.set_zlim(low, high)
-    _finish_3d(axes, log=log)
-    return ScalarMappable(scale.norm if log else norm, COLOURS)
-
-
-def _finish_3d(axes: Axes3D, *, log: bool) -> None:
-    """Labels and ticks of a 3-D surface."""
-    if log:
-        axes.zaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-        axes.zaxis.set_major_formatter(FuncFormatter(_power_of_ten))
-    else:
-        axes.zaxis.set_major_formatter(LevelFormatter())
-    axes.set_xlabel(X_LABEL, labelpad=8)
-    axes.set_ylabel(Y_LABEL, labelpad=8)
-    axes.tick_params(labelsize=10)
-    # matplotlib places the middles of the numbers, so long ones need more room.
-    room = _widest(axes.zaxis.get_ticklabels()) / 3 - HEIGHT_PAD
-    axes.tick_params(axis="z", pad=max(HEIGHT_PAD, room))
-    axes.locator_params(axis="x", nbins=6)
-    axes.locator_params(axis="y", nbins=6)
-
-
-def _power_of_ten(power: float, _: int | None = None) -> str:
-    return f"$10^{{{power:g}}}$"
-
-
-def _widest(texts: Sequence[Text]) -> float:
-    """The width of the widest text, in points."""
-    widths = []
-    for text in texts:
-        # Among huge heights its place is millions of pixels away, and rounding would lose the width.
-        text.set_position((0, 0))
-        widths.append(text.get_window_extent().width * 72 / text.figure.dpi)
-    return max(widths)
 
 
 def edges(centres: np.ndarray) -> np.ndarray:

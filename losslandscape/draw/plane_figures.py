@@ -11,6 +11,7 @@ from losslandscape.draw import eigen_figures, figures, metrics_table, panels
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.contour_levels import Scale, choose_scale
 from losslandscape.draw.drawable import describe_missing, describe_thin, has_cells, values_of
+from losslandscape.draw.surface_panels import surface_figure
 from losslandscape.draw.tensorboard_log import send_mesh
 from losslandscape.draw.trajectory_figures import read_projection, read_shares
 from losslandscape.draw.trajectory_path import add_path
@@ -187,7 +188,7 @@ def _draw(shown: Comparison, name: str, scale: Scale, *, zlim: float | None) -> 
     paths = shown.save(panels.contour_figure(shown, name, scale), f"{name}_2dcontour")
     paths += shown.save(panels.filled_contour_figure(shown, name, scale), f"{name}_2dcontourf")
     paths += shown.save(panels.heat_figure(shown, name, scale), f"{name}_2dheat")
-    paths += shown.save(panels.surface_figure(shown, name, scale, zlim=zlim), f"{name}_3dsurface")
+    paths += shown.save(surface_figure(shown, name, scale, zlim=zlim), f"{name}_3dsurface")
     for surface, title in shown:
         send_mesh(title or os.path.basename(surface.path), surface, name, scale)
     return paths

@@ -18,23 +18,33 @@ from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 
 
-def draw(
+def plot_trajectory(
     proj_file: str, *, dir_file: str = "", show: bool = False, formats: str | Sequence[str] = ("pdf",)
 ) -> list[str]:
-    """Draw a projected path as `<proj_file>`, and beside it the distance from the plane, if known.
+    """Draw the projected path of a training, and beside it the distance from the plane, if known.
 
     Args:
-        proj_file: the projection file.
+        proj_file: the projection file; the figure is `<proj_file>.<format>`.
         dir_file: a PCA direction file: the axes then show the variance that they explain.
-        show: whether `figures.show()` is to open the figure.
-        formats: of the figure's files.
+        show: also open the figure in a window.
+        formats: of the figure: pdf, png, svg.
 
     Returns:
-        The paths that were written.
+        The paths of the figure.
 
     Raises:
         InputError: a checkpoint has no place in the plane.
     """
+    paths = draw(proj_file, dir_file=dir_file, show=show, formats=formats)
+    if show:
+        figures.show()
+    return paths
+
+
+def draw(
+    proj_file: str, *, dir_file: str = "", show: bool = False, formats: str | Sequence[str] = ("pdf",)
+) -> list[str]:
+    """As `plot_trajectory`, but `show` only prepares the figure for `figures.show()`."""
     projection = read_projection(proj_file)
     return figures.save(_figure(projection, read_shares(dir_file), show=show), proj_file, formats)
 
@@ -42,7 +52,8 @@ def draw(
 def draw_losses(proj_file: str, *, show: bool = False, formats: str | Sequence[str] = ("pdf",)) -> list[str]:
     """Draw both losses over the epochs as `<proj_file>_losses`, above the distance from the plane.
 
-    They are the loss of each checkpoint, and the loss of the net at its place on the plane.
+    They are the loss of each checkpoint, and the loss of the net at its place on the plane. `show` only
+    prepares the figure for `figures.show()`.
 
     Raises:
         InputError: the file does not have both losses.

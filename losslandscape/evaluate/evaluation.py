@@ -143,7 +143,7 @@ class Evaluator:
         """The choices of `prepare()`, in one line."""
         words = [f"batches of {self.batch_size}", f"{self.folded} batch norms folded"]
         if self._bn_data:
-            words.append(f"their statistics estimated anew from {len(self._bn_data)} samples")
+            words.append(f"their statistics estimated again from {len(self._bn_data)} samples")
         streamed = [part for part, data in self._sets.items() if data.device != self._device]
         if streamed:
             words.append(f"{' and '.join(streamed)} data copied to the GPU batch by batch")

@@ -24,13 +24,7 @@ def gradient_mode(loss: Loss, *, copied: bool = False) -> AbstractContextManager
 
 
 def total_terms(
-    net: Net,
-    data: Samples,
-    loss: Loss,
-    *,
-    batch_size: int,
-    device: torch.device,
-    keep_samples: bool = False,
+    net: Net, data: Samples, loss: Loss, *, batch_size: int, device: torch.device, keep_samples: bool = False
 ) -> Terms:
     """The total of all batches' terms, on the device. Nothing here waits for the device.
 

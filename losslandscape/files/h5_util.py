@@ -111,7 +111,7 @@ def names(path: str, kind: str) -> set[str]:
 
 
 def read_made_with(path: str, kind: str) -> Facts:
-    """Return what a direction or surface file was made with; empty for a file of the published program."""
+    """Return the facts of a direction or surface file; empty for a file of the published program."""
     with _reading(path, kind) as file:
         return _json(path, file, "made_with", {})
 
@@ -262,24 +262,24 @@ def open_surface(
     dir_file: str,
     names: list[str],
     made_with: Facts | None = None,
-    anew: bool = False,
+    overwrite: bool = False,
 ) -> Surface:
     """Return the surface of a file to resume, or a new one, with room for the named quantities.
 
     Nothing is written.
 
     Args:
-        path: the file; if it does not exist, or with `anew`, the surface is a new one.
+        path: the file; if it does not exist, the surface is a new one.
         x, y: coordinates of the grid, as for `Surface`.
         dir_file: the file of its directions.
         names: the quantities to measure.
         made_with: facts that must be those of the file.
-        anew: do not look at the file.
+        overwrite: ignore the file and return a new surface.
 
     Raises:
         InputError: the file has another grid, or was made with something else.
     """
-    if os.path.exists(path) and not anew:
+    if os.path.exists(path) and not overwrite:
         surface = read_surface(path)
         _require_resumable(surface, x=x, y=y, dir_file=dir_file, made_with=made_with or {})
     else:

@@ -34,12 +34,7 @@ def check_training_modes(net: nn.Module) -> list[Caution]:
 
 
 def check_statistics(
-    net: nn.Module,
-    directions: list[Direction],
-    points: np.ndarray,
-    *,
-    dir_type: str,
-    other_model: bool,
+    net: nn.Module, directions: list[Direction], points: np.ndarray, *, dir_type: str, other_model: bool
 ) -> list[Caution]:
     """Warn of batch norms' statistics that belong to another net, or that are impossible at some points."""
     if dir_type == "weights":

@@ -34,7 +34,7 @@ def open_files(
         dir_file=landscape.dir_file,
         names=names,
         made_with=landscape.surface_facts(directions),
-        anew=run.overwrite,
+        overwrite=run.overwrite,
     )
     if surface.missing(names).size:
         surface.runs.append(run.record)

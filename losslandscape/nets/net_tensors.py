@@ -58,15 +58,11 @@ class NetTensor:
         """Whether a direction is drawn for it and normalised: not for biases, norm layers and buffers."""
         return self.moves and self.value.dim() > 1 and self.kind not in ("norm", "buffer")
 
-    @property
-    def filters(self) -> int:
-        """The number of its filters; a tensor of at most one dimension is one filter."""
-        if self.value.dim() <= 1:
-            return 1
-        return self.value.shape[1] * self.transposed if self.transposed else self.value.shape[0]
-
     def filter_norms(self, values: Tensor) -> Tensor:
-        """Frobenius norm (filters,) of each filter of `values`, which have this tensor's shape."""
+        """Frobenius norm (filters,) of each filter of `values`, which have this tensor's shape.
+
+        A tensor of at most one dimension is one filter.
+        """
         if values.dim() <= 1:
             return values.norm().view(1)
         if not self.transposed:
@@ -151,8 +147,8 @@ def chosen(net: nn.Module, dir_type: str, params: str) -> frozenset[str]:
         step = -(-len(every) // NAMES_SHOWN)
         examples = ", ".join(tensor.names[0] for tensor in every[::step])
         raise InputError(
-            f"params {params!r} is in none of the {len(every)} names of the net's {dir_type}",
-            f"give a part of names such as {examples}",
+            f"params {params!r} is in none of the {len(every)} names of the net's {dir_type}, "
+            f"such as {examples}; give a part of these",
         )
     return names
 

@@ -1,7 +1,7 @@
-"""The names of a net's tensors, with and without what trainers wrap around them.
+"""The names of a net's tensors, without the parts that wrappers of a training add.
 
 DataParallel, torch.compile, Lightning and others put a net into a module of theirs, so its tensors' names get
-a prefix, or a part in the middle. The net's own names decide what is removed.
+a prefix, or a part in the middle. The net's own names decide which parts are removed.
 """
 
 import os

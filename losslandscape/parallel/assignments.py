@@ -17,8 +17,8 @@ class Assignments:
     Args:
         points: the points to measure, in order.
         ranks: number of ranks.
-        schedule: `dynamic` gives the next point to the next free rank, `static` an even share to each rank
-            beforehand.
+        schedule: `dynamic` gives the next point to the next free rank; `static` gives each rank an even share
+            at the start.
 
     Attributes:
         left: number of points without a result.

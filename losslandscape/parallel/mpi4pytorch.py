@@ -228,7 +228,3 @@ def divide_cores(ranks: Serial) -> int:
     rank_cores = own_cores()
     node_cores = set().union(*ranks.gather_node(rank_cores))
     return max(1, min(len(rank_cores), len(node_cores) // ranks.local_size))
-
-
-def together(ranks: Serial, act: Callable[[], T], *, only: bool = False) -> T:
-    return ranks.first(act) if only else ranks.all(act)

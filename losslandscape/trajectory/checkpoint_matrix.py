@@ -1,9 +1,9 @@
-"""The checkpoints of a training as the rows theta_i - theta_last of a matrix that is never in memory whole.
+"""A matrix with a row theta_i - theta_last for each checkpoint of a training. It is never in memory whole.
 
-300 checkpoints of 25 million weights are 30 GB. Each file is read whole once, and checked. After that it
-is mapped into memory. A pass over the matrix goes from left to right, in blocks of as many columns
-(weights) as memory allows, so each number is read once per pass. A file that cannot be mapped (from
-before PyTorch 1.6, or a pickle of more than tensors) is read whole for each block.
+300 checkpoints of 25 million weights are 30 GB. Each file is read once as a whole, and checked. After that it
+is mapped into memory. A pass over the matrix goes from left to right, in blocks of as many columns (weights)
+as memory allows, so each number is read once per pass. Some files cannot be mapped: those from before PyTorch
+1.6, and pickles of more than tensors. They are read as a whole for each block.
 """
 
 import os
@@ -23,24 +23,25 @@ from losslandscape.nets.checkpoint import read_checkpoint, state_of
 from losslandscape.nets.state_loading import load_state
 from losslandscape.nets.tensor_names import rename
 
-MEMORY = 3 * 2**28  # bytes of a block: with PyTorch and two directions of 25 million weights, below 2 GiB
+# Bytes of a block. With PyTorch and two directions of 25 million weights, the process needs under 2 GiB.
+MEMORY = 3 * 2**28
 PIECE = 4096  # columns that are float64 at a time
 
-Slice = tuple[str, int, int]  # the entries of a tensor, by its name, from start to stop
+Slice = tuple[str, int, int]  # name of a tensor, and the range of its entries from start to stop
 
 
 @dataclass(frozen=True)
 class CheckpointMatrix:
-    """Checkpoints that have been read once and that fit one net.
+    """Checkpoints that have been read once and fit one net.
 
     Attributes:
-        files: one per row; the last one is the origin.
-        tensors: the last one's tensors that a direction has, by name, in the direction's order.
+        files: one file per row; the last file is the origin.
+        tensors: tensors of the last checkpoint by name, in the order of a direction's tensors.
         biases: names of the tensors that `biasbn` ignores.
-        keys: for each file, what each of the tensors is called in it.
+        keys: for each file, the key of each tensor in it, by name.
         mapped: the files that can be mapped.
-        states: size and time of each file when it was checked.
-        fingerprint, origin: fingerprints of all files, and of the last one.
+        stamps: size and time of each file when it was checked.
+        fingerprint, origin: fingerprints of all files, and of the last file.
         state_key, unsafe_pickle: how the files are read; see `read_checkpoint`.
     """
 
@@ -49,34 +50,36 @@ class CheckpointMatrix:
     biases: frozenset[str]
     keys: dict[str, dict[str, str]]
     mapped: frozenset[str]
-    states: dict[str, tuple[int, int]]
+    stamps: dict[str, tuple[int, int]]
     fingerprint: str
     origin: str
     state_key: str
     unsafe_pickle: bool
 
     def names(self, ignore: str = "") -> list[str]:
-        """The tensors whose entries are columns.
+        """The names of the tensors whose entries are columns.
 
-        Whole numbers, BN's counters of batches, never move; with `biasbn`, biases and norm layers do not
-        either.
+        Integer tensors (the batch counters of BN) have no columns. With `biasbn`, biases and norm layers have
+        none either.
         """
         ignored = self.biases if ignore == "biasbn" else frozenset()
-        return [
-            name
-            for name, tensor in self.tensors.items()
-            if tensor.is_floating_point() and name not in ignored
-        ]
+        floating = [name for name, tensor in self.tensors.items() if tensor.is_floating_point()]
+        return [name for name in floating if name not in ignored]
 
     def pieces(self, *, ignore: str = "", memory: int = MEMORY, title: str = "") -> Iterator[np.ndarray]:
-        """One pass over the matrix: float64 arrays of all rows and some columns, from left to right.
+        """Make one pass over the matrix, from left to right.
 
         Args:
+            ignore: `biasbn` leaves out biases and norm layers.
             memory: bytes of a block that is read at once.
-            title: of the progress bar.
+            title: title of the progress bar.
+
+        Yields:
+            Arrays of all rows and some columns, float64.
         """
         sizes = {name: self.tensors[name].numel() for name in self.names(ignore)}
-        blocks = list(cut(sizes, max(1, memory // (4 * len(self.files)))))
+        columns = max(1, memory // (4 * len(self.files)))
+        blocks = list(cut(sizes, columns))
         total = len(blocks) * len(self.files)
         with tqdm(total=total, desc=title, unit="file", disable=None, leave=False) as bar:
             for slices in blocks:
@@ -90,7 +93,8 @@ class CheckpointMatrix:
         columns = sum(stop - start for _, start, stop in slices)
         block = np.empty((len(self.files), columns), np.float32)
         for row, file in zip(block, self.files, strict=True):
-            state, keys = self._read(file), self.keys[file]
+            state = self._read(file)
+            keys = self.keys[file]
             parts = [state[keys[name]].reshape(-1)[start:stop] for name, start, stop in slices]
             np.concatenate([part.float().numpy() for part in parts], out=row)
             bar.update()
@@ -102,7 +106,12 @@ class CheckpointMatrix:
         return np.concatenate([by_name[name].numpy().ravel() for name in self.names()])
 
     def direction(self, vector: np.ndarray, *, ignore: str = "") -> list[np.ndarray]:
-        """The reverse of `vector`, for the columns of `pieces(ignore=ignore)`; ignored tensors get zeros."""
+        """The tensors of a direction from a vector over the columns; ignored tensors are zero.
+
+        Args:
+            vector: (columns,) in the order of the columns of `pieces(ignore=ignore)`.
+            ignore: `biasbn` if biases and norm layers have no columns.
+        """
         names = set(self.names(ignore))
         arrays, start = [], 0
         for name, tensor in self.tensors.items():
@@ -114,11 +123,11 @@ class CheckpointMatrix:
         return arrays
 
     def load_into(self, net: nn.Module, file: str) -> None:
-        """Give a net, on any device, all tensors of a checkpoint, its BN statistics too."""
+        """Load a checkpoint, with its BN statistics, into a net on any device."""
         load_state(net, self._read(file), what=file)
 
     def _read(self, file: str) -> Mapping[str, Tensor]:
-        if _state(file) != self.states[file]:
+        if _stamp(file) != self.stamps[file]:
             raise InputError(f"{file}: was changed while it was read", "wait until the training has ended")
         if file in self.mapped:
             return _map(file, self.state_key)
@@ -128,24 +137,25 @@ class CheckpointMatrix:
 def read(
     files: list[str], net: nn.Module, dir_type: str, *, state_key: str = "", unsafe_pickle: bool = False
 ) -> CheckpointMatrix:
-    """Read and check every checkpoint. The net ends with the weights of the last.
+    """Read and check every checkpoint. Afterwards the net has the weights of the last one.
 
     Args:
         files: at least one, in the order of the rows.
-        dir_type: whether rows hold `weights`, or `states` with the BN statistics.
+        net: a net of the checkpoints' model.
+        dir_type: `weights`, or `states`: rows then include the BN statistics.
         state_key, unsafe_pickle: see `read_checkpoint`.
 
     Raises:
         InputError: naming the first file, and the tensor in it, that does not fit the net or is not finite.
     """
-    mapped, keys, states, fingerprints = set(), {}, {}, []
+    mapped, keys, stamps, fingerprints = set(), {}, {}, []
     aliases = {tensor.names[0]: tensor.names for tensor in net_tensors.tensors(net, dir_type)}
     for file in tqdm(files, desc="checkpoints checked", unit="file", disable=None, leave=False):
         saved = read_checkpoint(file, state_key=state_key, unsafe_pickle=unsafe_pickle)
         load_state(net, saved.state, what=file, candidates=saved.candidates)
         _require_finite(net, dir_type, file)
         keys[file] = _keys(saved.state, net, aliases)
-        states[file] = _state(file)
+        stamps[file] = _stamp(file)
         fingerprints.append(fingerprint_of_file(file))
         if _map(file, state_key).keys() == saved.state.keys():
             mapped.add(file)
@@ -155,7 +165,7 @@ def read(
         biases=net_tensors.ignored(net, dir_type, "biasbn"),
         keys=keys,
         mapped=frozenset(mapped),
-        states=states,
+        stamps=stamps,
         fingerprint=fingerprint_of_arrays([np.frombuffer("".join(fingerprints).encode(), np.uint8)]),
         origin=fingerprints[-1],
         state_key=state_key,
@@ -173,14 +183,21 @@ def _require_finite(net: nn.Module, dir_type: str, file: str) -> None:
 def _keys(
     state: Mapping[str, Tensor], net: nn.Module, aliases: Mapping[str, Sequence[str]]
 ) -> dict[str, str]:
-    """What a net's tensors, by name, are called in a state that fits the net.
+    """The key in a checkpoint's state of each of a net's tensors, by name.
 
-    aliases: all names of each tensor. A tied tensor may have any of them in the state.
+    Args:
+        state: tensors by key; it fits the net.
+        net: its names may differ from the keys by a prefix.
+        aliases: all names of each tensor. The state may have a tied tensor under any of them.
     """
     fitted = rename(state, net)
-    keys = {id(tensor): key for key, tensor in state.items()}
-    present = {name: [alias for alias in names if alias in fitted] for name, names in aliases.items()}
-    return {name: keys[id(fitted[names[0]])] for name, names in present.items() if names}
+    key_of = {id(tensor): key for key, tensor in state.items()}
+    keys = {}
+    for name, names in aliases.items():
+        present = [alias for alias in names if alias in fitted]
+        if present:
+            keys[name] = key_of[id(fitted[present[0]])]
+    return keys
 
 
 def cut(sizes: Mapping[str, int], width: int) -> Iterator[list[Slice]]:
@@ -205,13 +222,14 @@ def cut(sizes: Mapping[str, int], width: int) -> Iterator[list[Slice]]:
         yield part
 
 
-def _state(file: str) -> tuple[int, int]:
+def _stamp(file: str) -> tuple[int, int]:
+    """Size and time of a file; they change when it is written."""
     status = os.stat(file)
     return status.st_size, status.st_mtime_ns
 
 
 def _map(file: str, state_key: str) -> Mapping[str, Tensor]:
-    """The tensors of a checkpoint that was checked, mapped and not read; none if it cannot be mapped."""
+    """The mapped tensors of a checked checkpoint; empty if it cannot be mapped."""
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, pickle.UnpicklingError):

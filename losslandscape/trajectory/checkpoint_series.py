@@ -1,10 +1,12 @@
-"""Several checkpoints of one training in one plane: their files, their places, and the names of their
-surfaces.
+"""Several checkpoints of one training in one plane: their files, places and surface files.
 
-All surfaces share a grid and the directions of the last checkpoint, which is the origin. Another
-checkpoint theta_i is moved from its own place: at the point (a, b) of the grid the net is theta_i + (a -
-a_i) d + (b - b_i) e, where (a_i, b_i) is the point of the plane that is nearest to theta_i. So the
-iterate moves over the grid, and the surface changes by what the plane does not hold.
+All surfaces share a grid and the directions of the last checkpoint, which is the origin. Each checkpoint
+theta_i is moved from its own place. At the point (a, b) of the grid the net is
+
+    theta_i + (a - a_i) d + (b - b_i) e,
+
+where (a_i, b_i) is the point of the plane that is nearest to theta_i. So the iterate moves over the grid, and
+two surfaces differ by the part of the weights that lies outside the plane.
 """
 
 import glob
@@ -21,7 +23,7 @@ from losslandscape.files.file_names import natural_order
 from losslandscape.nets import net_plotter, net_tensors
 from losslandscape.nets.net_plotter import Direction
 
-FEWEST = 2  # checkpoints of a series
+FEWEST = 2  # checkpoints of a series, at least
 
 
 def is_pattern(name: str) -> bool:
@@ -47,18 +49,23 @@ def find(folder: str, pattern: str) -> list[str]:
 
 
 def epochs(files: list[str]) -> np.ndarray | None:
-    """The last number in each name (files,); None if a name has none, or if the numbers do not grow."""
-    stems = [os.path.splitext(os.path.basename(path))[0] for path in files]
-    numbers = [int(digits[-1]) for digits in (re.findall(r"\d+", stem) for stem in stems) if digits]
-    grow = numbers == sorted(set(numbers))
-    return np.array(numbers) if grow and len(numbers) == len(files) else None
+    """The last number in each name (files,); None if a name has none, or if the numbers do not increase."""
+    numbers = []
+    for path in files:
+        stem, _ = os.path.splitext(os.path.basename(path))
+        digits = re.findall(r"\d+", stem)
+        if not digits:
+            return None
+        numbers.append(int(digits[-1]))
+    is_increasing = numbers == sorted(set(numbers))
+    return np.array(numbers) if is_increasing else None
 
 
 def place(net: nn.Module, last: nn.Module, directions: list[Direction], dir_type: str) -> tuple[float, ...]:
     """Coordinates of the point of the plane through `last` that is nearest to `net`.
 
-    Least squares over the tensors that the directions move: G c = r with G the inner products of the
-    directions, and r those of the directions with the difference of the nets.
+    They are the solution c of G c = r, least squares over the tensors that the directions move. G are the
+    inner products of the directions, and r those of each direction with the difference of the nets.
     """
     moves = [tensor.is_floating_point() for tensor in net_tensors.moving_tensors(net, dir_type).values()]
     difference = list(compress(net_plotter.target_direction(last, net, dir_type), moves))
@@ -72,8 +79,10 @@ def surface_files(checkpoints: list[str], surface_name: str, surf_file: str) -> 
     """The surface file of each checkpoint.
 
     Args:
-        surface_name: of the last one's surface. A surface is named after it, and lies beside its checkpoint.
-        surf_file: if it is given, surfaces are named after it instead.
+        checkpoints: files of the checkpoints.
+        surface_name: name of the last checkpoint's surface. Other surfaces are named after it, and lie beside
+            their checkpoints.
+        surf_file: if it is not empty, all surfaces are named after it and lie beside it.
 
     Raises:
         InputError: if two surfaces would have one name.
@@ -87,15 +96,14 @@ def surface_files(checkpoints: list[str], surface_name: str, surf_file: str) -> 
         paths = [f"{surf_file}_{name}.h5" for name in names]
     else:
         folders = [os.path.dirname(checkpoint) for checkpoint in checkpoints]
-        end = os.path.basename(surface_name)
-        paths = [
-            os.path.join(folder, f"{name}_in_{end}") for folder, name in zip(folders, names, strict=True)
-        ]
+        ending = f"_in_{os.path.basename(surface_name)}"
+        paths = [os.path.join(folder, name + ending) for folder, name in zip(folders, names, strict=True)]
     return dict(zip(checkpoints, paths, strict=True))
 
 
 def _dot(a: Direction, b: Direction) -> float:
     """The inner product of two directions, in float64."""
-    return sum(
-        float(torch.vdot(s.double().flatten(), t.double().flatten())) for s, t in zip(a, b, strict=True)
-    )
+    total = 0.0
+    for one, other in zip(a, b, strict=True):
+        total += float(torch.vdot(one.double().flatten(), other.double().flatten()))
+    return total

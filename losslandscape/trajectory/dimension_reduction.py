@@ -1,8 +1,8 @@
-"""The mathematics of a path seen from afar: principal components, projection on a plane, and t-SNE.
+"""The mathematics that draws a path in two dimensions: principal components, projection and t-SNE.
 
-The checkpoints are the rows of a matrix (rows, columns) that may be far larger than memory. So it comes
-in pieces, from left to right: float64 arrays of all rows and some columns. What is decomposed is the
-Gram matrix (rows, rows), a sum over the pieces.
+The checkpoints are the rows of a matrix (rows, columns) that may be far larger than memory. So the functions
+take it in pieces, from left to right: float64 arrays of all rows and some columns. They decompose the Gram
+matrix (rows, rows), which is a sum over the pieces.
 """
 
 from collections.abc import Iterable
@@ -13,9 +13,10 @@ import numpy as np
 from losslandscape.core.errors import InputError
 
 METHODS = ("cos", "lstsq")
-RANK_TOLERANCE = 1e-12  # of a Gram matrix's largest eigenvalue: smaller ones are rounding
-PERPLEXITY = 30  # of t-SNE, scikit-learn's default; few checkpoints need a smaller one
-SEED = 0  # of t-SNE
+RANK_TOLERANCE = 1e-12  # relative to a Gram matrix's largest eigenvalue: smaller ones are rounding errors
+# Both for t-SNE. The perplexity is scikit-learn's default; few checkpoints need a smaller one.
+PERPLEXITY = 30
+SEED = 0
 
 Pieces = Iterable[np.ndarray]
 
@@ -42,7 +43,7 @@ def centred_gram(pieces: Pieces) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Principal:
-    """The first k principal components, in the words of scikit-learn's PCA.
+    """The first k principal components, under the names of scikit-learn's PCA.
 
     Attributes:
         explained_variance, explained_variance_ratio, singular_values: (k,).
@@ -88,9 +89,9 @@ class Projected:
 
     Attributes:
         x, y: coordinates (rows,).
-        distance: (rows,), of a row from the plane, relative to its length: 0 in the plane, 1 at right
-            angles to it, NaN for a row of zeros.
-        shares: (2,), of the rows' variance along each direction.
+        distance: (rows,) distance of a row from the plane, divided by the row's length: 0 in the plane, 1 at
+            right angles to it, NaN for a row of zeros.
+        shares: (2,) shares of the rows' variance along each direction.
     """
 
     x: np.ndarray
@@ -103,10 +104,11 @@ def project(pieces: Pieces, directions: np.ndarray, *, method: str = "cos") -> P
     """Project rows on two directions (2, columns).
 
     Args:
-        method: `cos`, the length <row, d> / ||d|| along each direction d, as in the published program:
-            right for directions at right angles. `lstsq`, the multiples of both directions whose sum is
-            nearest to the row: these are the coordinates of a surface along directions of any length and
-            angle.
+        pieces: the rows.
+        directions: two vectors over the columns.
+        method: `cos` gives the length <row, d> / ||d|| along each direction d, as in the published program.
+            It fits directions at right angles. `lstsq` gives the multiples of both directions whose sum is
+            nearest to the row. They are coordinates of a surface along directions of any length and angle.
 
     Raises:
         InputError: if the directions span no plane.
@@ -136,11 +138,11 @@ def project(pieces: Pieces, directions: np.ndarray, *, method: str = "cos") -> P
 
 
 def embed(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates x, y (rows,) by t-SNE, which keeps near rows near; far distances mean little."""
+    """Coordinates x, y (rows,) by t-SNE. Near rows stay near; large distances mean little."""
     from sklearn.manifold import TSNE  # takes seconds to import
 
     values, vectors = np.linalg.eigh(gram / np.trace(gram))
-    # The same distances as between the rows, in as many columns as there are rows.
+    # The distances are those between the rows, with only as many columns as rows.
     coordinates = vectors * np.sqrt(np.maximum(values, 0))
     perplexity = min(PERPLEXITY, (len(gram) - 1) / 3)
     model = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED)

@@ -1,4 +1,4 @@
-"""The plane that a training is projected on: two directions, made from its checkpoints or read."""
+"""The plane on which a training is projected: two directions, made from its checkpoints or read."""
 
 import os
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
 
 # What a direction file records about each kind of plane.
 PLANES = {"pca": "principal components", "random": f"random of seed {SEED}, norm filter, length 1"}
-LENGTH_TOLERANCE = 1e-3  # of a direction that should have length 1
+LENGTH_TOLERANCE = 1e-3  # a direction of length 1 may differ from it by this
 
-Arrays = list[list[np.ndarray]]  # by direction and tensor
+Arrays = list[list[np.ndarray]]  # an array for each direction and tensor
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class Plane:
         dir_file: the file.
         directions: as tensors of the net.
         vectors: (2, columns), as rows of a `CheckpointMatrix`.
-        cosine: of the angle between them.
-        explained: the share of the checkpoints' variance along each, if the file records it.
-        fingerprint: of the directions, as surfaces along them record it.
+        cosine: cosine of the angle between the directions.
+        explained: share of the checkpoints' variance along each direction; None if the file does not record
+            it.
+        fingerprint: fingerprint of the directions, as in the facts of a surface.
     """
 
     dir_file: str
@@ -48,12 +49,12 @@ class Plane:
         return np.linalg.norm(self.vectors, axis=1)
 
     def fits(self, method: str) -> bool:
-        """Whether a projection with this method has the coordinates of surfaces along the directions."""
+        """Whether a projection with this method has the same coordinates as surfaces in the plane."""
         are_units = np.allclose(self.lengths, 1, rtol=LENGTH_TOLERANCE)
         return method == "lstsq" or (abs(self.cosine) <= OBLIQUE and are_units)
 
     def describe(self, method: str) -> str:
-        """What a reader must know of the directions before a projection with this method, in lines."""
+        """Lines that describe the directions, with a warning if this method does not fit them."""
         lines = [f"directions: {self.dir_file}", f"cosine between x and y: {self.cosine:.6f}"]
         if self.explained is not None:
             shares = ", ".join(f"{100 * share:.2f} %" for share in self.explained.flat)
@@ -88,12 +89,12 @@ def require_made_with(dir_file: str, kind: str, facts: Facts) -> None:
     """Check that an existing direction file was made with the same facts, or by the published program.
 
     Raises:
-        InputError: naming what differs, or if the file cannot be read.
+        InputError: facts differ, or the file cannot be read.
     """
     try:
         made_with = h5_util.read_made_with(dir_file, "direction")
     except InputError as error:
-        advice = "give {overwrite:True} to make it anew (the old file is kept)"
+        advice = "give {overwrite:True} to make it again (the old file is kept)"
         raise InputError(error.fault, advice) from error
     advice = "give {overwrite:True} for new directions (the old file is kept), or use these with {dir_file}"
     require_same(dir_file, made_with, {**facts, "plane": PLANES[kind]}, advice)
@@ -112,10 +113,13 @@ def write_directions(
     """Make the directions of a plane, and write them.
 
     Args:
-        dir_file: its folder is made if it does not exist.
-        net: with the weights of the last checkpoint.
+        dir_file: the file. Its folder is made if it does not exist.
+        matrix: the checkpoints.
+        net: the net with the weights of the last checkpoint.
         kind: `pca`, the first two principal components of the checkpoints; or `random`, two
             filter-normalised random directions, scaled to length 1.
+        dir_type: `weights` or `states`.
+        ignore: `biasbn` leaves biases and norm layers out.
         facts: what the directions are made with.
     """
     if kind == "pca":
@@ -124,9 +128,8 @@ def write_directions(
         directions, variances = _random_directions(matrix, net, dir_type, ignore), {}
     folder = os.path.dirname(dir_file)
     if os.path.lexists(folder) and not os.path.isdir(folder):
-        raise InputError(
-            f"{folder!r} is no folder, and the directions go into a folder of this name; move it away"
-        )
+        fault = f"{folder!r} is no folder, and the directions need a folder of this name"
+        raise InputError(fault, "move it away")
     os.makedirs(folder, exist_ok=True)
     made_with = {**facts, "plane": PLANES[kind]}
     h5_util.write_directions(dir_file, directions, made_with=made_with, variances=variances)

@@ -1,8 +1,8 @@
-"""The path of a training on a plane, with the losses that show where the plane misleads.
+"""The path of a training on a plane, with losses that show where the plane misleads.
 
-The place of a checkpoint is theta_last + x d + y e. What no direction moves (with `weights`, the BN
-statistics) is there as in the last checkpoint: this is the net whose loss the contours along d and e
-show.
+The place of a checkpoint on the plane is the net theta_last + x d + y e. The contours along d and e show the
+loss of this net. Tensors that no direction moves (with `weights`, the BN statistics) are those of the last
+checkpoint.
 """
 
 from collections.abc import Iterator
@@ -24,15 +24,17 @@ from losslandscape.trajectory import dimension_reduction
 from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
 from losslandscape.trajectory.plane import Plane
 
-CLOSE = 0.1  # relative to the true loss: contours show it when the difference is smaller
+CLOSE = 0.1  # a loss on the plane is close if it differs from the true loss by less than this share of it
 
 
 def project(matrix: CheckpointMatrix, plane: Plane, *, method: str, facts: Facts) -> Projection:
     """Project the checkpoints on a plane.
 
     Args:
+        matrix: the checkpoints.
+        plane: the two directions.
         method: one of `dimension_reduction.METHODS`.
-        facts: what the checkpoints are.
+        facts: facts about the checkpoints.
     """
     projected = dimension_reduction.project(matrix.pieces(title="projection"), plane.vectors, method=method)
     return Projection(
@@ -46,20 +48,23 @@ def project(matrix: CheckpointMatrix, plane: Plane, *, method: str, facts: Facts
 
 
 def embed(matrix: CheckpointMatrix, path: str, *, ignore: str, facts: Facts) -> Projection:
-    """Embed the checkpoints by t-SNE, as the projection of this path."""
+    """Embed the checkpoints by t-SNE. The projection will be written to `path`."""
     gram = dimension_reduction.centred_gram(matrix.pieces(ignore=ignore, title="distances"))
     x, y = dimension_reduction.embed(gram)
     return Projection(path, x, y, made_with={**facts, "method": "tsne"})
 
 
 def with_earlier_losses(path: Projection) -> tuple[Projection, str]:
-    """The path with the losses that an earlier run wrote to its file, and a note for losses that do not fit.
+    """Add the losses that an earlier run wrote to the file of the path.
 
-    Losses that the facts call those of other checkpoints, nets, data or planes stay in a file that is kept.
+    If that file has losses but its facts differ, it is kept aside.
+
+    Returns:
+        The path, and a note for the user if an old file was kept aside.
     """
     try:
         earlier = h5_util.read_projection(path.path)
-    except InputError:  # there is none, or it is damaged
+    except InputError:  # the file does not exist, or is damaged
         return path, ""
     if any(earlier.made_with.get(name) != value for name, value in path.made_with.items()):
         if earlier.true_loss is None:
@@ -67,8 +72,10 @@ def with_earlier_losses(path: Projection) -> tuple[Projection, str]:
         kept = keep_aside(path.path)
         note = "the old projection, with losses of other checkpoints, nets, data or another plane, is kept as"
         return path, f"{note} {kept}"
-    true, projected = earlier.true_loss, earlier.projected_loss
-    return replace(path, true_loss=true, projected_loss=projected, made_with=earlier.made_with), ""
+    path = replace(
+        path, true_loss=earlier.true_loss, projected_loss=earlier.projected_loss, made_with=earlier.made_with
+    )
+    return path, ""
 
 
 def measure_losses(
@@ -82,11 +89,14 @@ def measure_losses(
 ) -> Iterator[Projection]:
     """Measure the loss of each checkpoint and of its place on the plane.
 
-    Losses that the path has already are kept, so a run can be resumed.
+    Losses that the path already has are not measured again, so a run can be resumed.
 
     Args:
         path: the projected checkpoints.
-        net: on any device. It ends with the weights of the last checkpoint.
+        matrix: the checkpoints.
+        net: a net on any device. Afterwards it has the weights of the last checkpoint.
+        directions: the two directions of the plane, on the net's device.
+        dir_type: `weights` or `states`.
         evaluator: measures `train_loss` of this net.
 
     Yields:
@@ -110,14 +120,14 @@ def measure_losses(
 
 
 def describe_losses(path: Projection) -> str:
-    """Where the plane misleads most, in one or two lines; the path must have both losses."""
+    """One or two lines on where the plane misleads most. The path must have both losses."""
     assert path.true_loss is not None and path.projected_loss is not None
     gap = np.abs(path.projected_loss - path.true_loss)
-    lost = int(np.isnan(gap).sum())
+    unknown = int(np.isnan(gap).sum())
     lines = []
-    if lost:
-        lines.append(f"{lost} of {gap.size} checkpoints have a loss that is NaN, true or on the plane")
-    if lost < gap.size:
+    if unknown:
+        lines.append(f"{unknown} of {gap.size} checkpoints have a loss that is NaN, true or on the plane")
+    if unknown < gap.size:
         i = int(np.nanargmax(gap))
         where = f"checkpoint {i + 1}" if path.epochs is None else f"epoch {path.epochs[i]:g}"
         true, projected = path.true_loss[i], path.projected_loss[i]

@@ -1,6 +1,7 @@
 """The folder of a training: checkpoints by epoch, a log, and TensorBoard curves with the learning rate."""
 
 import glob
+import itertools
 import os
 import re
 from pathlib import Path
@@ -16,9 +17,9 @@ LOG = "log.out"
 # The published program's line; test_top1 is the test error.
 LOG_LINE = "e: %d loss: %.5f train_err: %.3f test_top1: %.3f test_loss %.5f\n"
 LOG_EPOCH = re.compile(r"e: (\d+) ")
-LEARNING_RATE = "lr"  # its name in the TensorBoard log
+LEARNING_RATE = "lr"  # name of the curve in the TensorBoard log
 MIDDLE_EPOCH = 150  # always kept: the last epoch before the learning rate first falls
-FEWEST = 3  # checkpoints of a trajectory: two lie on a line
+FEWEST = 3  # checkpoints of a trajectory, at least: two lie on a line
 
 
 def is_kept(epoch: int, save_epoch: int) -> bool:
@@ -29,7 +30,7 @@ def is_kept(epoch: int, save_epoch: int) -> bool:
 def save_checkpoint(
     folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, *, epoch: int, accuracy: float
 ) -> None:
-    """Write `model_N.t7` and `opt_state_N.t7`, on the CPU, so that they load where there is no GPU."""
+    """Write `model_N.t7` and `opt_state_N.t7`, with weights on the CPU, so that any machine loads them."""
     state = {name: tensor.cpu() for name, tensor in net.state_dict().items()}
     _save(folder / f"opt_state_{epoch}.t7", {"optimizer": optimizer.state_dict()})
     _save(folder / f"model_{epoch}.t7", {"acc": accuracy, "epoch": epoch, "state_dict": state})
@@ -41,7 +42,7 @@ def _save(path: Path, content: dict[str, Any]) -> None:
 
 
 def start_log(folder: Path, last_epoch: int) -> None:
-    """Make the folder, with a log that ends at `last_epoch`: this training writes the later epochs anew."""
+    """Make the folder, and cut its log after `last_epoch`: this training writes later epochs again."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG
     lines = log.read_text().splitlines(keepends=True) if log.exists() else []
@@ -54,13 +55,18 @@ def start_log(folder: Path, last_epoch: int) -> None:
 def find_checkpoints(
     folder: str, *, prefix: str, suffix: str, start: int, end: int, step: int
 ) -> dict[int, str]:
-    """The checkpoints `<folder>/<prefix><epoch><suffix>` by epoch.
+    """Find the checkpoints `<folder>/<prefix><epoch><suffix>`, by epoch.
 
-    The epochs are every `step`-th from `start`, and `end` as the last.
-    The number may begin with zeros, as in `model_007.t7`.
+    The number in a name may begin with zeros, as in `model_007.t7`.
+
+    Args:
+        folder: the folder of a training.
+        prefix, suffix: the parts of a file's name before and after the epoch.
+        start, end: the first and the last epoch.
+        step: epochs from one checkpoint to the next; the last step may be shorter.
 
     Raises:
-        InputError: naming the folder, or the first file, that does not exist; for fewer than three epochs.
+        InputError: the folder, or a file, does not exist; or there are fewer than three epochs.
     """
     if not os.path.isdir(folder):
         fault = f"there is no folder {folder!r}"
@@ -82,7 +88,7 @@ def find_checkpoints(
 
 
 def _checkpoints(folder: str, prefix: str, suffix: str) -> dict[int, str]:
-    """All checkpoints of a folder by epoch; if an epoch has several, the one with the shortest name."""
+    """All checkpoints of a folder by epoch. If an epoch has several, the shortest name is used."""
     pattern = re.compile(re.escape(prefix) + r"(\d+)" + re.escape(suffix))
     paths: dict[int, str] = {}
     for name in sorted(os.listdir(folder), key=len, reverse=True):
@@ -93,7 +99,7 @@ def _checkpoints(folder: str, prefix: str, suffix: str) -> dict[int, str]:
 
 
 def learning_rate_drops(folder: str) -> list[int]:
-    """The epochs with a lower learning rate than the one before, from the TensorBoard log if there is one."""
+    """The epochs with a lower learning rate than the epoch before; none without a TensorBoard log."""
     if not glob.glob(os.path.join(glob.escape(folder), "*tfevents*")):
         return []
     # Takes seconds to import.
@@ -102,5 +108,6 @@ def learning_rate_drops(folder: str) -> list[int]:
     log = EventAccumulator(folder, size_guidance={SCALARS: 0}).Reload()
     if LEARNING_RATE not in log.Tags()[SCALARS]:
         return []
-    rates = sorted({event.step: event.value for event in log.Scalars(LEARNING_RATE)}.items())
-    return [epoch for (_, before), (epoch, rate) in zip(rates, rates[1:], strict=False) if rate < before]
+    rate_of = {event.step: event.value for event in log.Scalars(LEARNING_RATE)}
+    steps = itertools.pairwise(sorted(rate_of))
+    return [epoch for before, epoch in steps if rate_of[epoch] < rate_of[before]]

@@ -1,4 +1,4 @@
-"""A training, from its start or a checkpoint to its last epoch, with its log, curves and checkpoints."""
+"""Runs a training from its start, or from a checkpoint, and writes its log, curves and checkpoints."""
 
 import copy
 import pickle
@@ -17,13 +17,13 @@ from losslandscape.nets.state_loading import load_state
 from losslandscape.trajectory import training
 from losslandscape.trajectory.training_folder import LEARNING_RATE, LOG, LOG_LINE, is_kept, save_checkpoint
 
-# What torch.load raises for files that are none of ours.
+# The errors that torch.load raises for files of another kind.
 UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a net is trained, and which epochs are kept.
+    """How a net is trained, and which checkpoints are kept.
 
     Attributes:
         loss_name: one of `losses.PUBLISHED`.
@@ -32,8 +32,8 @@ class TrainingPlan:
         lr_decay: the learning rate is multiplied by this after each of `training.DECAY_AFTER`.
         augmented: whether images are cropped and mirrored.
         epochs: number of the last epoch.
-        save_epoch: every so many epochs a checkpoint is kept.
-        seed: of the order of images and of augmentation.
+        save_epoch: the checkpoint of every `save_epoch`-th epoch is kept.
+        seed: seed of the order of images and of augmentation.
         gpus: number of GPUs that share a batch.
     """
 
@@ -67,7 +67,7 @@ class EpochResult:
 
     @property
     def curves(self) -> dict[str, float]:
-        """What the TensorBoard curves show."""
+        """The values of the TensorBoard curves, by name."""
         return {
             "train/loss": self.train_loss,
             "train/error": self.train_error,
@@ -78,12 +78,7 @@ class EpochResult:
 
 
 def keep_start(
-    net: nn.Module,
-    test_set: ImageSet,
-    plan: TrainingPlan,
-    *,
-    optimizer: torch.optim.Optimizer,
-    folder: Path,
+    net: nn.Module, test_set: ImageSet, plan: TrainingPlan, *, optimizer: torch.optim.Optimizer, folder: Path
 ) -> None:
     """Write the checkpoint of epoch 0, before training."""
     _, accuracy = _evaluate(net, test_set, plan)
@@ -104,7 +99,11 @@ def train(
 
     Args:
         net: on the device of the data.
-        folder: exists, and gets the log, the curves and the checkpoints.
+        train_set, test_set: images and labels.
+        plan: how the net is trained.
+        optimizer: optimizer of the net's parameters. Its learning rate is set for each epoch.
+        folder: an existing folder for the log, the curves and the checkpoints.
+        last_epoch: the last epoch that the net has seen.
     """
     from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
 
@@ -180,7 +179,7 @@ def resume_weights(net: nn.Module, path: str, *, epochs: int) -> int:
 
 
 def resume_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
-    """Load the momenta of an optimizer. Its rates stay as they are, because they name the folder."""
+    """Load the momenta of an optimizer. Its rates do not change, because they are in the folder's name."""
     own = optimizer.state_dict()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     momentum = "exp_avg" if isinstance(optimizer, torch.optim.Adam) else "momentum_buffer"

@@ -58,7 +58,7 @@ def surface(points=15, *, arguments=ARGUMENTS, names=("train_loss", "train_acc")
         **facts,
     }
     made = h5_util.open_surface(
-        "s.h5", x=X, y=Y, dir_file="d.h5", names=list(names), made_with=made_with, anew=True
+        "s.h5", x=X, y=Y, dir_file="d.h5", names=list(names), made_with=made_with, overwrite=True
     )
     for index in range(points):
         made.set(

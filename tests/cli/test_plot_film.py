@@ -3,19 +3,14 @@
 import pytest
 
 from losslandscape.cli import plot_film
-from losslandscape.draw import film, film_screen
+from tests.draw.small_films import shrink_films
 from tests.draw.surface_files import outputs, write_bowl, write_path
 from tests.helpers import run
 
 
 @pytest.fixture
 def small_films(inside, monkeypatch):
-    monkeypatch.setattr(film_screen, "DPI", 40)
-    monkeypatch.setattr(film, "DPI", 40)
-    monkeypatch.setattr(film, "SECONDS", 1)
-    monkeypatch.setattr(film, "LAST_SECONDS", 0)
-    monkeypatch.setattr(film, "FRAMES_PER_SECOND", 2)
-    monkeypatch.setattr(film.shutil, "which", lambda _: None)
+    shrink_films(monkeypatch)
 
 
 def test_files(small_films):

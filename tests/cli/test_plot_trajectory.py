@@ -20,7 +20,7 @@ from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.nets import direction_file, model_loader, net_plotter
-from tests.draw.kept_figures import figures_kept, words
+from tests.draw.surface_files import words
 from tests.helpers import GOLDEN, run, write_surface_file
 from tests.trajectory.checkpoints import CHECKPOINTS, stacked
 
@@ -218,9 +218,8 @@ def loss_of(net: torch.nn.Module) -> float:
         return torch.nn.functional.cross_entropy(net.eval()(data.batch(slice(None))), data.labels).item()
 
 
-def test_losses_of_checkpoints_and_of_their_places_on_the_plane(monkeypatch, capsys):
-    with figures_kept(monkeypatch) as kept:
-        project(*LOSSES)
+def test_losses_of_checkpoints_and_of_their_places_on_the_plane(drawn, capsys):
+    project(*LOSSES)
     path = h5_util.read_projection(f"{THREE}_proj_cos.h5")
     directions = [[torch.from_numpy(values) for values in axis] for axis in h5_util.read_directions(THREE)]
     for i, epoch in enumerate((0, 3, 6)):
@@ -235,7 +234,7 @@ def test_losses_of_checkpoints_and_of_their_places_on_the_plane(monkeypatch, cap
     true, projected = path.true_loss[worst], path.projected_loss[worst]
     expected = f"epoch {3 * worst}: {projected:.4g} where the checkpoint has {true:.4g}"
     assert expected in capsys.readouterr().out
-    above, below = kept[1].axes
+    above, below = drawn[f"{THREE}_proj_cos.h5_losses"].axes
     lines = {line.get_label(): line.get_ydata() for line in above.lines}
     np.testing.assert_array_equal(lines["of the checkpoint"], path.true_loss)
     np.testing.assert_array_equal(lines["of its place on the plane"], path.projected_loss)
@@ -349,11 +348,10 @@ def test_a_path_is_drawn_only_on_surfaces_with_its_own_origin(undrawn, capsys):
     assert film.read(["five.h5"], proj_file="five_proj.h5").projection.x.size == 6
 
 
-def test_the_figure(monkeypatch, capsys):
-    with figures_kept(monkeypatch) as kept:
-        project("--ignore", "biasbn")
-    path_axes, distance_axes = kept[0].axes
-    texts = words(kept[0])
+def test_the_figure(drawn, capsys):
+    project("--ignore", "biasbn")
+    path_axes, distance_axes = drawn[PROJECTION].axes
+    texts = words(drawn[PROJECTION])
     assert {"epoch 0", "1", "2", "6"} <= set(texts)
     assert not {"3", "4", "5"} & set(texts)  # these lie on the last one
     assert any("93.0 % of the variance" in text for text in texts)
@@ -368,13 +366,13 @@ def test_the_figure(monkeypatch, capsys):
     assert "10.1 %" in capsys.readouterr().out
 
 
-def test_tsne_has_no_plane(monkeypatch):
-    with figures_kept(monkeypatch) as kept:
-        project("--method", "tsne")
+def test_tsne_has_no_plane(drawn):
+    project("--method", "tsne")
     new = [name for name in os.listdir("run") if not name.endswith(".t7")]
     assert new == ["tsne_weights_save_epoch=1.h5"]
-    assert {"t-SNE 1", "t-SNE 2", trajectory_path.TSNE} <= set(words(kept[0]))
-    assert len(kept[0].axes) == 1
+    (fig,) = drawn.values()
+    assert {"t-SNE 1", "t-SNE 2", trajectory_path.TSNE} <= set(words(fig))
+    assert len(fig.axes) == 1
     values = {"train_loss": np.arange(6.0)}
     write_surface_file("s.h5", x=np.arange(3.0), y=np.arange(2.0), quantities=values)
     with pytest.raises(InputError, match="no plane"):
@@ -402,7 +400,7 @@ def test_tsne_has_no_plane(monkeypatch):
         ("--animate nowhere.h5", ["nowhere.h5"]),
         ("--method tsne --losses", ["leave", "--losses out"]),
         ("--losses --test_set", ["--test_set"]),
-        ("--losses --dataset digits --data_split 2000", ["--data_split 2000"]),
+        ("--losses --dataset digits --data_split 2000", ["data_split 2000"]),
     ],
 )
 def test_one_sentence_and_status_2(flags, parts, capsys, undrawn):

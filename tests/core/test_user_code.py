@@ -14,17 +14,6 @@ from losslandscape.core.user_code import OwnCodeError
 from tests.helpers import run
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A working folder; afterwards imports are as they were."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield tmp_path
-    for name, module in list(sys.modules.items()):
-        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
-
-
 def refused(spec: str, *parts: str, kind: type = InputError) -> InputError:
     with pytest.raises(InputError) as caught:
         user_code.load(spec)
@@ -36,28 +25,28 @@ def refused(spec: str, *parts: str, kind: type = InputError) -> InputError:
     return caught.value
 
 
-def test_a_file_is_run_once_however_it_is_named(folder):
+def test_a_file_is_run_once_however_it_is_named(inside):
     box = "class Box:\n    build = staticmethod(len)\n"
-    (folder / "net.py").write_text(f"def make(depth=2): return depth\nclass Net: pass\n{box}")
+    (inside / "net.py").write_text(f"def make(depth=2): return depth\nclass Net: pass\n{box}")
     make = user_code.load("net.py:make")
-    assert make(3) == 3 and user_code.load(f"{folder}/../{folder.name}/net.py:make") is make
+    assert make(3) == 3 and user_code.load(f"{inside}/../{inside.name}/net.py:make") is make
     assert user_code.load("net:make") is make
     assert user_code.load("net.py:Net").__module__ == "net"
     assert user_code.load("net.py:Box.build") is len
     assert sys.modules["net"].make is make
 
 
-def test_what_is_run_is_run_once(folder, capsys):
-    (folder / "once.py").write_text("print('ran')\ndef f(): pass\n")
+def test_what_is_run_is_run_once(inside, capsys):
+    (inside / "once.py").write_text("print('ran')\ndef f(): pass\n")
     user_code.load("once.py:f")
     user_code.load("./once.py:f")
     assert capsys.readouterr().out == "ran\n"
 
 
-def test_two_files_of_one_name_are_two(folder):
+def test_two_files_of_one_name_are_two(inside):
     for name in ("a", "b"):
-        (folder / name).mkdir()
-        (folder / name / "pair.py").write_text(f"def f(): return {name!r}\n")
+        (inside / name).mkdir()
+        (inside / name / "pair.py").write_text(f"def f(): return {name!r}\n")
     assert [user_code.load(f"{name}/pair.py:f")() for name in "ab"] == ["a", "b"]
 
 
@@ -91,52 +80,52 @@ def write_neighbours(folder, whose):
 @pytest.mark.parametrize(
     "spec", ["mine.py:whose_are_they", "mine:whose_are_they", "there/mine.py:whose_are_they"]
 )
-def test_neighbours_with_names_of_ours_are_imported(folder, spec):
+def test_neighbours_with_names_of_ours_are_imported(inside, spec):
     whose = "neighbour"
-    write_neighbours(folder / "there" if "there" in spec else folder, whose)
+    write_neighbours(inside / "there" if "there" in spec else inside, whose)
     assert user_code.load(spec)() == [whose] * len(NEIGHBOURS)
     assert errors.InputError is InputError
 
 
-def test_functions_import_from_the_folder_of_their_file_and_not_the_working_folder(folder):
+def test_functions_import_from_the_folder_of_their_file(inside):
     """A module of the working folder, which has files of the same names, is loaded between."""
-    write_neighbours(folder / "there", "neighbour")
-    write_neighbours(folder, "other")
-    (folder / "another.py").write_text("def f(): pass\n")
+    write_neighbours(inside / "there", "neighbour")
+    write_neighbours(inside, "other")
+    (inside / "another.py").write_text("def f(): pass\n")
     function = user_code.load("there/mine.py:whose_are_they")
     user_code.load("another:f")
     assert function() == ["neighbour"] * len(NEIGHBOURS)
 
 
 @pytest.mark.slow
-def test_neighbours_come_before_the_commands_of_the_checkout(folder):
+def test_neighbours_come_before_the_commands_of_the_checkout(inside):
     """Python looks first into the folder of its command, the checkout, whose files have these names."""
-    write_neighbours(folder / "there", "neighbour")
+    write_neighbours(inside / "there", "neighbour")
     flags = ["--model", "there/model.py:make", "--dataset", "digits", "--x=0:0:1"]
-    done = run("plot_surface.py", *flags, cwd=folder, own_process=True)
+    done = run("plot_surface.py", *flags, cwd=inside, own_process=True)
     words = ", ".join(["'neighbour'"] * len(NEIGHBOURS))
     assert f"raised RuntimeError: ({words})" in done.stderr, done.stderr
 
 
-def test_a_file_may_have_the_name_of_a_module_of_ours(folder):
-    (folder / "evaluation.py").write_text("def mine(): return 1\n")
+def test_a_file_may_have_the_name_of_a_module_of_ours(inside):
+    (inside / "evaluation.py").write_text("def mine(): return 1\n")
     assert user_code.load("evaluation.py:mine")() == 1
     from losslandscape.evaluate import evaluation
 
     assert hasattr(evaluation, "Evaluator")
 
 
-def test_a_module_of_a_package_is_found_in_the_working_folder_and_installed(folder):
-    (folder / "pkg").mkdir()
-    (folder / "pkg" / "__init__.py").write_text("")
-    (folder / "pkg" / "layers.py").write_text("width = 5\n")
-    (folder / "pkg" / "nets.py").write_text("from .layers import width\ndef make(): return width\n")
+def test_a_module_of_a_package_is_found_in_the_working_folder_and_installed(inside):
+    (inside / "pkg").mkdir()
+    (inside / "pkg" / "__init__.py").write_text("")
+    (inside / "pkg" / "layers.py").write_text("width = 5\n")
+    (inside / "pkg" / "nets.py").write_text("from .layers import width\ndef make(): return width\n")
     assert user_code.load("pkg.nets:make")() == 5
     assert user_code.load("os.path:join") is os.path.join
 
 
-def test_what_is_not_there_is_named_with_what_is(folder):
-    (folder / "net.py").write_text("from os.path import join\nsize = 3\ndef build(): pass\nclass Net: pass\n")
+def test_what_is_not_there_is_named_with_what_is(inside):
+    (inside / "net.py").write_text("from os.path import join\nsize = 3\ndef build(): pass\nclass Net: pass\n")
     refused("nte.py:build", "'nte.py'", "net.py")
     refused("nowhere/net.py:build", "'nowhere/net.py'")
     refused("net.py:make", "'make'", "build, Net")
@@ -157,8 +146,8 @@ def test_what_is_not_there_is_named_with_what_is(folder):
         ("raise SystemExit('stop')\n", "SystemExit", "raise SystemExit"),
     ],
 )
-def test_a_file_that_raises_shows_its_own_traceback(folder, text, kind, line):
-    (folder / "bad.py").write_text(text)
+def test_a_file_that_raises_shows_its_own_traceback(inside, text, kind, line):
+    (inside / "bad.py").write_text(text)
     for spec in ("bad.py:f", "bad:f"):
         error = refused(spec, kind, spec.split(":")[0], kind=OwnCodeError)
         assert line in error.trace and "bad.py" in error.trace
@@ -166,8 +155,8 @@ def test_a_file_that_raises_shows_its_own_traceback(folder, text, kind, line):
         assert "bad" not in sys.modules
 
 
-def test_a_function_that_raises_shows_its_own_traceback_and_can_be_pickled(folder):
-    (folder / "net.py").write_text(
+def test_a_function_that_raises_shows_its_own_traceback_and_can_be_pickled(inside):
+    (inside / "net.py").write_text(
         "def inner(x):\n    raise ValueError('a\\nb')\ndef make(x):\n    return inner(x)\n"
     )
     with pytest.raises(OwnCodeError) as caught:
@@ -181,7 +170,7 @@ def test_a_function_that_raises_shows_its_own_traceback_and_can_be_pickled(folde
     )
 
 
-def test_arguments_that_do_not_fit_need_no_traceback(folder):
+def test_arguments_that_do_not_fit_need_no_traceback(inside):
     with pytest.raises(OwnCodeError, match="raised TypeError.*positional") as caught:
         user_code.call(lambda: None, 3, what="the loss")
     assert caught.value.trace == ""
@@ -212,9 +201,9 @@ def test_the_first_rank_shows_the_traceback_before_the_sentence(capsys, monkeypa
     assert isinstance(parser, argparse.ArgumentParser)
 
 
-def test_the_fingerprint_is_of_the_file_and_of_what_it_imports_beside_it(folder):
-    (folder / "parts").mkdir()
-    (folder / "parts" / "__init__.py").write_text("")
+def test_the_fingerprint_is_of_the_file_and_of_what_it_imports_beside_it(inside):
+    (inside / "parts").mkdir()
+    (inside / "parts" / "__init__.py").write_text("")
     files = {
         "net.py": "import layers\nfrom parts import head\nimport torch\n",
         "layers.py": "import deep\n",
@@ -223,19 +212,19 @@ def test_the_fingerprint_is_of_the_file_and_of_what_it_imports_beside_it(folder)
         "other.py": "",
     }
     for name, text in files.items():
-        (folder / name).write_text(text + "def make(): pass\n")
+        (inside / name).write_text(text + "def make(): pass\n")
     facts = {
-        spec: user_code.source_facts(spec) for spec in ("net.py:make", "net:make", f"{folder}/net.py:make")
+        spec: user_code.source_facts(spec) for spec in ("net.py:make", "net:make", f"{inside}/net.py:make")
     }
     assert (
         list(facts["net.py:make"]) == ["code of net.py:make"]
         and len({*(value for fact in facts.values() for value in fact.values())}) == 1
     )
     for name in files:
-        text = (folder / name).read_text()
-        (folder / name).write_text(text + "# changed\n")
+        text = (inside / name).read_text()
+        (inside / name).write_text(text + "# changed\n")
         assert (user_code.source_facts("net.py:make") == facts["net.py:make"]) == (name == "other.py"), name
-        (folder / name).write_text(text)
+        (inside / name).write_text(text)
     assert user_code.source_facts("net.py:make") == facts["net.py:make"]
     assert user_code.source_facts("resnet56") == {}
     assert user_code.source_facts("os.path:join") != {} and user_code.source_facts("sys:exit") == {}

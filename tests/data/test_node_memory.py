@@ -11,22 +11,39 @@ import pytest
 import torch
 
 from losslandscape.core.errors import InputError
-from losslandscape.data import dataloader, node_memory
+from losslandscape.data import dataloader, node_memory, samples
+from losslandscape.data.image_set import ImageSet
 from losslandscape.parallel.mpi4pytorch import Serial
 from tests.helpers import REPO, mpirun
 
 JOB = """
 import json, sys
-sys.path.insert(0, sys.argv[1])
-from losslandscape.data import dataloader
-from losslandscape.parallel import mpi4pytorch
+import torch
+from losslandscape.core.errors import InputError
 from losslandscape.data import node_memory
-ranks, calls = mpi4pytorch.connect(mpi=True), []
-def load(allocate):
-    calls.append(1)
-    return dataloader.load("cifar10", "train", datapath="", npz_file=sys.argv[2], data_split=2, allocate=allocate)
-data = node_memory.load_images(ranks, load)
-seen = ranks.gather_all((len(calls), int(data.images.sum()), data.labels.sum().item(), list(data.images.shape), data.mean))
+from losslandscape.parallel import mpi4pytorch
+from tests.data.test_node_memory import from_npz, ragged
+
+ranks = mpi4pytorch.connect(mpi=True)
+calls = []
+
+def counted(load, *args, **options):
+    calls.append(load)
+    return load(*args, **options)
+
+def broken():
+    raise InputError("nothing to load")
+
+images = node_memory.load_images(ranks, counted, from_npz, sys.argv[1])
+sets = node_memory.load_samples(ranks, counted, ragged)
+try:
+    node_memory.load_samples(ranks, broken)
+except InputError as error:
+    sentence = str(error)
+sums = [[int(tensor.sum()) for tensor in chunk.values()] for chunk in sets["train"].chunks]
+facts = [images.images.sum().item(), images.labels.tolist(), list(images.images.shape), images.mean, sums]
+facts += [sets["test"].batch(slice(None)).sum().item(), sets["test"].labels.tolist()]
+seen = ranks.gather_all((len(calls), sentence, facts))
 if ranks.rank == 0:
     print(json.dumps(seen))
 """
@@ -35,11 +52,8 @@ if ranks.rank == 0:
 @pytest.fixture
 def npz(tmp_path):
     rng = np.random.default_rng(0)
-    np.savez(
-        tmp_path / "data.npz",
-        images=rng.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8),
-        labels=rng.integers(0, 10, 40),
-    )
+    images = rng.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", images=images, labels=rng.integers(0, 10, 40))
     return str(tmp_path / "data.npz")
 
 
@@ -47,40 +61,45 @@ def from_npz(npz, *, allocate=torch.empty):
     return dataloader.load("cifar10", "train", datapath="", npz_file=npz, data_split=2, allocate=allocate)
 
 
-def test_one_rank_decodes_and_all_see_the_same(npz, tmp_path):
+def ragged():
+    """Samples of two lengths and two types, so of two chunks, and an image."""
+    batches = [{"ids": torch.arange(n).view(1, n), "weights": torch.ones(1, n) / 2} for n in (3, 8)]
+    images = ImageSet(torch.arange(12).view(1, 3, 2, 2).byte(), torch.tensor([1]), (0.5,), (2.0,))
+    return {"train": samples.stack(batches), "test": images}
+
+
+@pytest.mark.slow
+def test_one_rank_loads_and_all_see_the_same(npz, tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     done = subprocess.run(
-        [*mpirun(3), sys.executable, "-c", JOB, str(REPO), npz],
-        env={**os.environ, "TMPDIR": str(temporary)},
+        [*mpirun(3), sys.executable, "-c", JOB, npz],
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(REPO)},
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
-    assert [calls for calls, *_ in seen] == [1, 0, 0]
     expected = from_npz(npz)
-    assert all(
-        values
-        == [int(expected.images.sum()), expected.labels.sum().item(), [20, 3, 8, 8], list(expected.mean)]
-        for _, *values in seen
-    )
+    sums = [[3, 1], [28, 4]]
+    facts = [expected.images.sum().item(), expected.labels.tolist(), [20, 3, 8, 8], list(expected.mean), sums]
+    image = ragged()["test"]
+    facts += [image.batch(slice(None)).sum().item(), [1]]
+    loads = [2, 0, 0]
+    assert json.loads(done.stdout) == [[count, "nothing to load", facts] for count in loads]
     assert not list(temporary.glob("loss_landscape_*"))
 
 
 def test_alone_it_is_what_is_loaded_and_leaves_no_file(npz, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    data, expected = (
-        node_memory.load_images(Serial(), from_npz, npz),
-        from_npz(npz),
-    )
+    data = node_memory.load_images(Serial(), from_npz, npz)
+    expected = from_npz(npz)
     assert torch.equal(data.images, expected.images) and torch.equal(data.labels, expected.labels)
     assert (data.mean, data.std) == (expected.mean, expected.std)
     assert [path.name for path in tmp_path.iterdir()] == ["data.npz"]
 
 
-def test_a_full_temporary_folder_is_said(npz, tmp_path, monkeypatch):
+def test_a_full_temporary_folder_is_named(npz, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def full(*_):
@@ -90,3 +109,15 @@ def test_a_full_temporary_folder_is_said(npz, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no room for 0 MiB of data in .*set TMPDIR"):
         node_memory.load_images(Serial(), from_npz, npz)
     assert [path.name for path in tmp_path.iterdir()] == ["data.npz"]
+
+
+class TwoNodes(Serial):
+    """One rank of two, whose other node has loaded something else."""
+
+    def gather_all(self, value):
+        return [value, "another fingerprint" if isinstance(value, str) else value]
+
+
+def test_data_that_differs_from_node_to_node_is_refused():
+    with pytest.raises(InputError, match="differs from node to node; .*seed"):
+        node_memory.load_samples(TwoNodes(), ragged)

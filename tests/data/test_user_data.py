@@ -32,11 +32,11 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_data_of_every_form_is_one_set_of_samples(form):
     data, expected = FORMS[form]
-    found = user_data.as_samples(data)
-    assert len(found) == 10 and len(found.chunks) == 1
-    for one, other in zip(samples.tensors(found.chunks[0]), samples.tensors(expected), strict=True):
+    whole = user_data.as_samples(data)
+    assert len(whole) == 10 and len(whole.chunks) == 1
+    for one, other in zip(samples.tensors(whole.chunks[0]), samples.tensors(expected), strict=True):
         assert torch.equal(one, other)
-    assert isinstance(found.chunks[0], dict) == isinstance(expected, dict)
+    assert isinstance(whole.chunks[0], dict) == isinstance(expected, dict)
 
 
 def test_a_part_of_the_data_is_the_published_part():
@@ -51,10 +51,10 @@ def test_a_part_of_the_data_is_the_published_part():
 
 def test_batches_that_do_not_stack_stay_apart_and_can_be_split():
     sentences = [{"ids": torch.arange(2 * length).view(2, length)} for length in (3, 3, 5)]
-    found = user_data.as_samples(sentences)
-    assert [tuple(chunk["ids"].shape) for chunk in found.chunks] == [(4, 3), (2, 5)]
-    assert [samples.size(batch) for batch in found.raw_batches(3)] == [3, 1, 2]
-    assert [tuple(chunk["ids"].shape) for chunk in found.take(np.array([5, 0, 3])).chunks] == [(2, 3), (1, 5)]
+    whole = user_data.as_samples(sentences)
+    assert [tuple(chunk["ids"].shape) for chunk in whole.chunks] == [(4, 3), (2, 5)]
+    assert [samples.size(batch) for batch in whole.raw_batches(3)] == [3, 1, 2]
+    assert [tuple(chunk["ids"].shape) for chunk in whole.take(np.array([5, 0, 3])).chunks] == [(2, 3), (1, 5)]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_is_no_data_is_named(data, words):
         ({"x": X}, ["train"]),
     ],
 )
-def test_train_and_test_data_are_told_apart(given, parts):
+def test_train_and_test_data_are_recognised(given, parts):
     assert list(user_data.parts_of(given)) == parts
 
 

@@ -73,3 +73,10 @@ def outputs() -> list[str]:
 def notes(fig: Figure) -> str:
     """The texts around the axes of a figure."""
     return " ".join(text.get_text() for text in fig.texts) + " " + (fig.get_supxlabel() or "")
+
+
+def words(fig: Figure) -> list[str]:
+    """All texts in a figure and at its axes."""
+    fig.draw_without_rendering()
+    texts = [text for axes in fig.axes for text in [*axes.texts, axes.xaxis.label, axes.yaxis.label]]
+    return [text.get_text() for text in [*texts, *fig.texts]]

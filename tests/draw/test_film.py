@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw import film, film_screen
+from losslandscape.draw import film
 from losslandscape.draw.film_files import plot_film
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
+from tests.draw.small_films import shrink_films
 from tests.draw.web.pages import figure_of, frames_of, numbers, trace
 
 pytestmark = pytest.mark.usefixtures("inside")
@@ -25,12 +26,7 @@ EPOCHS = (0, 2, 10)
 
 @pytest.fixture(autouse=True)
 def small_films(monkeypatch):
-    monkeypatch.setattr(film_screen, "DPI", 40)
-    monkeypatch.setattr(film, "DPI", 40)
-    monkeypatch.setattr(film, "SECONDS", 1)
-    monkeypatch.setattr(film, "LAST_SECONDS", 0)
-    monkeypatch.setattr(film, "FRAMES_PER_SECOND", 5)
-    monkeypatch.setattr(film.shutil, "which", lambda _: None)
+    shrink_films(monkeypatch)
 
 
 def losses(k: float) -> np.ndarray:

@@ -2,46 +2,47 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from losslandscape.core.errors import InputError
 from losslandscape.draw import trajectory_figures, trajectory_path
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
-from tests.draw.kept_figures import figures_kept, words
+from tests.draw.surface_files import words
 
 
-@pytest.fixture(autouse=True)
-def in_empty_folder(inside):
-    pass
+@pytest.fixture
+def draw(drawn):
+    """A function that draws a path and returns the figure."""
 
-
-def draw(path: Projection, monkeypatch):
-    h5_util.write_projection(path)
-    with figures_kept(monkeypatch) as kept:
+    def draw(path: Projection) -> Figure:
+        h5_util.write_projection(path)
         trajectory_figures.draw(path.path)
-    return kept[0]
+        return drawn[path.path]
+
+    return draw
 
 
-def test_drops_lie_on_the_path_at_the_end_of_the_epoch_before(monkeypatch):
+def test_drops_lie_on_the_path_at_the_end_of_the_epoch_before(draw):
     x = np.array([8.0, 4, 2, 0])
     epochs, drops = np.array([0, 10, 20, 30]), np.array([0, 6, 21, 31, 99])
-    fig = draw(Projection("p.h5", x, x**2, epochs=epochs, lr_drops=drops), monkeypatch)
+    fig = draw(Projection("p.h5", x, x**2, epochs=epochs, lr_drops=drops))
     assert len(fig.axes) == 1
     marks = [line for line in fig.axes[0].lines if line.get_label() == "learning rate falls"]
     np.testing.assert_allclose(marks[0].get_xydata(), [[6, 40], [2, 4]])
 
 
-def test_a_projection_of_the_published_program(monkeypatch):
+def test_a_projection_of_the_published_program(draw):
     """It has coordinates and nothing else."""
-    fig = draw(Projection("p.h5", np.array([1.0, 0.5, 0]), np.array([0.2, 0.4, 0])), monkeypatch)
+    fig = draw(Projection("p.h5", np.array([1.0, 0.5, 0]), np.array([0.2, 0.4, 0])))
     assert len(fig.axes) == 1
     assert "epoch" not in " ".join(words(fig))
 
 
-def test_epochs_of_a_long_training_do_not_collide(monkeypatch):
+def test_epochs_of_a_long_training_do_not_collide(draw):
     turn = np.linspace(0, 20, 301)
     x, y = (20 - turn) * np.cos(turn), (20 - turn) * np.sin(turn)
-    fig = draw(Projection("p.h5", x, y, epochs=np.arange(301)), monkeypatch)
+    fig = draw(Projection("p.h5", x, y, epochs=np.arange(301)))
     fig.draw_without_rendering()
     labels = fig.axes[0].texts
     boxes = [text.get_window_extent() for text in labels]
@@ -50,7 +51,7 @@ def test_epochs_of_a_long_training_do_not_collide(monkeypatch):
     assert not any(box.overlaps(other) for i, box in enumerate(boxes) for other in boxes[:i])
 
 
-def test_losses_that_are_not_numbers(monkeypatch):
+def test_losses_that_are_not_numbers(drawn):
     path = Projection(
         "p.h5",
         np.arange(4.0),
@@ -60,12 +61,11 @@ def test_losses_that_are_not_numbers(monkeypatch):
         projected_loss=np.array([1, np.inf, 2.1, 1]),
     )
     h5_util.write_projection(path)
-    with figures_kept(monkeypatch) as kept:
-        trajectory_figures.draw_losses("p.h5")
-    assert "2 of 4 checkpoints have a loss that is NaN or infinite" in words(kept[0])
+    trajectory_figures.draw_losses("p.h5")
+    assert "2 of 4 checkpoints have a loss that is NaN or infinite" in words(drawn["p.h5_losses"])
 
 
-def test_a_projection_without_losses():
+def test_a_projection_without_losses(inside):
     h5_util.write_projection(Projection("q.h5", np.arange(4.0), np.arange(4.0)))
     with pytest.raises(InputError, match="losses"):
         trajectory_figures.draw_losses("q.h5")

@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw.vertical_axes import (
-    VerticalAxis,
-    error_axis,
-    loss_axis,
-    other_values,
-    value_axis,
-)
+from losslandscape.draw.vertical_axes import VerticalAxis, error_axis, loss_axis, other_values, value_axis
 from losslandscape.files.surface import Surface
 
 X = np.linspace(-1, 1, 9)
@@ -34,8 +28,7 @@ def test_an_axis_without_values_is_linear():
 
 
 @pytest.mark.parametrize(
-    ("losses", "limits"),
-    [(1 + X**2, (0, 5)), (7 + X, None), (X, None), (np.where(X > 0, 1e9, 2.0), (0, 5))],
+    ("losses", "limits"), [(1 + X**2, (0, 5)), (7 + X, None), (X, None), (np.where(X > 0, 1e9, 2.0), (0, 5))]
 )
 def test_the_limits_of_a_loss(losses, limits):
     assert loss_axis([line(train_loss=losses)], loss_max=5, log=False).limits == limits

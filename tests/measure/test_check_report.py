@@ -85,7 +85,7 @@ def test_a_sound_run_has_facts_and_no_warning():
 
 
 @pytest.mark.parametrize(
-    ("name_option", "option"), [(as_flag, "--xnorm layer"), (as_argument, "xnorm='layer'")]
+    ("name_option", "option"), [(as_flag, "--xnorm layer"), (as_argument, "norm='layer'")]
 )
 def test_advice_names_options_as_the_interface_writes_them(name_option, option):
     made = report(with_dead_filters())

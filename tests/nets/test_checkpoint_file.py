@@ -75,8 +75,8 @@ def test_code_is_refused_and_not_run(tmp_path, how):
         torch.save(saved, file, _use_new_zipfile_serialization=how == "zip")
     with pytest.raises(InputError) as error:
         read_checkpoint(file)
-    told = "not a checkpoint" if how in (4, 5) else "more than tensors ('posix.mkdir') and was not run"
-    one_sentence(error, file, told)
+    sentence = "not a checkpoint" if how in (4, 5) else "more than tensors ('posix.mkdir') and was not run"
+    one_sentence(error, file, sentence)
     assert not trace.exists()
 
 

@@ -87,7 +87,7 @@ def test_a_net_with_shortcuts_is_not_one_without(resnet):
         load_state(bare, resnet.state_dict(), what="m.t7")
 
 
-def test_the_key_that_would_help_is_told(tmp_path):
+def test_the_key_that_would_help_is_named(tmp_path):
     net, file = small_net(), tmp_path / "m.pt"
     for saved, state_key in (
         ({"state_dict": {"w": torch.ones(2)}, "ema": {"weights": net.state_dict()}}, "ema.weights"),
@@ -99,13 +99,17 @@ def test_the_key_that_would_help_is_told(tmp_path):
             },
             "other.module.teacher",
         ),
+        (
+            {"callbacks": {"EMA{'decay': 0.9}": net.state_dict()}, "w": torch.ones(2)},
+            "callbacks.EMA{'decay': 0.9}",
+        ),
     ):
         torch.save(saved, file)
         refused(small_net(1), file, f"state_key {state_key} fits; give this state_key=")
         assert loads(net, file, state_key=state_key)
 
 
-def test_the_first_names_of_both_sides_are_told(tmp_path):
+def test_the_first_names_of_both_sides_are_listed(tmp_path):
     file = tmp_path / "m.pt"
     torch.save({f"features.{i}.weight": torch.ones(1) for i in range(4)}, file)
     refused(
