@@ -2,8 +2,9 @@
 
     python bench/cores.py --out bench/results/cores.json
 
-Each run measures ResNet-56 (random weights, random images) through the program's own scheduler and evaluator. Beside the ranks stand
-as many programs of one rank each, which know nothing of each other but begin at one time: what they lack of the ideal is the machine's part.
+Each run measures ResNet-56 (random weights, random images) with the program's own scheduler and evaluator.
+For comparison, as many programs of one rank each start at the same time and know nothing of each other. What
+they lack of the ideal is the machine's fault.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,59 +21,62 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import report
 from tests.helpers import mpirun
 
-POINTS_A_RANK = 40
+POINTS_PER_RANK = 40
 IMAGES = 64
 START_SECONDS = 8  # for Python, torch and the net
 ONE = "1 rank"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ranks", type=int, nargs="+", default=[2])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", default="", metavar="FILE.json")
-    parser.add_argument("--begin", type=float, help=argparse.SUPPRESS)
+    parser = report.options(__doc__, repeats=5)
+    parser.add_argument("--ranks", type=int, nargs="+", default=[2], help="beside one rank (default: 2)")
+    parser.add_argument("--start", type=float, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.begin:
-        rank_main(args.begin)
+    if args.start:
+        rank_main(args.start)
         return
-    ways = {ONE: lambda: points_a_second(1)}
+    ways: dict[str, Callable[[], float]] = {ONE: partial(points_per_second, 1)}
     for count in args.ranks:
-        ways[f"{count} ranks"] = partial(points_a_second, count)
-        ways[f"{count} separate programs"] = partial(points_a_second, 1, programs=count)
+        ways[f"{count} ranks"] = partial(points_per_second, count)
+        ways[f"{count} separate programs"] = partial(points_per_second, 1, programs=count)
     rates = report.interleaved(ways, args.repeats)
-    middle = report.medians(rates)
+    medians = report.medians(rates)
     rows = [
-        {"run": name, "points/s": rate, "x one rank": rate / middle[ONE]} for name, rate in middle.items()
+        {"run": name, "points/s": rate, "x one rank": rate / medians[ONE]} for name, rate in medians.items()
     ]
     print(report.table(rows))
-    if args.out:
-        report.write(args.out, {"rows": rows, "repeats": rates})
+    report.write(args.out, {"rows": rows, "repeats": rates})
 
 
-def points_a_second(ranks: int, *, programs: int = 1) -> float:
-    """Of so many programs, of so many ranks each, together."""
-    line = [*mpirun(ranks), sys.executable, __file__, "--begin", str(time.time() + START_SECONDS)]
+def points_per_second(ranks: int, *, programs: int = 1) -> float:
+    """Points that programs of so many ranks each measure together."""
+    start_time = time.time() + START_SECONDS
+    line = [*mpirun(ranks), sys.executable, __file__, "--start", str(start_time)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
     started = [
-        subprocess.Popen(
-            line,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        subprocess.Popen(line, env=environment, stdout=pipe, stderr=nowhere, text=True)
         for _ in range(programs)
     ]
     answers = [program.communicate()[0] for program in started]
     if any(program.returncode for program in started):
-        raise SystemExit(f"a run of {ranks} ranks failed; see what {' '.join(line)} says")
+        raise SystemExit(f"a run of {ranks} ranks failed; see what {' '.join(line)} prints")
     return sum(json.loads(answer.splitlines()[-1]) for answer in answers)
 
 
-def rank_main(begin_at: float) -> None:
-    """One rank of a run, which begins at this time; rank 0 prints how many points a second all ranks measured together."""
+class NoResults:
+    """Where results go that nobody needs."""
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def set(self, point: int, values: dict[str, float]) -> None: ...
+
+    def save(self) -> None: ...
+
+
+def rank_main(start_time: float) -> None:
+    """Run one rank, which starts at this time. Rank 0 prints the points per second of all ranks."""
     import torch
 
     from losslandscape.data.image_set import ImageSet
@@ -81,25 +86,17 @@ def rank_main(begin_at: float) -> None:
 
     ranks = mpi4pytorch.connect(mpi=True)
     torch.manual_seed(0)
-    images = ImageSet(
-        torch.randint(0, 256, (IMAGES, 3, 32, 32), dtype=torch.uint8), torch.randint(0, 10, (IMAGES,))
-    )
+    pixels = torch.randint(0, 256, (IMAGES, 3, 32, 32), dtype=torch.uint8)
+    images = ImageSet(pixels, torch.randint(0, 10, (IMAGES,)))
     evaluator = Evaluator(model_loader.load("resnet56").eval(), {"train": images}, batch_size=32)
     evaluator.measure()
-    time.sleep(max(0.0, begin_at - time.time()))
+    time.sleep(max(0.0, start_time - time.time()))
     ranks.gather_all(None)
-    points = POINTS_A_RANK * ranks.size
-    begin = time.perf_counter()
-    scheduler.run(
-        range(points),
-        lambda point: evaluator.measure(),
-        record=lambda *_: None,
-        save=lambda: None,
-        ranks=ranks,
-        total=points,
-    )
+    points = POINTS_PER_RANK * ranks.size
+    start = time.perf_counter()
+    scheduler.run(range(points), lambda point: evaluator.measure(), NoResults(points), ranks)
     if ranks.rank == 0:
-        print(json.dumps(points / (time.perf_counter() - begin)))
+        print(json.dumps(points / (time.perf_counter() - start)))
 
 
 if __name__ == "__main__":

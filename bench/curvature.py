@@ -1,26 +1,31 @@
-"""Curvature of ResNet-20 on digits beside two packages: the same numbers, and the time of a product.
+"""Curvature of ResNet-20 on digits, compared with two packages: the numbers, and the time of a product.
 
     pip install pyhessian
     pip install curvlinops-for-pytorch
     python bench/curvature.py --out bench/results/curvature.json
     python bench/curvature.py --cuda --data_split 1 --out bench/results/curvature_cuda.json
 
-Neither package is needed by the program, and one that is absent is left out. All compute the Hessian of the mean loss by the parameters
-of more than one dimension, on the same batches, which are prepared beforehand for the packages and anew for each product by ours. The ways
-take turns, in one process. Times are of the processor on a CPU, which other programs do not lengthen by waiting, and of the clock on a GPU.
+The program needs neither package, and one that is absent is left out. All compute the Hessian of the mean
+loss by the parameters of more than one dimension, on the same batches. The packages get batches that are
+prepared beforehand; ours prepares them anew for each product. The ways take turns in one process. On a CPU
+times are the processor's, which do not grow while other programs run; on a GPU they are the clock's.
 
-PyHessian stops when two estimates in a row differ by less than 0.1 %, which for a trace says little; its trace is therefore compared on
-the same random vectors, and ours that has converged stands beside both. Its density needs torch.eig, which PyTorch no longer has.
+PyHessian stops when two estimates in a row differ by less than 0.1 %, which means little for a trace. So its
+trace is compared on the same random vectors, and our converged trace is shown too. Its density needs
+torch.eig, which PyTorch no longer has.
 """
 
+import argparse
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +34,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import report
 from losslandscape.cli.command_line import Parser, sentence
-from losslandscape.cli.options import positive
+from losslandscape.cli.option_types import positive
 from losslandscape.curvature.hess_vec_prod import KINDS, Curvature
 from losslandscape.curvature.lanczos import eigenvalues
 from losslandscape.curvature.probes import TOGETHER
@@ -43,203 +48,218 @@ CHECKPOINT = report.REPO / "tests" / "golden" / "resnet20_digits_bs=64" / "model
 AGREEMENT = 1e-4  # of two products, relative to their length
 RANK = 32
 CURVLINOPS = dict(zip(KINDS, ("HessianLinearOperator", "GGNLinearOperator", "EFLinearOperator"), strict=True))
+PACKAGES = {
+    "pyhessian": "pyhessian",
+    "curvlinops-for-pytorch": "curvlinops",
+}  # names to install and to import
 
 Batches = list[tuple[Tensor, Tensor]]
 Product = Callable[[Tensor], Tensor]
 
 
-def pyhessian_of(net: nn.Module, batches: Batches, device: torch.device) -> object:
+@dataclass(frozen=True)
+class Problem:
+    """A net and its data: as ours takes them, and as prepared batches."""
+
+    net: nn.Module
+    data: ImageSet
+    batches: Batches
+    batch_size: int
+
+    @property
+    def device(self) -> torch.device:
+        return self.data.labels.device
+
+    def curvature(self, kind: str = "hessian") -> Curvature:
+        return Curvature(self.net, self.data, kind=kind, batch_size=self.batch_size)
+
+
+def main() -> None:
+    parser = make_parser()
+    args = parser.parse_args()
+    # PyHessian warns of its own way.
+    warnings.filterwarnings("ignore", message="Using backward\\(\\) with create_graph=True")
+    with sentence(parser):
+        problem = load_problem(args)
+        rows = [row for kind in KINDS for row in time_products(kind, problem, args.repeats)]
+        print(report.table(rows))
+        results = {"images": len(problem.data), "batch size": args.batch_size, "products": rows}
+        if find_spec("pyhessian"):
+            results["estimates"] = compare_estimates(problem, args.trace_probes)
+        results["packages"] = {name: version(name) for name, module in PACKAGES.items() if find_spec(module)}
+        report.write(args.out, results)
+
+
+def make_parser() -> Parser:
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    split_help = "one N-th of the digits' training images (default: 32)"
+    add("--data_split", type=positive, default=32, metavar="N", help=split_help)
+    add("--batch_size", type=positive, default=32, help="(default: 32)")
+    add("--repeats", type=positive, default=5, help="rounds of turns (default: 5)")
+    probes_help = "random vectors on which the traces are compared (default: 24)"
+    add("--trace_probes", type=positive, default=24, help=probes_help)
+    add("--cuda", action="store_true", help="on the GPU")
+    add("--out", default="", metavar="FILE", help="JSON file to write")
+    return parser
+
+
+def load_problem(args: argparse.Namespace) -> Problem:
+    device = torch.device("cuda" if args.cuda else "cpu")
+    set_precision("fp32", device)
+    net = model_loader.load("resnet20", str(CHECKPOINT)).to(device).eval()
+    for tensor in net.parameters():
+        tensor.requires_grad_(tensor.dim() > 1)  # PyHessian takes what requires a gradient
+    data = dataloader.load("digits", "train", datapath="", data_split=args.data_split).to(device)
+    return Problem(net, data, prepared(data, args.batch_size), args.batch_size)
+
+
+def prepared(data: ImageSet, batch_size: int) -> Batches:
+    slices = [slice(start, start + batch_size) for start in range(0, len(data), batch_size)]
+    return [(data.batch(part), data.labels[part]) for part in slices]
+
+
+def pyhessian_of(problem: Problem) -> Any:
     from pyhessian import hessian
 
-    return hessian(net, nn.CrossEntropyLoss(), dataloader=batches, cuda=device.type == "cuda")
+    cuda = problem.device.type == "cuda"
+    return hessian(problem.net, nn.CrossEntropyLoss(), dataloader=problem.batches, cuda=cuda)
 
 
-def pyhessian_product(package: object, matrix: Curvature, vector: Tensor) -> Tensor:
+def pyhessian_product(package: Any, matrix: Curvature, vector: Tensor) -> Tensor:
     _, products = package.dataloader_hv_product(matrix.split(vector))
     return torch.cat([part.flatten() for part in products])
 
 
-def curvlinops_of(kind: str, net: nn.Module, batches: Batches) -> object:
+def curvlinops_of(kind: str, problem: Problem) -> Any:
     import curvlinops
 
-    parameters = [tensor for tensor in net.parameters() if tensor.dim() > 1]
+    parameters = [tensor for tensor in problem.net.parameters() if tensor.dim() > 1]
     return getattr(curvlinops, CURVLINOPS[kind])(
-        net,
+        problem.net,
         nn.CrossEntropyLoss(),
         parameters,
-        batches,
+        problem.batches,
         check_deterministic=False,
-        num_data=sum(len(labels) for _, labels in batches),
+        num_data=len(problem.data),
     )
 
 
-def products_of(
-    kind: str, matrix: Curvature, net: nn.Module, batches: Batches, device: torch.device
-) -> dict[str, Product]:
-    """Every way to multiply with the matrix, that of one vector first."""
+def curvlinops_product(operator: Any, vectors: Tensor) -> Tensor:
+    return (operator @ vectors.T).T if vectors.dim() > 1 else operator @ vectors
+
+
+def products_of(kind: str, problem: Problem) -> dict[str, Product]:
+    """Return every way to multiply with a matrix, ours first."""
+    matrix = problem.curvature(kind)
     ways: dict[str, Product] = {"ours": matrix}
     if kind == "hessian" and find_spec("pyhessian"):
-        ways["pyhessian"] = partial(pyhessian_product, pyhessian_of(net, batches, device), matrix)
+        ways["pyhessian"] = partial(pyhessian_product, pyhessian_of(problem), matrix)
     if find_spec("curvlinops"):
-        operator = curvlinops_of(kind, net, batches)
-        ways["curvlinops"] = lambda vectors: (
-            (operator @ vectors.T).T if vectors.dim() > 1 else operator @ vectors
-        )
+        ways["curvlinops"] = partial(curvlinops_product, curvlinops_of(kind, problem))
     return ways
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Of the processor, or of the clock until a GPU is done."""
-    clock = time.perf_counter if device.type == "cuda" else time.process_time
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    begin = clock()
+    """Return the processor's seconds of a call, or on a GPU the clock's until it is done."""
+    if device.type != "cuda":
+        start = time.process_time()
+        call()
+        return time.process_time() - start
+    torch.cuda.synchronize()
+    start = time.perf_counter()
     call()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return clock() - begin
+    torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
-def time_products(
-    kind: str, matrix: Curvature, net: nn.Module, batches: Batches, device: torch.device, repeats: int
-) -> list[dict[str, object]]:
-    """A row for each way with one vector, and with several at once; ends the program if a way's product is another one."""
-    ways = products_of(kind, matrix, net, batches, device)
-    many = torch.randn(TOGETHER, matrix.dimension, generator=torch.Generator().manual_seed(0)).to(device)
-    expected = matrix(many[0])
-    for name, way in ways.items():
-        difference = float(
-            torch.linalg.vector_norm(way(many[0]) - expected) / torch.linalg.vector_norm(expected)
-        )
-        if not difference < AGREEMENT:
-            raise SystemExit(
-                f"{kind}: the product of {name!r} differs by {difference:.2g} of it from ours; nothing is measured"
-            )
+def time_products(kind: str, problem: Problem, repeats: int) -> list[dict[str, object]]:
+    """Return a row per way with one vector, and with several at once.
+
+    Raises:
+        SystemExit: a way's product differs from ours.
+    """
+    ways = products_of(kind, problem)
+    generator = torch.Generator().manual_seed(0)
+    dimension = problem.curvature(kind).dimension
+    many = torch.randn(TOGETHER, dimension, generator=generator).to(problem.device)
+    require_agreement(kind, ways, many[0])
     calls = {(name, 1): partial(way, many[0]) for name, way in ways.items()}
     calls |= {(name, TOGETHER): partial(way, many) for name, way in ways.items() if name != "pyhessian"}
-    times = report.medians(
-        report.interleaved({key: partial(seconds, call, device) for key, call in calls.items()}, repeats)
-    )
-    images = sum(len(labels) for _, labels in batches)
+    timed = {key: partial(seconds, call, problem.device) for key, call in calls.items()}
+    times = report.medians(report.interleaved(timed, repeats))
     return [
         {
             "matrix": kind,
             "way": name,
             "vectors": count,
-            "ms a product and image": 1000 * times[name, count] / count / images,
+            "ms a product and image": 1000 * times[name, count] / count / len(problem.data),
             "of ours, one vector": times[name, count] / count / times["ours", 1],
         }
         for name, count in calls
     ]
 
 
-def compare_estimates(
-    matrix: Curvature, package: object, device: torch.device, trace_probes: int
-) -> dict[str, object]:
-    """The largest eigenvalue and the trace by PyHessian and by ours."""
+def require_agreement(kind: str, ways: dict[str, Product], vector: Tensor) -> None:
+    expected = ways["ours"](vector)
+    for name, way in ways.items():
+        error = torch.linalg.vector_norm(way(vector) - expected)
+        difference = float(error / torch.linalg.vector_norm(expected))
+        if not difference < AGREEMENT:
+            what = f"the product of {name!r} differs from ours by {difference:.2g} of it"
+            raise SystemExit(f"{kind}: {what}; nothing is measured")
+
+
+def compare_estimates(problem: Problem, trace_probes: int) -> dict[str, object]:
+    """Return the largest eigenvalue and the trace by PyHessian and by ours."""
+    matrix, package = problem.curvature(), pyhessian_of(problem)
     torch.manual_seed(0)
     (theirs,), _ = package.eigenvalues(maxIter=100, tol=1e-4)
     (low,), (high,) = eigenvalues(matrix, show_progress=True)
-    samples = pyhessian_samples(matrix, package, trace_probes)
+    ours = f"ours {high.value:.6g} (residual {high.residual:.2g})"
+    print(f"largest eigenvalue: pyhessian {theirs:.6g}, {ours}; smallest, ours {low.value:.6g}")
+    eigenvalue = {
+        "pyhessian": theirs,
+        "ours": high.value,
+        "our residual": high.residual,
+        "relative difference": abs(theirs / high.value - 1),
+    }
+    return {"largest eigenvalue": eigenvalue, "trace": compare_traces(matrix, package, trace_probes)}
+
+
+def compare_traces(matrix: Curvature, package: Any, probes: int) -> dict[str, object]:
+    theirs, ours = trace_samples(matrix, package, probes)
     converged = trace(matrix, rank=RANK, tolerance=0.01, most_probes=400, show_progress=True)
-    error = float(np.std(samples["pyhessian"], ddof=1) / np.sqrt(trace_probes))
-    print(
-        f"largest eigenvalue: pyhessian {theirs:.6g}, ours {high.value:.6g} (residual {high.residual:.2g}); smallest, ours {low.value:.6g}"
-    )
-    print(
-        f"trace on the same {trace_probes} random vectors: pyhessian {np.mean(samples['pyhessian']):.6g}, ours {np.mean(samples['ours']):.6g}, "
-        f"standard error {error:.2g}; ours by Hutch++ of rank {RANK}: {converged.value:.6g} +- {converged.standard_error:.2g}"
-    )
+    error = float(np.std(theirs, ddof=1) / np.sqrt(probes))
+    means = f"pyhessian {np.mean(theirs):.6g}, ours {np.mean(ours):.6g}, standard error {error:.2g}"
+    print(f"trace on the same {probes} random vectors: {means}")
+    print(f"ours by Hutch++ of rank {RANK}: {converged.value:.6g} +- {converged.standard_error:.2g}")
     return {
-        "largest eigenvalue": {
-            "pyhessian": theirs,
-            "ours": high.value,
-            "our residual": high.residual,
-            "relative difference": abs(theirs / high.value - 1),
-        },
-        "trace": {
-            "random vectors": trace_probes,
-            **{name: float(np.mean(values)) for name, values in samples.items()},
-            "standard error": error,
-            "relative difference": float(abs(np.mean(samples["pyhessian"]) / np.mean(samples["ours"]) - 1)),
-            "ours, Hutch++": converged.value,
-            "its standard error": converged.standard_error,
-            "its products": 2 * RANK + converged.probes,
-        },
+        "random vectors": probes,
+        "pyhessian": float(np.mean(theirs)),
+        "ours": float(np.mean(ours)),
+        "standard error": error,
+        "relative difference": float(abs(np.mean(theirs) / np.mean(ours) - 1)),
+        "ours, Hutch++": converged.value,
+        "its standard error": converged.standard_error,
+        "its products": 2 * RANK + converged.probes,
     }
 
 
-def pyhessian_samples(matrix: Curvature, package: object, count: int) -> dict[str, list[float]]:
-    """v . H v of PyHessian's own trace, and of ours on the random vectors that it draws."""
+def trace_samples(matrix: Curvature, package: Any, count: int) -> tuple[list[float], list[float]]:
+    """Return v . H v of PyHessian's own trace, and of ours on the random vectors that it draws."""
     torch.manual_seed(1)
     theirs = package.trace(maxIter=count, tol=0.0)
     torch.manual_seed(1)
-    parts = [
-        [2.0 * torch.randint_like(tensor, high=2) - 1 for tensor in package.params] for _ in range(count)
-    ]
-    vectors = torch.stack([torch.cat([part.flatten() for part in vector]) for vector in parts])
-    ours = [float(value) for block in vectors.split(TOGETHER) for value in (block * matrix(block)).sum(1)]
-    return {"pyhessian": theirs, "ours": ours}
+    vectors = torch.stack([_random_signs(package.params) for _ in range(count)])
+    products = [(block * matrix(block)).sum(1) for block in vectors.split(TOGETHER)]
+    return theirs, torch.cat(products).tolist()
 
 
-def prepared(data: ImageSet, batch_size: int) -> Batches:
-    return [
-        (data.batch(slice(start, start + batch_size)), data.labels[start : start + batch_size])
-        for start in range(0, len(data), batch_size)
-    ]
-
-
-def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument(
-        "--data_split",
-        type=positive,
-        default=32,
-        metavar="N",
-        help="one N-th of the digits' training images (default: 32)",
-    )
-    parser.add_argument("--batch_size", type=positive, default=32, help="(default: 32)")
-    parser.add_argument("--repeats", type=positive, default=5, help="rounds of turns (default: 5)")
-    parser.add_argument(
-        "--trace_probes",
-        type=positive,
-        default=24,
-        help="random vectors on which the traces are compared (default: 24)",
-    )
-    parser.add_argument("--cuda", action="store_true")
-    parser.add_argument("--out", default="", metavar="FILE", help="JSON file to write")
-    args = parser.parse_args()
-    warnings.filterwarnings(
-        "ignore", message="Using backward\\(\\) with create_graph=True"
-    )  # PyHessian's way
-    device = torch.device("cuda" if args.cuda else "cpu")
-    with sentence(parser):
-        set_precision("fp32", device)
-        net = model_loader.load("resnet20", str(CHECKPOINT)).to(device).eval()
-        for tensor in net.parameters():
-            tensor.requires_grad_(tensor.dim() > 1)  # PyHessian takes what requires a gradient
-        data = dataloader.load("digits", "train", datapath="", data_split=args.data_split).to(device)
-        batches = prepared(data, args.batch_size)
-        rows = []
-        for kind in KINDS:
-            matrix = Curvature(net, data, kind=kind, batch_size=args.batch_size)
-            rows += time_products(kind, matrix, net, batches, device, args.repeats)
-        print(report.table(rows))
-        found = {"images": len(data), "batch size": args.batch_size, "products": rows}
-        if find_spec("pyhessian"):
-            found["estimates"] = compare_estimates(
-                Curvature(net, data, batch_size=args.batch_size),
-                pyhessian_of(net, batches, device),
-                device,
-                args.trace_probes,
-            )
-        found["packages"] = {
-            name: version(name)
-            for name in ("pyhessian", "curvlinops-for-pytorch")
-            if find_spec(name.split("-")[0])
-        }
-        if args.out:
-            report.write(args.out, found)
+def _random_signs(parameters: list[Tensor]) -> Tensor:
+    """As PyHessian draws them."""
+    parts = [2.0 * torch.randint_like(tensor, high=2) - 1 for tensor in parameters]
+    return torch.cat([part.flatten() for part in parts])
 
 
 if __name__ == "__main__":

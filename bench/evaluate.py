@@ -1,18 +1,21 @@
-"""How many points of a surface are measured a second, against the published way of measuring them.
+"""How many points of a surface are measured per second, compared with the published way.
 
     python bench/evaluate.py --out bench/results/evaluate.json
     python bench/evaluate.py --cuda --out bench/results/evaluate_cuda.json
-    python bench/evaluate.py --models resnet20 --images 128 --repeats 2      a short trial
+    python bench/evaluate.py --models resnet20 --images 128 --repeats 2
 
-A point is: move the net to theta* + a d + b e, then its mean loss and accuracy on all images. Every way moves the same net by
-`moving.moving`, measures the same random images of CIFAR-10's size, and must find the same loss; the ways take turns.
+The last command is a short trial. A point is: move the net to theta* + a d + b e, then its mean loss and
+accuracy on all images. Every way moves the same net with `moving`, measures the same random images of the
+size of CIFAR-10's, and must get the same loss. The ways take turns.
 
-The published way reads each image anew for every point through a DataLoader with two worker processes (Pillow image, to tensor,
-normalise), runs the net as it is in batches of 128, and waits for loss and hits after each. Its workers share the cores with the
-threads of the forward pass, of which there is one a core unless OMP_NUM_THREADS says otherwise. They are started once and kept: that
-program starts them at every point, which weighs more with the few images here than with 50,000 and is a row of its own.
+The published way reads each image anew for every point through a DataLoader with two worker processes (Pillow
+image, to tensor, normalise). It runs the net as it is in batches of 128, and waits for loss and hits after
+each. Its workers share the cores with the threads of the forward pass: one thread per core, unless
+OMP_NUM_THREADS says otherwise. Here they are started once and kept. The published program starts them at
+every point, which is a row of its own: it weighs more with the few images here than with 50,000.
 
-Nets have random weights, and batch norm statistics of some of the images, so that numbers inside are as large as in a trained net.
+Nets have random weights, and batch norm statistics of some of the images, so that the numbers inside are as
+large as in a trained net.
 """
 
 import gc
@@ -21,6 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +40,9 @@ from torchvision import transforms
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import report
 from losslandscape.cli.command_line import Parser, sentence
-from losslandscape.cli.options import positive
+from losslandscape.cli.option_types import positive
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import one_line
 from losslandscape.data.dataloader import CIFAR10_MEAN, CIFAR10_STD
 from losslandscape.data.image_set import ImageSet
 from losslandscape.evaluate.cuda_graph import CapturedCall
@@ -49,12 +54,8 @@ from losslandscape.nets.models import MODELS
 from losslandscape.nets.moving import moving
 from losslandscape.parallel.devices import set_precision
 
-IMAGES = {
-    "vgg9": 512,
-    "resnet20": 2048,
-    "resnet56": 1024,
-    "densenet121": 128,
-}  # a point takes some seconds on one core
+# With so many, a point takes some seconds on one core.
+IMAGES = {"vgg9": 512, "resnet20": 2048, "resnet56": 1024, "densenet121": 128}
 OTHER_IMAGES = 256
 CUDA_IMAGES = 50_000
 PUBLISHED_BATCH, PUBLISHED_WORKERS = 128, 2
@@ -62,6 +63,7 @@ POINT = (0.1, -0.2)
 TOLERANCE = 1e-5  # relative difference of loss, in float32
 PEAK_REPEATS = 8
 PUBLISHED, OURS = "published way", "ours"
+NEW_WORKERS = "published way, new workers each point"
 DTYPES = {"": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -79,9 +81,8 @@ class PillowImages(Dataset):
 
     def __init__(self, pixels: np.ndarray, labels: list[int]):
         self._pixels, self._labels = pixels, labels
-        self._transform = transforms.Compose(
-            [transforms.ToTensor(), transforms.Normalize(CIFAR10_MEAN, CIFAR10_STD)]
-        )
+        steps = [transforms.ToTensor(), transforms.Normalize(CIFAR10_MEAN, CIFAR10_STD)]
+        self._transform = transforms.Compose(steps)
 
     def __len__(self) -> int:
         return len(self._pixels)
@@ -91,17 +92,17 @@ class PillowImages(Dataset):
 
 
 def random_images(count: int) -> tuple[ImageSet, PillowImages]:
-    """The same images twice: as our program holds them, and as the published way reads them."""
-    rng = np.random.default_rng(0)
-    pixels, labels = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, count)
+    """Return the same images twice: as our program holds them, and as the published way reads them."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    labels = random.integers(0, 10, count)
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    return ImageSet(images, torch.from_numpy(labels), CIFAR10_MEAN, CIFAR10_STD), PillowImages(
-        pixels, labels.tolist()
-    )
+    ours = ImageSet(images, torch.from_numpy(labels), CIFAR10_MEAN, CIFAR10_STD)
+    return ours, PillowImages(pixels, labels.tolist())
 
 
 def random_net(model: str, images: Tensor) -> nn.Module:
-    """A net with random weights and the batch norm statistics of these images, in evaluation mode."""
+    """Return a net with random weights and the batch norm statistics of these images, for evaluation."""
     torch.manual_seed(0)
     net = model_loader.load(model).train()
     for module in net.modules():
@@ -141,6 +142,11 @@ def published_loss(net: nn.Module, loader: DataLoader, device: torch.device) -> 
     return loss_sum / count
 
 
+def published_way(net: nn.Module, dataset: PillowImages, device: torch.device, *, keep_workers: bool) -> Way:
+    loader = loader_of(dataset, PUBLISHED_BATCH, device, keep_workers=keep_workers)
+    return Way(lambda: published_loss(net, loader, device), PUBLISHED_BATCH)
+
+
 @torch.inference_mode()
 def fused_loss(
     fused: FusedNet,
@@ -148,12 +154,14 @@ def fused_loss(
     batches: Iterable[tuple[Tensor, Tensor]],
     device: torch.device,
 ) -> float:
-    """Our evaluation with batches from elsewhere, or another forward pass of the fused net: the result is waited for once."""
+    """Our evaluation with batches from elsewhere, or another forward pass; it waits for the result once."""
     fused.refresh()
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-    correct, count = torch.zeros((), dtype=torch.int64, device=device), 0
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    count = 0
     for images, labels in batches:
-        images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        images = images.to(device, non_blocking=True)
+        labels = labels.to(device, non_blocking=True)
         logits = forward(images)
         loss_sum += sample_losses("crossentropy", logits, labels).sum(dtype=torch.float64)
         correct += (logits.argmax(1) == labels).sum()
@@ -169,14 +177,18 @@ def slices(count: int, batch_size: int) -> list[slice]:
 def evaluator_way(net: nn.Module, data: ImageSet, **choices: object) -> Way:
     evaluator = Evaluator(net, {"train": data}, **choices)
     evaluator.batch_size = evaluator.batch_size or evaluator.fastest_batch_size()
-    return Way(
-        lambda: evaluator.measure()["train_loss"], evaluator.batch_size, str(choices.get("precision", ""))
-    )
+    precision = str(choices.get("precision", ""))
+    return Way(lambda: evaluator.measure()["train_loss"], evaluator.batch_size, precision)
+
+
+def fused_net(net: nn.Module, data: ImageSet, dtype: torch.dtype | None = None) -> FusedNet:
+    """Return our copy of the net with folded batch norms; two images show that it computes the same."""
+    return FusedNet(net, lambda net: net(data.batch(slice(0, 2))), dtype=dtype, channels_last=True)
 
 
 def compiled_way(net: nn.Module, data: ImageSet, batch_size: int) -> Way | None:
-    """Ours with torch.compile; None, with a sentence, where it does not compile."""
-    fused = FusedNet(net, lambda net: net(data.batch(slice(0, 2))), channels_last=True)
+    """Return ours with torch.compile; None, with a sentence, where it does not compile."""
+    fused = fused_net(net, data)
     forward = torch.compile(fused.__call__)
 
     def measure() -> float:
@@ -185,12 +197,9 @@ def compiled_way(net: nn.Module, data: ImageSet, batch_size: int) -> Way | None:
 
     try:
         measure()
-    except (
-        Exception
-    ) as error:  # no compiler, an old one, no permission for its cache: each comes as another exception
-        print(
-            f"left out: torch.compile fails here ({' '.join(str(error).split())[:200]}); it needs a C++ compiler"
-        )
+    # No compiler, an old one, no permission for its cache: each is another exception.
+    except Exception as error:
+        print(f"left out: torch.compile fails here ({one_line(error)}); it needs a C++ compiler")
         return None
     return Way(measure, batch_size)
 
@@ -198,16 +207,11 @@ def compiled_way(net: nn.Module, data: ImageSet, batch_size: int) -> Way | None:
 def build_ways(
     net: nn.Module, data: ImageSet, dataset: PillowImages, *, precisions: list[str], compiled: bool
 ) -> dict[str, Way]:
-    """The published way, ours, and ours with one technique off at a time."""
+    """Return the published way, ours, and ours with one technique off at a time."""
     device = data.images.device
-    loader, new_workers = (
-        loader_of(dataset, PUBLISHED_BATCH, device, keep_workers=keep) for keep in (True, False)
-    )
     ways = {
-        PUBLISHED: Way(lambda: published_loss(net, loader, device), PUBLISHED_BATCH),
-        "published way, new workers each point": Way(
-            lambda: published_loss(net, new_workers, device), PUBLISHED_BATCH
-        ),
+        PUBLISHED: published_way(net, dataset, device, keep_workers=True),
+        NEW_WORKERS: published_way(net, dataset, device, keep_workers=False),
     }
     for precision in precisions:
         ways[ours_in(precision)] = evaluator_way(net, data, precision=precision)
@@ -217,10 +221,7 @@ def build_ways(
         ways["ours, no CUDA graph"] = evaluator_way(net, data, graph=False)
     ways[f"ours, batches of {PUBLISHED_BATCH}"] = evaluator_way(net, data, batch_size=PUBLISHED_BATCH)
 
-    fused, batch_size = (
-        FusedNet(net, lambda net: net(data.batch(slice(0, 2))), channels_last=True),
-        ways[OURS].batch_size,
-    )
+    fused, batch_size = fused_net(net, data), ways[OURS].batch_size
     same_size = loader_of(dataset, batch_size, device)
     ways["ours, images read anew"] = Way(lambda: fused_loss(fused, fused, same_size, device), batch_size)
     if compiled and (way := compiled_way(net, data, batch_size)):
@@ -232,11 +233,18 @@ def ours_in(precision: str) -> str:
     return f"{OURS}, {precision}" if precision else OURS
 
 
+def passes_in(precision: str) -> str:
+    return f"forward passes, {precision or 'default'}"
+
+
 def forward_passes(
     net: nn.Module, data: ImageSet, batch_size: int, dtype: torch.dtype
 ) -> Callable[[], object]:
-    """Our forward passes on all images and nothing else: batches are prepared beforehand, on CUDA in a graph as ours are."""
-    fused = FusedNet(net, lambda net: net(data.batch(slice(0, 2))), dtype=dtype, channels_last=True)
+    """Return our forward passes on all images, and nothing else.
+
+    Batches are prepared beforehand. On CUDA the passes are captured in a graph, as ours are.
+    """
+    fused = fused_net(net, data, dtype)
     batches = [
         data.batch(index).to(dtype, memory_format=torch.channels_last)
         for index in slices(len(data), batch_size)
@@ -250,14 +258,14 @@ def forward_passes(
 
 
 def timed(call: Callable[[], object], device: torch.device) -> Callable[[], float]:
-    """As `call`, but returns the seconds until the device is done."""
+    """Return a function that calls `call` and returns the seconds until the device is done."""
 
     def seconds() -> float:
         synchronize(device)
-        begin = time.perf_counter()
+        start = time.perf_counter()
         call()
         synchronize(device)
-        return time.perf_counter() - begin
+        return time.perf_counter() - start
 
     return seconds
 
@@ -269,30 +277,30 @@ def synchronize(device: torch.device) -> None:
 
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """CUDA rounds the products of convolutions to TF32 unless told not to; ways can only be compared to 1e-5 without that."""
+    """Keep CUDA from rounding convolutions to TF32 in the block, which would change losses too much."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    kept = matmul.allow_tf32, cudnn.allow_tf32
+    before = matmul.allow_tf32, cudnn.allow_tf32
     set_precision("fp32", device)
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = kept
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 def compare_losses(ways: dict[str, Way]) -> dict[str, float]:
-    """Relative difference of each way's loss to that of the published way."""
+    """Return the relative difference of each way's loss from that of the published way."""
     losses = {name: way.measure() for name, way in ways.items()}
-    return {name: abs(loss - losses[PUBLISHED]) / abs(losses[PUBLISHED]) for name, loss in losses.items()}
+    expected = losses[PUBLISHED]
+    return {name: abs(loss - expected) / abs(expected) for name, loss in losses.items()}
 
 
 def refuse_wrong_losses(model: str, ways: dict[str, Way], differences: dict[str, float]) -> None:
-    """End the program if a way in float32 is wrong: how fast it is would mean nothing."""
+    """End the program if a way in float32 is wrong: its speed would mean nothing."""
     for name, difference in differences.items():
-        if not ways[name].precision and not difference < TOLERANCE:  # so that NaN is refused too
-            raise SystemExit(
-                f"{model}: the loss of {name!r} differs from the {PUBLISHED}'s by {difference:.2g} of it, more than {TOLERANCE:g}; "
-                "nothing is measured"
-            )
+        is_right = difference < TOLERANCE  # NaN is wrong
+        if not ways[name].precision and not is_right:
+            what = f"the loss of {name!r} differs from the {PUBLISHED}'s by {difference:.2g} of it"
+            raise SystemExit(f"{model}: {what}, more than {TOLERANCE:g}; nothing is measured")
 
 
 def benchmark(
@@ -306,34 +314,25 @@ def benchmark(
     ]
     flops = flops_of(net, data.batch(slice(0, 1)))
     net, data = net.to(device), data.to(device)
-
-    def ways_now() -> dict[str, Way]:
-        return build_ways(net, data, dataset, precisions=precisions, compiled=compiled)
+    build = partial(build_ways, net, data, dataset, precisions=precisions, compiled=compiled)
 
     with moving(net, directions, "weights") as move:
-
-        def moved(way: Way) -> Callable[[], float]:
-            return timed(lambda: (move(POINT), way.measure()), device)
-
         with exact_products(device):
-            ways = ways_now()
+            ways = build()
             move(POINT)
             differences = compare_losses(ways)
         refuse_wrong_losses(model, ways, differences)
-        if device.type == "cuda":  # captured graphs keep the precision that they were captured with
+        if device.type == "cuda":
+            # Graphs keep the precision with which they were captured, so new ones are needed.
             ways.clear()
             gc.collect()  # evaluators and their graphs refer to each other
             torch.cuda.empty_cache()
-            ways = ways_now()
-        passes = {
-            f"forward passes, {precision or 'default'}": forward_passes(
-                net, data, ways[ours_in(precision)].batch_size, DTYPES[precision]
-            )
-            for precision in precisions
-        }
-        calls = {name: moved(way) for name, way in ways.items()} | {
-            name: timed(call, device) for name, call in passes.items()
-        }
+            ways = build()
+        calls = {name: timed(partial(measure_point, move, way), device) for name, way in ways.items()}
+        for precision in precisions:
+            batch_size = ways[ours_in(precision)].batch_size
+            passes = forward_passes(net, data, batch_size, DTYPES[precision])
+            calls[passes_in(precision)] = timed(passes, device)
         report.interleaved(calls, 1)  # warm up
         seconds = report.interleaved(calls, repeats)
 
@@ -347,9 +346,14 @@ def benchmark(
     }
 
 
+def measure_point(move: Callable[[tuple[float, float]], None], way: Way) -> None:
+    move(POINT)
+    way.measure()
+
+
 @torch.no_grad()
 def flops_of(net: nn.Module, image: Tensor) -> int:
-    """Floating-point operations of a forward pass, a multiplication and an addition counted as two."""
+    """Return the floating-point operations of a forward pass; a multiplication and an addition are two."""
     with FlopCounterMode(display=False) as counter:
         net(image)
     return counter.get_total_flops()
@@ -357,34 +361,30 @@ def flops_of(net: nn.Module, image: Tensor) -> int:
 
 @torch.inference_mode()
 def peak_flops(precision: str, device: torch.device) -> float:
-    """The most that this machine reaches in a product of square matrices or in a large convolution, whichever its libraries do better."""
+    """Return the most operations per second in a product of square matrices or in a large convolution."""
     size, batch = (8192, 1024) if device.type == "cuda" else (2048, 16)
 
     def random(*shape: int) -> Tensor:
         return torch.randn(shape, device=device).to(DTYPES[precision])
 
     a, b = random(size, size), random(size, size)
-    x, w = (
-        tensor.contiguous(memory_format=torch.channels_last)
-        for tensor in (random(batch, 256, 16, 16), random(256, 256, 3, 3))
-    )
-    product, convolution = timed(lambda: a @ b, device), timed(lambda: F.conv2d(x, w, padding=1), device)
+    x = random(batch, 256, 16, 16).contiguous(memory_format=torch.channels_last)
+    w = random(256, 256, 3, 3).contiguous(memory_format=torch.channels_last)
+    product = timed(lambda: a @ b, device)
+    convolution = timed(lambda: F.conv2d(x, w, padding=1), device)
     matmul = torch.backends.cuda.matmul
-    kept, matmul.allow_tf32 = (
-        matmul.allow_tf32,
-        torch.backends.cudnn.allow_tf32,
-    )  # rounded as convolutions are by default
+    before = matmul.allow_tf32
+    matmul.allow_tf32 = torch.backends.cudnn.allow_tf32  # rounded as convolutions are by default
     try:
-        return max(
-            2 * size**3 / min(product() for _ in range(PEAK_REPEATS)),
-            2 * x.numel() * w[0].numel() / min(convolution() for _ in range(PEAK_REPEATS)),
-        )
+        product_seconds = min(product() for _ in range(PEAK_REPEATS))
+        convolution_seconds = min(convolution() for _ in range(PEAK_REPEATS))
     finally:
-        matmul.allow_tf32 = kept
+        matmul.allow_tf32 = before
+    return max(2 * size**3 / product_seconds, 2 * x.numel() * w[0].numel() / convolution_seconds)
 
 
 def speed_rows(result: dict) -> list[dict[str, object]]:
-    """How fast each way is, and how far its loss is off."""
+    """Return how fast each way is, and how far its loss is off."""
     images, seconds = result["images"], result["medians"]
     return [
         {
@@ -400,13 +400,11 @@ def speed_rows(result: dict) -> list[dict[str, object]]:
 
 
 def efficiency_rows(model: str, result: dict, peaks: dict[str, float]) -> list[dict[str, object]]:
-    """What part of a point of ours is not forward passes, and how near the machine's peak it comes."""
+    """Return which share of our point is not forward passes, and how near it comes to the machine's peak."""
     rows = []
     for precision, peak in peaks.items():
-        whole, forward = (
-            result["medians"][name]
-            for name in (ours_in(precision), f"forward passes, {precision or 'default'}")
-        )
+        whole = result["medians"][ours_in(precision)]
+        forward = result["medians"][passes_in(precision)]
         reached = result["flops_per_image"] * result["images"] / whole
         rows.append(
             {
@@ -424,46 +422,20 @@ def efficiency_rows(model: str, result: dict, peaks: dict[str, float]) -> list[d
 
 def choose_device(cuda: bool) -> torch.device:
     if cuda and not torch.cuda.is_available():
-        raise InputError("--cuda: PyTorch finds no CUDA device here; run without --cuda")
+        raise InputError("PyTorch finds no CUDA device here", "run without {cuda:True}")
     return torch.device("cuda" if cuda else "cpu")
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is computed by instructions of its own, rather than made up from float32."""
+    """Return whether the device has instructions for bfloat16, instead of computing it in float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
-    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(Path("/proc/cpuinfo").read_text().split()))
-
-
-def build_parser() -> Parser:
-    parser = Parser(__doc__)
-    parser.add_argument(
-        "--models",
-        nargs="+",
-        default=list(IMAGES),
-        choices=sorted(MODELS),
-        metavar="MODEL",
-        help=f"nets (default: {' '.join(IMAGES)})",
-    )
-    parser.add_argument(
-        "--images",
-        type=positive,
-        help=f"images a point (default: by net, such as {IMAGES['resnet20']} for resnet20; "
-        f"with --cuda {CUDA_IMAGES})",
-    )
-    parser.add_argument("--repeats", type=positive, default=5, help="timed rounds (default: 5)")
-    parser.add_argument("--cuda", action="store_true", help="on the GPU")
-    parser.add_argument(
-        "--compile",
-        action="store_true",
-        help="time torch.compile on top of ours as well (CPU; needs a C++ compiler)",
-    )
-    parser.add_argument("--out", default="", metavar="FILE.json", help="write every repeat's seconds there")
-    return parser
+    features = set(Path("/proc/cpuinfo").read_text().split())
+    return not features.isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = build_parser()
+    parser = make_parser()
     args = parser.parse_args(argv)
     if args.compile and args.cuda:
         parser.error("--compile is for the CPU; leave out --cuda or --compile")
@@ -476,7 +448,7 @@ def main(argv: list[str] | None = None) -> None:
         results = {}
         for model in args.models:
             images = args.images or (CUDA_IMAGES if args.cuda else IMAGES.get(model, OTHER_IMAGES))
-            results[model] = benchmark(
+            result = benchmark(
                 model,
                 images=images,
                 repeats=args.repeats,
@@ -484,24 +456,35 @@ def main(argv: list[str] | None = None) -> None:
                 precisions=precisions,
                 compiled=args.compile,
             )
-            print(
-                f"\n{model}, {images} images a point\n{report.table(speed_rows(results[model]))}", flush=True
-            )
-        efficiency = [
-            row for model, result in results.items() for row in efficiency_rows(model, result, peaks)
-        ]
-        print(f"\n{report.table(efficiency)}")
-        if args.out:
-            report.write(
-                args.out,
-                {
-                    "device": device.type,
-                    "threads": torch.get_num_threads(),
-                    "repeats": args.repeats,
-                    "peak_flops": {precision or "default": peak for precision, peak in peaks.items()},
-                    "models": results,
-                },
-            )
+            results[model] = result
+            print(f"\n{model}, {images} images a point\n{report.table(speed_rows(result))}", flush=True)
+        efficiency = [efficiency_rows(model, result, peaks) for model, result in results.items()]
+        print(f"\n{report.table(sum(efficiency, []))}")
+        facts = {
+            "device": device.type,
+            "threads": torch.get_num_threads(),
+            "repeats": args.repeats,
+            "peak_flops": {precision or "default": peak for precision, peak in peaks.items()},
+            "models": results,
+        }
+        report.write(args.out, facts)
+
+
+def make_parser() -> Parser:
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    default_models = list(IMAGES)
+    models_help = f"nets (default: {' '.join(default_models)})"
+    models = {"choices": sorted(MODELS), "default": default_models, "metavar": "MODEL"}
+    add("--models", nargs="+", **models, help=models_help)
+    some = f"such as {IMAGES['resnet20']} for resnet20; with --cuda {CUDA_IMAGES}"
+    add("--images", type=positive, help=f"images per point (default: by net, {some})")
+    add("--repeats", type=positive, default=5, help="timed rounds (default: 5)")
+    add("--cuda", action="store_true", help="on the GPU")
+    compile_help = "time torch.compile as well (CPU; needs a C++ compiler)"
+    add("--compile", action="store_true", help=compile_help)
+    add("--out", default="", metavar="FILE.json", help="write the seconds of every repeat there")
+    return parser
 
 
 if __name__ == "__main__":
