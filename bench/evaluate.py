@@ -328,11 +328,11 @@ def benchmark(
             gc.collect()  # evaluators and their graphs refer to each other
             torch.cuda.empty_cache()
             ways = build()
-        calls = {name: timed(partial(measure_point, move, way), device) for name, way in ways.items()}
+        calls = {name: partial(measure_point, move, way) for name, way in ways.items()}
         for precision in precisions:
             batch_size = ways[ours_in(precision)].batch_size
-            passes = forward_passes(net, data, batch_size, DTYPES[precision])
-            calls[passes_in(precision)] = timed(passes, device)
+            calls[passes_in(precision)] = forward_passes(net, data, batch_size, DTYPES[precision])
+        calls = {name: timed(call, device) for name, call in calls.items()}
         report.interleaved(calls, 1)  # warm up
         seconds = report.interleaved(calls, repeats)
 

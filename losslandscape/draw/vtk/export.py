@@ -105,9 +105,7 @@ def export_png(
     stems = [_stem(surface, name, zmax=zmax, log=log) for surface in surfaces]
     if not log and zmax is None and _range_is_huge(surfaces, name):
         log = True
-        print(
-            f"The values of {name} have a huge range, so the pictures show logarithms. A zmax shows values."
-        )
+        print(f"The values of {name} have a huge range: pictures show logarithms, unless zmax cuts them off.")
     sheets = [
         make_sheet(surface, name, zmax=zmax, log=log, points=_fine(surface), bounded=True)
         for surface in surfaces

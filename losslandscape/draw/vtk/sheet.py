@@ -98,7 +98,7 @@ def _ceiling(zmax: float | None, *, log: bool) -> float:
     """The height at which a sheet is cut off."""
     if zmax is None:
         return math.inf
-    return math.log(zmax + LOG_OFFSET) if log else zmax
+    return float(np.log(zmax + LOG_OFFSET)) if log else zmax
 
 
 def _measured_sheet(surface: Surface, name: str, *, log: bool) -> Sheet:

@@ -59,21 +59,35 @@ def write_surface_page(
     if surface.y is None:
         figure = curves_figure(surface, log=log, axis_title=axis_titles[0])
         return _write(surface, figure, notes, ending="1d")
+    projection = _read_projection(proj_file, surface) if proj_file else None
+    figure, plane_notes = _plane_figure(surface, projection, axis_titles, name=name, log=log, zmax=zmax)
+    return _write(surface, figure, [*notes, *plane_notes], ending="3dsurface")
+
+
+def _plane_figure(
+    surface: Surface,
+    projection: Projection | None,
+    axis_titles: tuple[str, str],
+    *,
+    name: str,
+    log: bool,
+    zmax: float | None,
+) -> tuple[go.Figure, list[str]]:
+    """The figure of a plane, and notes for its reader."""
     all_views = views(surface, zmax=zmax)
     first = first_shown(all_views, name, log=log)
-    notes += _notes_on_grids(surface, all_views)
+    notes = _notes_on_grids(surface, all_views)
     trajectory = None
-    if proj_file:
-        projection = _read_projection(proj_file, surface)
+    if projection:
         trajectory = _trajectory(projection)
-        notes_on_trajectory = _notes_on_trajectory(projection, surface, all_views[first].grid)
-        print("".join(f"{note}\n" for note in notes_on_trajectory), end="")
-        notes += notes_on_trajectory
+        trajectory_notes = _notes_on_trajectory(projection, surface, all_views[first].grid)
+        for note in trajectory_notes:
+            print(note)
+        notes += trajectory_notes
     figure = surface_figure(all_views, first=first, axis_titles=axis_titles, trajectory=trajectory)
     if trajectory and trajectory.x.size > 1:
         add_checkpoint_slider(figure, trajectory)
-    notes += [view.note for view in all_views if view.note]
-    return _write(surface, figure, notes, ending="3dsurface")
+    return figure, notes + [view.note for view in all_views if view.note]
 
 
 def _require_drawable(surface: Surface, name: str, proj_file: str) -> None:

@@ -18,8 +18,8 @@ TINY = ["--png", "--size", "160x120"]
 
 
 @pytest.fixture
-def forgotten():
-    """The kind of window that is found in the test is forgotten after it."""
+def no_window_known():
+    """Each test looks for a usable window anew."""
     window.usable_kind.cache_clear()
     yield
     window.usable_kind.cache_clear()
@@ -42,7 +42,7 @@ def test_no_display_is_needed_and_none_is_mentioned(inside, monkeypatch, display
     assert done.stdout == "saved s.h5_train_loss.vtp\nsaved s.h5_train_loss_corner.png\n"
 
 
-def test_a_machine_that_cannot_render_is_refused(inside, forgotten, monkeypatch, capfd):
+def test_a_machine_that_cannot_render_is_refused(inside, no_window_known, monkeypatch, capfd):
     """A window that cannot be made ends the process that tries it, not the program; the VTP file is there."""
     monkeypatch.setitem(window.KINDS, sys.platform, ("vtkNoSuchWindow",))
     write_plane()

@@ -152,7 +152,7 @@ def test_the_surface_is_drawn_switched_and_pointed_at(browser):
 
 
 def points_with_right_texts(browser, surface):
-    """Row and column of each point under the mouse whose text has been found right."""
+    """Row and column of each point at which the mouse shows the right text."""
     browser.execute_script(KEEP_HOVERED)
     figure = browser.find_element("id", "figure")
     points = set()
