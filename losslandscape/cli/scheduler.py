@@ -82,14 +82,18 @@ def rank_facts(machine: Machine) -> RankFacts:
 
 def sees_folder(ranks: Serial) -> bool:
     """Whether this rank sees a file that rank 0 makes in its working folder."""
-    if ranks.rank > 0:
-        is_seen = os.path.exists(ranks.share(""))
-        ranks.gather_all(None)
-        return is_seen
-    with tempfile.NamedTemporaryFile(dir=".", prefix=".ranks_") as file:
-        is_seen = os.path.exists(ranks.share(os.path.basename(file.name)))
-        ranks.gather_all(None)  # the file stays until every rank has looked
+    name = ranks.first(_make_file)
+    is_seen = os.path.exists(name)
+    ranks.gather_all(None)  # the file stays until every rank has looked
+    ranks.first(os.unlink, name)
     return is_seen
+
+
+def _make_file() -> str:
+    """Make an empty file of a new name in the working folder."""
+    handle, path = tempfile.mkstemp(dir=".", prefix=".ranks_")
+    os.close(handle)
+    return os.path.basename(path)
 
 
 class _NoResults:

@@ -4,6 +4,7 @@ import ast
 import os
 
 PROGRAM = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # the folder of this package
+CHECKOUT = os.path.dirname(PROGRAM)
 
 
 def is_of_program(file: str) -> bool:
@@ -14,7 +15,8 @@ def is_of_program(file: str) -> bool:
 def with_imports(file: str, root: str) -> set[str]:
     """A file and the files that it imports, directly or through other files.
 
-    Modules of this program are left out. The imports of a file outside of `root` are not followed.
+    Modules of this program, and all files beside its package, are left out. The imports of a file outside of
+    `root` are not followed.
 
     Args:
         file: real path of the file.
@@ -29,8 +31,12 @@ def with_imports(file: str, root: str) -> set[str]:
             continue
         for name in _imported(file):
             neighbours = _files_of(name, os.path.dirname(file)) | _files_of(name, root)
-            queue += [other for other in neighbours - files if not is_of_program(other)]
+            queue += [other for other in neighbours - files if not _is_left_out(other)]
     return files
+
+
+def _is_left_out(file: str) -> bool:
+    return is_of_program(file) or os.path.dirname(file) == CHECKOUT
 
 
 def _imported(file: str) -> set[str]:

@@ -98,12 +98,12 @@ class TrainLoss:
     names = ["train_loss"]
 
     def __init__(self, landscape: Landscape, device: torch.device):
-        self._landscape, self._device = landscape, device
+        self._landscape = landscape
+        landscape.net.to(device)  # before anything moves it: on another device its tensors are others
 
     @cached_property
     def _evaluator(self) -> Evaluator:
-        landscape = self._landscape
-        return Evaluator(landscape.net.to(self._device), landscape.sets, loss=landscape.loss)
+        return Evaluator(self._landscape.net, self._landscape.sets, loss=self._landscape.loss)
 
     def prepare(self, surface: Surface, directions: list[Direction]) -> None:
         pass

@@ -30,7 +30,7 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
 
     Args:
         net: is put into evaluation mode.
-        data: on the net's device.
+        data: on the net's device, or on the CPU.
         loss: the loss to try.
         model: the net's name for messages.
 
@@ -38,7 +38,7 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
         InputError: if the net does not take the data, or has fewer outputs than the data has classes.
     """
     two = data.take(np.arange(min(2, len(data))))
-    batch = _first_batch(two, 2)
+    batch = _first_batch(net, two, 2)
     net.eval()
     if isinstance(data, ImageSet) and isinstance(loss, BuiltIn):
         _check_images(net, data, batch, model)
@@ -62,7 +62,7 @@ def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) 
 
     The mean of these losses must be the mean that the loss returns.
     """
-    batch = _first_batch(next(iter(sets.values())), FEW)
+    batch = _first_batch(net, next(iter(sets.values())), FEW)
     with gradient_mode(loss):
         terms = loss.of(net, batch)
     if terms.samples is None:
@@ -133,8 +133,8 @@ def _error(terms: Terms, *, share: float) -> float | None:
     return error * share**0.5
 
 
-def _first_batch(data: Samples, size: int) -> Batch:
-    return next(iter(batches(data, size, data.device)))
+def _first_batch(net: nn.Module, data: Samples, size: int) -> Batch:
+    return next(iter(batches(data, size, next(net.parameters()).device)))
 
 
 def _check_images(net: nn.Module, data: ImageSet, batch: Batch, model: str) -> None:

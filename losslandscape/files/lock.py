@@ -16,6 +16,7 @@ import threading
 import time
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 from losslandscape.core.errors import InputError
 
@@ -103,19 +104,31 @@ def _new_content() -> bytes:
     fields = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
+        "processes": _process_table(),
         "time": datetime.now().astimezone().isoformat(" ", "seconds"),
         "token": secrets.token_hex(16),
     }
     return json.dumps(fields, indent=1).encode() + b"\n"
 
 
+def _process_table() -> str:
+    """What tells the process numbers of this host, since its start, and of this container from others."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""  # not Linux
+
+
 def _read(file: str) -> bytes | None:
-    """Return a lock file's content; None if it does not exist."""
+    """Return a lock file's content, empty if it cannot be read; None if it does not exist."""
     try:
         with open(file, "rb") as lock:
             return lock.read()
     except FileNotFoundError:
         return None
+    except PermissionError:
+        return b""  # another user's; its age still says whether it is stale
 
 
 def _fields(content: bytes | None) -> dict[str, object]:
@@ -154,6 +167,8 @@ def _create(file: str, content: bytes) -> bool:
         return False
     try:
         with lock:
+            with suppress(OSError):  # some disks have no permissions
+                os.fchmod(lock.fileno(), 0o644)  # all users may see whose it is
             lock.write(content)
     except OSError:  # such as a full disk
         os.unlink(file)
@@ -165,7 +180,8 @@ def _is_stale(file: str, content: bytes) -> bool:
     """Whether the holder of a lock is dead, or has not touched it for too long."""
     fields = _fields(content)
     pid = fields.get("pid")
-    if fields.get("host") == socket.gethostname() and isinstance(pid, int) and _is_dead(pid):
+    is_here = fields.get("host") == socket.gethostname() and fields.get("processes") == _process_table()
+    if is_here and isinstance(pid, int) and _is_dead(pid):
         return True
     return _age(file) > STALE_SECONDS
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losslandscape.core.angle import OBLIQUE
 from losslandscape.measure.report import Caution, Report
 from losslandscape.nets import net_plotter, net_tensors
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.nets.net_tensors import NetTensor
 
+WARNED_COSINE = 0.2  # random directions of small nets often reach half of it
 ADAPTER = re.compile(r"lora_|adapter", re.IGNORECASE)
 SMALL_SHARE = 0.5  # of the parameters: it is probably a mistake if fewer move although all may
 FAR_FROM_NET = 5.0  # a random direction should not be so many times longer or shorter than the net
@@ -158,7 +158,7 @@ def _cosine(moved: list[_Moved], directions: list[Direction], *, other_model: bo
     cosine = net_plotter.cosine(*directions)
     lines = [f"cosine between x and y: {cosine:.6f}"]
     are_same = all(torch.equal(x, y) for x, y in zip(*directions, strict=True))
-    if abs(cosine) <= OBLIQUE or are_same:
+    if abs(cosine) <= WARNED_COSINE or are_same:
         return Report(lines)
     fault = f"the cosine between x and y is {cosine:.3f}, and figures draw them at right angles"
     if other_model:

@@ -110,6 +110,7 @@ class LossMeasure:
         self._device, self._sharers, self._recorded = device, sharers, recorded
         self._made: Evaluator | None = None
         run.ranks.all(devices.set_precision, measuring.precision, device)
+        landscape.net.to(device)  # before anything moves it: on another device its tensors are others
         quantities = run.ranks.all(self._try_out)
         self.names = evaluation.quantity_names(
             quantities, errors=measuring.errors, penalty=bool(measuring.weight_decay)
@@ -128,14 +129,13 @@ class LossMeasure:
         return quantities
 
     def _evaluator(self) -> Evaluator:
-        """The evaluator. The first call makes it and moves the net to the device."""
+        """The evaluator; the first call makes it."""
         if self._made is None:
             self._made = self._make_evaluator()
         return self._made
 
     def _make_evaluator(self) -> Evaluator:
         landscape, measuring = self._landscape, self._measuring
-        landscape.net.to(self._device)
         return Evaluator(
             landscape.net,
             landscape.sets,

@@ -194,3 +194,18 @@ def test_bad_input(folder, capsys, flags, words):
     assert refused.value.code == 2 and out == ""
     assert all(word in err for word in words), err
     assert not list(folder.rglob("*.h5"))
+
+
+def test_the_net_is_on_its_device_before_the_search_moves_it(folder, capsys, monkeypatch):
+    """A device other than the CPU gives the net new tensors; the search must move those."""
+    plot_surface.main([*LINE, "--x", "auto:3"])
+    expected = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("range of x"))
+
+    def to_device(net, *_):
+        for parameter in net.parameters():
+            parameter.data = parameter.data.clone()
+        return net
+
+    monkeypatch.setattr(torch.nn.Module, "to", to_device)
+    plot_surface.main([*LINE, "--x", "auto:3", "--overwrite"])
+    assert expected in capsys.readouterr().out
