@@ -113,6 +113,7 @@ def test_a_file_is_resumed_and_refused_to_another_net(tmp_path):
             )
 
 
+@pytest.mark.slow
 def test_every_rank_gets_the_whole_surface(tmp_path):
     script = tmp_path / "notebook.py"
     script.write_text(
@@ -405,6 +406,7 @@ def test_an_axis_without_a_number_has_51_points_and_numbers_of_numpy_are_numbers
     assert surface.shape == (1, 51)
 
 
+@pytest.mark.slow
 def test_what_one_rank_alone_cannot_use_stops_all(tmp_path):
     script = tmp_path / "notebook.py"
     script.write_text(
@@ -453,6 +455,7 @@ def test_a_net_that_is_lost_at_the_centre_stops_unless_told_to_go_on():
     ).all()
 
 
+@pytest.mark.slow
 def test_the_plot_functions_take_a_surface_that_has_no_file(tmp_path, monkeypatch):
     from losslandscape.draw.line_figures import plot_1d
     from losslandscape.draw.plane_figures import plot_2d

@@ -149,6 +149,7 @@ def test_an_example_is_short_and_says_how_to_run_it(name):
     assert f"examples/{name}.pt" in documented(name)
 
 
+@pytest.mark.slow
 def test_the_guide_as_it_is_written(tmp_path, monkeypatch, capsys):
     """docs/your-own-net.md: its file, and the commands that train, check and draw, on a coarse grid."""
     monkeypatch.chdir(tmp_path)

@@ -25,6 +25,7 @@ def folder(tmp_path):
     return folder_with(tmp_path, SMALL_BATCH, LARGE_BATCH)
 
 
+@pytest.mark.slow
 def test_a_direction_file_is_the_one_that_a_surface_uses(folder):
     printed = succeed("net_plotter.py", *NET, *NORMS, cwd=folder)
     name = f"{CENTRE}_weights_xignore=biasbn_xnorm=filter_yignore=biasbn_ynorm=filter.h5"
@@ -54,6 +55,7 @@ def test_a_direction_to_another_net_and_one_that_exists_with_other_options(folde
     assert f"{name}.old" in again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [["--same_dir"], ["--ydir", "hessian"]], ids=" ".join)
 def test_an_option_for_y_makes_two_directions(folder, flags):
     printed = succeed("net_plotter.py", *DIGITS, *NET[2:], *flags, cwd=folder)
@@ -69,6 +71,7 @@ def test_what_makes_no_direction_is_refused(folder):
         assert refused.returncode == 2 and word in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_evaluated_on_training_and_test_data(folder):
     printed = succeed("evaluation.py", *DIGITS, "--model_file", CENTRE, cwd=folder).splitlines()
     net = model_loader.load("resnet20", str(folder / CENTRE))

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("inside")
 KINDS = ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
 
 
+@pytest.mark.slow
 def test_figures_lie_beside_the_surface():
     os.mkdir("results")
     plot_2D.main(["--surf_file", write_bowl("results/s.h5", 7, 5)])
@@ -23,6 +24,7 @@ def test_figures_lie_beside_the_surface():
     assert outputs() == ["results"]
 
 
+@pytest.mark.slow
 def test_a_path_alone_and_on_a_surface():
     path = ["--proj_file", write_path(), "--dir_file", write_pca(), "--format", "png"]
     plot_2D.main(path)
@@ -50,6 +52,7 @@ def test_files_of_one_name_have_different_titles(drawn, inside):
     assert lowest == {"a/s.h5": 1.0, "b/s.h5": 50.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("argv", "says"),
     [

@@ -13,6 +13,7 @@ def small_films(inside, monkeypatch):
     shrink_films(monkeypatch)
 
 
+@pytest.mark.slow
 def test_files(small_films):
     plot_film.main(
         ["--surf_file", write_bowl(nx=5, ny=5), "--proj_file", write_path(), "--log", "--out", "film"]

@@ -137,6 +137,7 @@ def test_only_missing_points_are_measured(folder):
     assert (loss[[0, 3]] > 0).all()
 
 
+@pytest.mark.slow
 def test_interpolation_reaches_the_other_net(folder):
     succeed(
         "plot_surface.py",
@@ -168,6 +169,7 @@ def test_weights_between_nets_with_bn_are_warned_about(folder):
     assert "use --dir_type states to interpolate" in out
 
 
+@pytest.mark.slow
 def test_number_of_the_directions(folder):
     """--idx draws other directions; the same index draws the same ones."""
     for idx in (0, 1):

@@ -60,6 +60,7 @@ def same_but_for_sign(values: np.ndarray, expected: np.ndarray, **tolerance) -> 
 # The published program's numbers and files --------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_golden(name, undrawn):
     project(*(["--ignore", "biasbn"] if "ignore" in name else []))
@@ -79,6 +80,7 @@ def test_golden(name, undrawn):
             assert values.any() == (values.ndim > 1 or "ignore" not in name)
 
 
+@pytest.mark.slow
 def test_states(undrawn):
     """BN statistics move too; the counts of batches, whole numbers that evaluation does not use, do not."""
     project("--dir_type", "states")
@@ -93,6 +95,7 @@ def test_states(undrawn):
         same_but_for_sign(flat([values for values, moves in pairs if moves]), component, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_files_of_other_kinds_give_the_same(undrawn):
     """The format before PyTorch 1.6, `module.` before names, no counts, a NumPy accuracy, float64."""
     os.mkdir("other")
@@ -116,6 +119,7 @@ def test_files_of_other_kinds_give_the_same(undrawn):
 # Existing files -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_directions_are_used_again_if_they_were_made_with_the_same(undrawn, capsys):
     project(*BIASBN)
     before = os.stat(THREE).st_ino
@@ -142,6 +146,7 @@ def test_directions_of_the_published_program_are_used(undrawn):
     np.testing.assert_allclose(h5_util.read_projection(PROJECTION).y, expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_projection_on_other_directions(undrawn, capsys):
     """Filter-normalised ones are long. A surface along them has multiples as its coordinates, as lstsq."""
     net = model_loader.load("resnet20", "run/model_6.t7")
@@ -218,6 +223,7 @@ def loss_of(net: torch.nn.Module) -> float:
         return torch.nn.functional.cross_entropy(net.eval()(data.batch(slice(None))), data.labels).item()
 
 
+@pytest.mark.slow
 def test_losses_of_checkpoints_and_of_their_places_on_the_plane(drawn, capsys):
     project(*LOSSES)
     path = h5_util.read_projection(f"{THREE}_proj_cos.h5")
@@ -348,6 +354,7 @@ def test_a_path_is_drawn_only_on_surfaces_with_its_own_origin(undrawn, capsys):
     assert film.read(["five.h5"], proj_file="five_proj.h5").projection.x.size == 6
 
 
+@pytest.mark.slow
 def test_the_figure(drawn, capsys):
     project("--ignore", "biasbn")
     path_axes, distance_axes = drawn[PROJECTION].axes

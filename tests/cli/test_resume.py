@@ -126,6 +126,7 @@ def test_a_retrained_checkpoint_is_noticed(measured, capsys):
     assert (measured / "s.h5.old2").exists() and not (measured / f"{DIRECTIONS}.old2").exists()
 
 
+@pytest.mark.slow
 def test_a_surface_of_the_published_program_is_resumed(measured):
     known = h5_util.read_surface("s.h5")
     with h5py.File("old.h5", "w") as file:

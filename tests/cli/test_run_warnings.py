@@ -19,6 +19,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_preprocessing_that_differs_is_warned_about(folder, capsys):
     line = [*DIGITS[:3], "8", *DIGITS[4:], "--model_file", CENTRE, "--x=0:0:1"]
     plot_surface.main([*line, "--surf_file", "right.h5"])
@@ -28,6 +29,7 @@ def test_preprocessing_that_differs_is_warned_about(folder, capsys):
     assert re.search(pattern, capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_variances_that_become_negative_are_told_before(folder, capsys):
     nets = ["--model_file", CENTRE, "--model_file2", OTHER, "--dir_type", "states"]
     plot_surface.main([*DIGITS, *nets, "--x=-4:4:9", "--surf_file", "s.h5"])

@@ -73,6 +73,7 @@ def test_the_published_name_of_the_folder(flags, name):
     assert request.folder == Path("trained_nets") / name
 
 
+@pytest.mark.slow
 def test_files_of_a_training(images, tmp_path):
     folder = run_training(images, tmp_path, "--epochs", "4", "--save_epoch", "3")
     assert folder.name == "resnet20_sgd_lr=0.01_bs=4_wd=0.0005_mom=0.9_save_epoch=3"
@@ -92,6 +93,7 @@ def test_files_of_a_training(images, tmp_path):
     assert torch.load(folder / "opt_state_3.t7", weights_only=True).keys() == {"optimizer"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [(), ("--optimizer", "adam", "--noaug", "--label_corrupt_prob", "0.5")])
 def test_resumed_equals_uninterrupted(images, tmp_path, flags):
     """Epoch 3 of the training that is resumed is lost: it is in the log, but its checkpoint was not kept."""
@@ -170,6 +172,7 @@ def test_labels_beyond_the_net_are_refused(images, tmp_path, capsys):
     assert not (tmp_path / "nets").exists()
 
 
+@pytest.mark.slow
 def test_checkpoints_to_resume_are_checked(images, one_epoch, tmp_path, capsys):
     model, optimizer = str(one_epoch / "model_1.t7"), str(one_epoch / "opt_state_1.t7")
     for flags, named in {

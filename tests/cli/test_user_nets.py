@@ -180,6 +180,7 @@ def test_directions_along_the_two_largest_eigenvectors(folder):
     assert along_x > along_y > 0
 
 
+@pytest.mark.slow
 def test_a_series_of_checkpoints_in_one_plane(folder):
     """Each surface is that of a net moved from its own place, and the iterate moves over the grid."""
     net, (x, y) = parts()

@@ -13,6 +13,7 @@ from losslandscape.curvature.hess_vec_prod import Curvature
 from tests.curvature.matrices import Dense, dense, small_data, small_net, with_spectrum
 
 
+@pytest.mark.slow
 def test_moments():
     """Lanczos quadrature is exact for powers of the matrix, and probes average to the trace."""
     net, data = small_net(), small_data()

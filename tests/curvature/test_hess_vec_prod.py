@@ -20,6 +20,7 @@ from losslandscape.nets.moving import moving
 from tests.curvature.matrices import dense, small_data, small_net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss_name", "all_parameters"), [("crossentropy", False), ("mse", True)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_products_equal_the_dense_matrix(kind, loss_name, all_parameters):

@@ -21,6 +21,7 @@ def test_labels_do_not_collide(drawn):
     assert not any(box.overlaps(other) for i, box in enumerate(boxes) for other in [*boxes[:i], *marks])
 
 
+@pytest.mark.slow
 def test_no_other_contour_goes_through_a_label(drawn):
     """Contours of a range as huge as that of float64 crowd; the even ones of the other file do not."""
     x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 7)

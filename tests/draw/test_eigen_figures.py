@@ -40,6 +40,7 @@ def test_ratios_in_a_plane(drawn):
         assert (cells.norm.vmin, cells.norm.vmax) == ends
 
 
+@pytest.mark.slow
 def test_several_maps_have_one_scale(drawn):
     write_plane("a.h5", min_eig=-0.1, max_eig=10)
     write_plane("b.h5", min_eig=-8, max_eig=10)

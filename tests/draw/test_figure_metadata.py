@@ -58,6 +58,7 @@ def pdf_text(content: bytes, key: bytes) -> str:
     return text.decode("utf-16") if text.startswith(b"\xfe\xff") else text.decode("latin-1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["pdf", "png", "svg"])
 def test_commands_that_measured_and_drew(suffix):
     line = ["-f", write_measured("line.h5"), "--loss_max", "7", "--format", suffix]
@@ -89,6 +90,7 @@ def test_the_last_run_of_each_surface_measured_it():
     assert commands(*surfaces) == ["last"]
 
 
+@pytest.mark.slow
 def test_python_has_no_command_line():
     """Neither after a command in the same process."""
     plot_1D.main(["-f", write_measured("s.h5"), "--format", "png"])

@@ -43,6 +43,7 @@ def test_formats():
         figures.save(figures.new_figure(), "a", "gif")
 
 
+@pytest.mark.slow
 def test_fonts_are_embedded_and_the_same_figure_is_the_same_file():
     write_bowl(names=("train_acc",))
     contents = []

@@ -115,6 +115,7 @@ def test_a_gap_in_a_line_and_a_point_alone(drawn, capsys):
     assert capsys.readouterr().out.count("not computed yet") == 1
 
 
+@pytest.mark.slow
 def test_one_point(drawn, recwarn):
     plot_1d(write_bowl(nx=1))
     assert len(drawn) == 3

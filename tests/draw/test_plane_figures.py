@@ -62,6 +62,7 @@ def test_levels_that_do_not_suit_are_reported(drawn, capsys):
     assert capsys.readouterr().out.count("do not suit train_loss") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("low", "high"), [(1e-3, 1e4), (0.05, 40), (1e-30, 1e30)])
 def test_the_colour_bar_of_filled_contours_ends_with_them(drawn, low, high):
     plot_2d(write_bowl(nx=9, ny=7, values=np.geomspace(low, high, 9)))
@@ -161,6 +162,7 @@ def test_what_has_no_logarithm_is_a_hole(drawn, recwarn):
     assert np.ma.getmaskarray(cells).sum() == 21
 
 
+@pytest.mark.slow
 def test_a_constant(drawn):
     plot_2d(write_bowl(nx=5, ny=4, values=2.3))
     for kind in ("2dcontour", "2dcontourf", "2dheat"):

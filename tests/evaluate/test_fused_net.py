@@ -113,6 +113,7 @@ def digits():
     return dataloader.load("digits", "train", datapath="", data_split=16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss_name", ["crossentropy", "mse"])
 def test_evaluator_equals_the_plain_evaluation(digits, loss_name):
     net = model_loader.load("resnet20", str(SMALL_BATCH))
@@ -126,6 +127,7 @@ def test_evaluator_equals_the_plain_evaluation(digits, loss_name):
             assert evaluator.measure() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_bf16_is_within_a_percent_near_the_minimum():
     test_set = dataloader.load(
         "digits", "test", datapath=""
@@ -138,6 +140,7 @@ def test_bf16_is_within_a_percent_near_the_minimum():
     assert values["test_acc"] == pytest.approx(acc, abs=1)
 
 
+@pytest.mark.slow
 def test_batch_size_does_not_change_the_values(digits):
     net = model_loader.load("resnet20", str(SMALL_BATCH))
     values = [Evaluator(net, {"train": digits}, batch_size=size).measure() for size in (1, 7, 89, 1000)]

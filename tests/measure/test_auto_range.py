@@ -165,6 +165,7 @@ def test_an_earlier_range_counts_for_the_same_question_only(folder, capsys):
     assert "points measured" in reason("--x", "auto:2", "--overwrite")
 
 
+@pytest.mark.slow
 def test_between_two_nets_nothing_is_probed(folder, capsys):
     target = ["--model_file2", "resnet20_digits_bs=512/model_40.t7", "--dir_type", "states"]
     plot_surface.main([*DIGITS, "--model_file", CENTRE, *target, "--x", "auto:2"])
@@ -196,6 +197,7 @@ def test_bad_input(folder, capsys, flags, words):
     assert not list(folder.rglob("*.h5"))
 
 
+@pytest.mark.slow
 def test_the_net_is_on_its_device_before_the_search_moves_it(folder, capsys, monkeypatch):
     """A device other than the CPU gives the net new tensors; the search must move those."""
     plot_surface.main([*LINE, "--x", "auto:3"])

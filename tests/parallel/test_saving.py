@@ -7,6 +7,7 @@ from losslandscape.parallel.mpi4pytorch import Serial
 from tests.parallel.scheduler_job import Recorder
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported_once_and_saving_continues_when_there_is_room(monkeypatch, capsys):
     monkeypatch.setattr(saving, "SAVE_SECONDS", 0.01)
 

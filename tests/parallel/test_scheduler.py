@@ -93,6 +93,7 @@ def test_real_ranks_measure_each_point_once_also_when_one_fails(ranks):
         assert "rank 2 failed at point" in done.stderr and "rank 2 has no memory" in done.stderr
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     points=st.lists(st.integers(0, 10**6), unique=True, max_size=60),
@@ -201,6 +202,7 @@ def test_a_failure_to_record_or_to_save_at_the_end_is_raised(broken):
         scheduler.run(range(3), lambda point: {"value": point}, results, Serial())
 
 
+@pytest.mark.slow
 def test_a_rank_that_hangs_is_reported_once(monkeypatch, capsys):
     monkeypatch.setattr(progress, "SLOW_SECONDS", 0.5)
     run_in_threads(range(40), [0.002, 0.002, 2.5])
@@ -209,6 +211,7 @@ def test_a_rank_that_hangs_is_reported_once(monkeypatch, capsys):
     assert "rank 2 has been at point" in warnings[0]
 
 
+@pytest.mark.slow
 def test_points_that_are_slow_on_all_ranks_are_not_reported(monkeypatch, capsys):
     monkeypatch.setattr(progress, "SLOW_SECONDS", 0.1)
     run_in_threads(range(6), [0.3, 0.4])

@@ -10,6 +10,7 @@ from losslandscape.trajectory import checkpoint_matrix
 from tests.trajectory.checkpoints import stacked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dir_type", net_tensors.DIRECTION_TYPES)
 def test_pieces_of_any_size(run, dir_type):
     net = model_loader.build("resnet20")

@@ -67,6 +67,7 @@ def extent(picture):
     return np.ptp(rows) + 1, np.ptp(columns) + 1
 
 
+@pytest.mark.slow
 def test_a_picture_of_each_view(renderer):
     views = ("corner", "front", "side", "top")
     plane()

@@ -159,6 +159,7 @@ def test_odd_surfaces_are_drawn(nx, ny, values):
     assert np.nanmax(np.abs(numbers(trace(traces, "surface")["z"]))) <= 1e30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rough", [False, True])
 def test_a_page_of_51x51_points_is_under_6_mb(rough):
     values = np.exp(np.random.default_rng(0).normal(size=(51, 51))) if rough else None
