@@ -3,6 +3,7 @@ machine.
 """
 
 import itertools
+import subprocess
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from losslandscape.data import dataloader
 from losslandscape.evaluate.evaluation import evaluate
 from losslandscape.files import h5_util
 from losslandscape.nets import model_loader
-from tests.helpers import DIGITS, LARGE_BATCH, SMALL_BATCH, folder_with, run, succeed
+from tests.helpers import DIGITS, LARGE_BATCH, SMALL_BATCH, command, folder_with, run, succeed
 
 CENTRE = "resnet20_digits_bs=64/model_6.t7"
 OTHER = "resnet20_digits_bs=512/model_40.t7"
@@ -128,6 +129,13 @@ def test_ranks_describe_themselves(folder):
     assert "2 ranks on 1 node" in done.stdout and "rank 1 on " in done.stdout
     assert done.stdout.splitlines()[-1] == "ready" and done.returncode == 0
     assert not list(folder.glob(".ranks_*"))
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_written_ends_all_ranks(folder):
+    line = command("scheduler.py", ranks=2)
+    done = subprocess.run(line, cwd="/sys", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.count("error: ") == 1
 
 
 def test_one_process_is_ready(folder):

@@ -1,6 +1,7 @@
 """Labels on contour lines: none covers another, the centre's mark or another contour."""
 
 import numpy as np
+import pytest
 
 from losslandscape.draw.contour_labels import is_crossed, pieces_in_pixels
 from losslandscape.draw.plane_figures import plot_2d

@@ -250,6 +250,34 @@ def test_a_dead_process_number_says_nothing_of_another_host(path, ours):
         ours(path).acquire()
 
 
+def test_a_dead_process_number_says_nothing_of_another_container(path, ours):
+    write_lock(path, pid=dead_process(), processes="another boot pid:[1]")
+    with pytest.raises(InputError, match="is being written"):
+        ours(path).acquire()
+    write_lock(path, pid=dead_process())
+    ours(path).acquire()
+
+
+def test_all_users_may_see_whose_the_lock_is(path, ours):
+    umask = os.umask(0o077)
+    try:
+        ours(path).acquire()
+    finally:
+        os.umask(umask)
+    assert os.stat(path + ".running").st_mode & 0o777 == 0o644
+
+
+def test_a_lock_that_cannot_be_read_is_stale_by_its_age_alone(path, ours, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    write_lock(path, pid=dead_process())
+    with monkeypatch.context() as patched, pytest.raises(InputError, match="is being written"):
+        patched.setattr(lock, "open", refuse, raising=False)
+        patched.setattr(lock, "_create", lambda file, content: False)
+        ours(path).acquire()
+
+
 def test_the_file_system_s_clock_counts(path, ours, monkeypatch):
     write_lock(path, host="elsewhere")
     monkeypatch.setattr(time, "time", lambda: 1e12)

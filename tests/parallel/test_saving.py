@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from losslandscape.parallel import saving, scheduler
 from losslandscape.parallel.mpi4pytorch import Serial
 from tests.parallel.scheduler_job import Recorder
