@@ -53,9 +53,9 @@ def wait_for_first_point(process: subprocess.Popen) -> None:
 def test_killed_runs_leave_whole_files(number, monkeypatch):
     """A short round of bench/kills.py, which kills a hundred."""
     smaller = {"8": "16", "--x=-1:1:15": "--x=-1:1:9", "--y=-1:1:15": "--y=-1:1:9"}
-    monkeypatch.setattr(kills, "GRID", [smaller.get(word, word) for word in kills.GRID])
+    monkeypatch.setattr(kills, "GRID", tuple(smaller.get(word, word) for word in kills.GRID))
     monkeypatch.setattr(kills, "LONGEST_SECONDS", 1.5)
-    counts = kills.tally(number, seed=int(time.time()))
+    counts = kills.kill_runs(number, seed=int(time.time()))
     assert counts["kills"] == number and counts["surfaces completed"] >= 1
     assert {fault: counts[fault] for fault in kills.FAULTS} == dict.fromkeys(kills.FAULTS, 0)
 
