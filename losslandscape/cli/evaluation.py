@@ -4,8 +4,8 @@
     python evaluation.py --cuda --model resnet56 --model_file FILE.t7
     python evaluation.py --model mine.py:net --model_file mine.pt --dataset mine.py:data
 
-Check this first: the accuracy must be that of the training. If it is not, the data, their preprocessing or
-the net differ from those of the training.
+Run this before you measure a surface: the accuracy must equal the one that the training reported for this
+checkpoint. If it does not, the data, their preprocessing or the net differ from those of the training.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from losslandscape.evaluate.fit_check import check_data
 from losslandscape.parallel import devices
 from losslandscape.parallel.mpi4pytorch import Serial
 
-LABELS = {"acc": "accuracy", "top5": "top-5 accuracy"}
+DISPLAY_NAMES = {"acc": "accuracy", "top5": "top-5 accuracy"}
 
 
 def build_parser() -> Parser:
@@ -61,12 +61,16 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def has_test_set(data: DataOptions) -> bool:
-    """Whether there are test data: every dataset that has a name in this program has some."""
+    """Whether there is a test set to evaluate.
+
+    A built-in dataset has one, unless `--trainloader` replaces its images; then `--testloader` must name one.
+    For a function of the user only the training data are evaluated.
+    """
     return bool(data.testloader) or not (data.trainloader or user_code.is_own(data.dataset))
 
 
 def report(values: dict[str, float], sets: dict[str, Samples]) -> str:
-    """All quantities, one line for each part of the data.
+    """Return all quantities as text, with one line for each part of the data.
 
     >>> print(report({"train_loss": 0.25, "train_acc": 91.5}, {"train": range(200)}))
     train (200 samples): loss 0.25, accuracy 91.50 %
@@ -77,7 +81,7 @@ def report(values: dict[str, float], sets: dict[str, Samples]) -> str:
         for name, value in values.items():
             if name.startswith(part):
                 short = name.removeprefix(f"{part}_")
-                texts.append(f"{LABELS.get(short, short)} {_number(short, value)}")
+                texts.append(f"{DISPLAY_NAMES.get(short, short)} {_number(short, value)}")
         lines.append(f"{part} ({len(samples)} samples): {', '.join(texts)}")
     return "\n".join(lines)
 

@@ -1,6 +1,6 @@
-"""Images and labels from `.npz` and `.npy` files of strangers.
+"""Reads images and labels from `.npz` and `.npy` files, which may come from an untrusted source.
 
-Nothing is unpickled, and no memory is taken for numbers that a file only declares.
+Nothing is unpickled, and no memory is allocated for an array that is larger than its file can hold.
 """
 
 import math
@@ -16,7 +16,7 @@ from losslandscape.core.text import one_line
 
 T = TypeVar("T")
 
-MOST_COMPRESSED = 1032  # bytes at most that one byte of a deflated file stands for
+MAX_DEFLATE_RATIO = 1032  # one byte of deflated data expands to at most this many bytes
 HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -24,7 +24,7 @@ HEADER_READERS = {
 
 
 def read_images(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """The images (N, C, H, W), uint8 or float32, and labels (N,) int64 of an `.npz` file.
+    """Read images (N, C, H, W), uint8 or float32, and labels (N,), int64, from an `.npz` file.
 
     Raises:
         InputError: there is no such file, it cannot be read, or it holds something else.
@@ -50,7 +50,7 @@ def read_images(path: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_labels(path: str, count: int) -> np.ndarray:
-    """The labels (count,) int64 of an `.npy` file.
+    """Read labels (count,), int64, from an `.npy` file.
 
     Raises:
         InputError: there is no such file, it cannot be read, or it holds something else.
@@ -60,11 +60,11 @@ def read_labels(path: str, count: int) -> np.ndarray:
         labels = labels.astype(np.int64)
         if labels.min() >= 0:
             return labels
-    raise InputError(f"{path!r} does not hold a label, a whole number from 0, for each of the {count} images")
+    raise InputError(f"{path!r} must hold {count} labels, one for each image, and each a whole number from 0")
 
 
 def _read_file(path: str, read: Callable[[IO[bytes], int], T], *, fault: str, advice: str) -> T:
-    """`read(file, bytes)`, with every error as a sentence."""
+    """Return `read(file, size)`, with the size in bytes; turn every error into an `InputError`."""
     if not os.path.isfile(path):
         raise InputError(f"there is no file {path!r}")
     try:
@@ -85,20 +85,25 @@ def _read_archive(file: IO[bytes], size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_member(archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
     info = archive.getinfo(name)
-    known = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-    if not known or info.file_size > size * MOST_COMPRESSED:
-        raise ValueError(f"{name} declares more than the file holds")
+    is_supported = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    if not is_supported or info.file_size > size * MAX_DEFLATE_RATIO:
+        raise ValueError(
+            f"{name} is neither stored nor deflated, or its declared size is larger than the file can hold"
+        )
     with archive.open(info) as member:
         return _read_array(member, info.file_size)
 
 
 def _read_array(file: IO[bytes], size: int) -> np.ndarray:
-    """An array of numbers in NumPy's format.
+    """Read an array of numbers in NumPy's format from a file of this size in bytes.
 
-    Its header must declare exactly the bytes that follow, before memory is taken for them.
+    Memory is allocated only after the header has declared exactly the bytes that follow it.
     """
     shape, _, dtype = HEADER_READERS[np.lib.format.read_magic(file)](file)
-    if dtype.kind not in "biufc" or math.prod(shape) * dtype.itemsize != size - file.tell():
-        raise ValueError(f"declares shape {shape} of {dtype}, and holds something else")
+    is_numeric = dtype.kind in "biufc"  # bool, signed and unsigned integer, float, complex
+    if not is_numeric or math.prod(shape) * dtype.itemsize != size - file.tell():
+        raise ValueError(
+            f"its header declares shape {shape} of {dtype}, but the file holds no such array of numbers"
+        )
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""The parts of the data that a surface is measured on: a share of the training set, and the test set."""
+"""Loads the data that a surface is measured on: the training set, or a share of it, and the test set."""
 
 from functools import partial
 
@@ -24,25 +24,26 @@ def load_parts(
     std: tuple[float, ...] | None,
     threads: int,
 ) -> dict[str, Samples]:
-    """The training data, and the test data if it is asked for, one copy per node.
+    """Load the training data, and on request the test data. The ranks of a node share one copy.
 
     Args:
         ranks: all ranks; each calls this.
-        dataset: one of `dataloader.DATASETS`, or a function of the user.
-        test_set: also the whole test set.
-        npz_files: by part, the file that replaces the images, or "".
-        labels_file: of the training set.
-        data_split, split_idx: the share of the training set.
+        dataset: one of `dataloader.DATASETS`, or a function of the user, such as `mine.py:data`.
+        test_set: whether to load the test set too. It is always loaded whole.
+        npz_files: for `train` and `test`, the `.npz` file that replaces the dataset's images, or "".
+        labels_file: the `.npy` file that replaces the labels of the training set, or "".
+        data_split, split_idx: the training set is split into `data_split` parts, and part `split_idx` is
+            loaded.
         datapath, raw_data, mean, std, threads: as for `dataloader.load`.
 
     Raises:
-        InputError: on all ranks, as `dataloader.load` and `user_data.load` raise it on one, or for an option
-            that is of no use for data of the user.
+        InputError: on all ranks, if one of them cannot load the data, or if an option for image datasets is
+            given with a function of the user.
     """
     show_progress = ranks.rank == 0
     split = {"data_split": data_split, "split_idx": split_idx}
     if user_code.is_own(dataset):
-        files = {
+        files = {  # by the names of their options
             "trainloader": npz_files["train"],
             "testloader": npz_files["test"],
             "train_labels": labels_file,
@@ -73,7 +74,8 @@ def load_parts(
 
 
 def _require_unused(dataset: str, options: dict[str, object]) -> None:
+    """Refuse options that apply only to image datasets."""
     for name, value in options.items():
         if value:
-            fault = f"{name} is for images, and dataset {dataset} makes its own data"
-            raise InputError(fault, f"leave {{{name}}} out, or let the function do it")
+            fault = f"{name} applies only to image datasets, and dataset {dataset} is a function of yours"
+            raise InputError(fault, f"leave {{{name}}} out, or do this in the function")

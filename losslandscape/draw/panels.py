@@ -1,8 +1,8 @@
-"""Surfaces in the plane as panels of a figure: contour lines, filled contours, or a heat map.
+"""Draws surfaces over a plane as panels of a figure: contour lines, filled contours, or a heat map.
 
 Each `…_figure` makes a figure with a panel per surface, all on one scale, and a note about what is missing.
-Each `draw_…` draws a quantity of one surface into axes. It returns what a colour bar takes its colours from,
-or None where a constant has none.
+Each `draw_…` draws a quantity of one surface into axes. It returns the `ScalarMappable` for a colour bar,
+or None if a colour bar would show nothing, as for contours of a constant surface.
 """
 
 import warnings
@@ -26,10 +26,10 @@ from losslandscape.draw.drawable import describe_missing, describe_no_logarithm,
 from losslandscape.draw.labels import LevelFormatter, label
 from losslandscape.files.surface import Surface
 
-# The yellow end of the colours cannot be seen in a line on white.
+# The yellow end of the colour map is left out: a yellow line is hardly visible on white.
 LINE_COLOURS = ListedColormap(colormaps[COLOURS](np.linspace(0, 0.88, 256)))
-MISSING_COLOUR, MISSING_HATCH = "0.85", "0.55"  # hatched: no colour of a map looks like it
-LONGEST_RATIO = 4  # of the sides of a plane that is drawn with equal lengths on both axes
+MISSING_COLOUR, MISSING_HATCH = "0.85", "0.55"  # greys; the hatching differs from every colour of a map
+MAX_ASPECT_RATIO = 4  # a longer plane is not drawn with the same unit length on both axes
 X_LABEL = r"$\alpha$ (x direction)"
 Y_LABEL = r"$\beta$ (y direction)"
 
@@ -70,7 +70,7 @@ def heat_figure(shown: Comparison, name: str, scale: Scale, *, colours: str = CO
     fig, panels = _flat_panels(shown)
     for axes, surface in zip(panels, shown.surfaces, strict=True):
         drawn = draw_heat(axes, surface, name, scale, colours=colours)
-    add_colour_bar(fig, drawn, panels, name, extend=_ends_with_more(shown.surfaces, name, scale))
+    add_colour_bar(fig, drawn, panels, name, extend=_extend(shown.surfaces, name, scale))
     figures.footnote(fig, "; ".join(_notes(shown, name, scale)))
     return fig
 
@@ -85,7 +85,7 @@ def _flat_panels(shown: Comparison) -> tuple[Figure, np.ndarray]:
 
 
 def _notes(shown: Comparison, name: str, scale: Scale) -> list[str]:
-    """The value of a constant, and what the panels cannot show."""
+    """Notes for the footnote: the value of a constant surface, and what the panels cannot show."""
     hidden = describe_hidden(shown, name, scale)
     if scale.levels.size:
         return hidden
@@ -94,7 +94,7 @@ def _notes(shown: Comparison, name: str, scale: Scale) -> list[str]:
 
 
 def describe_hidden(shown: Comparison, name: str, scale: Scale) -> list[str]:
-    """Return what panels on this scale cannot show, in notes with the titles of the panels."""
+    """Return notes on the values that cannot be drawn on this scale, each with the title of its panel."""
     missing = shown.notes(describe_missing, name)
     return missing + (shown.notes(_describe_no_logarithm, name) if scale.log else [])
 
@@ -106,19 +106,19 @@ def _describe_no_logarithm(surface: Surface, name: str) -> str | None:
 def add_colour_bar(
     fig: Figure, drawn: ScalarMappable, axes: Axes | np.ndarray, name: str, **place: Any
 ) -> Colorbar:
-    """Add a colour bar beside axes. `place` holds matplotlib's options for it."""
+    """Add a colour bar beside axes. `place` holds further arguments of matplotlib's `Figure.colorbar`."""
     bar = fig.colorbar(drawn, ax=axes, label=label(name), **place)
     if isinstance(drawn.norm, LogNorm):
-        # matplotlib may leave out just the ticks that it would label. The bar of filled contours may be
-        # shorter than the scale, and a tick beyond it would add white.
+        # The ticks are set here, as matplotlib may omit exactly those that would get a label. All lie within
+        # the bar, which may be shorter than the scale: a tick outside would extend the bar with white.
         low, high = bar.ax.get_ylim()
         bar.set_ticks(log_ticks(low, high).tolist())
         bar.ax.yaxis.set_major_formatter(LevelFormatter())
     return bar
 
 
-def _ends_with_more(surfaces: Sequence[Surface], name: str, scale: Scale) -> str:
-    """Which ends of a colour bar have values beyond them, in matplotlib's word."""
+def _extend(surfaces: Sequence[Surface], name: str, scale: Scale) -> str:
+    """Return matplotlib's `extend` for a colour bar: the ends beyond which there are values."""
     values = np.concatenate([values_of(surface, name).ravel() for surface in surfaces])
     below = bool((values < scale.norm.vmin).any())
     above = bool((values > scale.norm.vmax).any())
@@ -136,7 +136,7 @@ def draw_contour(
     if scale.levels.size:
         _contours(axes.contour, x, y, values, levels=scale.levels, **style)
     _finish_plane(axes, surface.x, _y(surface), mark_centre=mark_centre)
-    # The colour bar of the lines themselves would be a ladder of hairlines.
+    # Made from the contour lines, the colour bar would show only thin lines on white.
     return ScalarMappable(scale.norm, LINE_COLOURS) if scale.levels.size else None
 
 
@@ -148,7 +148,7 @@ def draw_filled_contour(axes: Axes, surface: Surface, name: str, scale: Scale) -
         style = {"cmap": COLOURS, "norm": scale.norm, "extend": "both"}
         drawn = _contours(axes.contourf, x, y, values, levels=scale.levels, **style)
         drawn.set_edgecolor("face")  # or viewers show white seams between the regions of a PDF
-    elif np.isfinite(values).any():
+    elif np.isfinite(values).any():  # a constant: one colour where it is known
         low, high = np.nanmin(values), np.nanmax(values)
         step = max(abs(low), 1.0)
         _contours(axes.contourf, x, y, values, levels=[low - step, high + step], cmap=COLOURS)
@@ -160,7 +160,7 @@ def _contours(
     draw: Callable[..., ContourSet], x: np.ndarray, y: np.ndarray, values: np.ndarray, **options: Any
 ) -> ContourSet:
     with warnings.catch_warnings():
-        # A surface full of holes may have no line at all; the note about the holes says enough.
+        # A surface with many missing values may have no contour; the note on them says enough.
         warnings.filterwarnings("ignore", message="No contour levels were found")
         return draw(x, y, np.ma.masked_invalid(values), **options)
 
@@ -191,13 +191,13 @@ def edges(centres: np.ndarray) -> np.ndarray:
 
 
 def set_aspect(axes: Axes, width: float, height: float, *, adjustable: Literal["box", "datalim"]) -> None:
-    """Give both axes equal lengths, unless that makes the figure a sliver."""
-    if width > 0 and height > 0 and max(width / height, height / width) <= LONGEST_RATIO:
+    """Draw one unit with the same length on both axes, unless the plane would become too narrow."""
+    if width > 0 and height > 0 and max(width / height, height / width) <= MAX_ASPECT_RATIO:
         axes.set_aspect("equal", adjustable=adjustable)
 
 
 def _finish_plane(axes: Axes, x: np.ndarray, y: np.ndarray, *, mark_centre: bool = True) -> None:
-    """Labels, limits, aspect and the mark of the minimiser. The plane reaches to the ends of x and y."""
+    """Set the labels, limits (the ends of x and y) and aspect, and mark the minimiser at the origin."""
     axes.set_xlabel(X_LABEL)
     axes.set_ylabel(Y_LABEL)
     axes.set_xlim(x.min(), x.max())
@@ -211,5 +211,5 @@ def _finish_plane(axes: Axes, x: np.ndarray, y: np.ndarray, *, mark_centre: bool
 
 
 def _y(surface: Surface) -> np.ndarray:
-    assert surface.y is not None, "a plane"
+    assert surface.y is not None, "the surface is a line, not a plane"
     return surface.y

@@ -1,7 +1,7 @@
 """Prepares a net for fast evaluation: a copy with batch norms folded, in a faster memory layout.
 
-The copy has tensors of its own. `refresh` computes them from the net's after every move of the net. A copy
-is used only if its numbers agree with the net's.
+The copy has tensors of its own. `refresh` computes them from the net's; call it after every change of the
+net's tensors. A copy is used only if its results agree with the net's.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,10 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from losslandscape.evaluate.batch_norm_fold import Fold, copy_of, fold
 
-AGREEMENT = 1e-3  # largest relative difference between numbers of the copy and of the net
-SHAKE = 0.25  # the net's numbers are changed by this share of their size, to test whether the copy follows
-SMALLER = 0.25  # a quantile of sizes; smaller numbers are compared as if they had this size
-MOST_SORTED = 2**20  # numbers from which the quantile is taken, at most
+RELATIVE_TOLERANCE = 1e-3  # largest relative difference between results of the copy and of the net
+PERTURBATION = 0.25  # relative change of the net's tensors, to test whether the copy follows
+SCALE_QUANTILE = 0.25  # of absolute results: this quantile sets the tolerance for all that are smaller
+MAX_QUANTILE_SIZE = 2**20  # the quantile is computed from at most this many results
 
 Copy = tuple[nn.Module, list[Fold]]
 Maker = Callable[[nn.Module], Copy | None]
@@ -26,18 +26,19 @@ Maker = Callable[[nn.Module], Copy | None]
 class FusedNet:
     """Evaluates a net through a copy of it, with batch norms folded if torch.fx can trace it.
 
-    The net is only read. Copies are tried from the fastest to the slowest: folded or not, channels-last or in
-    the net's layout. The first copy that agrees with the net, both now and after a move, is used. If no copy
-    agrees, for example because the net counts its calls, the net itself is used.
+    Copies are tried from the fastest to the slowest: folded or not, channels-last or in the net's layout. The
+    first copy that agrees with the net, both as it is and with perturbed tensors, is used. If no copy agrees,
+    for example because the net's outputs depend on the number of calls, the net itself is used. After the
+    test the net has its old values.
 
     Args:
         net: in evaluation mode.
-        numbers: computes, from a net or from this FusedNet, numbers that must agree; for example the outputs
-            for two samples.
+        numbers: function of a net or of this FusedNet. It returns the results that must agree, for example
+            the outputs for two samples.
         dtype: the dtype in which the copy computes; None for the net's own. Outputs are converted to
             float32. Batch norms that are not folded keep their dtype.
-        channels_last: whether this memory layout is tried.
-        fold: switch it off only to measure what folding saves.
+        channels_last: whether to try this memory layout.
+        fold: whether to try folding; False only to measure how much time it saves.
     """
 
     def __init__(
@@ -64,11 +65,14 @@ class FusedNet:
         layouts: list[torch.memory_format],
         dtype: torch.dtype | None,
     ) -> None:
-        """Use the first copy that agrees with the net, in the dtype if it runs in it; else the net itself."""
+        """Use the first copy that agrees with the net, or the net itself if no copy does.
+
+        The copy is cast to `dtype` if it can compute in it.
+        """
         for make, layout in product(makers, layouts):
-            if self._fits(net, make, layout):
+            if self._try_copy(net, make, layout):
                 if dtype and not self._runs_in(dtype):
-                    self._adopt(net, make, layout)
+                    self._adopt(net, make, layout)  # again, as the cast has spoilt the copy
                 return
         self._use(net)
 
@@ -89,7 +93,7 @@ class FusedNet:
 
     @property
     def module(self) -> nn.Module:
-        """The copy as a module, for code that does more with a net than call it."""
+        """The copy as a module, for code that needs more than to call it."""
         return self._copy
 
     @torch.no_grad()
@@ -115,27 +119,27 @@ class FusedNet:
         return tensor.to(self._dtype or tensor.dtype, memory_format=layout)
 
     def _use(self, net: nn.Module) -> None:
-        """Use the net itself. This drops an old copy first: memory may not hold two copies."""
+        """Use the net itself, and free the old copy, because there may be no memory for two copies."""
         self._copy, self._is_copy, self._layout = net, False, torch.contiguous_format
         self._folds: list[Fold] = []
         self._sources: list[Tensor] = []
         self._targets: list[Tensor] = []
 
-    def _fits(self, net: nn.Module, make: Maker, layout: torch.memory_format) -> bool:
-        """Adopt a copy; return whether it agrees with the net, also after all tensors of the net have moved.
+    def _try_copy(self, net: nn.Module, make: Maker, layout: torch.memory_format) -> bool:
+        """Adopt a copy; return whether it agrees with the net, also after all the net's tensors have changed.
 
-        A trace may hold a constant that was computed from the net's tensors. Only a move reveals this.
+        A trace may hold a constant that was computed from the net's tensors. Only a change reveals this.
         """
         try:
             if not self._adopt(net, make, layout) or not self._agrees(net):
                 return False
-            with _shaken(net):
+            with _perturbed(net):
                 return self._agrees(net)
         except Exception:  # a copy may lack attributes, or fail in this layout; its code may raise anything
             return False
 
     def _adopt(self, net: nn.Module, make: Maker, layout: torch.memory_format) -> bool:
-        """Use a new copy of the net; False if there is none."""
+        """Use a new copy of the net; return False if none can be made."""
         self._use(net)
         copy_and_folds = make(net)
         if copy_and_folds is None:
@@ -147,6 +151,7 @@ class FusedNet:
             for tensor in tensors.values():
                 if tensor.dim() == 4:
                     tensor.data = tensor.data.contiguous(memory_format=layout)
+        # `Fold.refresh` computes these; the other tensors are copied.
         computed = {id(tensor) for pair in self._folds for tensor in pair.folded.parameters()}
         for name, tensor in tensors.items():
             if name in originals and tensor.is_floating_point() and id(tensor) not in computed:
@@ -155,7 +160,7 @@ class FusedNet:
         return True
 
     def _runs_in(self, dtype: torch.dtype) -> bool:
-        """Cast the copy; False if the net then fails, which leaves the copy useless."""
+        """Cast the copy; return whether it still runs. If it does not, the copy cannot be used any more."""
         self._dtype = dtype
         for module in self._copy.modules():
             if not isinstance(module, _BatchNorm):
@@ -169,19 +174,19 @@ class FusedNet:
         return True
 
     def _agrees(self, net: nn.Module) -> bool:
-        """Whether each number of the copy equals the net's, up to a small share of its size.
+        """Whether each result of the copy equals the net's, up to a relative tolerance.
 
-        Numbers near zero may differ by as much as numbers of a usual size. The usual size is a quantile,
-        because a few numbers, such as those of masks, may be huge.
+        Results near zero get the tolerance of a result of typical size. The typical size is a quantile, not a
+        mean, because a few results, such as those of masks, may be huge.
         """
         expected = self._numbers(net).detach().double()
         self.refresh()
         numbers = self._numbers(self).detach().double()
         sizes = expected[expected.isfinite() & (expected != 0)].abs()
-        if not sizes.numel():  # all zero: a wrong fold would agree too
+        if not sizes.numel():  # all results are zero: those of a wrong fold would be, too
             return not self._folds
-        usual_size = sizes[:: 1 + sizes.numel() // MOST_SORTED].quantile(SMALLER)
-        tolerance = AGREEMENT * torch.maximum(expected.abs().nan_to_num(posinf=0.0), usual_size)
+        typical_size = sizes[:: 1 + sizes.numel() // MAX_QUANTILE_SIZE].quantile(SCALE_QUANTILE)
+        tolerance = RELATIVE_TOLERANCE * torch.maximum(expected.abs().nan_to_num(posinf=0.0), typical_size)
         if numbers.shape != expected.shape:
             return False
         same = (numbers == expected) | (numbers.isnan() & expected.isnan())
@@ -212,8 +217,8 @@ def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _shaken(net: nn.Module) -> Iterator[None]:
-    """Inside the block all numbers of the net are changed a little; afterwards they have their old values."""
+def _perturbed(net: nn.Module) -> Iterator[None]:
+    """Perturb the net's tensors inside the block; after it they have their old values."""
     generator = torch.Generator().manual_seed(0)
     saved: list[tuple[Tensor, Tensor]] = []
     try:
@@ -221,7 +226,7 @@ def _shaken(net: nn.Module) -> Iterator[None]:
             for tensor in (*net.parameters(), *net.buffers()):
                 if tensor.is_floating_point():
                     before = tensor.detach().to("cpu", copy=True)
-                    tensor.copy_(_moved(tensor, generator))
+                    tensor.copy_(_with_noise(tensor, generator))
                     saved.append((tensor, before))
         yield
     finally:
@@ -230,12 +235,16 @@ def _shaken(net: nn.Module) -> Iterator[None]:
                 tensor.copy_(before)
 
 
-def _moved(tensor: Tensor, generator: torch.Generator) -> Tensor:
-    """Change a tensor's numbers: sign and rough size stay, but scales, shifts and zeros may grow."""
+def _with_noise(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the tensor with random relative noise, equal within each row (first axis).
+
+    Vectors and scalars, and zeros of other tensors, also get a small positive amount, because relative noise
+    leaves zero as it is.
+    """
     if not tensor.dim():
         rows = torch.ones_like(tensor)
     else:
         random = torch.rand(tensor.shape[:1], generator=generator).to(tensor)
         rows = random.view(-1, *[1] * (tensor.dim() - 1))
-    moved = tensor * (1 + SHAKE * (2 * rows - 1))
-    return moved + SHAKE**2 * rows * (tensor == 0 if tensor.dim() > 1 else 1)
+    noisy = tensor * (1 + PERTURBATION * (2 * rows - 1))
+    return noisy + PERTURBATION**2 * rows * (tensor == 0 if tensor.dim() > 1 else 1)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from losslandscape.files.file_names import Axis
 from losslandscape.measure.range_search import FLOORS, Point, PointLoss, find_reach
 
-PATH_MARGIN = 0.15  # on each side, as a share of the path's extent
+PATH_MARGIN = 0.15  # the margin on each side of a path, as a share of the path's extent
 BETWEEN_NETS = (-0.5, 1.5)  # the published range of an interpolation: the nets lie at 0 and 1
 
 
@@ -32,7 +32,10 @@ def with_ranges(axes: dict[str, Axis | Auto], ranges: dict[str, Axis]) -> dict[s
 
 
 def question(axes: dict[str, Axis | Auto], rise: float) -> str:
-    """The search for ranges, as the record of a run states it; empty if every axis has a range."""
+    """Describe the search for ranges; the record of a run stores this text.
+
+    A later run that asks for the same text takes the ranges found before. Empty if every axis has a range.
+    """
     names = unknown_axes(axes)
     return f"auto for {' and '.join(names)}, rise {rise:g}" if names else ""
 
@@ -57,9 +60,10 @@ def between_nets(
 
 
 def of_path(coordinates: Sequence[float], number: int = 51) -> Axis:
-    """A range with round ends that holds a path's coordinates, with a margin on both sides."""
+    """Return a range that contains a path's coordinates and a margin on both sides; its ends are rounded."""
     low, high = min(coordinates), max(coordinates)
-    margin = PATH_MARGIN * (high - low) or 1.0
+    margin = PATH_MARGIN * (high - low) or 1.0  # a path may be a single point
+    # The ends are multiples of the step: 0.5 for a margin of 1 to 10, 0.05 for one of 0.1 to 1, and so on.
     step = 10.0 ** math.floor(math.log10(margin)) / 2
     first = math.floor((low - margin) / step) * step
     last = math.ceil((high + margin) / step) * step
@@ -69,14 +73,14 @@ def of_path(coordinates: Sequence[float], number: int = 51) -> Axis:
 def choose(
     axes: dict[str, Axis | Auto], loss: PointLoss, *, alike: bool, loss_name: str, rise: float
 ) -> tuple[dict[str, Axis], list[str]]:
-    """Search a range around the centre for each axis that has none.
+    """Search for a range around the centre for each axis that has none.
 
     Args:
         axes: x, and y in two dimensions, in this order.
         loss: returns the loss at coordinates, one for each axis.
-        alike: whether a unit means the same on both axes. Then both get the wider of their ranges.
-        loss_name: name of the loss; some losses have a floor.
-        rise: the loss has risen when it is so many times the loss at the centre.
+        alike: whether a step of 1 means the same on both axes. If so, both get the wider of their two ranges.
+        loss_name: name of the loss, to look up its floor in `FLOORS`.
+        rise: a range ends where the loss is this many times the loss at the centre.
 
     Returns:
         The axes, and a line of text for each range.
@@ -94,11 +98,11 @@ def choose(
         centre = counted((0.0,) * len(axes))
         for names in groups:
             sides = [side for name in names for side in _sides(list(axes), name)]
-            reach = find_reach(counted, sides, centre=centre, rise=rise, floor=floor)
+            found = find_reach(counted, sides, centre=centre, rise=rise, floor=floor)
             for name in names:
-                ranges[name] = (-reach.reach, reach.reach, unknown[name].number)
+                ranges[name] = (-found.reach, found.reach, unknown[name].number)
             reasons.append(
-                f"range of {' and '.join(names)}: -{reach.reach:g}:{reach.reach:g}, {reach.reason} "
+                f"range of {' and '.join(names)}: -{found.reach:g}:{found.reach:g}, {found.reason} "
                 f"({centre:.3g} at the centre; {counted.points - reported_points} points measured)"
             )
             reported_points = counted.points
@@ -106,7 +110,7 @@ def choose(
 
 
 def _sides(axes: list[str], name: str) -> list[Point]:
-    """The unit vectors along an axis, forwards and backwards."""
+    """The unit vectors along an axis, in its positive and its negative direction."""
     return [tuple(sign if name == other else 0.0 for other in axes) for sign in (1.0, -1.0)]
 
 

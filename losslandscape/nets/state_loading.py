@@ -1,7 +1,7 @@
-"""Copying a checkpoint's state into a net: all of it or nothing.
+"""Copies a checkpoint's state into a net, completely or not at all.
 
-A net that is loaded in part draws a landscape that looks right and is not. So every tensor must fit, and the
-first that does not is named.
+The landscape of a net that is loaded only in part looks right but is wrong. So every tensor must fit, and the
+error names the first one that does not.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
 from losslandscape.nets.tensor_names import State, bare_name, below, needed_names, prefixes, rename
 
-NAMES_SHOWN = 3  # of each side, in a message
-LONGEST_NAME = 60  # characters of a name, in a message
+NAMES_SHOWN = 3  # a message lists this many tensor names of the net, and as many of the file
+MAX_NAME_LENGTH = 60  # a message cuts longer names after this many characters
 
 
 def load_state(
@@ -27,17 +27,18 @@ def load_state(
     """Copy a state into a net. Prefixes of wrappers are removed as in `tensor_names.rename`.
 
     These may be missing: `num_batches_tracked` (PyTorch before 0.4.1 had none, and evaluation does not use
-    it), and all names but one of a tied tensor. NaN is a number like others.
+    it), and all but one of the names of a tied tensor. NaN is copied like any other value.
 
     Args:
         net: changed in place.
-        state: tensors by name, of the net's shapes. Floating-point ones may have another precision.
-        what: where the state is from, for the message.
-        candidates: all states there by their `state_key`, for the advice.
+        state: tensors by name, with the shapes of the net's tensors. Floating-point tensors may have another
+            precision.
+        what: where the state comes from, such as a file name; it begins the message.
+        candidates: all states of the same file by `state_key`, to suggest one that fits.
 
     Raises:
-        InputError: it names the first tensor, in the net's order, that is missing or does not fit, or one
-            that the net lacks; some names of both sides; and the `state_key` that would fit, if any.
+        InputError: a tensor is missing, does not fit, or is not in the net. The message names the first such
+            tensor, some names that only the net or only the file has, and a `state_key` that would fit.
     """
     fitted = rename(state, net)
     fault = _fault(net, fitted)
@@ -54,22 +55,22 @@ def _fault(net: nn.Module, state: Mapping[str, Tensor]) -> str:
     """Why the state cannot be copied into the net; empty if it can."""
     own = net.state_dict()
     needed = needed_names(net)
-    alternatives = {name: names for names in needed for name in names}
+    tied_names = {name: names for names in needed for name in names}
     for name, tensor in own.items():
         if name in state:
             misfit = _misfit(state[name], tensor) if isinstance(tensor, Tensor) else ""
             if misfit:
                 return f"tensor {name!r} {misfit}"
-        elif name in alternatives and not any(other in state for other in alternatives[name]):
+        elif name in tied_names and not any(other in state for other in tied_names[name]):
             return f"tensor {name!r} is missing"
     for name in state:
         if name not in own:
             return f"tensor {one_line(name)!r} is not in the net"
     for names in needed:
-        tied = [name for name in names if name in state]
-        for name in tied[1:]:
-            if not _are_equal(state[tied[0]], state[name]):
-                return f"tensors {tied[0]!r} and {name!r} differ, but are one in the net"
+        present = [name for name in names if name in state]
+        for name in present[1:]:
+            if not _are_equal(state[present[0]], state[name]):
+                return f"tensors {present[0]!r} and {name!r} differ, but in the net they are one tied tensor"
     return ""
 
 
@@ -81,8 +82,8 @@ def _misfit(value: object, tensor: Tensor) -> str:
         return "is sparse, quantized or without data; the net's is dense"
     if value.shape != tensor.shape:
         return f"has shape {one_line(list(value.shape))}; the net's has {list(tensor.shape)}"
-    loses_fractions = tensor.is_floating_point() and not value.is_floating_point()
-    if loses_fractions or value.is_complex() != tensor.is_complex():
+    is_integer_for_float = tensor.is_floating_point() and not value.is_floating_point()
+    if is_integer_for_float or value.is_complex() != tensor.is_complex():
         return f"is of {value.dtype}; the net's is of {tensor.dtype}"
     return ""
 
@@ -92,17 +93,18 @@ def _are_equal(a: Tensor, b: Tensor) -> bool:
 
 
 def _differences(net: nn.Module, state: Mapping[str, Tensor]) -> str:
-    """The first names that only one side has, in brackets."""
+    """The first names that only the net has and that only the file has, as text in parentheses."""
     own = net.state_dict()
     only_net = [names[0] for names in needed_names(net) if not any(name in state for name in names)]
     only_file = [name for name in state if name not in own]
     sides = {"net": only_net, "file": only_file}
-    lists = [f"only the {side} has {_list(names)}" for side, names in sides.items() if names]
+    lists = [f"only the {side} has {_shortened(names)}" for side, names in sides.items() if names]
     return f" ({', '.join(lists)})" if lists else ""
 
 
-def _list(names: list[str]) -> str:
-    shown = [one_line(name)[:LONGEST_NAME] for name in names[:NAMES_SHOWN]]
+def _shortened(names: list[str]) -> str:
+    """The first names as text, with an ellipsis if there are more."""
+    shown = [one_line(name)[:MAX_NAME_LENGTH] for name in names[:NAMES_SHOWN]]
     return ", ".join([*shown, "…"] if len(names) > NAMES_SHOWN else shown)
 
 

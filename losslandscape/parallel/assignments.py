@@ -1,4 +1,4 @@
-"""Which points wait to be measured, and which rank holds which point."""
+"""Keeps track of the points that wait to be measured, and of the points that each rank holds."""
 
 import time
 from collections import deque
@@ -11,8 +11,8 @@ class Assignments:
     """The points of a run. Each point first waits, then a rank holds it, then it is done.
 
     A rank holds at most two points, the one that it measures and the next one, so that it never waits for
-    rank 0. Near the end it gets no second point if all ranks together would finish before it begins that
-    point.
+    rank 0. Near the end a slow rank gets no second point: not if all ranks together would measure all that is
+    left before this rank alone had measured two points.
 
     Args:
         points: the points to measure, in order.
@@ -44,11 +44,11 @@ class Assignments:
         return self._idle & self.working
 
     def add_idle(self, rank: int) -> None:
-        """Note that the rank is ready for its first point."""
+        """Record that the rank is ready for its first point."""
         self._idle.add(rank)
 
     def finish(self, rank: int, seconds: float) -> int:
-        """Note that the rank has measured its point in this many seconds. Returns the point."""
+        """Record that the rank has measured its point in this many seconds, and return the point."""
         point = self._held[rank].popleft()
         self.left -= 1
         self._rates[rank] = 1 / max(seconds, 1e-6)
@@ -58,9 +58,10 @@ class Assignments:
         return point
 
     def fail(self, rank: int) -> int:
-        """Note that the rank failed at its point. Its points go to other ranks. Returns the point.
+        """Record that the rank failed at its point, and return the point. Other ranks get the rank's points.
 
-        The failed point comes last: if the point is at fault, all others will have been measured.
+        The failed point is tried again last, so that a point that always fails does not keep others from
+        being measured.
         """
         point = self._held[rank].popleft()
         self.working.discard(rank)
@@ -72,7 +73,7 @@ class Assignments:
         return point
 
     def hand_out(self) -> Iterator[tuple[int, int]]:
-        """The (rank, point) pairs to send now: a point for each idle rank, then second points."""
+        """Yield the (rank, point) pairs to send now: a point for each idle rank, then second points."""
         for rank in sorted(self.idle):
             point = self._take(rank)
             if point is not None:
@@ -87,19 +88,19 @@ class Assignments:
             if point is not None:
                 yield rank, point
 
-    def slow(self, seconds: float, times: float) -> Iterator[tuple[int, int, float, float]]:
-        """The ranks that take longer than `seconds` for a point, and also `times` times the median time.
+    def slow(self, seconds: float, factor: float) -> Iterator[tuple[int, int, float, float]]:
+        """Yield the ranks whose present point has taken over `seconds`, and over `factor` times the median.
 
-        Yields (rank, point, its seconds until now, the median of the ranks' last points in seconds).
+        Yields (rank, point, seconds since the rank began it, median seconds of all ranks' last points).
         """
         durations = sorted(1 / rate for rate in self._rates if rate)
         if not durations:
             return
-        usual = durations[len(durations) // 2]
+        median = durations[len(durations) // 2]
         for rank in sorted(self.working - self._idle):
             taken = time.monotonic() - self._started[rank]
-            if self._held[rank] and taken > max(seconds, times * usual):
-                yield rank, self._held[rank][0], taken, usual
+            if self._held[rank] and taken > max(seconds, factor * median):
+                yield rank, self._held[rank][0], taken, median
 
     def _take(self, rank: int) -> int | None:
         points = self._shares[rank] or self._for_any_rank

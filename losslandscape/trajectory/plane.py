@@ -1,4 +1,4 @@
-"""The plane on which a training is projected: two directions, made from its checkpoints or read."""
+"""The plane onto which a training path is projected: two directions, from its checkpoints or from a file."""
 
 import os
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
 
 # What a direction file records about each kind of plane.
 PLANES = {"pca": "principal components", "random": f"random of seed {SEED}, norm filter, length 1"}
-LENGTH_TOLERANCE = 1e-3  # a direction of length 1 may differ from it by this
+LENGTH_TOLERANCE = 1e-3  # largest difference from 1 of the length of a unit direction
 
-Arrays = list[list[np.ndarray]]  # an array for each direction and tensor
+Arrays = list[list[np.ndarray]]  # for each direction, one array for each tensor
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Two directions of a file that fit a net.
+    """Two directions from a file, with the shapes of a net's tensors.
 
     Attributes:
         dir_file: the file.
-        directions: as tensors of the net.
-        vectors: (2, columns), as rows of a `CheckpointMatrix`.
+        directions: each a list of tensors.
+        vectors: the same directions as flat vectors, (2, columns of the `CheckpointMatrix`).
         cosine: cosine of the angle between the directions.
         explained: share of the checkpoints' variance along each direction; None if the file does not record
             it.
@@ -49,9 +49,9 @@ class Plane:
         return np.linalg.norm(self.vectors, axis=1)
 
     def fits(self, method: str) -> bool:
-        """Whether a projection with this method has the same coordinates as surfaces in the plane."""
-        are_units = np.allclose(self.lengths, 1, rtol=LENGTH_TOLERANCE)
-        return method == "lstsq" or (abs(self.cosine) <= OBLIQUE and are_units)
+        """Whether coordinates from this projection method are those of surfaces in the plane."""
+        are_unit_vectors = np.allclose(self.lengths, 1, rtol=LENGTH_TOLERANCE)
+        return method == "lstsq" or (abs(self.cosine) <= OBLIQUE and are_unit_vectors)
 
     def describe(self, method: str) -> str:
         """Lines that describe the directions, with a warning if this method does not fit them."""
@@ -62,8 +62,8 @@ class Plane:
         if not self.fits(method):
             x, y = self.lengths
             lines.append(
-                f"the directions have lengths {x:.4g} and {y:.4g}; contours along directions that are not of "
-                "length 1 and at right angles fit the method lstsq, not cos"
+                f"the directions have lengths {x:.4g} and {y:.4g}; unless they are orthogonal and of "
+                "length 1, contours along them fit the method lstsq, not cos"
             )
         return "\n".join(lines)
 
@@ -128,15 +128,15 @@ def write_directions(
         directions, variances = _random_directions(matrix, net, dir_type, ignore), {}
     folder = os.path.dirname(dir_file)
     if os.path.lexists(folder) and not os.path.isdir(folder):
-        fault = f"{folder!r} is no folder, and the directions need a folder of this name"
-        raise InputError(fault, "move it away")
+        fault = f"{folder!r} is not a folder, but the directions are to be written into a folder of this name"
+        raise InputError(fault, "move or rename it")
     os.makedirs(folder, exist_ok=True)
     made_with = {**facts, "plane": PLANES[kind]}
     h5_util.write_directions(dir_file, directions, made_with=made_with, variances=variances)
 
 
 def _principal_directions(matrix: CheckpointMatrix, ignore: str) -> tuple[Arrays, dict[str, np.ndarray]]:
-    """The directions, and their variances under scikit-learn's names."""
+    """Return the principal directions, and their variances by the names of scikit-learn's attributes."""
     gram = dimension_reduction.centred_gram(matrix.pieces(ignore=ignore, title="inner products"))
     principal = dimension_reduction.principal(gram)
     pieces = matrix.pieces(ignore=ignore, title="components")

@@ -129,7 +129,9 @@ def test_a_partly_computed_surface_says_how_to_resume_it(ranks, launcher):
 def test_a_file_that_a_run_writes_and_one_that_was_kept_aside():
     surface(9)
     checkpoint("s.h5.running")
-    assert "a run writes it now, or was killed: its lock s.h5.running is there" in conclusions("s.h5")
+    assert "a run is writing this file now, or was killed: its lock file s.h5.running exists" in conclusions(
+        "s.h5"
+    )
     os.rename("s.h5", "s.h5.old2")
     assert "kept aside" in conclusions("s.h5.old2")
     assert "kept aside" not in conclusions("d.h5")
@@ -181,7 +183,7 @@ def test_nothing_finite_and_nothing_measured():
     write_surface_file("line.h5", x=X, quantities={"train_loss": np.full(5, np.nan)})
     assert table("line.h5")["train_loss"] == "5 of 5 points (100 %), 5 NaN"
     write_surface_file("empty.h5", x=X, quantities={})
-    assert "5 points still to be computed; resume with the options" in conclusions("empty.h5")
+    assert "5 points still to be computed; resume by running plot_surface.py" in conclusions("empty.h5")
 
 
 def test_checkpoints_that_changed_or_are_gone():
@@ -250,8 +252,8 @@ def test_a_file_of_the_published_program():
     text = report("s.h5")
     assert "made with" not in text.splitlines()
     assert "runs" not in text.splitlines()
-    assert "not computed with -1 (1 for min_eig)" in text
-    assert "2 points still to be computed; resume with the options of plot_surface.py" in text
+    assert "writes -1 (1 for min_eig) where a value is not computed" in text
+    assert "2 points still to be computed; resume by running plot_surface.py" in text
     published(values=np.arange(15.0).reshape(5, 3), y=Y)  # as it allocates grids that are not square
     assert (
         table("s.h5")["train_loss"] == "15 of 15 points (100 %), lowest 0 at x=-1 y=0, highest 14 at x=1 y=1"

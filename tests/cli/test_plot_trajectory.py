@@ -209,7 +209,7 @@ def test_a_direction_file_that_cannot_be_used_again(undrawn, capsys):
     folder.write_text("a file")
     with pytest.raises(SystemExit):
         project(*BIASBN)
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
 
 
 # Losses -------------------------------------------------------------------------------------------

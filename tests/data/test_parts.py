@@ -40,5 +40,7 @@ def test_the_user_s_data_takes_no_options_of_images(inside):
     sets = load("mine.py:data", test_set=True, data_split=3)
     assert [len(sets["train"]), len(sets["test"])] == [4, 5]
     for name, value in {"raw_data": True, "std": (1.0,), "labels_file": "labels.npy"}.items():
-        with pytest.raises(InputError, match="is for images, and dataset mine.py:data makes its own data"):
+        with pytest.raises(
+            InputError, match="only to image datasets, and dataset mine.py:data is a function of yours"
+        ):
             load("mine.py:data", **{name: value})
