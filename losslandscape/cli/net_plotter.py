@@ -8,7 +8,6 @@ plot_surface.py with the same options uses the same file name and the same direc
 --y, makes two directions. The data are read only for `--xdir hessian` and `--ydir hessian`.
 """
 
-import os
 import sys
 from dataclasses import replace
 
@@ -18,12 +17,9 @@ from losslandscape.cli.h5_util import report
 from losslandscape.cli.landscapes import make_landscape
 from losslandscape.cli.request import SurfaceRequest
 from losslandscape.core.errors import InputError
-from losslandscape.files import h5_util
-from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.file_names import WHOLE_RANGE
-from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.loss_measure import Measuring
-from losslandscape.nets import direction_file
+from losslandscape.measure.surface_files import write_directions
 
 
 def build_parser() -> Parser:
@@ -63,15 +59,7 @@ def make_direction_file(request: SurfaceRequest) -> str:
     landscape = make_landscape(request, machine, sets, Measuring().facts())
     if machine.ranks.rank > 0:
         return ""
-    _write_directions(landscape, overwrite=request.run.overwrite)
+    tensors, are_new = landscape.find_directions(overwrite=request.run.overwrite)
+    if are_new:
+        write_directions(landscape, tensors, print)
     return landscape.dir_file
-
-
-def _write_directions(landscape: Landscape, *, overwrite: bool) -> None:
-    directions, are_new = landscape.find_directions(overwrite=overwrite)
-    if not are_new:
-        return
-    if os.path.exists(landscape.dir_file):
-        print(f"the old directions are kept as {keep_aside(landscape.dir_file)}")
-    arrays = direction_file.arrays(directions)
-    h5_util.write_directions(landscape.dir_file, arrays, made_with=landscape.direction_facts())

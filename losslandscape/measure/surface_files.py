@@ -1,6 +1,7 @@
 """Opens the direction file and the surface file of a landscape. Nothing is written if one does not fit."""
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 
@@ -43,12 +44,17 @@ def open_files(
     if run.overwrite and os.path.exists(surf_file):
         run.say(f"the old surface is kept as {keep_aside(surf_file)}")
     if are_new:
-        if os.path.exists(landscape.dir_file):
-            run.say(f"the old directions are kept as {keep_aside(landscape.dir_file)}")
-        arrays = direction_file.arrays(directions)
-        h5_util.write_directions(landscape.dir_file, arrays, made_with=landscape.direction_facts())
+        write_directions(landscape, directions, run.say)
     h5_util.write_surface(surface)
     return surface, directions
+
+
+def write_directions(landscape: Landscape, directions: list[Direction], say: Callable[[str], None]) -> None:
+    """Write new directions to the landscape's direction file; an old file is kept aside."""
+    if os.path.exists(landscape.dir_file):
+        say(f"the old directions are kept as {keep_aside(landscape.dir_file)}")
+    arrays = direction_file.arrays(directions)
+    h5_util.write_directions(landscape.dir_file, arrays, made_with=landscape.direction_facts())
 
 
 def require_folder(surf_file: str) -> None:
