@@ -3,7 +3,7 @@
     surface = losslandscape.loss_surface(net, train_data, x=(-1, 1, 25), y=(-1, 1, 25))
     losslandscape.plot_2d(surface)
 
-Names are imported when they are first used, so that `import losslandscape` is fast and needs no torch.
+Each public name is imported at its first use, so `import losslandscape` is fast and does not need torch.
 """
 
 from importlib import import_module
@@ -21,7 +21,8 @@ __all__ = [
     "read_surface",
 ]
 
-_HOMES = {
+# The module that defines each public name.
+_MODULES = {
     "InputError": "core.errors",
     "loss_surface": "api",
     "plot_1d": "draw.line_figures",
@@ -35,6 +36,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

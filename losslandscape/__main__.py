@@ -1,6 +1,6 @@
-"""`losslandscape COMMAND ...`: the commands of the repository's root, from wherever the package is installed.
+"""Run the commands as `losslandscape COMMAND ...`, wherever the package is installed.
 
-`python -m losslandscape COMMAND ...` does the same. A command is imported only when it is asked for.
+`python -m losslandscape COMMAND ...` does the same. A command's module is imported only when it runs.
 """
 
 import sys
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def usage() -> str:
-    """All commands, a line each."""
+    """Return the help text, with one line per command."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
     return "\n".join(

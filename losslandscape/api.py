@@ -1,10 +1,10 @@
-"""From Python: the loss surface of a net, data and a loss, such as those of a notebook.
+"""Measure a loss surface from Python, for example of a net in a notebook.
 
     surface = losslandscape.loss_surface(net, train_data, x=(-1, 1, 25), y=(-1, 1, 25))
     surface.get("train_loss")              an array (25, 25), row i at surface.y[i], column j at surface.x[j]
     losslandscape.plot_2d(surface)
 
-`plot_surface.py` does the same with what its command line names.
+`plot_surface.py` measures the same surface from the command line.
 """
 
 import os
@@ -69,40 +69,42 @@ def loss_surface(
     device: torch.device | str | None = None,
     quiet: bool = False,
 ) -> Surface:
-    """Measure the loss around `net`, and whatever else the loss returns, on a line or, with `y`, in a plane.
+    """Measure the loss around `net` on a line or, with `y`, in a plane.
 
-    Under an MPI launcher every rank calls it and gets the whole surface. The net and torch's random state are
-    the same after the call as before.
+    Other values that the loss returns are measured too. Under an MPI launcher, every rank must call this
+    function and gets the whole surface. The call does not change the net or torch's random state.
 
     Args:
-        net: at the centre.
-        data: training data, or (training, test), or a dict of them: torch Datasets, iterables of batches, one
-            batch, or an `ImageSet`.
+        net: the net at the centre of the surface.
+        data: the training data, or (training, test), or a dict by part. Each part is a torch Dataset, an
+            iterable of batches, one batch, or an `ImageSet`.
         loss: one of `losses.LOSSES`, FILE.py:FUNCTION, or a function of net and batch (`own_loss.OwnLoss`).
-        x, y: (minimum, maximum, number of points), or (minimum, maximum) with 51 points.
-        target: the net that x points to, or the nets of x and y, instead of random directions.
-        dir_type: `weights`, or `states` with the BN statistics; by default `states` towards nets, else
-            `weights`.
-        norm: of random directions, one of `net_plotter.NORMS` or "".
-        ignore: `biasbn` or "": what random directions leave at rest.
-        params: a regular expression; only parameters whose names match move.
-        seed: of random directions.
-        directions: instead of random ones; each a list with a tensor for each of
-            `net_tensors.moving_tensors`.
-        batch_size, precision, memory, weight_decay, bn_samples, errors, allow_nan: `loss_measure.Measuring`.
-        surf_file: where the values are kept; the next call resumes from there. The directions go beside it.
-            Without it nothing is written.
-        overwrite: start again; the old file is kept aside.
-        wait: wait for another run that writes the file.
-        order, schedule: `measure.run.Run`.
-        device: that computes; by default that of the net.
-        quiet: print warnings only.
+        x, y: the axes: (minimum, maximum, number of points), or (minimum, maximum) for 51 points.
+        target: the net that the x direction points to, or the two nets that x and y point to. Other
+            directions are random.
+        dir_type: `weights`, or `states` to move the BN statistics too; by default `states` with a `target`,
+            else `weights`.
+        norm: how random directions are normalised, one of `net_plotter.NORMS` or "".
+        ignore: which tensors random directions do not move: `biasbn`, or "" to move all.
+        params: a regular expression; only parameters whose names match it are moved.
+        seed: the seed of the random directions.
+        directions: one direction per axis, used instead of random directions. Each is a list with one tensor
+            for each of `net_tensors.moving_tensors`.
+        batch_size, precision, memory, weight_decay, bn_samples, errors, allow_nan: as in
+            `loss_measure.Measuring`.
+        surf_file: the file for the values; the next call resumes it. The directions are written beside it. If
+            empty, nothing is written.
+        overwrite: whether to start again. The old file is renamed.
+        wait: whether to wait for another run that writes the same file.
+        order, schedule: see `measure.run.Run`.
+        device: the device that computes; by default the device of the net.
+        quiet: whether to print only warnings.
 
     Returns:
         The surface; `surface.get("train_loss")` has shape (nx,) or (ny, nx).
 
     Raises:
-        InputError: for what cannot be used, on all ranks and before anything is measured or written.
+        InputError: an argument cannot be used. All ranks raise it, before anything is measured or written.
     """
     ranks, surf_file = mpi4pytorch.connect(), os.fspath(surf_file)
     ranks.all(_require_net, "net", net)
@@ -194,7 +196,7 @@ def _landscape(
 
 
 def _sets(data: object) -> dict[str, Samples]:
-    """The data by part; training data in any case."""
+    """Return the samples by part. The training part is always included, so that its absence is an error."""
     parts = user_data.parts_of(data)
     given = {part: samples for part, samples in parts.items() if part == "train" or samples is not None}
     return {part: user_data.as_samples(samples, name=part) for part, samples in given.items()}
@@ -207,7 +209,7 @@ def _require_net(name: str, given: object) -> None:
         raise InputError(f"{name} has no parameters, so there is nothing to move; give a net that has some")
     if any(tensor.layout is not torch.strided for tensor in [*given.parameters(), *given.buffers()]):
         raise InputError(f"{name} has sparse tensors, which cannot be moved; make them dense")
-    net_tensors.tensors(given, "weights")  # refuses those that are not there
+    net_tensors.tensors(given, "weights")  # refuses parameters that are complex or not in memory
 
 
 def _axes(x: object, y: object) -> dict[str, Axis]:
@@ -219,7 +221,7 @@ def _axis(name: str, given: object) -> Axis:
     if isinstance(given, tuple | list) and len(given) in (
         2,
         3,
-    ):  # an array of three is more likely the points themselves
+    ):  # an array of three values is more likely the points themselves
         try:
             low, high, number = float(given[0]), float(given[1]), index((*given, WHOLE_RANGE[2])[2])
         except (TypeError, ValueError, RuntimeError, OverflowError):
@@ -232,7 +234,7 @@ def _axis(name: str, given: object) -> Axis:
 
 
 def _targets(given: object, axes: dict[str, Axis]) -> dict[str, nn.Module]:
-    """The nets that axes point to."""
+    """Return the nets that the axes point to, by axis."""
     nets = () if given is None else given if isinstance(given, tuple | list) else (given,)
     if given is not None and not 1 <= len(nets) <= len(axes):
         raise InputError(

@@ -1,4 +1,4 @@
-"""The error for input that the program cannot use, with advice that each interface words for itself.
+"""The error for input that the program cannot use. Each interface writes its advice with its own options.
 
 Modules raise `InputError`. The command line turns it into one sentence and exit status 2. Any other
 exception is a fault of the program and keeps its traceback.
@@ -6,10 +6,10 @@ exception is a fault of the program and keeps its traceback.
 
 from collections.abc import Callable, Iterable
 
-# Writes an option, by its name and its value (which may be empty), in the form of an interface.
+# Takes the name and the value (which may be empty) of an option, and returns it as an interface writes it.
 NameOption = Callable[[str, str], str]
 
-# Options that have another name in `loss_surface`.
+# The argument of `loss_surface` for each option that has another name there.
 ARGUMENTS = {
     "xnorm": "norm",
     "ynorm": "norm",
@@ -20,7 +20,7 @@ ARGUMENTS = {
 
 
 def as_argument(name: str, value: str) -> str:
-    """An option as Python writes it.
+    """Return an option as an argument of a Python call.
 
     >>> as_argument("overwrite", "True"), as_argument("dir_type", "states"), as_argument("dir_file", "")
     ('overwrite=True', "dir_type='states'", 'directions=')
@@ -32,7 +32,7 @@ def as_argument(name: str, value: str) -> str:
 
 
 class InputError(ValueError):
-    """The user gave a value that cannot be used.
+    """The error that is raised when the user gives a value that cannot be used.
 
     Args:
         fault: what is wrong, naming the bad value.
@@ -52,12 +52,12 @@ class InputError(ValueError):
         return self.sentence(as_argument)
 
     def sentence(self, name_option: NameOption) -> str:
-        """Fault and advice, with the options as an interface writes them."""
+        """Return fault and advice, with the options as an interface writes them."""
         return "; ".join(filter(None, (self.fault, name_options(self.advice, name_option))))
 
 
 class _Option:
-    """An option in a format string; the text after the colon is its value."""
+    """An option in a format string, whose value is the text after the colon."""
 
     def __init__(self, name: str, name_option: NameOption):
         self._name, self._name_option = name, name_option
@@ -67,7 +67,7 @@ class _Option:
 
 
 class _Options(dict[str, _Option]):
-    """Gives a format string every option that it names."""
+    """A mapping that returns an option for every name in a format string."""
 
     def __init__(self, name_option: NameOption):
         super().__init__()
@@ -78,7 +78,7 @@ class _Options(dict[str, _Option]):
 
 
 def name_options(text: str, name_option: NameOption) -> str:
-    """The text with its options, such as `{surf_file}`, as an interface writes them."""
+    """Return a text with its options, such as `{surf_file}`, as an interface writes them."""
     return text.format_map(_Options(name_option))
 
 

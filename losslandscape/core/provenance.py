@@ -1,7 +1,7 @@
-"""What made a file: facts that must be the same when a run resumes it, and a record of each run.
+"""Facts about how a file was made, which must not differ when a run resumes it, and a record of each run.
 
-A name such as `model_300.t7_weights_xnorm=filter.h5` names a checkpoint. If that checkpoint was trained again
-since, the name is the same, and only its fingerprint differs.
+A file name such as `model_300.t7_weights_xnorm=filter.h5` contains the name of a checkpoint. If the
+checkpoint is trained again, its name stays, and only its fingerprint differs.
 """
 
 import hashlib
@@ -43,16 +43,16 @@ def fingerprint_of_arrays(arrays: Iterable[np.ndarray]) -> str:
 
 
 def require_same(path: str, file_facts: Facts, run_facts: Facts, advice: str) -> None:
-    """Refuse a file that was made with something else.
+    """Refuse a file whose facts differ from the facts of this run.
 
     Args:
         path: the file.
         file_facts: the facts that the file holds.
         run_facts: the facts of this run. A fact that only one side has is not compared.
-        advice: what to do, as for `InputError`.
+        advice: what the user can do, as for `InputError`.
 
     Raises:
-        InputError: facts differ; it names each of them.
+        InputError: facts differ. The message names each differing fact.
     """
     differences = []
     for name, value in run_facts.items():
@@ -76,7 +76,7 @@ def command_line(program: str, arguments: Iterable[str]) -> str:
 
 
 def record_of_run(program: str, arguments: list[str], **facts: object) -> dict[str, object]:
-    """Return command, time, place and versions of this run, and further facts, as plain values."""
+    """Return the command, time, host, folder and versions of this run, and `facts`."""
     return {
         "command": command_line(program, arguments),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

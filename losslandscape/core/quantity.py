@@ -1,7 +1,7 @@
 """The names of quantities.
 
-A name is `<part>_<value>`, such as train_loss. The name of a quantity that belongs to no part of the data is
-a value alone, such as penalty.
+A name is `<part>_<value>`, such as train_loss. A quantity that does not belong to a part of the data has a
+name without a part, such as penalty.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ PARTS = ("train", "test")
 PERCENTAGES = ("acc", "top5")
 # The quantities that come first in every list, in this order.
 FIRST = ("train_loss", "train_acc", "test_loss", "test_acc")
-# `train_loss_se` is the standard error of `train_loss`, and so on.
+# Endings of names of uncertainties: `train_loss_se` is the standard error of `train_loss`.
 UNCERTAINTIES = ("_se", "_diff_se", "_residual")
 
 
@@ -25,12 +25,12 @@ def split(name: str) -> tuple[str, str]:
 
 
 def is_loss(name: str) -> bool:
-    """Whether lower values are better: `train_loss`, `train_regularised_loss`."""
+    """Whether the quantity is a loss, such as `train_loss` or `train_regularised_loss`."""
     return name.split("_")[-1] == "loss"
 
 
 def is_percentage(name: str) -> bool:
-    """Whether its values run from 0 to 100."""
+    """Whether the values of the quantity range from 0 to 100."""
     return split(name)[1] in PERCENTAGES
 
 

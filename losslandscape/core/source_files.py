@@ -1,4 +1,4 @@
-"""Finds the Python files that a file imports from its own folder, without running it."""
+"""Find the Python files that a file imports from its own folder, without running the file."""
 
 import ast
 import os
@@ -13,14 +13,14 @@ def is_of_program(file: str) -> bool:
 
 
 def with_imports(file: str, root: str) -> set[str]:
-    """A file and the files that it imports, directly or through other files.
+    """Return a file and the files that it imports, directly or through other files.
 
-    Modules of this program, and all files beside its package, are left out. The imports of a file outside of
-    `root` are not followed.
+    Imported modules of this program, and imported files beside its package, are left out. The imports of a
+    file outside `root` are not followed.
 
     Args:
-        file: real path of the file.
-        root: real path of a folder.
+        file: the real path of the file.
+        root: the real path of a folder; imports are searched there and beside the importing file.
     """
     files: set[str] = set()
     queue = [file]
@@ -40,7 +40,7 @@ def _is_left_out(file: str) -> bool:
 
 
 def _imported(file: str) -> set[str]:
-    """Dotted names that a file imports, or may import; relative ones without their dots."""
+    """Return the dotted names that a file imports or may import; relative names without leading dots."""
     with open(file, "rb") as content:
         try:
             tree = ast.parse(content.read())
@@ -56,7 +56,7 @@ def _imported(file: str) -> set[str]:
 
 
 def _files_of(name: str, folder: str) -> set[str]:
-    """The files in `folder` that are run when a dotted name is imported."""
+    """Return the files in `folder` that run when a dotted name is imported."""
     parts = name.split(".")
     stems = [os.path.join(folder, *parts[:length]) for length in range(1, len(parts) + 1)]
     candidates = [file for stem in stems for file in (f"{stem}.py", os.path.join(stem, "__init__.py"))]

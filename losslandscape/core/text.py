@@ -1,19 +1,19 @@
-"""Makes text from elsewhere, such as a library's error or a string in a file, fit to be printed."""
+"""Make text from elsewhere, such as a library's error or a string in a file, safe to print."""
 
-LONGEST = 200  # characters; the errors of some libraries fill pages
+MAX_LENGTH = 200  # characters; the errors of some libraries fill pages
 
 
 def one_line(error: object) -> str:
-    """Return the message of an error as one short line; the error's type if it has no message.
+    """Return the message of an error as one short line, or the error's type if the message is empty.
 
     >>> one_line(ValueError("two\\n lines")), one_line(KeyError())
     ('two lines', 'KeyError')
     """
-    return " ".join(str(error).split())[:LONGEST] or type(error).__name__
+    return " ".join(str(error).split())[:MAX_LENGTH] or type(error).__name__
 
 
 def printable(line: str) -> str:
-    """Return a line with `?` for each character that neither a terminal nor XML nor PDF should get.
+    """Return a line with `?` for each character that is not printable, such as a control character.
 
     >>> printable("red \\x1b[31m")
     'red ?[31m'

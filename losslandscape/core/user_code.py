@@ -1,7 +1,7 @@
-"""The user's own functions, named as `FILE.py:FUNCTION` or `package.module:function`.
+"""Load and call the user's own functions, named as `FILE.py:FUNCTION` or `package.module:function`.
 
-Their files can import their neighbours, as if they were scripts. An error in them is the user's: it ends in
-one sentence, with their traceback and without our frames.
+The user's files can import files beside them, as scripts can. An error in the user's code ends in one
+sentence, with a traceback that leaves out the leading frames of this program.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ from losslandscape.core.text import one_line
 
 T = TypeVar("T")
 
-NAMES_SHOWN = 6  # in a message
+MAX_NAMES = 6  # names that a message lists
 HOW_TO_NAME = "give FILE.py:FUNCTION or package.module:function"
 
-_modules: dict[str, ModuleType] = {}  # of files that were run or are running, by real path
+_modules: dict[str, ModuleType] = {}  # modules of the user's files that have run or are running, by real path
 
 
 class OwnCodeError(InputError):
-    """The user's code raised an error.
+    """The error that is raised when the user's code raised an error.
 
     Args:
-        fault: one sentence.
-        trace: the user's traceback as text. Ranks send it to each other, so it is no traceback object.
+        fault: what is wrong, in one sentence.
+        trace: the user's traceback. It is a text, because ranks send it to each other.
     """
 
     def __init__(self, fault: str, trace: str = ""):
@@ -42,18 +42,19 @@ class OwnCodeError(InputError):
 
 
 def is_own(spec: str) -> bool:
-    """Whether this names a function of the user. Names that this program knows have no colon."""
+    """Whether `spec` names a function of the user. Names that belong to this program do not have a colon."""
     return ":" in spec or spec.endswith(".py")
 
 
 def load(spec: str) -> Callable[..., Any]:
-    """The function or class that `spec` names. Its file is run once; torch's random state stays as it was.
+    """Return the function or class that `spec` names.
 
-    Modules are found in the working folder, then among the installed packages.
+    A file runs only once, and does not change torch's random state on the CPU. Modules are searched in the
+    folders of the files that have run, then in the working folder, then among the installed packages.
 
     Raises:
-        InputError: there is no such file, module or function.
-        OwnCodeError: the file raises an error when it is run.
+        InputError: the file, module or function does not exist, or cannot be called.
+        OwnCodeError: the file or module raises an error when it runs.
     """
     import torch  # takes seconds, and drawing does not need it
 
@@ -71,16 +72,16 @@ def load(spec: str) -> Callable[..., Any]:
 
 
 def call(function: Callable[..., T], /, *args: Any, what: str, **options: Any) -> T:
-    """`function(*args, **options)`, where the function runs code of the user.
+    """Return `function(*args, **options)`, where the function runs code of the user.
 
     Args:
         function: the function to call.
-        args, options: its arguments.
-        what: a name of this call for the message, such as `model net.py:make`.
+        args, options: the arguments of the function.
+        what: the name of this call in the message, such as `model net.py:make`.
 
     Raises:
-        OwnCodeError: the user's code raises any error. An `InputError` passes, and so does a lack of memory,
-            which callers may handle.
+        OwnCodeError: the user's code raises an error or exits. An `InputError` passes unchanged, and so does
+            an error for lack of memory, because callers may handle it.
     """
     try:
         return function(*args, **options)
@@ -93,10 +94,10 @@ def call(function: Callable[..., T], /, *args: Any, what: str, **options: Any) -
 
 
 def source_facts(spec: str) -> Facts:
-    """The fingerprint of the user's code, as a fact: of its file, and of files beside it that it imports.
+    """Return the fingerprint of the user's code as a fact.
 
-    For a module outside the working folder, such as an installed package, it is that of the one file. Names
-    of this program have no fact.
+    The fingerprint covers the file and the files beside it that it imports. For a module outside the working
+    folder, such as an installed package, it covers only the file. A name of this program has no facts.
     """
     if not is_own(spec):
         return {}
@@ -116,12 +117,12 @@ def source_facts(spec: str) -> Facts:
 
 
 def forget() -> None:
-    """Run the user's files again at their next use."""
+    """Forget which files have run. A file runs again if it is also removed from `sys.modules`."""
     _modules.clear()
 
 
 def _split(spec: str) -> tuple[str, str]:
-    """File or module, and function."""
+    """Return the file or module, and the function."""
     if spec.endswith(".py"):
         content = _content(_load_file(spec))
         raise InputError(f"{spec} names no function; {content}", HOW_TO_NAME)
@@ -143,7 +144,7 @@ def _load_file(path: str) -> ModuleType:
     imported = sys.modules.get(name)
     if imported is None:
         return _run_file(file, name, what=path)
-    if os.path.realpath(getattr(imported, "__file__", None) or "") == file:  # by a neighbour
+    if os.path.realpath(getattr(imported, "__file__", None) or "") == file:  # imported by a file beside it
         return imported
     return _run_file(file, f"{name} of {folder}", what=path)
 
@@ -168,7 +169,7 @@ def _load_module(name: str) -> ModuleType:
     here = os.path.realpath(os.getcwd())
     folders = {os.path.dirname(file) for file in _modules}
     if here not in folders:
-        # After the folders of the files that were run: their functions may still import neighbours.
+        # After the folders of the files that have run: their functions may still import files beside them.
         _import_first_from(here, behind=len(folders & set(sys.path)))
     return call(_import_module, name, what=name)
 
@@ -184,9 +185,10 @@ def _import_module(name: str) -> ModuleType:
 
 
 def _import_first_from(folder: str, *, behind: int = 0) -> None:
-    """Make imports look into a folder first, as Python does for a script there.
+    """Make imports search a folder first, as Python does for a script in that folder.
 
-    This stays, because functions may import when they are called.
+    With `behind`, that many entries of `sys.path` stay before the folder. The change is permanent, because
+    functions may import modules when they are called.
     """
     if folder in sys.path:
         sys.path.remove(folder)
@@ -195,7 +197,7 @@ def _import_first_from(folder: str, *, behind: int = 0) -> None:
 
 
 def _content(module: ModuleType) -> str:
-    """The functions and classes of a module, in words."""
+    """Describe the functions and classes of a module, for a message."""
     names = [
         name
         for name, value in vars(module).items()
@@ -207,7 +209,7 @@ def _content(module: ModuleType) -> str:
 
 
 def _files_beside(path: str) -> str:
-    """The Python files of a file's folder, in words."""
+    """Describe the Python files in the folder of a file, for a message."""
     folder = os.path.dirname(path) or "."
     files = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     names = [name for name in files if name.endswith(".py")]
@@ -215,7 +217,7 @@ def _files_beside(path: str) -> str:
 
 
 def _list(names: list[str]) -> str:
-    return ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
+    return ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
 
 
 def _own_code_error(error: BaseException, what: str) -> OwnCodeError:

@@ -1,6 +1,6 @@
-"""Write files whole: under another name in the same folder, and then renamed.
+"""Write each file under a temporary name in the same folder, and then rename it.
 
-So a reader never sees a part of a file, and a program that ends early leaves the old one.
+So a reader never sees a partly written file, and a program that ends early leaves the old file.
 """
 
 import os
@@ -12,17 +12,17 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], *, lasting: bool = False) -> Iterator[str]:
-    """Give the block the name of an empty file, and put this file in the place of `path` after the block.
+    """Yield the name of an empty file, and replace `path` by this file after the block.
 
-    If the block raises, `path` stays as it was and nothing else is left.
+    If the block raises an error, `path` stays unchanged, and the new file is removed.
 
     Args:
         path: the file to replace. If it is a link, the file that the link points to is replaced.
-        lasting: flush the content and then the renaming to the disk. Then even a loss of power leaves the
-            old file or the new one.
+        lasting: whether to flush the content and then the renaming to the disk. Then even after a power
+            failure there is the old file or the new file.
 
     Raises:
-        OSError: with `path` as its `filename`.
+        OSError: the file cannot be written. The `filename` of the error is `path`.
     """
     target = os.path.realpath(path)
     folder = os.path.dirname(target)

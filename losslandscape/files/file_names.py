@@ -1,4 +1,4 @@
-"""The published program's names of direction and surface files, which say what a file was made with."""
+"""The names of direction and surface files, as in the published program: a name lists the file's options."""
 
 import hashlib
 import math
@@ -8,17 +8,17 @@ import re
 Axis = tuple[float, float, int]  # min, max, number of points
 WHOLE_RANGE: Axis = (-1.0, 1.0, 51)  # as published
 FIGURE_FORMATS = ("pdf", "png", "svg")
-LONGEST_PARAMS = 60  # characters of a --params in a file's name
-PLAIN = re.compile(rf"[\w.=+,-]{{1,{LONGEST_PARAMS}}}", re.ASCII)
+MAX_PARAMS = 60  # characters of the option --params in a file name
+PLAIN = re.compile(rf"[\w.=+,-]{{1,{MAX_PARAMS}}}", re.ASCII)
 
 
 def axis_fault(low: float, high: float, number: int, form: str) -> str:
-    """Return what is wrong with an axis, as the rest of a sentence that begins with it; empty if it is right.
+    """Return what is wrong with an axis, as the end of a sentence whose subject is the axis; empty if valid.
 
     Args:
-        low, high: its ends.
+        low, high: the ends of the axis.
         number: the number of points.
-        form: what an axis should be, in words.
+        form: the description of a valid axis, for the message.
     """
     if number < 1 or not math.isfinite(high - low):
         return f"is not {form}"
@@ -44,10 +44,11 @@ def direction_file_name(
     params: str = "",
     idx: int = 0,
 ) -> str:
-    """Return the name of a direction file, which lies beside the checkpoint.
+    """Return the name of a direction file, which is in the folder of the checkpoint.
 
-    The published program gives the same name. It does not have `params`, and its directions (`xdir`, `ydir`)
-    are random or point to another net. The arguments are the options of the command line.
+    The arguments are the options of the command line. For options of the published program, the name equals
+    the name there. That program does not have `params`, and its directions (`xdir`, `ydir`) are random or
+    point to another net.
     """
     name = _joined_name(model_file, model_file2) if model_file2 else model_file
     parts = [name, f"_{dir_type}", _kind("xdir", xdir), _flag("xignore", xignore), _flag("xnorm", xnorm)]
@@ -76,7 +77,7 @@ def _without_special_characters(regex: str) -> str:
     """
     if not regex or PLAIN.fullmatch(regex):
         return regex
-    start = re.sub(r"[^\w.=+,-]", "_", regex, flags=re.ASCII)[:LONGEST_PARAMS]
+    start = re.sub(r"[^\w.=+,-]", "_", regex, flags=re.ASCII)[:MAX_PARAMS]
     digest = hashlib.sha256(regex.encode()).hexdigest()[:8]
     return f"{start}~{digest}"
 
@@ -90,10 +91,10 @@ def _joined_name(model_file: str, other: str) -> str:
 
 
 def _other_name(model_file: str, other: str) -> str:
-    """Return the name of a second model, after its folder if the two folders differ.
+    """Return the name of a second model, with its folder in front if the two folders differ.
 
-    The folder is relative to the deepest common one. It has underscores for slashes: a slash in the name
-    would mean a folder that does not exist.
+    The folder is relative to the deepest common folder. Underscores replace its slashes, because a slash in
+    the name would mean a folder that does not exist.
     """
     folder, name = os.path.split(other)
     if folder == os.path.dirname(model_file):
@@ -110,7 +111,7 @@ def _other_name(model_file: str, other: str) -> str:
 def surface_file_name(
     dir_file: str, x: Axis, y: Axis | None, *, raw_data: bool = False, data_split: int = 1, split_idx: int = 0
 ) -> str:
-    """Return the published program's name for a surface file; an axis is written [min,max,number]."""
+    """Return the published program's name for a surface file, with each axis as [min,max,number]."""
     name = f"{dir_file}_{_brackets(x)}"
     if y:
         name += f"x{_brackets(y)}"
@@ -127,7 +128,7 @@ def _brackets(axis: Axis) -> str:
 
 
 def natural_order(path: str) -> list[tuple[int, str]]:
-    """Return a key that sorts the numbers in names by value.
+    """Return a sort key that orders the numbers in file names by value.
 
     >>> sorted(["model_10.t7", "model_9.t7"], key=natural_order)
     ['model_9.t7', 'model_10.t7']

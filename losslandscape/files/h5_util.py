@@ -1,8 +1,8 @@
 """Read and write direction, surface and projection files. No other module opens HDF5.
 
-A file is written whole under another name and then renamed over the old one. So a reader may open the file at
-any moment, and it stays readable whatever ends the program. Then HDF5's own locks, which fail on some network
-disks, are not needed.
+A file is written under a temporary name and then replaces the old file. So a reader may open the file at any
+moment, and the file stays readable even if the program is killed. HDF5's own locks, which fail on some
+network disks, are therefore not needed.
 """
 
 import json
@@ -25,15 +25,15 @@ T = TypeVar("T")
 
 DIRECTION_GROUPS = ("xdirection", "ydirection")
 RESERVED = ("dir_file", "xcoordinates", "ycoordinates", "measured", "made_with", "runs")
-# HDF5's usual filter, deflate, makes data at most 1032 times smaller. A dataset that claims more is damaged.
-MOST_COMPRESSION = 1032
-# What h5py raises when a damaged file meets one of HDF5's own checks.
+# Deflate, the common HDF5 filter, compresses at most by this factor. A dataset that claims more is damaged.
+MAX_COMPRESSION = 1032
+# The errors of h5py when HDF5 detects that a file is damaged.
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 
 
 @contextmanager
 def _reading(path: str, kind: str) -> Iterator[h5py.File]:
-    """Open an HDF5 file. Errors of the block that come from a damaged file become `InputError` too."""
+    """Open an HDF5 file to read. If the block finds that the file is damaged, raise `InputError`."""
     if os.path.isdir(path):
         raise InputError(
             f"{path!r} is a folder, where a {kind} file should be", "move it away, or give another name"
@@ -53,9 +53,10 @@ def _reading(path: str, kind: str) -> Iterator[h5py.File]:
 
 @contextmanager
 def _replacing(path: str) -> Iterator[h5py.File]:
-    """Open a new HDF5 file that takes the place of `path` when the block ends without an error.
+    """Open a new HDF5 file that replaces `path` when the block ends without an error.
 
-    It is made in memory and then written as bytes: on a full disk HDF5's own writing can crash the program.
+    The file is built in memory and then written as bytes. On a full disk, HDF5's own writing can crash the
+    program.
     """
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
         yield file
@@ -69,12 +70,12 @@ def _array(path: str, data: object) -> np.ndarray:
     """Return the numbers of a dataset.
 
     Raises:
-        InputError: it holds no numbers, or claims more of them than its file can hold.
+        InputError: the dataset does not hold numbers, or claims more numbers than the file can hold.
     """
     if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "fiub" or data.shape is None:
         name = getattr(data, "name", "a dataset")
         raise InputError(f"{path!r} is damaged: {name!r} is not an array of numbers")
-    if data.nbytes > MOST_COMPRESSION * os.path.getsize(path):
+    if data.nbytes > MAX_COMPRESSION * os.path.getsize(path):
         raise InputError(
             f"{path!r} is damaged: {data.name!r} claims {data.shape} numbers, more than fit into the file"
         )
@@ -86,7 +87,7 @@ def _floats(path: str, data: object) -> np.ndarray:
 
 
 def _text(file: h5py.File, name: str) -> str:
-    """Return the text of this name; empty if the file has no such text."""
+    """Return the text with this name; empty if the file does not have it."""
     value = file[name][()] if isinstance(file.get(name), h5py.Dataset) else b""
     return value.decode(errors="replace") if isinstance(value, bytes) else ""
 
@@ -105,7 +106,7 @@ def _json(path: str, file: h5py.File, name: str, default: T) -> T:
 
 
 def names(path: str, kind: str) -> set[str]:
-    """Return the names at the top of an HDF5 file; `kind` is the word for the file in errors."""
+    """Return the names at the top level of an HDF5 file; `kind` names the kind of the file in messages."""
     with _reading(path, kind) as file:
         return set(file)
 
@@ -131,8 +132,8 @@ def write_directions(
     Args:
         path: the file.
         directions: one (x) or two (x, y), each a list of float32 arrays, one per tensor of the net.
-        made_with: facts about them.
-        variances: results of PCA by name: `explained_variance_ratio_`, `singular_values_`,
+        made_with: the facts about the directions.
+        variances: the results of PCA by name: `explained_variance_ratio_`, `singular_values_`,
             `explained_variance_`.
     """
     with _replacing(path) as file:
@@ -148,7 +149,7 @@ def read_directions(path: str) -> list[list[np.ndarray]]:
     """Return the one or two directions of a file, as `write_directions` takes them.
 
     Raises:
-        InputError: it is no direction file, or a damaged one.
+        InputError: the file is not a direction file, or is damaged.
     """
     with _reading(path, "direction") as file:
         if DIRECTION_GROUPS[0] not in file:
@@ -176,7 +177,7 @@ def read_explained_variance(path: str) -> np.ndarray | None:
 
 
 def write_surface(surface: Surface) -> None:
-    """Write a surface to its path in one step. Datasets that others added to the old file are kept."""
+    """Write a surface to its path in one step. Datasets that other programs added to the file are kept."""
     with _replacing(surface.path) as file:
         if os.path.exists(surface.path):
             ours = {*surface.names, *RESERVED}
@@ -200,7 +201,7 @@ def read_surface(path: str) -> Surface:
     """Read a surface file of this program or of the published one.
 
     Raises:
-        InputError: it is no surface file, or a damaged one.
+        InputError: the file is not a surface file, or is damaged.
     """
     with _reading(path, "surface") as file:
         if not isinstance(file.get("xcoordinates"), h5py.Dataset):
@@ -224,10 +225,10 @@ def read_surface(path: str) -> Surface:
 
 
 def _quantities(path: str, file: h5py.File, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Return the quantities by name: the arrays of the grid's shape or of the reversed shape.
+    """Return the quantities by name: the arrays with the shape of the grid, or with the reversed shape.
 
-    The published program allocated (nx, ny) and filled it in the order of (ny, nx), so its values read right
-    in this order.
+    The published program allocated an array (nx, ny) and filled it in the order of (ny, nx). So its values
+    are right if they are read as (ny, nx).
     """
     quantities = {}
     for name, data in file.items():
@@ -264,20 +265,20 @@ def open_surface(
     made_with: Facts | None = None,
     overwrite: bool = False,
 ) -> Surface:
-    """Return the surface of a file to resume, or a new one, with room for the named quantities.
+    """Return the surface of a file to resume, or a new surface, with room for the named quantities.
 
     Nothing is written.
 
     Args:
-        path: the file; if it does not exist, the surface is a new one.
-        x, y: coordinates of the grid, as for `Surface`.
-        dir_file: the file of its directions.
+        path: the file. If it does not exist, the surface is new.
+        x, y: the coordinates of the grid, as for `Surface`.
+        dir_file: the file of the directions.
         names: the quantities to measure.
-        made_with: facts that must be those of the file.
-        overwrite: ignore the file and return a new surface.
+        made_with: the facts of this run, which must not differ from the facts of the file.
+        overwrite: whether to ignore the file and return a new surface.
 
     Raises:
-        InputError: the file has another grid, or was made with something else.
+        InputError: the file cannot be read, or its grid, facts or directions differ.
     """
     if os.path.exists(path) and not overwrite:
         surface = read_surface(path)
@@ -337,7 +338,7 @@ def read_projection(path: str) -> Projection:
     """Read a projection file of this program or of the published one.
 
     Raises:
-        InputError: it is no projection file, or it does not hold one value per checkpoint.
+        InputError: the file is not a projection file, is damaged, or does not hold one value per checkpoint.
     """
     with _reading(path, "projection") as file:
         if "proj_xcoord" not in file or "proj_ycoord" not in file:

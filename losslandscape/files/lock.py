@@ -1,9 +1,9 @@
-"""A lock lets one run alone write a file, so that two runs of one surface do not undo each other's work.
+"""A lock lets only one run write a file, so that two runs of one surface do not undo each other's work.
 
-A lock is a file beside the locked one. Locks of the operating system do not work on every network disk.
-The lock file says who holds it, and its holder touches it every few seconds. A lock is stale if its process
-is dead or its last touch is old. The next run then replaces it. If the old holder was only paused, it sees at
-its next touch that it has lost the lock (`Lock.lost`).
+A lock is a file beside the locked file, because locks of the operating system fail on some network disks. The
+lock file names its holder, and the holder touches it every few seconds. A lock is stale if its holder is dead
+or its last touch is old. The next run then replaces it. If the old holder was only paused, it notices at its
+next heartbeat that it has lost the lock (`Lock.lost`).
 """
 
 import json
@@ -21,14 +21,14 @@ from pathlib import Path
 from losslandscape.core.errors import InputError
 
 HEARTBEAT_SECONDS = 10
-STALE_SECONDS = 120  # twelve heartbeats, as a busy network disk may swallow some
+STALE_SECONDS = 120  # twelve heartbeats, because a busy network disk may lose some
 POLL_SECONDS = 1
 
 
 class Lock:
-    """The lock of one file: `<path>.running`. Call `release` in a `finally`.
+    """The lock of one file, `<path>.running`. Call `release` in a `finally`.
 
-    It belongs to the process that acquired it, not to a process forked from that one.
+    The lock belongs to the process that acquired it, not to forks of that process.
     """
 
     def __init__(self, path: str):
@@ -41,15 +41,15 @@ class Lock:
 
     @property
     def lost(self) -> bool:
-        """Whether somebody else removed or replaced our lock, as of the last heartbeat."""
+        """Whether another process had removed or replaced our lock at the last heartbeat."""
         return self._lost.is_set()
 
     def acquire(self, *, wait: bool = False) -> None:
-        """Lock the file for this process, at once or, with `wait`, as soon as no other run holds it.
+        """Lock the file for this process, at once or, with `wait`, as soon as no other run holds the lock.
 
         Raises:
-            InputError: another run holds it, and `wait` is false.
-            OSError: its folder does not exist or cannot be written.
+            InputError: another run holds the lock, and `wait` is false.
+            OSError: the folder of the file does not exist or cannot be written.
         """
         content = _new_content()
         if not _take(self._file, content):
@@ -112,7 +112,7 @@ def _new_content() -> bytes:
 
 
 def _process_table() -> str:
-    """What tells the process numbers of this host, since its start, and of this container from others."""
+    """Return an identifier of the process ids of this host since its start, and of this container."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -121,18 +121,18 @@ def _process_table() -> str:
 
 
 def _read(file: str) -> bytes | None:
-    """Return a lock file's content, empty if it cannot be read; None if it does not exist."""
+    """Return the content of a lock file: empty if the file cannot be read, None if it does not exist."""
     try:
         with open(file, "rb") as lock:
             return lock.read()
     except FileNotFoundError:
         return None
     except PermissionError:
-        return b""  # another user's; its age still says whether it is stale
+        return b""  # another user's lock; its age still shows whether it is stale
 
 
 def _fields(content: bytes | None) -> dict[str, object]:
-    """Return the fields of a lock file; none if the content is not whole."""
+    """Return the fields of a lock file; an empty dict if the content is incomplete."""
     try:
         fields = json.loads(content or b"")
     except (ValueError, RecursionError):
@@ -148,7 +148,7 @@ def _holder(file: str) -> str:
 
 
 def _take(file: str, content: bytes) -> bool:
-    """Put our lock in place, over a stale one if there is one; False if another run holds the lock."""
+    """Create our lock file, after removing a stale lock; return False if another run holds the lock."""
     if _create(file, content):
         return True
     old = _read(file)
@@ -160,7 +160,7 @@ def _take(file: str, content: bytes) -> bool:
 
 
 def _create(file: str, content: bytes) -> bool:
-    """Make the lock file; False if it exists. Exclusive creation works on network disks too."""
+    """Create the lock file; return False if it exists. Exclusive creation works on network disks too."""
     try:
         lock = open(file, "xb", buffering=0)
     except FileExistsError:
@@ -168,7 +168,7 @@ def _create(file: str, content: bytes) -> bool:
     try:
         with lock:
             with suppress(OSError):  # some disks have no permissions
-                os.fchmod(lock.fileno(), 0o644)  # all users may see whose it is
+                os.fchmod(lock.fileno(), 0o644)  # all users may read who holds the lock
             lock.write(content)
     except OSError:  # such as a full disk
         os.unlink(file)
@@ -192,7 +192,7 @@ def _is_dead(pid: int) -> bool:
     except ProcessLookupError:
         return True
     except (PermissionError, OverflowError):
-        pass  # the process of another user, or a number that no process can have
+        pass  # the process of another user, or an id that no process can have
     return False
 
 
@@ -209,8 +209,8 @@ def _age(file: str) -> float:
 def _remove_stale(file: str, content: bytes) -> None:
     """Remove the stale lock with this content.
 
-    If several runs try, only one can rename it. A slow run may rename the new lock of a faster run. It sees
-    this by the content, and puts that lock back.
+    If several runs try, only one can rename it. A slow run may rename the new lock of a faster run. The slow
+    run then sees the new content, and puts the new lock back.
     """
     aside = f"{file}.{secrets.token_hex(8)}"
     with suppress(FileNotFoundError):

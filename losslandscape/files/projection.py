@@ -14,19 +14,19 @@ EXTRAS = (*PER_CHECKPOINT, "lr_drops", "shares")
 
 @dataclass(frozen=True)
 class Projection:
-    """A projected path of n checkpoints. A file of the published program has x and y alone.
+    """A projected path of n checkpoints. A file of the published program has only x and y.
 
     Args:
         path: the file.
-        x, y: (n,) coordinates.
-        epochs: (n,) epochs of the checkpoints.
-        distance: (n,) distance from the plane, divided by the distance from the last checkpoint; NaN for the
-            last.
+        x, y: coordinates (n,).
+        epochs: epochs (n,) of the checkpoints.
+        distance: distances (n,) from the plane, divided by the distance from the last checkpoint; NaN for the
+            last checkpoint.
         lr_drops: epochs with a lower learning rate than the epoch before.
-        shares: (2,) shares of the checkpoints' variance that lie along x and along y.
-        true_loss: (n,) losses of the checkpoints; NaN where not measured.
-        projected_loss: (n,) losses at the checkpoints' places on the plane; NaN where not measured.
-        made_with: facts about its checkpoints and directions.
+        shares: the shares (2,) of the checkpoints' variance along x and along y.
+        true_loss: losses (n,) of the checkpoints; NaN where not measured.
+        projected_loss: losses (n,) at the projected positions in the plane; NaN where not measured.
+        made_with: the facts about the checkpoints and directions.
     """
 
     path: str
@@ -41,7 +41,7 @@ class Projection:
     made_with: Facts = field(default_factory=dict)
 
     def extras(self) -> dict[str, np.ndarray]:
-        """Return the arrays that the path has besides x and y, by name."""
+        """Return the arrays of the path other than x and y, by name."""
         values = {name: getattr(self, name) for name in EXTRAS}
         return {name: array for name, array in values.items() if array is not None}
 
@@ -50,13 +50,15 @@ class Projection:
         self.require_fit(surface.made_with, surf_file=surface.path, dir_file=surface.dir_file)
 
     def require_fit(self, made_with: Facts, *, surf_file: str, dir_file: str) -> None:
-        """Raise `InputError` if the path is not on a surface with these facts, measured or not yet measured.
+        """Raise `InputError` if the path is not on a surface with these facts. The surface may not exist yet.
 
-        The plane is another one if its directions or its origin differ.
+        The path does not fit if it was made by t-SNE, or if its directions or its origin are not those of the
+        surface. Facts that only one of the two has are not compared. The origin is compared only if the
+        surface has a fingerprint of its centre and the net is at the origin of the grid.
 
         Args:
-            made_with: facts of the surface.
-            surf_file, dir_file: files of the surface and of its directions, for the message.
+            made_with: the facts of the surface.
+            surf_file, dir_file: the files of the surface and of its directions, for the message.
         """
         advice = "give a projection on the directions of the surface"
         surface = f"{surf_file!r} along {dir_file!r}"

@@ -10,27 +10,27 @@ import numpy as np
 
 from losslandscape.core.errors import InputError
 
-# The published program's mark of a point that is not computed yet; it is -1 for every other quantity.
+# The value that marks an unmeasured point in the published program; -1 for quantities not listed here.
 NOT_MEASURED = {"min_eig": 1.0}
-UNNAMED = "surface"  # what messages and figures call a surface without a file
+UNNAMED = "surface"  # the name of a surface without a file, in messages and figures
 
 
 class Surface:
-    """Named quantities on a line or in a plane.
+    """A set of named quantities on a line or in a plane.
 
-    A value is measured if the boolean array `measured` is true at its point, or if it differs from the mark
-    of the published program. So NaN, infinity, 0 and negative values are results.
+    A value counts as measured if the boolean array `measured` is true at its point, or if the value differs
+    from the published program's mark. So NaN, infinity, 0 and negative values can be results.
 
     Args:
         path: the file; empty for a surface that is only in memory.
         x: coordinates (nx,).
         y: coordinates (ny,) of a plane; None for a line.
-        dir_file: the file of its directions.
+        dir_file: the file of the directions.
         quantities: arrays of shape (nx,) or (ny, nx), where row i is at y[i].
-        measured: boolean array of that shape.
+        measured: boolean array of the same shape.
         made_with: facts that must stay the same when a run resumes the file (`provenance.require_same`);
             empty for a file of the published program.
-        runs: a record of each run that wrote the file, in order; empty likewise.
+        runs: the record of each run that wrote the file, in order; empty for a file of the published program.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Surface:
 
     @property
     def called(self) -> str:
-        """The path, or `UNNAMED`: its name in messages and in the names of figures."""
+        """The name of the surface in messages and in the names of figures: the path, or `UNNAMED`."""
         return self.path or UNNAMED
 
     @property
     def size(self) -> int:
-        """Number of points, measured or not."""
+        """The number of points, measured or not."""
         return math.prod(self.shape)
 
     @property
@@ -75,7 +75,7 @@ class Surface:
         return list(self._values)
 
     def add(self, name: str) -> None:
-        """Make room for a quantity, unless the surface has it."""
+        """Add a quantity without measured values, unless the surface already has it."""
         if name not in self._values:
             self._values[name] = np.full(self.shape, _mark(name))
             self._measured[name] = np.zeros(self.shape, bool)
@@ -95,7 +95,7 @@ class Surface:
         return np.where(self._measured[name], self._values[name], np.nan)
 
     def stored(self, name: str) -> np.ndarray:
-        """Return the values of a quantity as the file holds them: with the mark where not measured."""
+        """Return the values of a quantity as the file stores them, with the mark at unmeasured points."""
         self._require(name)
         return self._values[name].copy()
 
@@ -127,5 +127,5 @@ class Surface:
 
 
 def _mark(name: str) -> float:
-    """Return the published program's value for a point that is not measured."""
+    """Return the value that marks an unmeasured point in the published program."""
     return NOT_MEASURED.get(name, -1.0)

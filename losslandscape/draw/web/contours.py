@@ -1,4 +1,4 @@
-"""Contours in an interactive page. Plotly's own would hang the browser at some surfaces with holes."""
+"""Contours for an interactive page. Plotly's own contours hang the browser for some surfaces with NaN."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from losslandscape.draw.web.places import LIFT, scatter
 from losslandscape.draw.web.views import View
 
 COLOUR = "#333"
-# How many contours: the rougher the surface, the fewer, as their corners must not outgrow the page.
+# The numbers of contours to try. A rough surface gets fewer contours, so that the page stays small.
 COUNTS = (12, 8, 5, 2, 0)
-FEW_CORNERS = 1500  # that every page has room for
+FEW_CORNERS = 1500  # number of corners that is acceptable in every page
 
 
 def contours(view: View) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def contours(view: View) -> dict[str, Any]:
 
 
 def _corners(view: View, levels: np.ndarray) -> np.ndarray:
-    """x, y and height (n, 3) of the corners of all lines, with a row of NaN after each line."""
+    """Return x, y and height (n, 3) of the corners of all lines, with a row of NaN after each line."""
     generator = contour_generator(view.grid.x, view.grid.y, np.ma.masked_invalid(view.heights))
     parts = [np.empty((0, 3))]
     for level in levels:

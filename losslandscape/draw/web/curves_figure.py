@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"loss": "#1f77b4", "acc": "#d62728"}  # as in plot_1D
 OTHER_COLOURS = ("#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
-MOST_POWERS = 10  # of ten, with a tick each
+MAX_TICKS = 10  # the maximum number of ticks at powers of ten
 ZERO_LINE = {"color": "#888", "dash": "dot", "width": 1.5}
 LAYOUT = {
     "template": "plotly_white",
@@ -51,8 +51,8 @@ class Scale:
 
     Args:
         kind: linear or log, plotly's type of an axis.
-        ends: of the axis; of a log scale their powers of ten.
-        dtick: the step between ticks; None leaves it to plotly.
+        ends: the ends of the axis; on a log scale, the base-10 logarithms of the ends.
+        dtick: the step between ticks; None lets plotly choose.
     """
 
     kind: str
@@ -65,11 +65,12 @@ def curves_figure(surface: Surface, *, log: bool, axis_title: str) -> go.Figure:
 
     Args:
         surface: a line.
-        log: whether the log scale is shown first. It also is if the losses have a huge range.
-        axis_title: of x.
+        log: whether to show the log scale first, if a value is positive. A huge range of positive values also
+            shows it first.
+        axis_title: the title of the x axis.
 
     Raises:
-        InputError: there is nothing to draw.
+        InputError: there are fewer than two measured points, or no finite value.
     """
     import plotly.graph_objects as go  # takes a second, and may be absent
 
@@ -98,7 +99,7 @@ def curves_figure(surface: Surface, *, log: bool, axis_title: str) -> go.Figure:
 
 
 def _values(surface: Surface) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """x and the quantities with finite values, at the points where something is measured."""
+    """Return x and the quantities with finite values, at the points where any quantity is measured."""
     measured = np.logical_or.reduce([surface.measured(name) for name in surface.names])
     points = ascending(surface.x, measured)
     values = {name: finite(surface.get(name)[points]) for name in quantity.shown(surface.names)}
@@ -112,7 +113,7 @@ def _values(surface: Surface) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _colours(values: dict[str, np.ndarray]) -> dict[str, str]:
-    """A colour for each value, the same for its training and its test curve."""
+    """Return a colour for each value; the training and the test curve of a value share it."""
     kinds = dict.fromkeys(quantity.split(name)[1] for name in values)
     others = [kind for kind in kinds if kind not in COLOURS]
     return {**COLOURS, **dict(zip(others, cycle(OTHER_COLOURS), strict=False))}
@@ -162,7 +163,7 @@ def _log_scale(known: np.ndarray) -> Scale:
     low, high = np.log10(known[known > 0].min()), np.log10(known.max())
     room = 0.04 * (high - low)
     low, high = low - room - 0.01, high + room + 0.01
-    whole_powers = int(np.ceil((high - low) / MOST_POWERS))
+    whole_powers = int(np.ceil((high - low) / MAX_TICKS))
     return Scale("log", [low, high], whole_powers if high - low >= 2 else None)
 
 

@@ -1,4 +1,4 @@
-"""A training in an interactive page: a slider and a play button over its checkpoints."""
+"""The checkpoints of a training in an interactive page, with a slider and a play button."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from losslandscape.draw.web.views import View
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-COMING_COLOUR = "#f6c9c4"  # of the part of the path that is still ahead
-SIZE, SIZE_NOW = 7, 20  # of marks; where sizes differ, plotly draws them half as large
-MOST_FRAMES = 40  # More would make the page large, and nobody could point at them.
-SECONDS = 8  # that playing all takes
-SLOWEST = 0.5  # seconds per frame
-# What differs in a trace from one surface to the next.
+FUTURE_COLOUR = "#f6c9c4"  # colour of the path after the current checkpoint
+SIZE, SIZE_NOW = 7, 20  # sizes of marks; if sizes differ within a trace, plotly draws the marks half as large
+MAX_FRAMES = 40  # More frames would make the page large and the steps of the slider too narrow.
+SECONDS = 8  # duration of all frames
+MAX_SECONDS_PER_FRAME = 0.5
+# The attributes of a trace that differ between surfaces.
 CHANGING = ("type", "x", "y", "z", "text", "name", "hovertemplate", "customdata")
+# The keys that differ in its styles, if a style has a colour scale.
 CHANGING_IN = {"line": ("color", "cmax"), "marker": ("color", "cmax", "size")}
 AT_ONCE = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
 STOPPED = {**AT_ONCE, "frame": {"duration": 0, "redraw": False}}
 
 
 def add_checkpoint_slider(figure: go.Figure, trajectory: Trajectory) -> None:
-    """Add a slider over the checkpoints to a figure whose last two traces are this trajectory.
+    """Add a slider over the checkpoints to a figure whose last two traces are `trajectory`.
 
-    A frame changes only colours and sizes, so it is right whichever quantity the surface shows.
+    A frame changes only colours and sizes, so it fits every view of the surface.
     """
     count = trajectory.x.size
     line, checkpoints = len(figure.data) - 2, len(figure.data) - 1
-    chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(int))
+    chosen = np.unique(np.linspace(0, count - 1, min(count, MAX_FRAMES)).round().astype(int))
     frames = [
         {"name": str(now), "traces": [line, checkpoints], "data": _colours_and_sizes(now, count)}
         for now in chosen
@@ -45,8 +46,8 @@ def add_checkpoint_slider(figure: go.Figure, trajectory: Trajectory) -> None:
 
 
 def _colours_and_sizes(now: int, count: int) -> list[dict[str, Any]]:
-    """What a checkpoint changes in the line and in the marks."""
-    colours = _past_and_coming(now, count)
+    """Return what the frame of checkpoint `now` changes in the line and in the marks."""
+    colours = _past_and_future(now, count)
     marker = {"colorscale": colours, "size": _sizes(now, count)}
     return [
         {"type": "scatter3d", "line": {"colorscale": colours}},
@@ -54,16 +55,16 @@ def _colours_and_sizes(now: int, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def _past_and_coming(now: int, count: int) -> list[list]:
-    """A colour scale over the times, in full colour until checkpoint `now`."""
+def _past_and_future(now: int, count: int) -> list[list]:
+    """Return a colour scale over the checkpoints, in full colour up to checkpoint `now`."""
     if now == count - 1:
         return [[0, COLOUR], [1, COLOUR]]
     share = round((now + 0.01) / (count - 1), 6)
-    return [[0, COLOUR], [share, COLOUR], [share, COMING_COLOUR], [1, COMING_COLOUR]]
+    return [[0, COLOUR], [share, COLOUR], [share, FUTURE_COLOUR], [1, FUTURE_COLOUR]]
 
 
 def _sizes(now: int, count: int) -> list[int]:
-    """The sizes of the marks on the surface and on the floor, and of the gap between them."""
+    """Return the sizes of the marks on the surface, of the gap, and of the marks on the floor."""
     sizes = [SIZE_NOW if i == now else SIZE for i in range(count)]
     return [*sizes, SIZE, *sizes]
 
@@ -75,13 +76,14 @@ def film_figure(
     titles: Sequence[str],
     axis_titles: tuple[str, str],
 ) -> go.Figure:
-    """Return a figure with a surface per checkpoint, all on one scale, and a slider over them.
+    """Return a figure with one surface per checkpoint, all on one scale, and a slider over the surfaces.
 
     Args:
-        views: of each surface.
-        trajectory: the checkpoints, if their places are known; it grows with the surfaces.
-        titles: of each surface.
-        axis_titles: of x and y.
+        views: the view of each surface.
+        trajectory: the checkpoints, or None if their coordinates are unknown. Each surface shows the part up
+            to its own checkpoint.
+        titles: the title of each surface.
+        axis_titles: the titles of x and y.
     """
     all_traces = [_traces(view, trajectory, i) for i, view in enumerate(views)]
     figure = scene(all_traces[0], views[0], axis_titles)
@@ -103,7 +105,7 @@ def _traces(view: View, trajectory: Trajectory | None, now: int) -> list[dict[st
 
 
 def _changes(trace: dict[str, Any]) -> dict[str, Any]:
-    """What a frame takes from a trace."""
+    """Return the attributes of a trace that a frame changes."""
     changes = {key: trace[key] for key in CHANGING if key in trace}
     for part, keys in CHANGING_IN.items():
         style = trace.get(part, {})
@@ -121,7 +123,7 @@ def _add_slider(
         {"label": as_html(title), "method": "animate", "args": [[name], AT_ONCE]}
         for title, name in zip(titles, names, strict=True)
     ]
-    milliseconds = round(1000 * min(SECONDS / len(frames), SLOWEST))
+    milliseconds = round(1000 * min(SECONDS / len(frames), MAX_SECONDS_PER_FRAME))
     figure.update_layout(
         sliders=[_slider(steps, active)],
         updatemenus=[*figure.layout.updatemenus, _play_and_pause(milliseconds)],
@@ -147,7 +149,7 @@ def _slider(steps: list[dict[str, Any]], active: int) -> dict[str, Any]:
 
 
 def _play_and_pause(milliseconds: int) -> dict[str, Any]:
-    """Two buttons; each frame is shown for so many milliseconds."""
+    """Return the buttons Play and Pause. Play shows each frame for `milliseconds`."""
     playing = {**AT_ONCE, "fromcurrent": True, "frame": {"duration": milliseconds, "redraw": True}}
     return {
         "type": "buttons",

@@ -1,4 +1,4 @@
-"""The points of a plane that an interactive page shows, and values between them."""
+"""The points of a plane that an interactive page shows, and interpolation between them."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from losslandscape.core import quantity
 from losslandscape.draw.grid_part import complete_part
 from losslandscape.files.surface import Surface
 
-ROUNDING = 1e-9  # of the weights of an interpolation
+ROUNDING = 1e-9  # tolerance for rounding errors in the weights of an interpolation
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class Grid:
     """The part of a plane that is shown.
 
     Args:
-        x: ascending, (nx,).
-        y: ascending, (ny,).
-        values: (ny, nx) by quantity, NaN where not measured.
+        x: ascending coordinates (nx,).
+        y: ascending coordinates (ny,).
+        values: arrays (ny, nx) by quantity, NaN where not measured.
     """
 
     x: np.ndarray
@@ -34,19 +34,19 @@ class Grid:
         return (x >= self.x[0]) & (x <= self.x[-1]) & (y >= self.y[0]) & (y <= self.y[-1])
 
     def interpolate(self, values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return values at points of the plane, linearly from the corners of the cells around them.
+        """Return values at points of the plane, interpolated linearly in the grid cell around each point.
 
         Args:
-            values: (ny, nx) on the grid.
+            values: values (ny, nx) on the grid.
             x, y: coordinates (n,) of the points.
 
         Returns:
-            An array (n,), NaN outside the grid and where a corner has no value.
+            An array (n,), NaN outside the grid and where a corner of the cell has no finite value.
         """
         known = np.isfinite(values)
         known_share = self._linear(known.astype(float), x, y)
-        without_holes = self._linear(np.where(known, values, 0), x, y)
-        return np.where(known_share > 1 - ROUNDING, without_holes, np.nan)
+        filled = self._linear(np.where(known, values, 0), x, y)
+        return np.where(known_share > 1 - ROUNDING, filled, np.nan)
 
     def _linear(self, values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         from scipy.interpolate import RegularGridInterpolator  # takes a while to import
@@ -56,10 +56,10 @@ class Grid:
 
 
 def shown_grid(surface: Surface, name: str) -> Grid:
-    """Return the points of a plane that show a quantity.
+    """Return the part of a plane to show for a quantity.
 
-    Rows and columns without any measured point are left out. While a run refines its grid, the finest grid
-    that it has completed is shown.
+    Rows and columns without any measured point are left out. While a run refines its grid, this is the finest
+    grid that the run has completed.
     """
     assert surface.y is not None
     rows, columns = complete_part(surface, name)

@@ -1,6 +1,6 @@
-"""A plotly figure as one HTML file that works offline.
+"""Write a plotly figure as one HTML file that works offline.
 
-A content policy keeps the page from asking for anything from elsewhere, and texts from files stay texts.
+A content policy stops the page from loading anything from elsewhere. Texts from files are escaped.
 """
 
 from __future__ import annotations
@@ -63,18 +63,18 @@ def write_page(
     notes: Sequence[str] = (),
     commands: Sequence[str] = (),
 ) -> str:
-    """Write a page, whole or not at all, and print its path.
+    """Write a page in one step, and print its path.
 
     Args:
-        path: of the file. A page that is there is replaced.
-        figure: fills the page.
-        title: of the page.
-        subtitle: below the title.
-        notes: sentences below the figure.
-        commands: that measured what the page shows.
+        path: the file of the page. An old file is replaced.
+        figure: the figure that fills the page.
+        title: the title of the page.
+        subtitle: the text below the title.
+        notes: the sentences below the figure.
+        commands: the commands that measured the shown values. Duplicates are left out.
 
     Returns:
-        The path.
+        The path of the page.
     """
     drawing = figure.to_html(
         full_html=False,

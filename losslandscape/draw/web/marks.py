@@ -1,6 +1,6 @@
 """Marks on a surface: a ring around its extreme point, and a cross at the centre.
 
-They are drawn flat, as on a map. Signs that face the viewer would be half hidden by the surface.
+The marks follow the surface. It would half hide marks that face the viewer.
 """
 
 from typing import Any
@@ -17,11 +17,11 @@ from losslandscape.draw.web.views import View
 
 EXTREME_COLOUR, CENTRE_COLOUR = "#ff2bc2", "#00c8ff"
 
-# Outlines (2, n), in widths of the plane.
+# Outlines (2, n), in units of the width and depth of the plane.
 _TURN = np.linspace(0, 2 * np.pi, 49)
 RING = 0.035 * np.stack([np.cos(_TURN), np.sin(_TURN)])
-_ARM, _NOTHING = np.linspace(-1, 1, 9), np.zeros(9)
-CROSS = 0.028 * np.stack([[*_ARM, np.nan, *_NOTHING], [*_NOTHING, np.nan, *_ARM]])
+_ARM, _ZEROS = np.linspace(-1, 1, 9), np.zeros(9)
+CROSS = 0.028 * np.stack([[*_ARM, np.nan, *_ZEROS], [*_ZEROS, np.nan, *_ARM]])
 
 
 def marks(view: View) -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def marks(view: View) -> list[dict[str, Any]]:
 
 
 def _extreme(view: View) -> tuple[int, int]:
-    """Row and column of the best point; of several, of the one closest to the centre."""
+    """Return row and column of the best point; if several are best, of the closest to the centre."""
     best = np.nanmax(view.heights) if quantity.is_percentage(view.name) else np.nanmin(view.heights)
     x, y = np.meshgrid(view.grid.x, view.grid.y)
     distance = np.where(view.heights == best, np.hypot(x, y), np.inf)
@@ -47,7 +47,7 @@ def _extreme(view: View) -> tuple[int, int]:
 def _mark(
     name: str, place: tuple[float, float], outline: np.ndarray, colour: str, view: View
 ) -> dict[str, Any]:
-    """A trace with an outline around a point of the plane, and the values there."""
+    """Return a trace with an outline around a point of the plane, which shows the values at that point."""
     x, y = place
     grid = view.grid
     texts = value_texts(values_at(grid, np.array([x]), np.array([y])))[0]
@@ -64,5 +64,5 @@ def _mark(
 
 
 def values_at(grid: Grid, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the values of each quantity at points of the plane, NaN where there is none."""
+    """Return the interpolated values of each quantity at points of the plane, NaN where unknown."""
     return {name: grid.interpolate(finite(values), x, y) for name, values in grid.values.items()}

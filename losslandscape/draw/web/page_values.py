@@ -1,4 +1,4 @@
-"""Numbers and texts as a page holds them: JSON has no NaN, and texts from a file must stay texts in HTML."""
+"""Convert numbers and texts for a page: JSON does not have NaN, and texts from a file must be escaped."""
 
 from collections.abc import Iterable
 from html import escape
@@ -8,47 +8,47 @@ import numpy as np
 from losslandscape.draw.labels import label
 from losslandscape.draw.web.grid import Grid
 
-FLOAT32_DIGITS = 7  # A graphics card keeps no more.
+FLOAT32_DIGITS = 7  # significant digits; a graphics card does not keep more
 
 
 def listed(values: np.ndarray, *, digits: int = 15) -> list:
-    """Return numbers as nested lists, with None for those that are not finite."""
+    """Return an array as nested lists, with None for each value that is not finite."""
     if values.ndim > 1:
         return [listed(row, digits=digits) for row in values]
     return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]
 
 
 def as_html(text: str) -> str:
-    """Return a text as HTML that shows it."""
+    """Return a text with its HTML characters escaped."""
     return escape(text, quote=False)
 
 
 def html_label(name: str) -> str:
-    """Return what people call a quantity, as HTML."""
+    """Return the label of a quantity as HTML."""
     return as_html(label(name))
 
 
 def value_texts(values: dict[str, np.ndarray]) -> list:
-    """Return the values of each point as texts: nested as the arrays are, with a list of texts per point."""
+    """Return values as texts, in lists nested like the arrays, with one inner list of texts per point."""
     write = np.vectorize("{:.5g}".format, otypes=[object])
     return np.stack([write(array) for array in values.values()], axis=-1).tolist()
 
 
 def value_lines(names: Iterable[str], texts: Iterable[str]) -> str:
-    """Return lines of HTML that give each quantity its text."""
+    """Return lines of HTML, each with the label of a quantity and its text."""
     return "<br>".join(f"{html_label(name)} = {text}" for name, text in zip(names, texts, strict=True))
 
 
 def customdata_lines(names: Iterable[str]) -> str:
-    """Return the lines of a hover template whose numbers plotly takes from the `customdata` of the point."""
+    """Return the lines of a hover template whose values plotly takes from the `customdata` of the point."""
     names = list(names)
     return value_lines(names, [f"%{{customdata[{i}]}}" for i in range(len(names))])
 
 
 def point_texts(grid: Grid) -> np.ndarray:
-    """Return what is shown for each point under the mouse: an array (ny, nx) of HTML.
+    """Return the hover text of each point, as an array (ny, nx) of HTML.
 
-    Plotly mixes up row and column of a surface's `customdata`, so a template would not do.
+    Plotly swaps row and column of a surface's `customdata`, so a hover template would show wrong values.
     """
     rows = []
     for y, row_texts in zip(grid.y, value_texts(grid.values), strict=True):

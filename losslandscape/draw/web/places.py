@@ -1,4 +1,4 @@
-"""Points of the plane as plotly draws them: once just above the surface, and once on the floor below it."""
+"""Traces of points of the plane, drawn just above the surface and again on the floor below it."""
 
 import math
 from typing import Any
@@ -8,13 +8,13 @@ import numpy as np
 from losslandscape.draw.web.page_values import listed
 from losslandscape.draw.web.views import View
 
-LIFT = 0.012  # Marks hover so many heights over the surface, which would hide half of them.
+LIFT = 0.012  # distance of marks from the surface, as a share of its height; without it, they are half hidden
 
 
 def on_surface_and_floor(x: np.ndarray, y: np.ndarray, view: View) -> dict[str, Any]:
     """Return a trace of points on the surface, a gap, and the same points on the floor.
 
-    On the floor no slope hides them. Points where the surface has no height are left out.
+    Slopes cannot hide the points on the floor. Points where the surface does not have a height are left out.
     """
     low, high = view.range
     lift = LIFT * (high - low)
@@ -30,10 +30,10 @@ def on_surface_and_floor(x: np.ndarray, y: np.ndarray, view: View) -> dict[str, 
 
 
 def scatter(view: View, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> dict[str, Any]:
-    """Return a trace of lines or marks with coordinates of few digits.
+    """Return a trace of lines or marks with rounded coordinates.
 
-    They are right to a thousandth of the axis or better. More digits would make the page large, and nobody
-    could see them.
+    The rounding errors are less than a thousandth of the axis, so they are invisible. More digits would make
+    the page large.
     """
     low, high = view.range
     return {

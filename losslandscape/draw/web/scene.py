@@ -1,4 +1,4 @@
-"""The space around a surface: light, axes, colours, and buttons that switch between views."""
+"""The scene around a surface: light, axes, colours, and buttons that switch between views."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from losslandscape.files import h5_util
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-COLOURS = "Viridis"  # as in the figures for print: even steps for every eye
+COLOURS = "Viridis"  # as in the figures for print: perceptually uniform, also for colour-blind people
 FONT = {"family": "system-ui, Segoe UI, Helvetica, Arial, sans-serif", "size": 13, "color": "#222"}
 LIGHT = {"ambient": 0.5, "diffuse": 0.55, "specular": 0.12, "roughness": 0.5, "fresnel": 0.02}
 LIGHT_PLACE = {"x": -2000, "y": -3000, "z": 8000}
 CAMERA = {"eye": {"x": 1.02, "y": -1.02, "z": 1.5}, "center": {"x": 0, "y": 0, "z": -0.13}}
-LEAST_SIDE = 0.25  # of the plane, in lengths of its longer side: less would be a sliver
-HEIGHT = 0.8  # of the surface, in the same lengths
-HEADROOM = 0.04  # above the surface, in its heights
-TICK_ROOM = 0.03  # beyond the ends, in heights, in which a tick is still shown
-MOST_POWERS = 7  # of ten, at ticks
-MOST_BUTTONS = 6  # in a row; more become a menu
+MIN_SIDE = 0.25  # shorter side of the plane, in lengths of its longer side; less would be too narrow to see
+HEIGHT = 0.8  # height of the surface, in lengths of the longer side
+HEADROOM = 0.04  # space above the surface, as a share of its height
+TICK_ROOM = 0.03  # maximum distance of a tick beyond the ends, as a share of the height
+MAX_TICKS = 7  # the maximum number of ticks at powers of ten
+MAX_BUTTONS = 6  # the maximum number of buttons in a row; more buttons become a menu
 
 
 def scene(traces: list[dict[str, Any]], view: View, axis_titles: tuple[str, str]) -> go.Figure:
-    """Return a figure of traces with the axes, light and colours of a view."""
+    """Return a figure of traces with the axes and colours of a view."""
     import plotly.graph_objects as go  # takes a second, and may be absent
 
     figure = go.Figure(traces, view_layout(view))
@@ -61,7 +61,7 @@ def axis_titles(dir_file: str = "") -> tuple[str, str]:
     """Return the titles of x and y.
 
     Args:
-        dir_file: a PCA direction file adds the share of the variance that each axis explains.
+        dir_file: the direction file. If it is from PCA, the titles give the share of variance per axis.
     """
     shares = h5_util.read_explained_variance(dir_file) if dir_file else None
     if shares is None or shares.size < 2:
@@ -70,7 +70,7 @@ def axis_titles(dir_file: str = "") -> tuple[str, str]:
 
 
 def view_layout(view: View) -> dict[str, Any]:
-    """Return what a view changes in the layout, with the flat keys that Plotly.update takes."""
+    """Return the layout attributes of a view, with dotted keys as `Plotly.update` expects them."""
     low, high = view.range
     title = as_html(view.label)
     heights, texts = _ticks(low, high, log=view.log)
@@ -88,9 +88,9 @@ def view_layout(view: View) -> dict[str, Any]:
 
 
 def _ticks(low: float, high: float, *, log: bool) -> tuple[list[float], list[str]]:
-    """Heights of round values, and these values as texts."""
+    """Return the heights of round values, and the texts of these values."""
     if log and high - low >= 2:
-        step = np.ceil((high - low) / MOST_POWERS)
+        step = np.ceil((high - low) / MAX_TICKS)
         powers = np.arange(np.ceil(low), np.floor(high) + 1, step)
         return powers.tolist(), [f"10<sup>{power + 0:g}</sup>" for power in powers]  # + 0: no minus zero
     first, last = 10.0 ** np.array([low, high]) if log else (low, high)
@@ -115,22 +115,22 @@ def _axis() -> dict[str, Any]:
 
 
 def _aspect(grid: Grid) -> dict[str, float]:
-    """The same scale along x and y, unless the plane is much longer than wide."""
+    """Return an aspect ratio with one scale for x and y, unless one side is shorter than `MIN_SIDE`."""
     width, depth = np.ptp(grid.x), np.ptp(grid.y)
     longer = max(width, depth)
-    return {"x": max(width / longer, LEAST_SIDE), "y": max(depth / longer, LEAST_SIDE), "z": HEIGHT}
+    return {"x": max(width / longer, MIN_SIDE), "y": max(depth / longer, MIN_SIDE), "z": HEIGHT}
 
 
 def add_buttons(figure: go.Figure, buttons: list[dict[str, Any]], *, active: int) -> None:
-    """Add buttons above a figure, or a menu if they are many; a single button is left out.
+    """Add a row of buttons above a figure, or a menu for more than `MAX_BUTTONS`; leave out a single button.
 
     Args:
-        buttons: as plotly takes them. Labels are texts, not HTML.
-        active: the index of the one that is pressed.
+        buttons: the buttons, as dicts for plotly. Their labels are plain texts, not HTML.
+        active: the index of the button that is pressed at first.
     """
     if len(buttons) < 2:
         return
-    in_row = len(buttons) <= MOST_BUTTONS
+    in_row = len(buttons) <= MAX_BUTTONS
     menu = {
         "buttons": [{**button, "label": as_html(button["label"])} for button in buttons],
         "active": active,

@@ -1,7 +1,7 @@
-"""A surface as a plotly figure to turn, zoom and point at: lit, over its contours.
+"""A surface with its contours, as a plotly figure that the reader can turn and zoom.
 
-Heights of each quantity are in the figure once, in the button that shows them. The texts of the points are
-there once for all views.
+Each button holds the heights of its view. If all views have one grid, they share the hover texts of the
+points.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from losslandscape.draw.web.views import View
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-CHANGING = ("x", "y", "z", "name", "hovertemplate")  # from view to view, in each trace
+CHANGING = ("x", "y", "z", "name", "hovertemplate")  # attributes of each trace that differ between views
 
 
 def surface_figure(
@@ -29,10 +29,10 @@ def surface_figure(
     """Return a figure of a surface with a button per view.
 
     Args:
-        all_views: of one surface.
+        all_views: the views of one surface.
         first: the index of the view that is shown first.
-        axis_titles: of x and y.
-        trajectory: drawn on the surface. Its two traces are the last of the figure.
+        axis_titles: the titles of x and y.
+        trajectory: the trajectory to draw on the surface. Its two traces are the last traces of the figure.
     """
     line = trajectory.line(all_views[first].grid) if trajectory else None
     all_traces = [surface_traces(view, trajectory, line) for view in all_views]
@@ -49,7 +49,7 @@ def surface_figure(
 def surface_traces(
     view: View, trajectory: Trajectory | None = None, line: Line | None = None
 ) -> list[dict[str, Any]]:
-    """Return the surface, its contours, its marks, and the line and the checkpoints of a trajectory."""
+    """Return traces of the surface, its contours and marks, and the line and checkpoints of a trajectory."""
     traces = [_surface(view), contours(view), *marks(view)]
     if trajectory and line:
         traces += trajectory_traces(trajectory, line, view)
@@ -79,7 +79,7 @@ def _have_one_grid(all_traces: list[list[dict[str, Any]]]) -> bool:
 
 
 def _changes(traces: list[dict[str, Any]], keys: tuple[str, ...]) -> dict[str, list[Any]]:
-    """What a view replaces, as Plotly.update takes it: per attribute, a list with an entry per trace."""
+    """Return the changes of a view for `Plotly.update`: per attribute, a list with one entry per trace."""
     return {key: [_plain(trace.get(key, "")) for trace in traces] for key in keys}
 
 

@@ -35,22 +35,22 @@ def write_surface_page(
     log: bool = False,
     zmax: float | None = None,
 ) -> str:
-    """Write the page of a surface beside its file; a page that is there is replaced.
+    """Write the page of a surface beside its file. An old page is replaced.
 
     Args:
-        surf_file: of a line or a plane.
-        proj_file: projection of a training, drawn on the plane. Checkpoints outside the grid are left out,
-            and counted in the page and on standard output.
-        dir_file: PCA direction file, for the titles of the axes.
-        name: the quantity that is shown first; empty for the training loss, or the first that there is.
-        log: whether its logarithm is shown first.
-        zmax: the height at which losses are cut off; None for a sensible one.
+        surf_file: the surface file of a line or a plane.
+        proj_file: the projection of a training to draw on the plane. Checkpoints outside the grid are left
+            out. The page and standard output give the number of these checkpoints.
+        dir_file: the PCA direction file, for the titles of the axes.
+        name: the quantity to show first on a plane; empty for the first quantity, usually the training loss.
+        log: whether to show the logarithm first.
+        zmax: the height at which losses on a plane are cut off; None to choose it from the values.
 
     Returns:
         The path of the page.
 
     Raises:
-        InputError: a file or a name cannot be used, or a plane has less than 2x2 points.
+        InputError: a file or a name cannot be used, or there are too few values to draw.
     """
     surface = h5_util.read_surface(surf_file)
     _require_drawable(surface, name, proj_file)
@@ -73,7 +73,7 @@ def _plane_figure(
     log: bool,
     zmax: float | None,
 ) -> tuple[go.Figure, list[str]]:
-    """The figure of a plane, and notes for its reader."""
+    """Return the figure of a plane, and notes for its reader."""
     all_views = views(surface, zmax=zmax)
     first = first_shown(all_views, name, log=log)
     notes = _notes_on_grids(surface, all_views)
@@ -94,7 +94,7 @@ def _require_drawable(surface: Surface, name: str, proj_file: str) -> None:
     if not surface.names:
         raise InputError(f"{surface.path} has no quantity to draw")
     if name:
-        surface.get(name)  # refuses a name that is not there
+        surface.get(name)  # raises an error if the surface does not have this quantity
     if proj_file and surface.y is None:
         need = f"a trajectory ({proj_file}) needs a surface with two coordinates"
         raise InputError(f"{surface.path} is 1-D; {need}")
@@ -129,7 +129,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _notes_on_missing(surface: Surface) -> list[str]:
-    """What the page cannot show: a sentence for all quantities that miss the same."""
+    """Return a sentence for each group of quantities that lack the same values."""
     names_by_text: dict[str, list[str]] = {}
     for name in surface.names:
         if text := describe_missing(surface, name):
@@ -138,7 +138,7 @@ def _notes_on_missing(surface: Surface) -> list[str]:
 
 
 def _notes_on_grids(surface: Surface, all_views: list[View]) -> list[str]:
-    """Which quantities are shown on a part of the grid."""
+    """Return a sentence for each quantity that is shown on only a part of the grid."""
     return [
         f"Of {view.label}, {_size(view.grid.shape)} points are shown, a grid that is complete."
         for view in all_views
@@ -162,12 +162,12 @@ def _trajectory(projection: Projection) -> Trajectory:
 
 
 def _notes_on_trajectory(projection: Projection, surface: Surface, grid: Grid) -> list[str]:
-    """What a reader must know about the trajectory."""
+    """Return warnings about the directions of the trajectory and about checkpoints outside the grid."""
     file = os.path.basename(projection.path)
     directions = os.path.basename(surface.dir_file)
     notes = []
-    # Coordinates mean nothing along other directions. A file that does not know its directions may have been
-    # renamed, so a name that does not fit is no reason to refuse it.
+    # Coordinates along other directions are meaningless. But a file without the fact `directions` may have
+    # been renamed, so a name that does not fit only causes a warning.
     if "directions" not in projection.made_with and not file.startswith(directions):
         check = f"check that {file} was projected on them"
         notes.append(f"The surface was made along the directions {directions!r}; {check}.")

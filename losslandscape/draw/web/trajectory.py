@@ -12,16 +12,16 @@ from losslandscape.draw.web.places import on_surface_and_floor
 from losslandscape.draw.web.views import View
 
 COLOUR = "#e8382d"
-MOST_STEPS = 200  # of a line between two checkpoints
+MAX_STEPS = 200  # the maximum number of steps between two checkpoints
 
 
 @dataclass(frozen=True)
 class Line:
-    """Points of a line through the checkpoints, so close together that their heights follow the surface.
+    """A line through the checkpoints, with points so close together that their heights follow the surface.
 
     Args:
         x, y: coordinates (n,).
-        times: (n,), 0 at the first checkpoint, 1 at the next.
+        times: times (n,): 0 at the first checkpoint, 1 at the next checkpoint, and so on.
     """
 
     x: np.ndarray
@@ -35,7 +35,7 @@ class Trajectory:
 
     Args:
         x, y: coordinates (n,).
-        names: what each is called.
+        names: the name of each checkpoint.
     """
 
     x: np.ndarray
@@ -43,28 +43,33 @@ class Trajectory:
     names: list[str]
 
     def until(self, last: int) -> "Trajectory":
-        """Return the part that ends with checkpoint `last`."""
+        """Return the trajectory up to the checkpoint with index `last`, including it."""
         return Trajectory(self.x[: last + 1], self.y[: last + 1], self.names[: last + 1])
 
     def line(self, grid: Grid) -> Line:
-        """Return straight lines between the checkpoints, with two points or more per cell of the grid."""
+        """Return straight lines through the checkpoints, with two or more points per grid cell.
+
+        Between two checkpoints there are at most `MAX_STEPS` steps.
+        """
         cells_x = np.abs(np.diff(self.x)) / np.diff(grid.x).min()
         cells_y = np.abs(np.diff(self.y)) / np.diff(grid.y).min()
         cells = np.nan_to_num(np.maximum(cells_x, cells_y))
-        steps = np.clip(np.ceil(2 * cells), 1, MOST_STEPS).astype(int)
+        steps = np.clip(np.ceil(2 * cells), 1, MAX_STEPS).astype(int)
         parts = [i + np.arange(count) / count for i, count in enumerate(steps)]
         times = np.concatenate([*parts, [self.x.size - 1]])
-        numbers = np.arange(self.x.size)
-        return Line(np.interp(times, numbers, self.x), np.interp(times, numbers, self.y), times)
+        indices = np.arange(self.x.size)
+        return Line(np.interp(times, indices, self.x), np.interp(times, indices, self.y), times)
 
 
 def trajectory_traces(trajectory: Trajectory, line: Line, view: View) -> list[dict[str, Any]]:
-    """Return a trace of the line, and one of the checkpoints with the values that the surface has there.
+    """Return a trace of the line, and a trace of the checkpoints with the values of the surface.
 
     Colours are times, so that a colour scale can show which checkpoints are past.
 
     Args:
-        line: through the checkpoints. Views that take turns must have the same number of points.
+        trajectory: the checkpoints.
+        line: the line through the checkpoints. All views of one figure must have the same line.
+        view: the view of the surface.
     """
     return [_line_trace(line, view), _checkpoints_trace(trajectory, view)]
 
@@ -98,7 +103,7 @@ def _checkpoints_trace(trajectory: Trajectory, view: View) -> dict[str, Any]:
 
 
 def _coloured_by(times: np.ndarray) -> dict[str, Any]:
-    """Colours of points on the surface and on the floor, and of the gap between them."""
+    """Return the colours of the points on the surface, of the gap, and of the points on the floor."""
     rounded = np.round(times, 3)
     return {
         "color": [*rounded, 0, *rounded],

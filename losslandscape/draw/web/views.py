@@ -13,10 +13,11 @@ from losslandscape.draw.labels import label
 from losslandscape.draw.web.grid import Grid, shown_grid
 from losslandscape.files.surface import Surface
 
-FLOOR_DEPTH = 0.35  # of the floor with the contours, below the surface, in heights of the surface
-TALLEST = 4  # A surface is cut off above three quarters of its points if it is this many times higher.
-LARGEST = 1e30  # Graphics cards compute with 32 bits, and squares of differences must be finite.
-FLAT = 1e-9  # A range is empty if it is smaller than this share of its ends.
+FLOOR_DEPTH = 0.35  # depth of the floor below the surface, as a share of the height of the surface
+# A surface is cut off at the upper quartile of its heights above its minimum if it is this many times higher.
+MAX_HEIGHT_RATIO = 4
+MAX_VALUE = 1e30  # Graphics cards compute with 32 bits, and squares of differences must stay finite.
+FLAT = 1e-9  # A range counts as empty if it is at most this share of the larger absolute end.
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,13 @@ class View:
     """A quantity, or its logarithm, as heights.
 
     Args:
-        name: of the quantity.
-        label: what people call the view.
+        name: the name of the quantity.
+        label: the label of the view.
         grid: the points.
-        heights: (ny, nx), NaN in holes.
-        log: whether heights are powers of ten.
+        heights: heights (ny, nx), NaN where the value is missing.
+        log: whether heights are base-10 logarithms.
         note: a sentence about values that the view does not show; may be empty.
-        ends: lowest and highest height of the axis; None for those of the view itself.
+        ends: the lowest and highest height of the axis; None to take them from the view.
     """
 
     name: str
@@ -43,7 +44,7 @@ class View:
 
     @property
     def range(self) -> tuple[float, float]:
-        """Lowest and highest height of the axis, which always differ."""
+        """The lowest and the highest height of the axis. They always differ."""
         if quantity.is_percentage(self.name):
             return 0.0, 100.0
         low, high = self.ends or (float(np.nanmin(self.heights)), float(np.nanmax(self.heights)))
@@ -60,14 +61,16 @@ class View:
 
 
 def views(surface: Surface, *, zmax: float | None = None) -> list[View]:
-    """Return a view of each quantity with 2x2 points or more, training first; of losses also the logarithm.
+    """Return a view of each quantity with a finite value and at least 2x2 points, training loss first.
+
+    A loss with a positive value also has a view of its logarithm.
 
     Args:
         surface: a plane.
-        zmax: the height at which losses are cut off; None cuts off what would flatten the rest.
+        zmax: the height at which losses are cut off; None for `sensible_top`.
 
     Raises:
-        InputError: there is nothing to view.
+        InputError: no quantity has a view.
     """
     all_views = []
     for name in quantity.shown(surface.names):
@@ -93,15 +96,16 @@ def _describe_nothing(surface: Surface) -> str:
 
 
 def views_of_one_scale(surfaces: Sequence[Surface], name: str, *, log: bool) -> list[View]:
-    """Return a view per surface of one quantity, all with the same axis of heights.
+    """Return a view of one quantity per surface, all with the same height axis.
 
     Args:
-        surfaces: planes. The quantity has a finite value on each, and with `log` a positive one.
-        name: of the quantity.
+        surfaces: the planes. The quantity must have a finite value on each plane; with `log`, a positive
+            value.
+        name: the name of the quantity.
         log: whether heights are logarithms.
 
     Raises:
-        InputError: a surface has less than 2x2 points.
+        InputError: a surface has fewer than 2x2 points to show.
     """
     grids = [_grid_of_one(surface, name) for surface in surfaces]
     values = [finite(grid.values[name]) for grid in grids]
@@ -116,7 +120,7 @@ def views_of_one_scale(surfaces: Sequence[Surface], name: str, *, log: bool) -> 
 
 
 def _grid_of_one(surface: Surface, name: str) -> Grid:
-    """The grid with the values of one quantity alone."""
+    """Return the grid with the values of only one quantity."""
     grid = shown_grid(surface, name)
     if min(grid.shape) < 2:
         raise InputError(f"{surface.path}: a 3-D surface needs at least 2x2 points")
@@ -124,17 +128,17 @@ def _grid_of_one(surface: Surface, name: str) -> Grid:
 
 
 def _top(name: str, values: np.ndarray, zmax: float | None) -> float:
-    """The height at which a quantity is cut off."""
+    """Return the height at which a quantity is cut off."""
     if quantity.is_percentage(name):
-        return LARGEST
+        return MAX_VALUE
     top = zmax if zmax is not None and quantity.is_loss(name) else sensible_top(values)
-    return min(top, LARGEST)
+    return min(top, MAX_VALUE)
 
 
 def sensible_top(values: np.ndarray) -> float:
     """Return the height at which to cut off a surface so that a few huge values do not flatten the rest.
 
-    It is infinite if no value is huge.
+    If no value is huge, return infinity.
     """
     known = values[np.isfinite(values)]
     low, high = known.min(), known.max()
@@ -142,7 +146,7 @@ def sensible_top(values: np.ndarray) -> float:
     if not above_low.size:
         return np.inf
     top = float(np.quantile(above_low, 0.75))
-    return top if high - low > TALLEST * (top - low) else np.inf
+    return top if high - low > MAX_HEIGHT_RATIO * (top - low) else np.inf
 
 
 def _linear(name: str, grid: Grid, values: np.ndarray, *, top: float) -> View:
@@ -150,7 +154,7 @@ def _linear(name: str, grid: Grid, values: np.ndarray, *, top: float) -> View:
     note = ""
     if high > top:
         note = f"{_sentence_start(name)} is cut off at {top:.3g}; its highest value is {high:.4g}."
-    return View(name, label(name), grid, np.clip(values, -LARGEST, top), note=note)
+    return View(name, label(name), grid, np.clip(values, -MAX_VALUE, top), note=note)
 
 
 def _logarithm(name: str, grid: Grid, values: np.ndarray, *, zmax: float | None = None) -> View:
@@ -172,12 +176,12 @@ def first_shown(all_views: list[View], name: str, *, log: bool) -> int:
     """Return the index of the view that a page opens with.
 
     Args:
-        all_views: of one surface.
-        name: the quantity; empty for the first one.
-        log: whether its logarithm is asked for. It is also shown first if the loss has a huge range.
+        all_views: the views of one surface.
+        name: the name of the quantity; empty for the quantity of the first view.
+        log: whether to open with the logarithm. A huge range of the quantity also opens with it.
 
     Raises:
-        InputError: the quantity has no view.
+        InputError: the quantity does not have a view.
     """
     name = name or all_views[0].name
     indices = [i for i, view in enumerate(all_views) if view.name == name]
@@ -191,6 +195,6 @@ def first_shown(all_views: list[View], name: str, *, log: bool) -> int:
 
 
 def _range_is_huge(view: View) -> bool:
-    """Whether the heights of a logarithm range over more orders of magnitude than a linear axis shows."""
+    """Whether logarithmic heights range over more orders of magnitude than a linear axis can show."""
     known = view.heights[np.isfinite(view.heights)]
     return bool(np.ptp(known) > np.log10(LOG_RATIO))
