@@ -22,7 +22,7 @@ from losslandscape.core.text import one_line
 
 T = TypeVar("T")
 
-MAX_NAMES = 6  # names that a message lists
+NAMES_SHOWN = 6  # names that a message lists
 HOW_TO_NAME = "give FILE.py:FUNCTION or package.module:function"
 
 _modules: dict[str, ModuleType] = {}  # modules of the user's files that have run or are running, by real path
@@ -217,7 +217,7 @@ def _files_beside(path: str) -> str:
 
 
 def _list(names: list[str]) -> str:
-    return ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
+    return ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
 
 
 def _own_code_error(error: BaseException, what: str) -> OwnCodeError:
