@@ -1,7 +1,7 @@
 """Estimates the density of a curvature matrix's eigenvalues from products with random vectors.
 
-The estimate has two errors: the standard error over the random vectors, and the change of the
-density over the last Lanczos steps.
+The estimate has two errors: the standard error over the random vectors, and the change of the density
+over the last Lanczos steps.
 """
 
 import math

@@ -16,7 +16,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def evaluation_mode(net: nn.Module, parameters: list[nn.Parameter]) -> Iterator[None]:
     """Put the net into evaluation mode inside the block, with gradients only for these parameters.
 
-    In this mode, a batch norm is a fixed scale and shift. The block computes the batch norm so, because
+    In this mode, a batch norm is a fixed scale and shift. It is computed in this form, because
     PyTorch's own second derivative of a batch norm is slow. Attention uses its plain form, because its fast
     forms have no second derivative.
     """

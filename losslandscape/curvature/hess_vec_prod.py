@@ -117,7 +117,7 @@ class Curvature:
         return float((crossed[0] - crossed[1]).abs()) / length if length else 0.0
 
     def _first_products(self, data: Samples, rows: Tensor) -> Tensor:
-        """Compute `_products` in either layout of images; raise `InputError` for an unusable loss."""
+        """Find a layout of images that the net takes, and return `_products` in this layout."""
         try:
             return self._products(data, rows)
         except (RuntimeError, InputError):

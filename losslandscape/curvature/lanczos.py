@@ -13,7 +13,7 @@ from losslandscape.curvature.krylov import Krylov, SymmetricMatrix
 from losslandscape.curvature.progress import product_bar
 
 TOLERANCE = 1e-3  # largest residual, relative to its eigenvalue
-# Share of the largest absolute eigenvalue. An eigenvalue below it may have the residual of one at it.
+# Share of the largest absolute eigenvalue; below this, the tolerance of a residual shrinks no further.
 NEAR_ZERO = 1e-2
 MOST_PRODUCTS = 500
 BASIS_SIZE = 80  # vectors; with this many, restarts are rare
@@ -192,7 +192,7 @@ class _Search:
 
 
 def _restart(space: Krylov, smallest: int, largest: int) -> None:
-    """Keep half of the space, or more if wanted; the ends share it like the wanted eigenvalues."""
+    """Keep half of the space, or more if more is wanted; the ends share it like the wanted eigenvalues."""
     kept = max(min(smallest + largest, space.size), space.size // 2)
     low = smallest * kept // (smallest + largest)
     space.restart(np.r_[:low, space.size - (kept - low) : space.size])

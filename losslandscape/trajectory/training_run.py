@@ -32,7 +32,7 @@ class TrainingPlan:
         lr_decay: factor of the learning rate after each epoch in `training.DECAY_AFTER`.
         augmented: whether images are cropped and mirrored.
         epochs: the last epoch, counted from 1.
-        save_epoch: number of epochs from one kept checkpoint to the next; see `is_kept` for others.
+        save_epoch: number of epochs from one kept checkpoint to the next; see `is_kept`.
         seed: seed of the order of images and of augmentation.
         gpus: number of GPUs that share a batch.
     """
