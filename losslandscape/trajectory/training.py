@@ -50,7 +50,7 @@ def learning_rate(epoch: int, *, lr: float, lr_decay: float) -> float:
 def make_optimizer(
     net: nn.Module, name: str, *, lr: float, momentum: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """Return SGD with Nesterov momentum, or Adam, which ignores `momentum` (its moments are torch's)."""
+    """Return SGD with Nesterov momentum, or Adam with torch's default moments, which ignores `momentum`."""
     if name == "adam":
         return torch.optim.Adam(net.parameters(), lr=lr, weight_decay=weight_decay)
     if name == "sgd":
