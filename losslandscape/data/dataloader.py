@@ -122,7 +122,7 @@ def load(
 def download(dataset: str, datapath: str) -> None:
     """Download CIFAR-10 if it is absent; do nothing for other datasets.
 
-    Only one process must call this, before any process loads.
+    Call this in one process, before any process calls `load`.
     """
     if dataset == "cifar10":
         _cifar10("train", datapath)

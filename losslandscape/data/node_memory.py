@@ -24,7 +24,7 @@ from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.parallel.mpi4pytorch import Serial
 
-ALIGNMENT = 64  # bytes; the start of each tensor in the file is a multiple
+ALIGNMENT = 64  # bytes; each tensor starts at a multiple of this in the file
 
 Sets = dict[str, Samples]
 Plan = Any  # `Sets` with a `_Place` instead of each tensor

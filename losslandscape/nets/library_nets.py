@@ -37,7 +37,7 @@ def build(model: str, arguments: Arguments) -> nn.Module:
     """Build a net with its package.
 
     Nets of torchvision and timm have random weights unless `arguments` choose others. Nets of `hf` have their
-    stored weights, but random ones if the folder has no weight file.
+    stored weights, or random ones if `model` is a folder without a weight file.
 
     Args:
         model: a name for which `is_library` is true.

@@ -93,8 +93,8 @@ def load(
 def build(model: str, model_args: Mapping[str, Any] | None = None) -> nn.Module:
     """Build a net on the CPU.
 
-    The paper's nets get random weights from torch's global generator. Other code may draw and seed: afterwards
-    the generator is seeded with a number that was drawn before that code ran.
+    The paper's nets get random weights from torch's global generator. Other code may draw and seed;
+    afterwards the generator is seeded with a number that was drawn before that code ran.
 
     Args:
         model: a name of the paper's nets (`MODELS`), of a net of another package (`library_nets`), or a

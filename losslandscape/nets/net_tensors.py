@@ -204,7 +204,7 @@ def _tied(named: dict[str, Tensor]) -> list[tuple[str, ...]]:
             ties[owner].append(name)
             continue
         ties[name] = []
-        has_gaps = last - first != named[name].nbytes  # other tensors may lie in them
+        has_gaps = last - first != named[name].nbytes  # other tensors may lie in the gaps
         if first < last and not has_gaps:
             owner, end, device = name, last, named[name].device
     return [(name, *(other for other in named if other in ties[name])) for name in named if name in ties]
