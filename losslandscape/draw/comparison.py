@@ -1,4 +1,4 @@
-"""Surfaces that are drawn side by side: their titles, and the files of their figures."""
+"""Holds surfaces that are drawn side by side, with their titles, and saves their figures."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The values at which contours are drawn, and their colours.
+"""Chooses the levels at which contours are drawn, and their colours.
 
 The levels are those of the user, or are fitted to the data.
 """

@@ -26,7 +26,7 @@ MARK_SIZE = 10  # font size of the text above a minimiser
 ABOVE_MARKS = 20  # points between the axes and a title, which leave room for the text of marks
 BAND_OPACITY = 0.18
 STANDARD_ERROR = "± 1 standard error"
-MAX_NOTES = 3  # lines of a footnote, without a last one that says that there are more
+MAX_NOTES = 3  # lines of a footnote; if there are more notes, a further line says so
 
 
 @figures.styled
@@ -132,15 +132,15 @@ def _draw_repeats(
     axes: Axes, surfaces: Sequence[Surface], name: str, vertical: VerticalAxis, *, with_mean: bool
 ) -> Line2D:
     """Draw a quantity of several surfaces, and if `with_mean`, the mean; return the line for the legend."""
-    having = [surface for surface in surfaces if name in surface.names]
+    measured = [surface for surface in surfaces if name in surface.names]
     opacity = 0.5 if with_mean else 0.8
-    for surface in having:
+    for surface in measured:
         values = vertical.values(surface, name)
         line = _draw_line(axes, surface.x, values, name, vertical, alpha=opacity, width=0.9)
     if not with_mean:
         return line
     # The mean is NaN where a repeat has no value: it would jump where the number of repeats changes.
-    values = np.stack([vertical.values(surface, name) for surface in having])
+    values = np.stack([vertical.values(surface, name) for surface in measured])
     mean, deviation = values.mean(axis=0), values.std(axis=0)
     line = _draw_line(axes, surfaces[0].x, mean, name, vertical, width=2.4)
     _draw_band(axes, surfaces[0].x, mean, deviation, vertical)
@@ -159,8 +159,8 @@ def _draw_line(
 ) -> Line2D:
     """Draw one line, with markers at points that have no neighbours, which a line would not show."""
     part, value = quantity.split(name)
-    known = np.pad(np.isfinite(y), 1)
-    alone = np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:])
+    is_drawn = np.pad(np.isfinite(y), 1)
+    isolated = np.flatnonzero(is_drawn[1:-1] & ~is_drawn[:-2] & ~is_drawn[2:])
     text = "error" if vertical.error else value_label(value).removesuffix(" (%)")
     lines = axes.plot(
         x,
@@ -169,9 +169,9 @@ def _draw_line(
         color=vertical.colour,
         linewidth=width,
         alpha=alpha,
-        marker="o" if alone.size else None,
+        marker="o" if isolated.size else None,
         markersize=4,
-        markevery=alone.tolist(),
+        markevery=isolated.tolist(),
         label=f"{part} {text}".strip(),
     )
     return lines[0]

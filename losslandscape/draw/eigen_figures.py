@@ -1,4 +1,4 @@
-"""Convexity maps: how the smallest Hessian eigenvalue compares with the largest (Li et al. 2018, section 6).
+"""Draws convexity maps: the smallest Hessian eigenvalue by the largest (Li et al. 2018, section 6).
 
 Where |min/max| is near 0, the loss is nearly convex. The signed ratio is negative where the loss curves down.
 The divisor is |max|, so the ratio is also negative where the loss curves down in every direction.
@@ -109,11 +109,11 @@ def draw_heats(shown: Comparison) -> list[str]:
 def _ratios(surface: Surface) -> Surface:
     """Return a surface on the same grid whose quantities are the ratio and its absolute value."""
     ratio = eigenvalue_ratio(surface)
-    known = surface.measured("min_eig") & surface.measured("max_eig")
-    signed, absolute = np.where(known, ratio, -1.0), np.where(known, np.abs(ratio), -1.0)
+    measured = surface.measured("min_eig") & surface.measured("max_eig")
+    signed, absolute = np.where(measured, ratio, -1.0), np.where(measured, np.abs(ratio), -1.0)
     quantities = {RATIO: signed, ABS_RATIO: absolute}
     return Surface(
-        surface.path, x=surface.x, y=surface.y, measured=known, runs=surface.runs, quantities=quantities
+        surface.path, x=surface.x, y=surface.y, measured=measured, runs=surface.runs, quantities=quantities
     )
 
 

@@ -45,5 +45,5 @@ def metadata(file_format: str, stem: str, made_by: Iterable[str]) -> dict[str, s
         "Title": [os.path.basename(stem)],
         COMMAND_FIELD[file_format]: [line for text in all_commands for line in text.split("\n") if text],
     }
-    known = {field: "\n".join(map(printable, lines)) for field, lines in texts.items() if any(lines)}
-    return {**known, **UNDATED.get(file_format, {})}
+    fields = {field: "\n".join(map(printable, lines)) for field, lines in texts.items() if any(lines)}
+    return {**fields, **UNDATED.get(file_format, {})}

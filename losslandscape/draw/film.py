@@ -89,9 +89,9 @@ def _require_same_plane(surface: Surface, first: Surface) -> None:
         raise InputError(
             f"{surface.path!r} has another grid than {first.path!r}", "a film needs surfaces of one grid"
         )
-    known = {fact: value for fact, value in first.made_with.items() if fact == "directions"}
+    facts = {fact: value for fact, value in first.made_with.items() if fact == "directions"}
     advice = "a film needs surfaces along the same directions"
-    require_same(surface.path, surface.made_with, known, advice)
+    require_same(surface.path, surface.made_with, facts, advice)
 
 
 def _read_path(proj_file: str, surfaces: Sequence[Surface]) -> Projection:
