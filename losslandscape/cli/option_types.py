@@ -8,7 +8,7 @@ from losslandscape.core import user_code
 from losslandscape.files.file_names import Axis, axis_fault
 from losslandscape.measure.auto_range import Auto
 
-BN_SAMPLES = 1000
+BN_SAMPLES = 1000  # training samples for `--bn recompute`
 
 
 def axis(text: str) -> Axis | Auto:

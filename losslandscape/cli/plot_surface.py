@@ -157,7 +157,7 @@ def measure_around(
     sets: dict[str, Samples],
     plots: PlotOptions,
 ) -> str:
-    """Measure the requested surface, plot it, and return the path of its file."""
+    """Measure the requested surface, plot it if --plot is given, and return the path of its file."""
     job = SurfaceJob.of(request, measuring, machine, sets)
     axes = find_request_axes(request, job.landscape, job.measure, job.run)
     surf_file = surface_file(request, job.landscape, axes)

@@ -128,7 +128,7 @@ def find_plane(request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, f
     """Read the requested plane; without --dir_file, make its file first where needed.
 
     Raises:
-        InputError: --losses needs places in the plane, which the method does not give for its directions.
+        InputError: --losses is given, but the method does not compute places in this plane.
     """
     options, dir_file = request.path, request.dir_file
     if not options.dir_file:

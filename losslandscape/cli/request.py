@@ -195,7 +195,7 @@ class SurfaceRequest:
     directions: DirectionOptions
     grid: GridOptions
     run: RunOptions
-    in_series: bool = False  # whether other checkpoints have surfaces in the same plane
+    in_series: bool = False  # whether the surface is one of a series, which has a surface per checkpoint
 
     @classmethod
     def of(cls, args: argparse.Namespace, *, program: str, arguments: list[str]) -> Self:

@@ -25,7 +25,7 @@ from losslandscape.parallel import devices, mpi4pytorch, scheduler
 from losslandscape.parallel.mpi4pytorch import Serial
 from losslandscape.parallel.scheduler import Values
 
-POINTS_PER_RANK = 100
+POINTS_PER_RANK = 100  # points that are handed out for the timing
 MAX_SECONDS = 0.01  # per point; measuring a point of a small net takes about this time
 
 
@@ -138,7 +138,7 @@ def describe(facts: list[RankFacts], seconds: float) -> list[str]:
 
 
 def find_problems(facts: list[RankFacts], seconds: float) -> list[str]:
-    """Return a sentence for each fault of the ranks, their devices or their network."""
+    """Return a sentence for each fault that the facts or the seconds per point show."""
     problems = []
     blind = [fact for fact in facts if not fact.sees_folder]
     if blind:

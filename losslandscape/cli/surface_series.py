@@ -62,6 +62,9 @@ def _find_places(
 
     Returns:
         The coordinates, of shape (checkpoints, dimensions), and the fingerprint of each file.
+
+    Raises:
+        InputError: a checkpoint holds NaN or infinity.
     """
     landscape = last.landscape
     directions, _ = landscape.find_directions(overwrite=last.run.overwrite)
