@@ -3,8 +3,8 @@
     python bench/cores.py --out bench/results/cores.json
 
 Each run measures ResNet-56 (random weights, random images) with the program's own scheduler and evaluator.
-For comparison, as many programs of one rank each start at the same time and know nothing of each other. What
-they lack of the ideal is the machine's fault.
+For comparison, as many independent programs of one rank each start at the same time. Their distance from the
+ideal is due to the machine.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def points_per_second(ranks: int, *, programs: int = 1) -> float:
-    """Points that programs of so many ranks each measure together."""
+    """Return the points per second of all programs together, each with `ranks` ranks."""
     start_time = time.time() + START_SECONDS
     line = [*mpirun(ranks), sys.executable, __file__, "--start", str(start_time)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -65,7 +65,7 @@ def points_per_second(ranks: int, *, programs: int = 1) -> float:
 
 
 class NoResults:
-    """Where results go that nobody needs."""
+    """A receiver of results that discards them."""
 
     def __init__(self, size: int):
         self.size = size
@@ -76,7 +76,7 @@ class NoResults:
 
 
 def rank_main(start_time: float) -> None:
-    """Run one rank, which starts at this time. Rank 0 prints the points per second of all ranks."""
+    """Run one rank, which starts at `start_time`. Rank 0 prints the points per second of all ranks."""
     import torch
 
     from losslandscape.data.image_set import ImageSet

@@ -1,14 +1,14 @@
-"""Curvature of ResNet-20 on digits, compared with two packages: the numbers, and the time of a product.
+"""Curvature of ResNet-20 on digits, compared with two packages: the values, and the time of a product.
 
     pip install pyhessian
     pip install curvlinops-for-pytorch
     python bench/curvature.py --out bench/results/curvature.json
     python bench/curvature.py --cuda --data_split 1 --out bench/results/curvature_cuda.json
 
-The program needs neither package, and one that is absent is left out. All compute the Hessian of the mean
-loss by the parameters of more than one dimension, on the same batches. The packages get batches that are
-prepared beforehand; ours prepares them anew for each product. The ways take turns in one process. On a CPU
-times are the processor's, which do not grow while other programs run; on a GPU they are the clock's.
+The program needs neither package, and a missing package is left out. All compute the Hessian of the mean loss
+by the parameters of more than one dimension, on the same batches. The packages get batches that are prepared
+beforehand; ours prepares them anew for each product. The ways take turns in one process. On a CPU times
+are the processor's, which do not grow while other programs run; on a GPU they are the clock's.
 
 PyHessian stops when two estimates in a row differ by less than 0.1 %, which means little for a trace. So its
 trace is compared on the same random vectors, and our converged trace is shown too. Its density needs
@@ -59,7 +59,7 @@ Product = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Problem:
-    """A net and its data: as ours takes them, and as prepared batches."""
+    """A net with its data, which is held as our samples and as prepared batches."""
 
     net: nn.Module
     data: ImageSet
@@ -161,7 +161,7 @@ def products_of(kind: str, problem: Problem) -> dict[str, Product]:
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Return the processor's seconds of a call, or on a GPU the clock's until it is done."""
+    """Return the processor's seconds of a call, or on a GPU the clock's until the call is done."""
     if device.type != "cuda":
         start = time.process_time()
         call()
@@ -177,7 +177,7 @@ def time_products(kind: str, problem: Problem, repeats: int) -> list[dict[str, o
     """Return a row per way with one vector, and with several at once.
 
     Raises:
-        SystemExit: a way's product differs from ours.
+        SystemExit: if a way's product differs from ours.
     """
     ways = products_of(kind, problem)
     generator = torch.Generator().manual_seed(0)
@@ -247,7 +247,7 @@ def compare_traces(matrix: Curvature, package: Any, probes: int) -> dict[str, ob
 
 
 def trace_samples(matrix: Curvature, package: Any, count: int) -> tuple[list[float], list[float]]:
-    """Return v . H v of PyHessian's own trace, and of ours on the random vectors that it draws."""
+    """Return v . H v of PyHessian's own trace, and of ours on the random vectors that PyHessian draws."""
     torch.manual_seed(1)
     theirs = package.trace(maxIter=count, tol=0.0)
     torch.manual_seed(1)
@@ -257,7 +257,7 @@ def trace_samples(matrix: Curvature, package: Any, count: int) -> tuple[list[flo
 
 
 def _random_signs(parameters: list[Tensor]) -> Tensor:
-    """As PyHessian draws them."""
+    """Return random signs in the shapes of the parameters, as PyHessian draws them."""
     parts = [2.0 * torch.randint_like(tensor, high=2) - 1 for tensor in parameters]
     return torch.cat([part.flatten() for part in parts])
 

@@ -4,17 +4,17 @@
     python bench/evaluate.py --cuda --out bench/results/evaluate_cuda.json
     python bench/evaluate.py --models resnet20 --images 128 --repeats 2
 
-The last command is a short trial. A point is: move the net to theta* + a d + b e, then its mean loss and
-accuracy on all images. Every way moves the same net with `moving`, measures the same random images of the
-size of CIFAR-10's, and must get the same loss. The ways take turns.
+The last command is a short trial. To measure a point is to move the net to theta* + a d + b e and compute its
+mean loss and accuracy on all images. Every way moves the same net with `moving`, measures the same random
+images of the size of CIFAR-10's, and must get the same loss. The ways take turns.
 
 The published way reads each image anew for every point through a DataLoader with two worker processes (Pillow
 image, to tensor, normalise). It runs the net as it is in batches of 128, and waits for loss and hits after
 each. Its workers share the cores with the threads of the forward pass: one thread per core, unless
 OMP_NUM_THREADS says otherwise. Here they are started once and kept. The published program starts them at
-every point, which is a row of its own: it weighs more with the few images here than with 50,000.
+every point, which is a row of its own: the start weighs more with the few images here than with 50,000.
 
-Nets have random weights, and batch norm statistics of some of the images, so that the numbers inside are as
+Nets have random weights, and batch norm statistics of some of the images, so that the activations are as
 large as in a trained net.
 """
 
@@ -69,7 +69,7 @@ DTYPES = {"": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Way:
-    """A way to measure the loss of the net where it is now."""
+    """A method that measures the loss of the net at its current weights."""
 
     measure: Callable[[], float]
     batch_size: int
@@ -77,7 +77,7 @@ class Way:
 
 
 class PillowImages(Dataset):
-    """What torchvision's CIFAR10 does for each image, on pixels (N, 32, 32, 3) that need no download."""
+    """A dataset that treats pixels (N, 32, 32, 3) as torchvision's CIFAR10 does, without a download."""
 
     def __init__(self, pixels: np.ndarray, labels: list[int]):
         self._pixels, self._labels = pixels, labels
@@ -128,7 +128,7 @@ def loader_of(
 
 @torch.no_grad()
 def published_loss(net: nn.Module, loader: DataLoader, device: torch.device) -> float:
-    """The published way: the whole loop over the images, waiting for the result of each batch."""
+    """Measure in the published way: loop over all images, and wait for the result of each batch."""
     criterion = nn.CrossEntropyLoss()
     net.eval()
     loss_sum, correct, count = 0.0, 0, 0
@@ -154,7 +154,7 @@ def fused_loss(
     batches: Iterable[tuple[Tensor, Tensor]],
     device: torch.device,
 ) -> float:
-    """Our evaluation with batches from elsewhere, or another forward pass; it waits for the result once."""
+    """Evaluate in our way, with other batches or another forward pass; wait for the result once."""
     fused.refresh()
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -187,7 +187,7 @@ def fused_net(net: nn.Module, data: ImageSet, dtype: torch.dtype | None = None) 
 
 
 def compiled_way(net: nn.Module, data: ImageSet, batch_size: int) -> Way | None:
-    """Return ours with torch.compile; None, with a sentence, where it does not compile."""
+    """Return ours with torch.compile, or None after a message if the net does not compile."""
     fused = fused_net(net, data)
     forward = torch.compile(fused.__call__)
 
@@ -277,7 +277,7 @@ def synchronize(device: torch.device) -> None:
 
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Keep CUDA from rounding convolutions to TF32 in the block, which would change losses too much."""
+    """Keep CUDA from rounding convolutions to TF32 in the block: TF32 would change losses too much."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     set_precision("fp32", device)
@@ -384,7 +384,7 @@ def peak_flops(precision: str, device: torch.device) -> float:
 
 
 def speed_rows(result: dict) -> list[dict[str, object]]:
-    """Return how fast each way is, and how far its loss is off."""
+    """Return the speed of each way, and the error of its loss."""
     images, seconds = result["images"], result["medians"]
     return [
         {
@@ -400,7 +400,7 @@ def speed_rows(result: dict) -> list[dict[str, object]]:
 
 
 def efficiency_rows(model: str, result: dict, peaks: dict[str, float]) -> list[dict[str, object]]:
-    """Return which share of our point is not forward passes, and how near it comes to the machine's peak."""
+    """Return the share of our point outside forward passes, and the share of the machine's peak."""
     rows = []
     for precision, peak in peaks.items():
         whole = result["medians"][ours_in(precision)]

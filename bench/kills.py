@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def kill_runs(kills: int, seed: int) -> dict[str, int]:
-    """Kill so many runs; return how many were killed in which way, and how many faults there were."""
+    """Kill `kills` runs; return the number of runs for each kind of kill, and of faults."""
     draw = random.Random(seed)
     counts: Counts = Counter(dict.fromkeys(("kills", COMPLETED, *FAULTS), 0))
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +97,7 @@ def kill_runs(kills: int, seed: int) -> dict[str, int]:
 def kill_until_complete(
     surf_file: Path, expected: Surface, kills: int, draw: random.Random, counts: Counts
 ) -> None:
-    """Start, kill and check runs of one surface, until it is complete or there are enough kills."""
+    """Start, kill and check runs of one surface, until it is complete or `kills` runs were killed."""
     kept: set[int] = set()
     while counts["kills"] < kills:
         start_time = time.time()
@@ -136,7 +136,7 @@ def kill_once(surf_file: Path, draw: random.Random, counts: Counts) -> bool:
     """Start a run and kill a part of it at a random moment.
 
     Returns:
-        False if the run had ended before.
+        False if the run had ended before the kill.
     """
     start_time = time.time()
     process = start(surf_file)
@@ -177,13 +177,13 @@ def sleep_while(process: subprocess.Popen, seconds: float) -> None:
 
 
 def logged(surf_file: Path) -> list[tuple[float, int]]:
-    """Return when each point was finished, and its number."""
+    """Return the time at which each point was finished, and the point's index."""
     lines = [line.split() for line in read(Path(f"{surf_file}.log")).splitlines()]
     return [(float(when), int(point)) for when, point in lines]
 
 
 def finished_since(surf_file: Path, start_time: float) -> set[int]:
-    """Return the points that the run since then had finished some seconds before its last one."""
+    """Return the points that the run from `start_time` on finished some seconds before its last."""
     log = [(when, point) for when, point in logged(surf_file) if when >= start_time]
     return {point for when, point in log if when < log[-1][0] - KEPT_AFTER_SECONDS}
 
@@ -192,7 +192,7 @@ def check(path: Path, expected: Surface, owed: set[int], counts: Counts) -> set[
     """Count the faults of the file that a killed run left; return the points that it holds.
 
     Args:
-        owed: points that the file must hold.
+        owed: the points that the file must hold.
     """
     kept: set[int] = set()
     surface = read_left(path, counts)

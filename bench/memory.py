@@ -1,17 +1,17 @@
-"""Memory of each rank, and of a node with so many of them. It needs Linux.
+"""Memory of each rank, and of a node with several ranks. The benchmark needs Linux.
 
     OMP_NUM_THREADS=1 python bench/memory.py --out bench/results/memory.json
     python bench/memory.py --ranks 1 2 --images 2000
 
 The first command measures 1, 2 and 4 ranks with 20,000 images, in two minutes; the second is a shorter look.
 The ranks of real runs of `plot_surface.py`, ResNet-20 and one point per rank, are watched from outside. The
-batch size is fixed: the fastest one, which the program would find, differs from run to run, and the memory
-with it.
+batch size is fixed: the fastest batch size, which the program would find, differs from run to run, and so
+would the memory.
 
 RSS counts all pages that a process has in memory. PSS (proportional set size) counts a page that n processes
 share as 1/n in each. Only PSS may be summed over the ranks of a node, as they share the libraries. The peak
-of RSS is the kernel's own; that of PSS is the highest of the samples. Run the benchmark where no other
-program uses PyTorch, since that would share pages too.
+of RSS is the kernel's; the peak of PSS is the highest sample. Run the benchmark where no other program uses
+PyTorch, since that would share pages too.
 """
 
 import os
@@ -112,7 +112,7 @@ def watch(process: subprocess.Popen) -> tuple[dict[int, int], dict[int, int], in
 
 
 def is_rank(pid: int) -> bool:
-    """Whether a process is Python with our script, not the launcher, which has both among its arguments."""
+    """Return whether a process is Python with our script; the launcher has both as arguments."""
     program, script, *_ = [*read(Path(f"/proc/{pid}/cmdline")).split("\0"), "", ""]
     return Path(program).name.startswith("python") and Path(script).name == SCRIPT
 

@@ -4,8 +4,9 @@
 
 A point is the loss over all samples of a net whose weights have just been moved. `plain loop` runs the net
 itself in inference mode, batch by batch. `Evaluator` is what `plot_surface.py` runs: with the same batch
-size, and in the last columns with the one that it chooses. torch.fx cannot trace the second net of each pair,
-whose forward asks for a value, so nothing is folded there. Repeats take turns; the table shows medians.
+size, and in the last columns with the batch size that it chooses. torch.fx cannot trace the second net of
+each pair, whose forward asks for a value, so nothing is folded there. Repeats take turns; the table shows
+medians.
 """
 
 import sys
@@ -31,7 +32,7 @@ OwnLoss = Callable[[Callable[[Tensor], Tensor], tuple[Tensor, ...]], Tensor]
 
 
 class Untraceable(nn.Module):
-    """The same net behind a branch on a value."""
+    """A wrapper that puts a net behind a branch on a value."""
 
     def __init__(self, net: nn.Module):
         super().__init__()
@@ -43,7 +44,7 @@ class Untraceable(nn.Module):
 
 @dataclass(frozen=True)
 class Case:
-    """A net, and its data and batch size."""
+    """A net with its data and batch size."""
 
     name: str
     net: nn.Module
@@ -53,7 +54,7 @@ class Case:
 
 
 def cases(samples: int) -> list[Case]:
-    """Return two nets, each also as one that cannot be traced."""
+    """Return two nets, each also in a form that cannot be traced."""
     images, image_labels = torch.randn(samples, 3, 32, 32), torch.randint(0, 10, (samples,))
     many = 16 * samples
     vectors, vector_labels = torch.randn(many, 64), torch.randint(0, 10, (many,))
@@ -90,7 +91,7 @@ def main() -> None:
 
 
 def compare(case: Case, loss: str | OwnLoss, repeats: int) -> dict[str, object]:
-    """Return a row of the table; ends the program if the two ways differ."""
+    """Return a row of the table; end the program if the two losses differ."""
     sets = {"train": user_data.as_samples((case.inputs, case.labels))}
     evaluator = Evaluator(case.net, sets, loss=loss, batch_size=case.batch_size)
     chooses = Evaluator(case.net, sets, loss=loss)
@@ -115,7 +116,7 @@ def compare(case: Case, loss: str | OwnLoss, repeats: int) -> dict[str, object]:
 
 
 def plain_loop(case: Case, *, with_accuracy: bool) -> Callable[[], float]:
-    """Return a function that measures the loss; the accuracy too, where the Evaluator does."""
+    """Return a function that measures the loss, and the accuracy where the Evaluator does."""
 
     @torch.inference_mode()
     def measure() -> float:

@@ -1,4 +1,4 @@
-"""Programs that a benchmark starts, seen from outside. It needs Linux."""
+"""Programs that a benchmark starts, seen from outside. The module needs Linux."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ END_SECONDS = 30  # for a program to end after it is asked to
 
 
 def family(root: int) -> list[int]:
-    """Return a process and all that it has started, directly or through others."""
+    """Return a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         if fields := stat_fields(int(folder.name)):
@@ -35,7 +35,7 @@ def has_ended(pid: int) -> bool:
 
 
 def all_end_within(pids: Iterable[int], seconds: float) -> bool:
-    """Wait for processes to end, but not longer than so many seconds."""
+    """Wait up to `seconds` for processes to end; return whether all have ended."""
     pids = list(pids)
     until = time.time() + seconds
     while time.time() < until:

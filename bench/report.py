@@ -50,7 +50,7 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def _line(texts: list[str], widths: list[int]) -> str:
-    """The first text on the left of its cell, the others on the right."""
+    """Return a line of the table with its first text aligned left and the others right."""
     first = texts[0].ljust(widths[0])
     others = [text.rjust(width) for text, width in zip(texts[1:], widths[1:], strict=True)]
     return f"| {' | '.join([first, *others])} |"

@@ -90,7 +90,7 @@ def compare(
 
 
 def implied_rows(seconds_per_result: float) -> Rows:
-    """The efficiency that many ranks can reach before rank 0 becomes the bottleneck."""
+    """Return the highest efficiency of many ranks, which share rank 0 as their bottleneck."""
     return [
         {
             "ranks": ranks,
@@ -118,7 +118,7 @@ def ideal_seconds(points: int, seconds: list[float]) -> float:
 
 
 def run_job(points: int, seconds: list[float], way: str) -> dict[str, float]:
-    """Run so many ranks; return what rank 0 prints."""
+    """Run one rank for each entry of `seconds`; return what rank 0 prints."""
     job = json.dumps({"points": points, "seconds": seconds, "way": way})
     line = [*mpirun(len(seconds)), sys.executable, __file__, "--job", job]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
@@ -132,13 +132,13 @@ def run_seconds(points: int, seconds: list[float], way: str) -> float:
 
 
 def clerk_cost(repeats: int, ranks: int) -> float:
-    """Return the processor time, in seconds, of rank 0's clerk per result, with points that take none."""
+    """Return the processor seconds of rank 0's clerk per result, with points that take no time."""
     jobs = [run_job(2000, [0.0] * ranks, OURS) for _ in range(repeats)]
     return min(job["clerk_seconds"] for job in jobs)
 
 
 class Times:
-    """Takes results, and keeps the processor time of the recording thread at each."""
+    """A receiver of results that records the processor time of its thread at each result."""
 
     def __init__(self, size: int):
         self.size = size
@@ -172,7 +172,7 @@ def rank_main(points: int, seconds: list[float], way: str) -> None:
 
 
 def run_ours(points: int, pause: float, ranks: mpi4pytorch.Serial, results: Times, schedule: str) -> None:
-    """The program's scheduler."""
+    """Measure the points with the program's scheduler."""
 
     def measure(point: int) -> dict[str, float]:
         time.sleep(pause)
@@ -182,7 +182,7 @@ def run_ours(points: int, pause: float, ranks: mpi4pytorch.Serial, results: Time
 
 
 def run_published(points: int, pause: float, ranks: mpi4pytorch.Serial) -> None:
-    """Points rank, rank + size, …: after each, all ranks wait for all and share what they have."""
+    """Measure points rank, rank + size, …; after each, all ranks wait and share their results."""
     for point in range(ranks.rank, points, ranks.size):
         time.sleep(pause)
         ranks.gather_all((point, float(point)))

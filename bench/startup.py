@@ -5,10 +5,10 @@
 
 The first command measures 1 and 4 ranks with 50,000 images, in three minutes; the second is a shorter look.
 The benchmark makes a folder of small JPEG images and a ResNet-56 checkpoint, and starts `plot_surface.py` on
-a fiftieth of the images, as a user would. Three lines of its output show how far it is: `directions`, when
-everything is loaded and the directions are made; `batch size`, when the fastest one is found; `first point`,
-when its result is recorded. Then it is stopped. Every run has its own copy of the checkpoint, so it makes its
-own directions. Images and libraries are in the operating system's cache.
+a fiftieth of the images, as a user would. Three lines of its output mark its progress: `directions`, when
+everything is loaded and the directions are made; `batch size`, when the fastest batch size is found; `first
+point`, when its result is recorded. Then it is stopped. Every run has its own copy of the checkpoint, so it
+makes its own directions. Images and libraries are in the operating system's cache.
 """
 
 import os
@@ -152,10 +152,10 @@ def seconds_until_marks(output: Iterable[str], start: float) -> Seconds:
 
 
 def import_seconds() -> tuple[Seconds, Seconds]:
-    """Return the seconds that each package takes, without those of the standard library.
+    """Return the import seconds of each package, without the standard library.
 
     Returns:
-        The seconds of the package's own modules, and those with all modules that it is the first to import.
+        The seconds of the package's own modules, and the seconds with all modules that it imports first.
     """
     line = [sys.executable, "-X", "importtime", "-c", IMPORTS]
     done = subprocess.run(line, cwd=report.REPO, capture_output=True, text=True, check=True)
@@ -176,7 +176,7 @@ def _without_standard_library(seconds: Seconds) -> Seconds:
 
 
 def import_lines(text: str) -> Iterator[tuple[float, float, int, str]]:
-    """Yield own seconds, seconds with imports, depth and package of each module that -X importtime prints."""
+    """Yield the own seconds, total seconds, depth and package of each module in -X importtime output."""
     for line in text.splitlines():
         parts = line.removeprefix("import time:").split("|")
         if len(parts) != 3 or not parts[0].strip().isdigit():

@@ -7,8 +7,8 @@
 The first command measures 10 and 40 checkpoints of ResNet-50, with 4 GB of disk, in minutes. The second one
 measures 300 epochs, as 40 files with several names each, in half an hour. The third takes seconds.
 
-These are real runs of `plot_trajectory.py` on made-up checkpoints, a random walk of the net's weights. The
-peak is the kernel's own of the process: all pages that it has in memory at once, with those of mapped files
+These are real runs of `plot_trajectory.py` on artificial checkpoints, a random walk of the net's weights. The
+peak is what the kernel records for the process: all pages in memory at once, with the pages of mapped files
 and of PyTorch's libraries. `matrix GiB` is what all checkpoints would take in memory (float32). Files that
 were just written are still in the system's memory; a disk adds the time to read each of them about five
 times.
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def make_checkpoints(folder: Path, model: str, count: int, *, different: int) -> int:
-    """Write `model_0.t7` and so on; return how many values each holds."""
+    """Write `model_0.t7` and so on; return the number of values in each file."""
     line = [sys.executable, "-c", WALK, str(folder), model, str(different)]
     done = subprocess.run(line, capture_output=True, text=True, check=True, cwd=report.REPO)
     for epoch in range(different, count):

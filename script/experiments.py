@@ -41,12 +41,12 @@ ALONG_Y = ("--ynorm", "filter", "--yignore", "biasbn")
 CHECKPOINT = re.compile(r"model_(\d+)\.t7")
 FAMILIES = {"resnet": "ResNet-", "wrn": "WRN-", "vgg": "VGG-", "densenet": "DenseNet-"}
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
-UNKNOWN_RANGE = "LOW:HIGH"  # in --list, where the first surface finds the range
+UNKNOWN_RANGE = "LOW:HIGH"  # printed by --list while the first surface has not found the range
 
 
 @dataclass(frozen=True)
 class Net:
-    """A training, as the name of its folder describes it."""
+    """A trained net, as its folder's name describes it."""
 
     model: str
     optimizer: str
@@ -54,7 +54,7 @@ class Net:
     batch: int
 
     def pattern(self, nets: Path) -> str:
-        """Where its checkpoints should be, for people."""
+        """Return where the checkpoints should be, for a message."""
         folder = f"{self.model}_{self.optimizer}_*bs={self.batch}_wd={self.decay}*"
         return str(nets / folder / "model_*.t7")
 
@@ -96,12 +96,12 @@ class Experiment:
 
     Args:
         about: a line for the help.
-        models, optimizers, decays, batches: of the nets.
+        models, optimizers, decays, batches: models, optimizers, weight decays and batch sizes of the nets.
         interpolates: whether a surface lies between the nets of two batch sizes.
         two_d: whether surfaces are planes.
-        flags: of plot_surface.py, for the directions.
+        flags: flags of plot_surface.py for the directions.
         range: MIN:MAX of each axis, or auto.
-        resolution: points along each axis.
+        resolution: number of points along each axis.
     """
 
     about: str
@@ -127,7 +127,7 @@ class Experiment:
         return panels
 
     def _title(self, nets: tuple[Net, ...]) -> str:
-        """What differs between the surface and the others."""
+        """Return what differs between the surface and the others."""
         net = nets[0]
         batches = " to ".join(str(net.batch) for net in nets)
         parts = [
@@ -141,7 +141,8 @@ class Experiment:
 
 
 def published_name(model: str) -> str:
-    """
+    """Return the model's name as the paper writes it.
+
     >>> published_name("resnet56_noshort")
     'ResNet-56-noshort'
     """
@@ -152,7 +153,7 @@ def published_name(model: str) -> str:
 
 
 def interpolation(model: str, large_batch: int) -> Experiment:
-    """From the minimiser of the small batch to that of the large one."""
+    """Return the experiment from the small-batch to the large-batch minimiser."""
     return Experiment(
         f"{published_name(model)}, from the small-batch to the large-batch minimiser",
         (model,),
@@ -166,7 +167,7 @@ def interpolation(model: str, large_batch: int) -> Experiment:
 
 
 def curves(model: str, optimizer: str, large_batch: int) -> Experiment:
-    """Small batches beside large ones."""
+    """Return the experiment that shows small batches beside large batches."""
     name = f"{published_name(model)}, {OPTIMIZERS[optimizer]}"
     about = f"{name}: along a filter-normalised direction"
     return Experiment(about, (model,), optimizers=(optimizer,), batches=(128, large_batch))
@@ -251,7 +252,7 @@ def make_parser() -> Parser:
 
 
 def adapted_experiment(args: argparse.Namespace) -> Experiment:
-    """Return the experiment with what the options replace in it."""
+    """Return the experiment with the values that the options replace."""
     experiment = EXPERIMENTS[args.experiment]
     batches = (args.small_batch,)
     if len(experiment.batches) > 1:
@@ -266,7 +267,7 @@ def adapted_experiment(args: argparse.Namespace) -> Experiment:
 
 
 def measurable_panels(experiment: Experiment, nets: Path) -> list[Panel]:
-    """Return the panels whose nets are all there; print which others are skipped, and why."""
+    """Return the panels whose nets all exist; print which panels are skipped, and why."""
     panels = []
     for panel in experiment.panels():
         missing = [net.pattern(nets) for net in panel.nets if net.find(nets) is None]
@@ -283,8 +284,8 @@ def measure_panels(
     """Measure the surface of each panel, or print the commands; return the surface files.
 
     Args:
-        experiment, panels: what to measure.
-        args: of the command line.
+        experiment, panels: the experiment, and its panels to measure.
+        args: options of the command line.
         passed_on: more flags of plot_surface.py.
     """
     surf_files = []
@@ -328,7 +329,7 @@ def run(command: list[str], *, ranks: int = 1, only_print: bool) -> None:
     """Run a script of this checkout to its end, or only print its command.
 
     Raises:
-        SystemExit: the script failed; with its status.
+        SystemExit: if the script failed, with its exit status.
     """
     script, *flags = command
     if only_print:
@@ -344,7 +345,7 @@ def run(command: list[str], *, ranks: int = 1, only_print: bool) -> None:
 
 
 def find_mpirun(ranks: int) -> str:
-    """Return the launcher; the one that was installed with this Python comes first."""
+    """Return the path of mpirun; prefer the one that was installed with this Python."""
     folders = [os.path.dirname(sys.executable), os.environ.get("PATH", "")]
     mpirun = shutil.which("mpirun", path=os.pathsep.join(folders))
     if not mpirun:
@@ -356,9 +357,9 @@ def find_mpirun(ranks: int) -> str:
 
 @contextmanager
 def signals_left_to(child: subprocess.Popen) -> Iterator[None]:
-    """Let the child decide what a signal does: it saves what it has measured before it ends.
+    """Let the child handle signals: it saves its measurements before it ends.
 
-    Ctrl-C reaches the child by itself. A request to end is passed on.
+    Ctrl-C reaches the child by itself. SIGTERM is passed on.
     """
     handlers = {
         signal.SIGINT: lambda *_: None,

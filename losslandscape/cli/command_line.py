@@ -1,4 +1,4 @@
-"""How every command reads its command line and refuses bad input with one sentence and status 2."""
+"""Parses command lines, and refuses bad input with one sentence and exit status 2."""
 
 import argparse
 import os
@@ -13,10 +13,10 @@ from losslandscape.core.user_code import OwnCodeError
 from losslandscape.files.file_names import FIGURE_FORMATS
 from losslandscape.parallel.mpi4pytorch import launched
 
-# What to install, by the name that is imported, for packages that only some commands need.
+# By module name, the package to install. Only some commands import these modules.
 OPTIONAL = {"plotly": "plotly", "vtkmodules": "vtk", "tensorboard": "tensorboard"}
 
-# Flags that have another name in Python.
+# By the name in Python, each flag that has a different name on the command line.
 FLAGS = {
     "memory": "data_memory",
     "bn_samples": "bn",
@@ -30,14 +30,14 @@ FLAGS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses bad input with one sentence and exit status 2; of several ranks only the first prints it.
+    """A parser that refuses bad input with one sentence, which only rank 0 prints, and exit status 2.
 
     Options cannot be abbreviated: an abbreviation that works today would break when an option is added.
     """
 
     def __init__(self, description: str | None):
         super().__init__(
-            prog=os.path.basename(sys.argv[0]),  # the default of newer Pythons under `python -m` is another
+            prog=os.path.basename(sys.argv[0]),  # newer Pythons have a different default under `python -m`
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def as_flag(name: str, value: str) -> str:
-    """An option as the command line writes it.
+    """Return an option as the user writes it on the command line.
 
     >>> as_flag("overwrite", "True"), as_flag("dir_type", "states"), as_flag("memory", "")
     ('--overwrite', '--dir_type states', '--data_memory')
@@ -80,7 +80,7 @@ def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
             raise
         parser.error(f"{package} is not installed, and this needs it; pip install {package}")
     except KeyboardInterrupt:
-        if launched()[1] > 1:  # `mpi4pytorch` then ends all ranks; they would wait for this one forever
+        if launched()[1] > 1:  # `mpi4pytorch` then ends all ranks, which would wait forever
             raise
         text = f"{parser.prog}: stopped; what was saved is kept, and the same command resumes from there"
         print(text, file=sys.stderr, flush=True)
@@ -94,9 +94,9 @@ def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
 
 
 def _reader_has_gone() -> bool:
-    """Whether nobody reads the standard output any more. If so, it is closed, so that Python ends quietly."""
+    """Return whether the reader of standard output has gone; if so, close it, so that Python ends quietly."""
     try:
-        print(flush=True)  # the only test is to write
+        print(flush=True)  # only a write raises the error
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True
@@ -104,7 +104,7 @@ def _reader_has_gone() -> bool:
 
 
 def output_file(text: str) -> str:
-    """The name of a file in a folder that exists, or an empty text."""
+    """Return the name of an output file unchanged; refuse a folder, and a name in a missing folder."""
     folder = os.path.dirname(text) or "."
     if not os.path.isdir(folder):
         fault = f"{text!r}: the folder {folder!r} does not exist"
@@ -126,7 +126,7 @@ def add_format_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup)
 
 
 def add_figure_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of plot commands for their figures and numbers."""
+    """Add the options for the figures and the printed metrics of a plot command."""
     parser.add_argument("--show", action="store_true", help="open the figures in windows as well")
     parser.add_argument(
         "--watch", action="store_true", help="draw again whenever a surface file grows, until it is complete"
@@ -148,7 +148,7 @@ def add_figure_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_comparison_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for several surfaces side by side."""
+    """Add the options for drawing several surfaces side by side."""
     parser.add_argument(
         "--title",
         nargs="+",

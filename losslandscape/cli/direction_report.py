@@ -6,13 +6,13 @@ from losslandscape.cli.file_report import FileReport, Rows, author, count, perce
 from losslandscape.core.angle import OBLIQUE
 from losslandscape.files import h5_util
 
-PARALLEL = 1 - 1e-6  # a cosine
+MIN_PARALLEL_COSINE = 1 - 1e-6
 
 Direction = list[np.ndarray]
 
 
 def describe(path: str, names: set[str]) -> FileReport:
-    """Return the report on a direction file that has datasets of these names."""
+    """Return the report on a direction file; `names` are the names of its HDF5 datasets."""
     directions = dict(zip("xy", h5_util.read_directions(path), strict=False))
     shares = h5_util.read_explained_variance(path)
     cosine = _cosine(*directions.values()) if len(directions) == 2 else None
@@ -29,7 +29,7 @@ def describe(path: str, names: set[str]) -> FileReport:
 
 
 def _facts(directions: dict[str, Direction], cosine: float | None, shares: np.ndarray | None) -> Rows:
-    rows = {axis: _size(direction) for axis, direction in directions.items()}
+    rows = {axis: _summary(direction) for axis, direction in directions.items()}
     if cosine is not None:
         rows["cosine of x and y"] = f"{cosine:.6f}"
     if shares is not None:
@@ -37,7 +37,7 @@ def _facts(directions: dict[str, Direction], cosine: float | None, shares: np.nd
     return rows
 
 
-def _size(direction: Direction) -> str:
+def _summary(direction: Direction) -> str:
     tensors = count(len(direction), "tensor")
     zero = sum(not tensor.any() for tensor in direction)
     if zero:
@@ -59,7 +59,7 @@ def _norm(direction: Direction) -> float:
 
 
 def _cosine(x: Direction, y: Direction) -> float | None:
-    """Return the cosine; None for directions of different nets, and for zero or infinite lengths."""
+    """Return the cosine of the angle; None if the shapes differ, or a norm is zero or not finite."""
     if _shapes(x) != _shapes(y):
         return None
     lengths = _norm(x) * _norm(y)
@@ -85,12 +85,12 @@ def _faults(directions: dict[str, Direction]) -> list[str]:
 
 
 def _angle(directions: dict[str, Direction], cosine: float | None) -> list[str]:
-    """Return a sentence if x and y do not fit one net, or are not at a right angle."""
+    """Return a sentence if x and y have different shapes, or are clearly not at a right angle."""
     x, *others = map(_shapes, directions.values())
     if any(shapes != x for shapes in others):
         return ["x and y are of different shapes: they are not for one net"]
     if cosine is None or abs(cosine) < OBLIQUE:
         return []
-    if abs(cosine) > PARALLEL:
+    if abs(cosine) > MIN_PARALLEL_COSINE:
         return ["x and y are parallel: the plane is a line"]
     return [f"x and y are at an angle of {np.degrees(np.arccos(cosine)):.0f} degrees, which plots draw as 90"]

@@ -1,6 +1,6 @@
 """The layout of a report on a file: a title, a table of facts, and sections.
 
-Each kind of file has a module that fills it.
+A module for each kind of file writes the report.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from losslandscape.core.text import printable
 
 Rows = dict[str, str]
-OURS = {"measured", "made_with"}  # datasets that the published program does not write
+OURS = {"measured", "made_with"}  # datasets that only this program writes
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class FileReport:
     """A report on one file.
 
     Args:
-        title: what the file is.
-        facts: what it holds, by name.
-        sections: by title, facts by name or lines. Empty sections are not shown.
+        title: the first line, which names the file and its kind.
+        facts: the facts on the contents, by name.
+        sections: by title, either facts by name or a list of lines. Empty sections are not shown.
     """
 
     title: str
@@ -42,17 +42,17 @@ def table(rows: Rows) -> list[str]:
 
 
 def _item(line: str) -> str:
-    """Return a line with a dash, unless it is indented already."""
+    """Return an indented line with a dash, unless the line is already indented."""
     return line if line.startswith("  ") else f"  - {line}"
 
 
 def author(names: set[str]) -> str:
-    """Return which program made a file that has datasets of these names."""
+    """Return in words which program made a file with these dataset names."""
     return "made by this program" if names & OURS else "made by the published program"
 
 
 def place(point: tuple[float, ...]) -> str:
-    """Return a point in words.
+    """Return the coordinates of a point as text.
 
     >>> place((0.5, -1.0))
     'x=0.5 y=-1'

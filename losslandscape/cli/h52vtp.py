@@ -5,9 +5,9 @@
     python h52vtp.py --surf_file path_to_surf_file --log --png --view corner top --size 2400x1800
     python h52vtp.py --surf_file path_to_one path_to_another --log --png
 
-Beside each surface file it writes `<surf>_<name>[_zmax=10.0][_log].vtp`, and with `--png` for each view
-`<the same>_<view>.png`. The pictures of several files share the scale of the heights, the colours and the
-camera.
+It writes `<surf>_<name>[_zmax=10.0][_log].vtp` beside each surface file. With `--png` it also writes a
+picture of each view, `<surf>_<name>[_zmax=10.0][_log]_<view>.png`. The pictures of several files share the
+scale of the heights, the colours and the camera.
 """
 
 import argparse

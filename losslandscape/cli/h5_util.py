@@ -1,4 +1,4 @@
-"""Report what surface, direction and projection files hold, and what follows from it.
+"""Report what surface, direction and projection files hold, and draw conclusions from them.
 
 The files may be those of the published program.
 
@@ -14,7 +14,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
 
 KINDS = "surface, direction or projection"
-# A dataset that only one kind of file has, and the function that reports on this kind.
+# By a dataset that only one kind of file has, the function that reports on this kind.
 REPORTS: dict[str, Callable[[str, set[str]], FileReport]] = {
     "xcoordinates": surface_report.describe,
     "proj_xcoord": projection_report.describe,
@@ -46,7 +46,7 @@ def report(path: str) -> str:
     """Return the report on a file, in several lines.
 
     Raises:
-        InputError: it is no surface, direction or projection file.
+        InputError: the file is not a surface, direction or projection file.
     """
     names = h5_util.names(path, KINDS)
     for name, describe in REPORTS.items():

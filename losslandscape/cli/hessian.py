@@ -4,9 +4,9 @@
     python hessian.py --model resnet56 --model_file F --cuda --top 10 --data_split 50 --json curvature.json
     python hessian.py --model resnet20 --model_file F --dataset digits --kind gauss_newton --only trace
 
-All numbers are of the mean loss over the chosen training images, with the net in evaluation mode.
-Without --all_parameters, only parameters of more than one dimension count. Each number is printed with its
-residual or standard error. The figure of the density is `<model_file>_hessian_density.pdf`.
+All results are for the mean loss over the chosen training images, with the net in evaluation mode.
+Without --all_parameters, the matrix covers only parameters of more than one dimension. Each estimate is
+printed with its residual or standard error. The figure of the density is `<model_file>_hessian_density.pdf`.
 """
 
 import json
@@ -37,14 +37,14 @@ NAMES = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix", "fisher": 
 
 @dataclass(frozen=True)
 class Estimates:
-    """The estimates that were requested; None for the others."""
+    """The requested estimates; an estimate that was not requested is None."""
 
     eigenvalues: tuple[list[Eigen], list[Eigen]] | None = None
     trace: Trace | None = None
     density: Density | None = None
 
     def plain(self) -> dict[str, object]:
-        """All numbers except the eigenvectors, in dictionaries."""
+        """Return all results except the eigenvectors, as nested dictionaries for JSON."""
         numbers: dict[str, object] = {}
         if self.eigenvalues:
             smallest, largest = self.eigenvalues
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def load_matrix(request: HessianRequest) -> tuple[Curvature, int, str]:
-    """The matrix, the number of its samples, and the path of the checkpoint ("" without one)."""
+    """Return the matrix, the number of its samples, and the path of the checkpoint ("" without one)."""
     options = request.hessian
     if options.cuda:
         require_cuda("cuda")
@@ -136,7 +136,7 @@ def estimate(matrix: Curvature, options: HessianOptions, stem: str) -> Estimates
 
 
 def estimate_eigenvalues(matrix: Curvature, options: HessianOptions) -> tuple[list[Eigen], list[Eigen]]:
-    """The requested eigenvalues of the low end and of the high end."""
+    """Return the requested smallest and largest eigenvalues."""
     return eigenvalues(
         matrix,
         smallest=options.bottom,
@@ -203,7 +203,7 @@ def mark(converged: bool) -> str:
 
 
 def write_json(path: str, numbers: Mapping[str, object]) -> None:
-    """Write numbers as JSON. NaN, which JSON does not have, is written so that Python's json reads it."""
+    """Write results as JSON, with NaN and infinity as Python's `json` writes them (not standard JSON)."""
     with replacing(path) as part, open(part, "w") as file:
         json.dump(numbers, file, indent=1, default=np.ndarray.tolist)
     print(f"written: {path}")

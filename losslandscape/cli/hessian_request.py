@@ -16,7 +16,7 @@ QUANTITIES = ("eigenvalues", "trace", "density")
 
 @dataclass(frozen=True)
 class HessianOptions(Options):
-    """The choice of the matrix, and how its numbers are estimated."""
+    """The choice of the matrix, and the settings of its estimates."""
 
     kind: str
     loss_name: str
@@ -72,7 +72,7 @@ def build_parser(description: str | None) -> Parser:
 
 
 def add_estimates(parser: Parser) -> None:
-    """Add the options for the matrix and for the estimates of its numbers."""
+    """Add the options for the matrix and for its estimates."""
     group = parser.add_argument_group("curvature")
     add, positive, default = group.add_argument, options.positive, "(default: %(default)s)"
     add("--kind", choices=KINDS, default="hessian", help=default)

@@ -1,4 +1,4 @@
-"""Makes the objects that measure from a request: the landscape around a checkpoint, and the run."""
+"""Makes the landscape, the run and the axes that a request asks for."""
 
 from functools import partial
 
@@ -32,13 +32,13 @@ from losslandscape.parallel.mpi4pytorch import Serial
 def make_landscape(
     request: SurfaceRequest, machine: Machine, sets: dict[str, Samples], settings: Facts
 ) -> Landscape:
-    """The requested landscape.
+    """Return the requested landscape.
 
     Args:
-        request: what the command line asks for.
-        machine: the ranks and the device.
-        sets: the data by part.
-        settings: further facts that decide the values of a surface.
+        request: the surface that the command line asks for.
+        machine: the ranks and the device of this rank.
+        sets: the samples by part, "train" and "test".
+        settings: further facts that affect the values of a surface.
     """
     ranks, directions, data = machine.ranks, request.directions, request.data
     seed, files = SEED + directions.idx, request.net.files()
@@ -75,7 +75,7 @@ def make_landscape(
 
 
 def make_run(request: SurfaceRequest, machine: Machine, landscape: Landscape) -> Run:
-    """How the surface is measured, and the record of this run."""
+    """Return the run, with its record and the settings that the user chose."""
     record = record_of_run(
         request.program,
         request.arguments,
@@ -104,11 +104,11 @@ def find_request_axes(
     *,
     path: np.ndarray | None = None,
 ) -> dict[str, Axis]:
-    """The requested axes.
+    """Return the requested axes, after a search for the ranges of `auto` axes.
 
     Args:
-        path: (2, checkpoints) coordinates that axes without a range must hold. The default is the path of the
-            requested projection, if there is one.
+        path: (2, checkpoints) coordinates of a trajectory, which decides the range of axes without a request.
+            The default is the trajectory in the requested projection file, if there is one.
     """
     grid = request.grid
     requested = {"x": grid.x, "y": grid.y} if request.is_plane else {"x": grid.x}
@@ -120,12 +120,12 @@ def find_request_axes(
 
 
 def surface_file(request: SurfaceRequest, landscape: Landscape, axes: dict[str, Axis]) -> str:
-    """The path of the surface file: the user's, or else the published program's."""
+    """Return the path of the surface file: the user's, or else the published program's."""
     return request.run.surf_file or named_surface_file(request, landscape, axes)
 
 
 def named_surface_file(request: SurfaceRequest, landscape: Landscape, axes: dict[str, Axis]) -> str:
-    """The published program's name for the surface file."""
+    """Return the path that the published program would give the surface file."""
     data = request.data
     return file_names.surface_file_name(
         landscape.dir_file,
@@ -138,7 +138,7 @@ def named_surface_file(request: SurfaceRequest, landscape: Landscape, axes: dict
 
 
 def code_facts(what: str, spec: str) -> Facts:
-    """The fingerprint of the user's code, as a fact; none if `spec` names no code of the user."""
+    """Return the fingerprint of the user's code as a fact; empty if `spec` does not name the user's code."""
     if not user_code.is_own(spec) or library_nets.is_library(spec):
         return {}
     return {f"{what} code": " ".join(user_code.source_facts(spec).values())}
@@ -176,12 +176,12 @@ def _recipes(
     loss: Loss,
     files: dict[str, str],
 ) -> dict[str, Recipe]:
-    """How each direction is made, by axis."""
+    """Return the recipe of each direction, by axis."""
     directions = request.directions
     eigenvectors = _eigenvectors(request, machine, net, sets, loss)
 
     def recipe(axis: str, target: str) -> Recipe:
-        """The recipe of an axis, which points to the checkpoint `target` if the user gave one."""
+        """Return the recipe of an axis; it leads to the file of flag `target`, if the user gave one."""
         vector = None
         if eigenvectors and getattr(directions, f"{axis}dir") == "hessian":
             vector = eigenvectors.first if axis == "x" else eigenvectors.last
@@ -202,7 +202,7 @@ def _recipes(
 def _eigenvectors(
     request: SurfaceRequest, machine: Machine, net: nn.Module, sets: dict[str, Samples], loss: Loss
 ) -> Eigenvectors | None:
-    """The eigenvectors for the directions, computed at the first use; None if no direction is one."""
+    """Return the eigenvectors, which the first use computes; None if no direction is an eigenvector."""
     directions = request.directions
     number = [directions.xdir, directions.ydir].count("hessian")
     if not number:
@@ -221,7 +221,11 @@ def _eigenvectors(
 def _net_facts(
     request: SurfaceRequest, net: nn.Module, files: dict[str, str], seed: int, ranks: Serial
 ) -> Facts:
-    """The facts that identify the net: its checkpoint file, or the weights that the user's code makes."""
+    """Return the facts that identify the net: its model, and its checkpoint, seed or weights.
+
+    Raises:
+        InputError: without a checkpoint, the user's code makes different weights on different ranks.
+    """
     model = request.net.model
     facts = {"model": model, "dir_type": request.directions.dir_type, **code_facts("model", model)}
     if request.net.model_args:

@@ -44,7 +44,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def make_direction_file(request: SurfaceRequest) -> str:
-    """Make the requested direction file, unless it exists; return its path on rank 0, else an empty text."""
+    """Make the requested direction file; without --overwrite, check and keep an existing file.
+
+    Returns:
+        The path on rank 0, and an empty text on the other ranks.
+    """
     if request.net.is_series:
         fault = f"--model_file {request.net.model_file} names several checkpoints"
         raise InputError(f"{fault}; give the one that the directions start from")

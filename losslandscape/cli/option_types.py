@@ -8,11 +8,11 @@ from losslandscape.core import user_code
 from losslandscape.files.file_names import Axis, axis_fault
 from losslandscape.measure.auto_range import Auto
 
-BN_SAMPLES = 1000
+BN_SAMPLES = 1000  # training samples for `--bn recompute`
 
 
 def axis(text: str) -> Axis | Auto:
-    """`min:max:number` of an axis, such as -1:1:51; or `auto`, or `auto:number`."""
+    """Convert `min:max:number`, such as -1:1:51, or `auto`, or `auto:number`."""
     parts = text.split(":")
     if parts[0] == "auto":
         return _auto(text, parts[1:])
@@ -38,59 +38,59 @@ def _auto(text: str, numbers: list[str]) -> Auto:
 
 
 def optional_axis(text: str) -> Axis | Auto | None:
-    """Like `axis`. None, the published program's default, stands for a surface of one dimension."""
+    """Convert like `axis`; the text `None`, the published default, stands for a surface of one dimension."""
     return None if text == "None" else axis(text)
 
 
 def finite(text: str) -> float:
-    """A finite number."""
+    """Convert a finite number."""
     return _number(text, math.isfinite, "a finite number")
 
 
 def factor(text: str) -> float:
-    """A finite number above 1."""
+    """Convert a finite number above 1."""
     return _number(text, lambda value: 1 < value < math.inf, "a number above 1, such as 10")
 
 
 def share(text: str) -> float:
-    """A number above 0 and below 1."""
+    """Convert a number above 0 and below 1."""
     return _number(text, lambda value: 0 < value < 1, "a number above 0 and below 1, such as 0.001")
 
 
 def not_negative_number(text: str) -> float:
-    """A finite number of at least 0."""
+    """Convert a finite number of at least 0."""
     return _number(text, lambda value: 0 <= value < math.inf, "a number of at least 0")
 
 
 def gibibytes(text: str) -> int:
-    """A number of GiB, as bytes."""
+    """Convert a number of GiB to bytes."""
     size = _number(text, lambda value: 0 <= value < math.inf, "a number of GiB, such as 20 or 0.5")
     return int(size * 2**30)
 
 
-def _number(text: str, is_right: Callable[[float], bool], form: str) -> float:
+def _number(text: str, is_valid: Callable[[float], bool], form: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if math.isnan(value) or not is_right(value):
+    if math.isnan(value) or not is_valid(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not {form}")
     return value
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    return _whole_number(text, least=1)
+    """Convert a whole number of at least 1."""
+    return _whole_number(text, minimum=1)
 
 
 def not_negative(text: str) -> int:
-    """A whole number of at least 0."""
-    return _whole_number(text, least=0)
+    """Convert a whole number of at least 0."""
+    return _whole_number(text, minimum=0)
 
 
-def _whole_number(text: str, *, least: int) -> int:
-    if not text.isdigit() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+def _whole_number(text: str, *, minimum: int) -> int:
+    if not text.isdigit() or int(text) < minimum:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {minimum}")
     return int(text)
 
 
@@ -103,7 +103,7 @@ def gpus_per_rank(text: str) -> int:
 
 
 def channel_values(text: str) -> tuple[float, ...]:
-    """One number, or one per channel, separated by commas."""
+    """Convert one number, or one number per channel, separated by commas."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
@@ -112,7 +112,7 @@ def channel_values(text: str) -> tuple[float, ...]:
 
 
 def bn_samples(text: str) -> int:
-    """0 for `stored`, the default number for `recompute`, or N for `recompute:N`."""
+    """Return the number of samples: 0 for `stored`, BN_SAMPLES for `recompute`, N for `recompute:N`."""
     word, colon, number = text.partition(":")
     if text == "stored":
         return 0
@@ -123,7 +123,7 @@ def bn_samples(text: str) -> int:
 
 
 def known_or_own(what: str, names: Iterable[str]) -> Callable[[str], str]:
-    """A check for one of the names, or FILE.py:FUNCTION, or package.module:function."""
+    """Return a converter that accepts one of `names`, FILE.py:FUNCTION or package.module:function."""
 
     def check(text: str) -> str:
         if text not in names and not user_code.is_own(text):
@@ -137,5 +137,5 @@ def known_or_own(what: str, names: Iterable[str]) -> Callable[[str], str]:
 
 
 def choice_or_empty(choices: tuple[str, ...]) -> list[str]:
-    """The choices of an option, and the published default, an empty text, which stands for none of them."""
+    """Return the choices and an empty text, the published default, which stands for no choice."""
     return [*choices, ""]

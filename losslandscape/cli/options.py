@@ -74,7 +74,7 @@ def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar1
 
 
 def add_subset(parser: argparse.ArgumentParser, *, test_set: bool = True) -> None:
-    """Add the options for a part of the data; `test_set` adds the option to measure on test data too."""
+    """Add the options for using a part of the data; `test_set` adds the option to also use test data."""
     group = parser.add_argument_group("part of the data")
     group.add_argument(
         "--data_split",
@@ -132,7 +132,7 @@ def add_net(group: Group) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser, *, others: bool = True) -> None:
-    """Add the options for the net and its weights; `others` adds the nets that directions point to."""
+    """Add the options for the net and its weights; `others` adds the checkpoints that directions lead to."""
     group = parser.add_argument_group("net")
     add_net(group)
     group.add_argument(
@@ -288,7 +288,7 @@ def add_launch(group: Group) -> None:
 
 
 def add_hardware(parser: argparse.ArgumentParser) -> None:
-    """Add the options for ranks and devices, and for sharing the points."""
+    """Add the options for ranks, devices, the batch size and the schedule."""
     group = parser.add_argument_group("hardware")
     add_launch(group)
     group.add_argument(
@@ -334,7 +334,7 @@ def add_lanczos(parser: argparse.ArgumentParser | Group) -> None:
 
 
 def add_precision(group: Group) -> None:
-    """Add the option for the precision."""
+    """Add the option for the floating-point precision."""
     group.add_argument(
         "--precision",
         default="",
@@ -346,7 +346,7 @@ def add_precision(group: Group) -> None:
 
 
 def add_measuring(parser: argparse.ArgumentParser) -> None:
-    """Add the options for further quantities, and for how all are measured."""
+    """Add the options for the measurement and its further quantities."""
     group = parser.add_argument_group("measuring")
     group.add_argument(
         "--data_memory",

@@ -7,11 +7,11 @@
     python plot_1D.py --prefix path_to_surf_files --idx_min 1 --idx_max 10
 
 The figures of a surface lie beside its file: `<surf>_1d_loss_acc[_log].pdf`,
-`<surf>_1d_train_loss[_log].pdf`, `<surf>_1d_train_err.pdf`, and `<surf>_1d_<value>.pdf` for every other
-value, where the line of training is solid and that of test dashed. With Hessian eigenvalues, there are also
+`<surf>_1d_train_loss[_log].pdf`, `<surf>_1d_train_err.pdf`, and `<surf>_1d_<name>.pdf` for every other
+quantity, with a solid line for training and a dashed line for test. With Hessian eigenvalues, there are also
 `<surf>_1d_eig_ratio.pdf` and `<surf>_1d_eig_abs_ratio.pdf`. Several surfaces stand side by side on one scale
 in `<out>_1d_….pdf`. The last command draws the repeats `<prefix>_1.h5` to `<prefix>_10.h5` in
-`<prefix>_1d_loss_err_repeat.pdf`. Numbers that describe the curves are printed (docs/metrics.md).
+`<prefix>_1d_loss_err_repeat.pdf`. Metrics of the curves are printed (docs/metrics.md).
 """
 
 import argparse

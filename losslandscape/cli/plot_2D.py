@@ -12,7 +12,7 @@ The figures of a surface lie beside its file: `<surf>_<name>_2dcontour.pdf`, `_2
 and `_3dsurface.pdf`. With Hessian eigenvalues, there are also `<surf>_min_eig_max_eig_ratio_heat_sns.pdf` and
 `<surf>_min_eig_max_eig_abs_ratio_heat_sns.pdf`. Several surfaces stand side by side on one scale in
 `<out>_<name>_….pdf`. A trajectory is drawn beside the projection file, as `<proj>.pdf` and
-`<proj>_<name>_2dcontour_proj.pdf`. Numbers that describe the surfaces are printed (docs/metrics.md).
+`<proj>_<name>_2dcontour_proj.pdf`. Metrics of the surfaces are printed (docs/metrics.md).
 """  # noqa: E501 (commands stay on one line)
 
 import argparse
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def option_fault(args: argparse.Namespace) -> str:
-    """Return the fault of options that do not fit together; empty if they do."""
+    """Return a sentence on the first fault in the options; empty if they fit together."""
     if not (args.surf_file or args.proj_file):
         return "give --surf_file, --proj_file, or both"
     if args.proj_file and len(args.surf_file) > 1:
@@ -62,7 +62,7 @@ def draw(args: argparse.Namespace) -> None:
     elif not args.surf_file:
         trajectory_figures.plot_trajectory(**path, **output)
     else:
-        trajectory_figures.draw(**path, **output)  # shown together with the other figure
+        trajectory_figures.draw(**path, **output)  # `plot_contour_trajectory` shows this figure too
         plot_contour_trajectory(args.surf_file[0], **path, **options)
 
 

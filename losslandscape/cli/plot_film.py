@@ -5,8 +5,8 @@
     python plot_film.py --surf_file ONE_SURFACE --proj_file PROJECTION --log
 
 It writes `<out>.gif`, `<out>.mp4` where ffmpeg is installed, and `<out>.html`, in which a slider selects the
-checkpoint. Several surfaces have one grid and one pair of directions, and the projection has a place for each
-of them. Over one surface, only the path moves. All pictures have one scale.
+checkpoint. Several surfaces must share their grid and directions, and the projection must have a point for
+each surface. Over a single surface, only the path moves. All pictures share one scale.
 """
 
 import sys

@@ -8,8 +8,8 @@
 
 Where |smallest / largest| is near 0 the surface is nearly convex; where it is near 1, it is not. These are
 the paper's convexity maps (Li et al. 2018, section 6). The Hessian is that of the mean loss over the chosen
-training images, by parameters of more than one dimension. `hessian.py` prints more about a single point. A
-stopped run resumes with the same command.
+training images. Without --all_parameters, it covers only parameters of more than one dimension. `hessian.py`
+prints more about a single point. A stopped run resumes with the same command.
 """
 
 import os
@@ -78,9 +78,9 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def require_own_scale(surf_file: str) -> None:
-    """Raise `InputError` for a file of the published program, whose eigenvalues have another scale.
+    """Raise `InputError` if a file has eigenvalues of the published program, which have another scale.
 
-    They are ours times its number of batches.
+    The published program's eigenvalues are ours times its number of batches.
     """
     if not os.path.exists(surf_file):
         return

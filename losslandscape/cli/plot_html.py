@@ -7,7 +7,7 @@
 
 `<surf>_3dsurface.html` shows a lit surface over its contours. It has buttons for each quantity and for the
 logarithms of losses, the values at the point under the mouse, the lowest point and the centre. A trajectory
-lies on the surface, with a slider and a play button. A 1-D file gets its curves, as `<surf>_1d.html`.
+lies on the surface, with a slider and a play button. For a 1-D file, `<surf>_1d.html` shows the curves.
 """
 
 from functools import partial

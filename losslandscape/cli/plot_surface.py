@@ -33,7 +33,7 @@ from losslandscape.measure.run import Run
 
 @dataclass(frozen=True)
 class PlotOptions(Options):
-    """How the surface is plotted after it is measured."""
+    """The options for plotting the measured surface."""
 
     plot: bool
     show: bool
@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def measuring_of(args: argparse.Namespace) -> Measuring:
-    """The settings of the measurement, from the command line."""
+    """Return the settings of the measurement, from the command line."""
     return Measuring(
         batch_size=args.batch_size,
         precision=args.precision,
@@ -157,7 +157,7 @@ def measure_around(
     sets: dict[str, Samples],
     plots: PlotOptions,
 ) -> str:
-    """Measure the requested surface, plot it, and return the path of its file."""
+    """Measure the requested surface, plot it if --plot is given, and return the path of its file."""
     job = SurfaceJob.of(request, measuring, machine, sets)
     axes = find_request_axes(request, job.landscape, job.measure, job.run)
     surf_file = surface_file(request, job.landscape, axes)
@@ -170,7 +170,7 @@ def measure_around(
 
 
 def print_spread(paths: list[str]) -> None:
-    """Print the mean and the spread of the numbers that describe several surfaces of one checkpoint."""
+    """Print the mean and the spread of the metrics of several surfaces around one checkpoint."""
     from losslandscape.draw.metrics_table import report_spread
 
     surfaces = [h5_util.read_surface(path) for path in paths]
@@ -182,7 +182,7 @@ def print_spread(paths: list[str]) -> None:
 
 
 def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -> None:
-    """Plot a measured surface, and over it the trajectory if one is requested."""
+    """Plot a measured surface, with the requested trajectory over the contours of a plane."""
     if not is_plane:
         from losslandscape.draw.line_figures import plot_1d
 
@@ -222,7 +222,7 @@ def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -
 
 
 def require_path_on_surface(job: SurfaceJob, proj_file: str, surf_file: str) -> None:
-    """Raise `InputError` if the path does not lie on the surface that will be measured."""
+    """Raise `InputError` if the trajectory does not lie on the surface that will be measured."""
     landscape = job.landscape
     directions, _ = landscape.find_directions(overwrite=job.run.overwrite)
     projection = h5_util.read_projection(proj_file)
@@ -231,7 +231,7 @@ def require_path_on_surface(job: SurfaceJob, proj_file: str, surf_file: str) -> 
 
 
 def require_drawable(plots: PlotOptions) -> None:
-    """Raise `InputError` now for options that the figures would refuse after hours of measuring."""
+    """Raise `InputError` before the measurement for plot options that the figures would refuse after it."""
     from losslandscape.draw.contour_levels import complete_levels
 
     complete_levels(plots.vmin, plots.vmax, plots.vlevel)

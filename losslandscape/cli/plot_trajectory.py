@@ -11,7 +11,8 @@ The directions go to `DIR/PCA_<dir_type>[_ignore=biasbn]_save_epoch=<n>/directio
 beside them as `<directions>_proj_cos.h5`, the figure to `<projection>.pdf`. For contours under the path,
 give plot_surface.py `--dir_file <directions>`, the same `--dir_type`, and `--proj_file <projection>
 --plot`. With that surface, `--animate` makes a film. `--losses` measures the loss of each checkpoint, and the
-loss at its place on the plane. The projection file keeps both, and `<projection>_losses.pdf` compares them.
+loss at its place on the plane. The projection file keeps both losses, and `<projection>_losses.pdf` compares
+them.
 """
 
 import os
@@ -51,7 +52,7 @@ from losslandscape.trajectory.training_folder import learning_rate_drops
 
 @dataclass(frozen=True)
 class Losses:
-    """Data and loss for the losses along the path, and facts about them."""
+    """The data and the loss function for the losses along the path, and facts that identify both."""
 
     data: Samples
     loss: Loss
@@ -124,7 +125,11 @@ def project(
 
 
 def find_plane(request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, facts: Facts) -> Plane:
-    """Read the requested plane, after making its file if it does not exist."""
+    """Read the requested plane; without --dir_file, make its file first where needed.
+
+    Raises:
+        InputError: --losses is given, but the method does not compute places in this plane.
+    """
     options, dir_file = request.path, request.dir_file
     if not options.dir_file:
         make_directions(request, matrix, net, facts)
@@ -138,7 +143,7 @@ def find_plane(request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, f
 
 
 def make_directions(request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, facts: Facts) -> None:
-    """Make the direction file, unless it exists and its facts are the same."""
+    """Make the direction file, or check the facts of an existing file that --overwrite does not replace."""
     options, dir_file = request.path, request.dir_file
     if os.path.exists(dir_file):
         if not options.overwrite:
@@ -158,7 +163,7 @@ def make_directions(request: PathRequest, matrix: CheckpointMatrix, net: nn.Modu
 
 
 def write_path(request: PathRequest, path: Projection, epochs: list[int], facts: Facts) -> Projection:
-    """Write the projection with its epochs, the drops of the learning rate, and losses of an earlier run."""
+    """Add epochs, learning-rate drops and the losses of an earlier run to the projection, and write it."""
     drops = np.array(learning_rate_drops(request.net.model_folder), int)
     made_with = {**path.made_with, **facts}
     path = replace(path, epochs=np.array(epochs), lr_drops=drops, made_with=made_with)
@@ -177,7 +182,7 @@ def measure(
     on_plane: Plane,
     measured: Losses,
 ) -> Projection:
-    """Measure the missing losses, and save the path after each."""
+    """Measure the missing losses, and write the projection after each of them."""
     device = devices.choose(request.path.cuda, Serial())
     net = net.to(device)
     evaluator = Evaluator(

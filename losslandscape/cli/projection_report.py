@@ -6,13 +6,13 @@ from losslandscape.cli.file_report import FileReport, Rows, author, count, perce
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 
-# A difference of the two losses, as a share of the true loss. If it is larger, the loss on the plane says
-# nothing about the checkpoint.
-APART = 0.5
+# The largest difference of the two losses, relative to the true loss, at which the loss on the plane still
+# says something about the checkpoint.
+MAX_DIFFERENCE = 0.5
 
 
 def describe(path: str, names: set[str]) -> FileReport:
-    """Return the report on a projection file that has datasets of these names."""
+    """Return the report on a projection file; `names` are the names of its HDF5 datasets."""
     projection = h5_util.read_projection(path)
     checkpoints = count(projection.x.size, "checkpoint")
     return FileReport(
@@ -59,15 +59,15 @@ def _without_place(projection: Projection) -> list[str]:
 
 
 def _off_the_plane(projection: Projection) -> list[str]:
-    """Return a sentence on the checkpoint where the two losses differ most, if the plane misleads there."""
+    """Return a sentence on the checkpoint whose two losses differ most, if they differ too much."""
     true, on_plane = projection.true_loss, projection.projected_loss
     if true is None or on_plane is None:
         return []
     with np.errstate(all="ignore"):
-        apart = np.abs(on_plane - true) / np.abs(true)
-    apart[~np.isfinite(apart)] = 0
-    worst = int(apart.argmax())
-    if apart[worst] < APART:
+        difference = np.abs(on_plane - true) / np.abs(true)
+    difference[~np.isfinite(difference)] = 0
+    worst = int(difference.argmax())
+    if difference[worst] < MAX_DIFFERENCE:
         return []
     epochs = projection.epochs
     which = f"{worst + 1} of {projection.x.size}" if epochs is None else f"of epoch {epochs[worst]:g}"

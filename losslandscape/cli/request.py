@@ -1,4 +1,4 @@
-"""The values of a command line in frozen dataclasses, made once from the arguments.
+"""The values of a command line in frozen dataclasses, which are made once from the arguments.
 
 Each class holds a group of options (`options.py`), and its fields have the names of the flags. If a command
 does not have an option, the field keeps its default.
@@ -27,18 +27,18 @@ from losslandscape.trajectory import checkpoint_series
 
 @dataclass(frozen=True)
 class Options:
-    """Values of a group of options."""
+    """The values of a group of options."""
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Self:
-        """Take the arguments with the names of the fields."""
+        """Return the values of those arguments whose names are fields of this class."""
         names = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in vars(args).items() if name in names})
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The ranks, the device of this rank, and the number of ranks that share it."""
+    """The ranks, the device of this rank, and the number of ranks that share this device."""
 
     ranks: Serial
     device: torch.device
@@ -61,7 +61,7 @@ class HardwareOptions(Options):
 
 @dataclass(frozen=True)
 class DataOptions(Options):
-    """The options for the data: the dataset, its normalisation, and the part of it that is used."""
+    """The options for the dataset, its normalisation, and the part of the dataset to use."""
 
     dataset: str
     datapath: str
@@ -78,11 +78,11 @@ class DataOptions(Options):
 
     @property
     def name(self) -> str:
-        """The name of the data in files."""
+        """The name of the data that surface files record."""
         return "trainloader" if self.trainloader else self.dataset
 
     def load(self, ranks: Serial) -> dict[str, Samples]:
-        """The data by part, one copy per node."""
+        """Load the samples by part, "train" and "test", with one copy per node."""
         return load_parts(
             ranks,
             self.dataset,
@@ -113,7 +113,7 @@ class NetOptions(Options):
     model_file3: str = ""
 
     def load(self, file: str = "") -> nn.Module:
-        """The net with the weights of a checkpoint; if `file` is empty, with those it is made with."""
+        """Return the net with the weights of a checkpoint; if `file` is empty, with its initial weights."""
         return model_loader.load(
             self.model,
             file,
@@ -123,13 +123,13 @@ class NetOptions(Options):
         )
 
     def recorded_accuracy(self, file: str) -> float | None:
-        """The accuracy in percent that a checkpoint records; None if it records none."""
+        """Return the accuracy in percent that a checkpoint records; None if there is no file or no record."""
         if not file:
             return None
         return read_checkpoint(file, state_key=self.state_key, unsafe_pickle=self.unsafe_pickle).acc
 
     def files(self) -> dict[str, str]:
-        """The paths of the checkpoints that the user gave, by flag."""
+        """Return the paths of the checkpoints that the user gave, by flag."""
         paths = {}
         for flag in ("model_file", "model_file2", "model_file3"):
             file = getattr(self, flag)
@@ -162,7 +162,7 @@ class DirectionOptions(Options):
 
 @dataclass(frozen=True)
 class GridOptions(Options):
-    """The options for the axes. None stands for an axis without a request."""
+    """The options for the axes; an axis that the user did not give is None."""
 
     x: Axis | Auto | None
     y: Axis | Auto | None
@@ -172,7 +172,7 @@ class GridOptions(Options):
 
 @dataclass(frozen=True)
 class RunOptions(Options):
-    """The options for the surface file and the order of the points."""
+    """The options for the surface file, and for the order and schedule of the points."""
 
     surf_file: str
     order: str
@@ -195,7 +195,7 @@ class SurfaceRequest:
     directions: DirectionOptions
     grid: GridOptions
     run: RunOptions
-    in_series: bool = False  # one of several surfaces in one plane, each around another checkpoint
+    in_series: bool = False  # whether the surface is one of a series, which has a surface per checkpoint
 
     @classmethod
     def of(cls, args: argparse.Namespace, *, program: str, arguments: list[str]) -> Self:
@@ -214,22 +214,25 @@ class SurfaceRequest:
 
     @property
     def is_plane(self) -> bool:
-        """Whether the surface has two dimensions. A surface under a path has two even without --y."""
+        """Whether the surface has two dimensions.
+
+        Even without --y, a surface under a projected path has two, and so has a series without --x.
+        """
         of_series = self.in_series or self.net.is_series
         under_path = bool(self.grid.proj_file) or (of_series and self.grid.x is None)
         return self.grid.y is not None or under_path
 
     def with_idx(self, idx: int) -> Self:
-        """The same request with other random directions."""
+        """Return this request with the random directions of another index."""
         return replace(self, directions=replace(self.directions, idx=idx))
 
     def with_model_file(self, file: str) -> Self:
-        """The same request around another checkpoint."""
+        """Return this request around another checkpoint."""
         in_series = self.in_series or self.net.is_series
         return replace(self, net=replace(self.net, model_file=file), in_series=in_series)
 
     def require_possible(self) -> None:
-        """Raise `InputError` for directions that contradict each other."""
+        """Raise `InputError` for options of directions that contradict each other, or that lack --y."""
         net, directions = self.net, self.directions
         if not self.is_plane and (net.model_file3 or directions.same_dir or directions.ydir != "random"):
             raise InputError("--model_file3, --same_dir and --ydir are for two dimensions; give --y too")
@@ -242,5 +245,5 @@ class SurfaceRequest:
 
 
 def absolute(files: dict[str, str]) -> dict[str, str]:
-    """The same files by their absolute paths."""
+    """Return the same files with absolute paths."""
     return {name: os.path.abspath(path) for name, path in files.items()}

@@ -4,8 +4,8 @@
     mpirun -n 4 python scheduler.py --mpi --cuda
     srun -N 2 -n 8 --ntasks-per-node=4 --gpus-per-node=4 python scheduler.py --cuda
 
-Start it exactly like the run that will follow. If something is wrong, it prints a sentence and ends with exit
-status 1.
+Start it exactly like the run that will follow. If something is wrong, it prints a sentence for each
+fault and ends with exit status 1.
 """
 
 import os
@@ -25,13 +25,13 @@ from losslandscape.parallel import devices, mpi4pytorch, scheduler
 from losslandscape.parallel.mpi4pytorch import Serial
 from losslandscape.parallel.scheduler import Values
 
-POINTS_PER_RANK = 100
-SLOW_SECONDS = 0.01  # per point; a point of a small net takes about as long
+POINTS_PER_RANK = 100  # points that are handed out for the timing
+MAX_SECONDS = 0.01  # per point; measuring a point of a small net takes about this time
 
 
 @dataclass(frozen=True)
 class RankFacts:
-    """What one rank reports about itself."""
+    """The facts that one rank reports about itself."""
 
     rank: int
     node: str
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def rank_facts(machine: Machine) -> RankFacts:
-    """The facts of this rank."""
+    """Return the facts about this rank."""
     ranks, device = machine.ranks, machine.device
     is_gpu = device.type == "cuda"
     return RankFacts(
@@ -81,7 +81,7 @@ def rank_facts(machine: Machine) -> RankFacts:
 
 
 def sees_folder(ranks: Serial) -> bool:
-    """Whether this rank sees a file that rank 0 makes in its working folder."""
+    """Return whether this rank sees a file that rank 0 makes in its working folder."""
     name = ranks.first(_make_file)
     is_seen = os.path.exists(name)
     ranks.gather_all(None)  # the file stays until every rank has looked
@@ -90,14 +90,14 @@ def sees_folder(ranks: Serial) -> bool:
 
 
 def _make_file() -> str:
-    """Make an empty file of a new name in the working folder."""
+    """Make an empty file with a new name in the working folder, and return the name."""
     handle, path = tempfile.mkstemp(dir=".", prefix=".ranks_")
     os.close(handle)
     return os.path.basename(path)
 
 
 class _NoResults:
-    """Results that are thrown away."""
+    """A store of results that discards them."""
 
     def __init__(self, size: int):
         self.size = size
@@ -114,7 +114,7 @@ def _no_values(point: int) -> Values:
 
 
 def seconds_per_point(ranks: Serial) -> float:
-    """The time from one point to the next on a rank, without measuring anything."""
+    """Return the seconds from one point to the next on a rank, without measuring anything."""
     points = range(POINTS_PER_RANK * ranks.size)
     start = time.perf_counter()
     scheduler.run(points, _no_values, _NoResults(len(points)), ranks, quiet=True)
@@ -122,7 +122,7 @@ def seconds_per_point(ranks: Serial) -> float:
 
 
 def describe(facts: list[RankFacts], seconds: float) -> list[str]:
-    """The facts as lines of text."""
+    """Return the facts as lines of text."""
     nodes = Counter(fact.node for fact in facts)
     ranks = f"{len(facts)} rank{'s' if len(facts) > 1 else ''}"
     places = ", ".join(f"{node}: {number}" for node, number in nodes.items())
@@ -138,7 +138,7 @@ def describe(facts: list[RankFacts], seconds: float) -> list[str]:
 
 
 def find_problems(facts: list[RankFacts], seconds: float) -> list[str]:
-    """A sentence for each fault."""
+    """Return a sentence for each fault that the facts or the seconds per point show."""
     problems = []
     blind = [fact for fact in facts if not fact.sees_folder]
     if blind:
@@ -161,7 +161,7 @@ def find_problems(facts: list[RankFacts], seconds: float) -> list[str]:
         cores = max(fact.cores for fact in facts if fact.node == node)
         if number > cores:
             problems.append(f"{node} has {number} ranks for {cores} cores; start at most {cores} there")
-    if seconds > SLOW_SECONDS:
+    if seconds > MAX_SECONDS:
         problems.append(
             f"handing out a point takes {seconds:.2g} s, which is slow; "
             "the network or the MPI library is at fault"

@@ -1,4 +1,4 @@
-"""Checks whether the checkpoints and directions of a surface still exist, and are still the same."""
+"""Checks whether the checkpoints and directions of a surface still exist and are unchanged."""
 
 import os
 import platform
@@ -12,17 +12,17 @@ from losslandscape.files.surface import Surface
 
 UNCHANGED, CHANGED, GONE = "unchanged", "another one now", "gone"
 UNREADABLE, UNKNOWN = "cannot be read", "not checked"
-# The facts of a direction file with the fingerprints of the nets that its directions point to, by flag.
-AXIS_OF = {"model_file2": "x direction", "model_file3": "y direction"}
+# By the flag of a checkpoint that a direction leads to, the fact that holds the checkpoint's fingerprint.
+FACT_OF = {"model_file2": "x direction", "model_file3": "y direction"}
 
-States = dict[str, tuple[str, str]]  # a file and its state, by the flag of the file
+States = dict[str, tuple[str, str]]  # by flag, the path of a file and its state
 
 
 def find_directions(surface: Surface) -> tuple[str, str]:
     """Find the direction file of a surface: at its recorded path, or beside the surface.
 
     Returns:
-        The path, empty if there is no such file; and one of the states above.
+        The path, which is empty if there is no such file, and one of the states above.
     """
     beside = os.path.join(os.path.dirname(surface.path), os.path.basename(surface.dir_file))
     for path in (surface.dir_file, beside):
@@ -44,11 +44,11 @@ def _state_of_directions(dir_file: str, surface: Surface) -> str:
 
 
 def nets(run: dict[str, Any], facts: Facts) -> States:
-    """Return the checkpoints in the record of a run, with their states.
+    """Return the checkpoints in the record of a run with their states, by flag.
 
     Args:
         run: the record of the run.
-        facts: facts of the surface and of its directions, which include fingerprints of checkpoints.
+        facts: the facts of the surface and of its directions, with the fingerprints of checkpoints.
     """
     files = run.get("files")
     if not isinstance(files, dict):
@@ -61,8 +61,8 @@ def nets(run: dict[str, Any], facts: Facts) -> States:
 
 
 def _target_fingerprint(flag: str, facts: Facts) -> str:
-    """Return the fingerprint of a net that a direction points to; empty if the facts have none."""
-    direction = str(facts.get(AXIS_OF.get(flag, ""), ""))
+    """Return the fingerprint of the checkpoint that a direction leads to; empty if the facts lack it."""
+    direction = str(facts.get(FACT_OF.get(flag, ""), ""))
     return direction.removeprefix("to ") if direction.startswith("to ") else ""
 
 
@@ -78,7 +78,7 @@ def _state(file: str, fingerprint: str) -> str:
 
 
 def changed_nets(states: States, run: dict[str, Any]) -> list[str]:
-    """Return a sentence for each checkpoint that has changed since the surface was made."""
+    """Return a sentence for each checkpoint that has changed, is gone or cannot be read."""
     host, here = run.get("host"), platform.node()
     elsewhere = f" (the last run was on {host}, this is {here})" if host and host != here else ""
     faults = {

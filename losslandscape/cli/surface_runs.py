@@ -8,16 +8,16 @@ from typing import Any
 
 from losslandscape.cli.file_report import count
 
-# By a pattern of quantities' names, the word that a command needs to measure such quantities.
-NEEDED = {"^test_": "--test_set", "_se$": "--errors", "^(min|max)_eig": "plot_hessian_eigen"}
-# Entries of a record that are shown elsewhere; the others are versions.
+# By a pattern for the names of quantities, the script or option that a command needs to measure them.
+NEEDED_WORDS = {"^test_": "--test_set", "_se$": "--errors", "^(min|max)_eig": "plot_hessian_eigen"}
+# Entries of a record that are not versions; all other entries are.
 NOT_VERSIONS = ("command", "time", "host", "device", "ranks", "files", "check_report")
 
 Run = dict[str, Any]
 
 
 def lines(runs: list[Run]) -> list[str]:
-    """Return lines with command, time, place and versions of each run.
+    """Return lines with the command, time, host, device, ranks and versions of each run.
 
     Successive runs that differ only in time share their lines.
     """
@@ -35,7 +35,7 @@ def _command_and_circumstances(run: Run) -> tuple[str, str]:
 
 
 def _circumstances(run: Run) -> str:
-    """Return host, device, ranks, and the versions with their names."""
+    """Return the host, device, number of ranks and named versions as text."""
     parts = [str(run[name]) for name in ("host", "device") if run.get(name)]
     if run.get("ranks"):
         parts.append(count(run["ranks"], "rank"))
@@ -57,11 +57,12 @@ def _texts(values: object) -> list[str]:
 
 
 def command_to_resume(runs: list[Run], names: list[str]) -> str:
-    """Return the command of the last run that measures these quantities; empty if no command is recorded.
+    """Return the command of the last run that measures these quantities, or else of the last run.
 
-    --overwrite is left out, and mpirun is added if the run had several ranks.
+    The command is empty if no record has one. It omits --overwrite, and starts with mpirun if the run had
+    several ranks.
     """
-    needed = {word for name in names for pattern, word in NEEDED.items() if re.search(pattern, name)}
+    needed = {word for name in names for pattern, word in NEEDED_WORDS.items() if re.search(pattern, name)}
     with_command = [run for run in reversed(runs) if isinstance(run.get("command"), str)]
     if not with_command:
         return ""
@@ -75,7 +76,7 @@ def command_to_resume(runs: list[Run], names: list[str]) -> str:
 
 
 def _stem(word: str) -> str:
-    """Return the name of a script without folder and ending; an option does not change."""
+    """Return the name of a script without its folder and `.py`; return an option unchanged."""
     return os.path.basename(word).removesuffix(".py")
 
 

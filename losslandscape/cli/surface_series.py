@@ -1,4 +1,4 @@
-"""Measures a surface around each of several checkpoints, in the plane of the last one, and makes a film."""
+"""Measures surfaces around several checkpoints, in the plane of the last checkpoint, and makes a film."""
 
 from dataclasses import replace
 from itertools import chain
@@ -26,7 +26,10 @@ def measure_series(
     sets: dict[str, Samples],
     plots: PlotOptions,
 ) -> None:
-    """Measure a surface around each checkpoint that --model_file names, and plot a film of them."""
+    """Measure a surface around each checkpoint that --model_file names.
+
+    In two dimensions, also write the path of the checkpoints, and plot a film if --plot is given.
+    """
     ranks, net = machine.ranks, request.net
     files = ranks.first(checkpoint_series.find, net.model_folder, net.model_file)
     last = SurfaceJob.of(request.with_model_file(files[-1]), measuring, machine, sets)
@@ -34,7 +37,7 @@ def measure_series(
     axes = find_request_axes(request, last.landscape, last.measure, last.run, path=places.T)
     name = named_surface_file(request, last.landscape, axes)
     paths = checkpoint_series.surface_files(files, name, request.run.surf_file)
-    for number, file in enumerate([files[-1], *files[:-1]], start=1):  # the last one makes the directions
+    for number, file in enumerate([files[-1], *files[:-1]], start=1):  # the directions come from the last
         last.run.say(f"checkpoint {number} of {len(files)}: {file}")
         is_last = file == files[-1]
         job = last
@@ -55,7 +58,14 @@ def measure_series(
 def _find_places(
     request: SurfaceRequest, last: SurfaceJob, files: list[str]
 ) -> tuple[np.ndarray, dict[str, str]]:
-    """Coordinates (checkpoints, dimensions) in the plane of the last, and the files' fingerprints."""
+    """Find the coordinates of each checkpoint along the directions of the last one.
+
+    Returns:
+        The coordinates, of shape (checkpoints, dimensions), and the fingerprint of each file.
+
+    Raises:
+        InputError: a checkpoint holds NaN or infinity.
+    """
     landscape = last.landscape
     directions, _ = landscape.find_directions(overwrite=last.run.overwrite)
     fingerprints = {file: fingerprint_of_file(file) for file in files}
@@ -71,7 +81,7 @@ def _find_places(
 
 
 def _require_unchanged(landscape: Landscape, file: str, fingerprint: str) -> None:
-    """Raise `InputError` if the checkpoint of a landscape is not the one with this fingerprint."""
+    """Raise `InputError` if the checkpoint of a landscape does not have this fingerprint."""
     if landscape.net_facts["model_file"] != fingerprint:
         advice = "give the same command again when nothing writes the checkpoints any more"
         raise InputError(f"{file}: was changed while this ran", advice)
@@ -80,7 +90,7 @@ def _require_unchanged(landscape: Landscape, file: str, fingerprint: str) -> Non
 def _finish(
     surf_files: list[str], files: list[str], places: np.ndarray, dir_file: str, plots: PlotOptions
 ) -> None:
-    """Write the path of the checkpoints as a projection, and plot the film."""
+    """Write the path of the checkpoints as a projection; plot the film if --plot is given."""
     directions = h5_util.read_directions(dir_file)[:2]
     projection = Projection(
         path=f"{surf_files[-1]}_series_proj.h5",

@@ -1,11 +1,11 @@
-"""Train a net of the paper and keep the checkpoints that the surfaces are drawn around.
+"""Train a net of the paper and keep the checkpoints that surfaces are measured around.
 
     python cifar10/main.py --model resnet56
     python cifar10/main.py --model vgg9 --weight_decay 0 --save_epoch 1
     python cifar10/main.py --dataset digits --model resnet20 --epochs 10 --noaug
     python cifar10/main.py --model resnet56 --resume_model DIR/model_150.t7 --resume_opt DIR/opt_state_150.t7
 
-The first is the paper's recipe: 300 epochs, a GPU's work. The second keeps every epoch, for
+The first command is the paper's recipe: 300 epochs, for a GPU. The second keeps every epoch, for
 plot_trajectory.py. The third takes minutes on a CPU and downloads nothing.
 
 It writes `model_N.t7` and `opt_state_N.t7` (epochs 0, 1, 150 and every `--save_epoch`), `log.out` with a
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None, *, datapath: str = "cifar10/data") -> No
         train_set, test_set = request.load_images()
         net, optimizer, last_epoch = prepare(options, train_set, test_set)
 
-        # Nothing is written before this line, where all input is known to be usable.
+        # All input is checked above; nothing is written before this line.
         print_notes(request, last_epoch)
         folder = request.folder
         training_folder.start_log(folder, last_epoch)
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None, *, datapath: str = "cifar10/data") -> No
 def prepare(
     options: TrainOptions, train_set: ImageSet, test_set: ImageSet
 ) -> tuple[nn.Module, torch.optim.Optimizer, int]:
-    """The net and its optimizer, new or resumed, on their device, and the last epoch that they have seen."""
+    """Return the net and its optimizer, new or resumed, and the last epoch that the net was trained for."""
     torch.manual_seed(options.seed)
     net = model_loader.build(options.model)
     training_run.require_trainable(options.model, net, train_set, test_set, batch_size=options.batch_size)
@@ -79,7 +79,7 @@ def prepare(
 
 
 def print_notes(request: TrainRequest, last_epoch: int) -> None:
-    """Print notes on what the user may not expect."""
+    """Print notes on effects that the user may not expect."""
     options, folder = request.training, request.folder
     if options.resume_model and not options.resume_opt:
         print("Note: without --resume_opt the momenta start at 0, unlike in an uninterrupted training.")
@@ -91,7 +91,7 @@ def print_notes(request: TrainRequest, last_epoch: int) -> None:
 
 
 class ProgressLines:
-    """Prints a line per epoch with the time left, and a warning at the first loss that is not finite."""
+    """A printer of a line per epoch with the time left, which warns at the first loss that is not finite."""
 
     def __init__(self, last_epoch: int, epochs: int):
         self._last_epoch, self._epochs = last_epoch, epochs

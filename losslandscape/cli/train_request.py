@@ -25,7 +25,7 @@ from losslandscape.trajectory.training_run import TrainingPlan
 
 @dataclass(frozen=True)
 class TrainOptions(Options):
-    """The flags of the training; see the parser below."""
+    """The flags of the training; the parser below explains them."""
 
     model: str
     loss_name: str
@@ -102,7 +102,7 @@ def _require(is_usable: bool, fault: str) -> None:
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """Everything that a command line of a training asks for."""
+    """Everything that the command line of a training asks for."""
 
     training: TrainOptions
     data: DataOptions
@@ -113,7 +113,7 @@ class TrainRequest:
 
     @property
     def folder(self) -> Path:
-        """The folder, with the published name. Later flags are in it unless they have their defaults."""
+        """The folder of the checkpoints. Its published name leaves out some flags at their defaults."""
         flags = self.training
         name = f"{flags.model}_{flags.optimizer}_lr={flags.lr}"
         if flags.lr_decay != 0.1:
@@ -135,7 +135,7 @@ class TrainRequest:
         return Path(flags.save) / name
 
     def load_images(self) -> tuple[ImageSet, ImageSet]:
-        """The training set, whose labels may be corrupted, and the test set."""
+        """Load the training set, with labels corrupted as requested, and the test set."""
         train_set = self._load_part("train", self.data.trainloader)
         test_set = self._load_part("test", self.data.testloader)
         flags = self.training
@@ -182,7 +182,7 @@ def build_parser(description: str | None, datapath: str = "cifar10/data") -> Par
 
 
 def add_training(parser: Parser) -> None:
-    """Add the options of the recipe."""
+    """Add the options for the net and its training recipe."""
     group = parser.add_argument_group("training")
     add = group.add_argument
     names = f"one of {', '.join(MODELS)} (default vgg9)"

@@ -23,7 +23,7 @@ METHODS = (*dimension_reduction.METHODS, "tsne")
 
 @dataclass(frozen=True)
 class PathOptions(Options):
-    """The choice of checkpoints and plane, and the results that are made from the path."""
+    """The choice of checkpoints and plane, and of the results to make from the path."""
 
     prefix: str
     suffix: str
@@ -47,7 +47,7 @@ class PathOptions(Options):
 
     @property
     def name(self) -> str:
-        """The part of the published program's file names that depends on the checkpoints and directions."""
+        """The part of the published file names that describes the checkpoints and directions."""
         ignored = f"_ignore={self.ignore}" if self.ignore else ""
         return f"{self.dir_type}{ignored}_save_epoch={self.save_epoch}"
 
@@ -75,13 +75,13 @@ class PathRequest:
 
     @property
     def dir_file(self) -> str:
-        """The direction file: the user's, or else the published program's name."""
+        """The path of the direction file: the user's, or else the published program's."""
         kind = "PCA" if self.path.plane == "pca" else self.path.plane
         named = os.path.join(self.net.model_folder, f"{kind}_{self.path.name}", "directions.h5")
         return self.path.dir_file or named
 
     def find_checkpoints(self) -> dict[int, str]:
-        """The checkpoints by epoch."""
+        """Find the files of the checkpoints, by epoch."""
         path = self.path
         return find_checkpoints(
             self.net.model_folder,
@@ -98,7 +98,7 @@ class PathRequest:
         )
 
     def facts(self, matrix: CheckpointMatrix) -> Facts:
-        """The facts that decide the path, except the plane."""
+        """Return the facts that decide the path, except the plane."""
         return {
             "model": " ".join([self.net.model, *self.net.model_args]),
             "dir_type": self.path.dir_type,

@@ -1,7 +1,7 @@
 """Estimates the density of a curvature matrix's eigenvalues from products with random vectors.
 
-The estimate has two errors: the standard error over the random vectors, and the change by the last Lanczos
-steps.
+The estimate has two errors: the standard error over the random vectors, and the change of the density
+over the last Lanczos steps.
 """
 
 import math
@@ -16,29 +16,29 @@ from losslandscape.curvature.lanczos import BASIS_MEMORY
 from losslandscape.curvature.probes import TOGETHER, block_sizes, mean_and_error, random_signs
 from losslandscape.curvature.progress import product_bar
 
-DENSITY_TOLERANCE = 0.1  # both integrated errors of a converged density are below this
+DENSITY_TOLERANCE = 0.1  # largest value of both integrated errors of a converged density
 STEPS = 60
 DENSITY_PROBES = 4
-# Deviation of an eigenvalue's Gaussian, as a share of the spectrum's range; about that of Ghorbani et al.
+# Standard deviation of the Gaussians, as a share of the spectrum's range; about as in Ghorbani et al.
 WIDTH = 0.003
 GRID_POINTS = 2000
-MARGIN = 5  # the grid extends beyond the outermost eigenvalues by so many deviations of the Gaussian
+MARGIN = 5  # from the outermost nodes to the grid's ends, in standard deviations of the Gaussian
 
 
 @dataclass(frozen=True)
 class Density:
     """An estimated density of eigenvalues on a grid, which integrates to 1.
 
-    All numbers are NaN if a product was not finite.
+    All values are NaN if a product was not finite.
 
     Attributes:
         grid, density: (points,) eigenvalues, and the density there.
         standard_error: (points,) standard error of the density over the random vectors.
-        nodes, weights: (probes, steps) point masses, whose smoothed sum is the density. The weights of a
-            probe add up to 1.
-        width: deviation of the Gaussian that smooths the masses.
+        nodes, weights: (probes, steps) quadrature rule of each probe. A probe's weights sum to 1. The
+            density is the mean over the probes of the smoothed rules.
+        width: standard deviation of the Gaussian that smooths the rules.
         sampling_error: integral of the standard error.
-        step_error: integral of the absolute change by the last quarter of the Lanczos steps.
+        step_error: integral of the density's absolute change over the last quarter of the Lanczos steps.
         converged: whether both errors are within the tolerance.
     """
 
@@ -73,9 +73,10 @@ def spectral_density(
     Ghorbani, Krishnan and Xiao, arXiv 1901.10159). Reorthogonalisation is full.
 
     Args:
-        steps: Lanczos steps, at least 1.
-        probes: random vectors, at least 2.
-        width: deviation of the Gaussian (default: `WIDTH` times the range of the theta_i).
+        steps: number of Lanczos steps, at least 1.
+        probes: number of random vectors, at least 2.
+        width: standard deviation of the Gaussian (default: `WIDTH` times the range of the theta_i, or times
+            their magnitude if they are all equal).
         points: number of points of the grid.
         tolerance: largest value of both integrated errors at which the density has converged.
         seed: seed of the random vectors.
@@ -107,13 +108,13 @@ def spectral_density(
 
 
 def smoothed(grid: np.ndarray, nodes: np.ndarray, weights: np.ndarray, *, width: float) -> np.ndarray:
-    """The density (points,) on a grid, if each mass of `weights` (m,) at `nodes` (m,) becomes a Gaussian."""
+    """Return the density (points,) of Gaussians with these weights (m,), centred at `nodes` (m,)."""
     distance = (np.asarray(grid)[:, None] - nodes) / width
     return np.exp(-0.5 * distance**2) @ weights / (width * math.sqrt(2 * math.pi))
 
 
 def _densities(projections: list[np.ndarray], grid: np.ndarray, *, steps: int, width: float) -> np.ndarray:
-    """The density (probes, points) of each probe after so many Lanczos steps."""
+    """Return the density (probes, points) of each probe after `steps` Lanczos steps."""
     rules = [_quadrature(projected[:steps, :steps]) for projected in projections]
     return np.stack([smoothed(grid, nodes, weights, width=width) for nodes, weights in rules])
 
@@ -126,7 +127,7 @@ def _not_finite(points: int, probes: int, steps: int) -> Density:
 def _projections(
     matrix: SymmetricMatrix, steps: int, probes: int, seed: int, show_progress: bool
 ) -> list[np.ndarray]:
-    """The projection (steps, steps) of the matrix on the Krylov space of each probe.
+    """Return the projection (steps, steps) of the matrix on the Krylov space of each probe.
 
     Several spaces share a pass over the data, as many as `BASIS_MEMORY` has room for.
     """
@@ -148,6 +149,6 @@ def _projections(
 
 
 def _quadrature(projected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes (m,) and weights (m,) of the Gaussian quadrature rule of a projected matrix (m, m)."""
+    """Return the nodes (m,) and weights (m,) of the Gaussian quadrature rule of a projected matrix (m, m)."""
     nodes, vectors = np.linalg.eigh(projected)
     return nodes, vectors[0] ** 2

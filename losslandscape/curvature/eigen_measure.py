@@ -22,19 +22,20 @@ from losslandscape.parallel.scheduler import Values
 
 
 class EigenMeasure:
-    """Smallest and largest eigenvalue of the Hessian of the mean training loss, with their residuals.
+    """A measure that returns the extreme eigenvalues of the Hessian of the mean training loss.
 
-    The paper's convexity maps show their ratio (Li et al. 2018, section 6).
+    It also returns the residuals of the eigenvalues. The paper's convexity maps show the ratio of the two
+    eigenvalues (Li et al. 2018, section 6).
 
     Args:
-        landscape: holds the net, the loss and the data.
-        run: holds the ranks.
-        device: the net and the data are moved to it.
+        landscape: the landscape that holds the net, the loss and the data.
+        run: the run that holds the ranks.
+        device: the device that the net and the data are moved to.
         tolerance: largest residual of an eigenvalue, relative to the eigenvalue.
         most_products: largest number of products with the Hessian per point.
         batch_size: samples in memory at a time; the values do not depend on it.
-        all_parameters: include biases and batch norms. The published choice is only parameters of more than
-            one dimension.
+        all_parameters: whether to include biases and batch norms. The published program takes only
+            parameters of more than one dimension.
     """
 
     names = ["min_eig", "max_eig", "min_eig_residual", "max_eig_residual"]
@@ -59,7 +60,7 @@ class EigenMeasure:
 
     @staticmethod
     def facts(tolerance: float, all_parameters: bool) -> dict[str, str]:
-        """The settings that decide values."""
+        """Return the settings that the values depend on."""
         parameters = "all" if all_parameters else "of more than one dimension"
         return {"eigenvalue tolerance": f"{tolerance:g}", "parameters of the Hessian": parameters}
 
@@ -93,13 +94,13 @@ class EigenMeasure:
 
 
 class TrainLoss:
-    """Measures the training loss alone, for the search of a range (`measure.axes.find_axes`)."""
+    """A measure that returns only the training loss, to search a range (`measure.axes.find_axes`)."""
 
     names = ["train_loss"]
 
     def __init__(self, landscape: Landscape, device: torch.device):
         self._landscape = landscape
-        landscape.net.to(device)  # before anything moves it: on another device its tensors are others
+        landscape.net.to(device)  # must come first: the net has other tensors on another device
 
     @cached_property
     def _evaluator(self) -> Evaluator:
@@ -113,15 +114,15 @@ class TrainLoss:
 
 
 class Eigenvectors:
-    """The eigenvectors of the largest eigenvalues of the Hessian, as directions. The first use computes them.
+    """Directions that are eigenvectors of the largest Hessian eigenvalues, computed on first use.
 
     Args:
         net: the net at the centre.
         data: samples whose mean loss is differentiated.
-        loss: the loss.
-        device: the net and the data are moved to it.
+        loss: the loss of a batch.
+        device: the device that the net and the data are moved to.
         number: number of eigenvectors.
-        dir_type: `weights` or `states`, of the directions.
+        dir_type: type of the directions, `weights` or `states`.
         batch_size: samples in memory at a time.
     """
 

@@ -14,11 +14,11 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 @contextmanager
 def evaluation_mode(net: nn.Module, parameters: list[nn.Parameter]) -> Iterator[None]:
-    """Inside the block the net is in evaluation mode, and only these parameters have gradients.
+    """Put the net into evaluation mode inside the block, with gradients only for these parameters.
 
-    A batch norm is a fixed scale and shift in this mode. It is computed as one, because PyTorch's own second
-    derivative of a batch norm is slow. Attention uses its plain form, because its fast forms have no second
-    derivative.
+    In this mode, a batch norm is a fixed scale and shift. It is computed in this form, because
+    PyTorch's own second derivative of a batch norm is slow. Attention uses its plain form, because its fast
+    forms have no second derivative.
     """
     modes = {module: module.training for module in net.modules()}
     flags = {parameter: parameter.requires_grad for parameter in net.parameters()}
@@ -41,13 +41,13 @@ def evaluation_mode(net: nn.Module, parameters: list[nn.Parameter]) -> Iterator[
 
 
 def _is_plain(norm: BatchNorm) -> bool:
-    """Whether a batch norm has running statistics, and the forward method of PyTorch."""
+    """Return whether a batch norm has running statistics and PyTorch's own forward method."""
     is_replaced = type(norm) not in BATCH_NORMS or "forward" in vars(norm)
     return norm.running_mean is not None and not is_replaced
 
 
 def _scale_and_shift(norm: BatchNorm, x: Tensor) -> Tensor:
-    """A batch norm in evaluation mode: x gamma / sqrt(var + eps) + beta - mean gamma / sqrt(var + eps)."""
+    """Return x s + beta - mean s, with s = gamma / sqrt(var + eps): a batch norm in evaluation mode."""
     assert norm.running_mean is not None and norm.running_var is not None
     scale = torch.rsqrt(norm.running_var + norm.eps)
     if norm.weight is not None:

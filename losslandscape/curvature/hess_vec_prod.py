@@ -1,10 +1,10 @@
 """The curvature of a net's mean loss over a dataset, as products of a matrix with vectors.
 
 The matrix is never formed: with n parameters it has n^2 entries. A product takes one pass over the data, in
-the memory of one batch. It is the exact derivative, computed by two backward passes. This is faster than a
-forward derivative of the gradient, and several vectors share the first pass. bench/curvature.py compares this
-with other packages. curvlinops-for-pytorch is not used: its Hessian products take 1.5 times as long, and it
-depends on five more packages.
+the memory of one batch. The product is the exact derivative, computed by two backward passes. This is faster
+than a forward derivative of the gradient, and several vectors share the first backward pass.
+bench/curvature.py compares this with other packages. curvlinops-for-pytorch is not used: its Hessian products
+take 1.5 times as long, and it depends on five more packages.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ from losslandscape.evaluate.losses import BuiltIn
 
 KINDS = ("hessian", "gauss_newton", "fisher")
 BATCH_SIZE = 128
-ASYMMETRIC = 1e-3  # relative to the products: rounding in float32 is a thousand times smaller
+MAX_ASYMMETRY = 1e-3  # largest `asymmetry` without a warning; float32 rounding gives a thousandth of it
 
 Vector = list[Tensor]  # a vector (n,), cut into the shapes of the parameters
 Products = tuple[Tensor | float, Iterator[Vector]]  # the weight of a batch, and the product with each vector
@@ -37,36 +37,36 @@ Products = tuple[Tensor | float, Iterator[Vector]]  # the weight of a batch, and
 class Curvature:
     """A symmetric matrix of the mean loss L = 1/N sum_i l(f(x_i), y_i), which computes its products.
 
-    There are three kinds. f are the outputs, J_i is their derivative by the parameters theta, and g_i is the
-    gradient of sample i's loss:
+    There are three kinds. f(x_i) are the outputs, J_i is their derivative by the parameters theta, and g_i is
+    the gradient of sample i's loss:
 
         hessian         1/N sum_i  d^2 l_i / d theta^2
         gauss_newton    1/N sum_i  J_i^T (d^2 l_i / d f^2) J_i   (Schraudolph 2002; Martens, arXiv 1412.1193)
         fisher          1/N sum_i  g_i g_i^T, the empirical one  (Kunstner et al., arXiv 1905.12558)
 
     Hessian products use the R-operator (Pearlmutter 1994) in reverse mode: H v = d(g . v)/d theta.
-    During a product the net is in evaluation mode; afterwards it has its old mode. Each product reads the
-    weights again, so the net may be moved between products.
+    During a product the net is in evaluation mode; afterwards it has its old mode. Each product uses the
+    current weights, so the net may be moved between products.
 
     Args:
-        net: on its device.
-        data: on the net's device, or on the CPU; then batches are copied to the device.
+        net: the net, on the device that computes the products.
+        data: samples on the net's device, or on the CPU, from where batches are copied to the device.
         kind: one of `KINDS`.
-        loss: a loss of `measure.losses`; the user's own loss only for `hessian`. If samples have weights, the
-            mean is the weighted one.
-        batch_size: number of samples in memory at a time. It does not change the matrix.
-        all_parameters: include biases and the weights of batch norms. The default is the published
-            choice: only parameters of more than one dimension.
+        loss: the name of a loss in `evaluate.losses`, or a `Loss`. Only `hessian` takes a user's own loss.
+            If samples have weights, the mean loss is weighted.
+        batch_size: number of samples in memory at a time; the matrix does not depend on it.
+        all_parameters: whether to include biases and the weights of batch norms. By default, as in the
+            published program, the matrix covers only parameters of more than one dimension.
 
     Attributes:
         names, sizes: names and sizes of the parameters, in the order of their entries in a vector.
         dimension: n, the number of rows.
-        asymmetry: |u H v - v H u| for two random vectors and two samples, relative to the length of the
-            products. It is more than rounding where PyTorch's derivative of an operation is not exact.
+        asymmetry: |u H v - v H u| for two random vectors and two samples, relative to the norm of the
+            products. It exceeds rounding errors where PyTorch's derivative of an operation is not exact.
 
     Raises:
-        InputError: if the net has no such parameter, if a user's own loss is given for another kind than
-            `hessian`, and if the loss cannot be differentiated twice.
+        InputError: if the net has no parameter that the matrix covers, if a kind other than `hessian` gets
+            a user's own loss, or if the loss cannot be differentiated twice.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Curvature:
         return float((crossed[0] - crossed[1]).abs()) / length if length else 0.0
 
     def _first_products(self, data: Samples, rows: Tensor) -> Tensor:
-        """Like `_products`, but tries both layouts of images, and raises `InputError` for a bad loss."""
+        """Find a layout of images that the net takes, and return `_products` in this layout."""
         try:
             return self._products(data, rows)
         except (RuntimeError, InputError):
@@ -132,10 +132,10 @@ class Curvature:
             ) from error
 
     def __call__(self, vectors: Tensor) -> Tensor:
-        """The products with a vector (n,) or with k vectors (k, n), in the same shape.
+        """Return the products with a vector (n,) or with k vectors (k, n), in the same shape.
 
-        One pass over the data computes all of them. Batches are added in the precision of the parameters: a
-        few hundred additions lose less than the product of one batch.
+        One pass over the data computes all products. Batches are summed in the precision of the parameters: a
+        few hundred additions lose less precision than the product of one batch.
         """
         rows = vectors.unsqueeze(0) if vectors.dim() == 1 else vectors
         return self._products(self._data, rows).view_as(vectors)
@@ -155,15 +155,15 @@ class Curvature:
         return totals.div_(weight)
 
     def _fit(self, tensor: Tensor) -> Tensor:
-        """Inputs and targets in the precision of the parameters, images in the layout that the net takes."""
+        """Return a tensor in the parameters' precision, and images in the net's layout; keep integers."""
         if not tensor.is_floating_point():
             return tensor
         layout = self._layout if tensor.dim() == 4 else torch.preserve_format
         return tensor.to(self.dtype, memory_format=layout)
 
     def doubt(self) -> str:
-        """A warning if the matrix is visibly not symmetric, else an empty string."""
-        if not self.asymmetry > ASYMMETRIC:
+        """Return a warning if the matrix is visibly asymmetric, else an empty string."""
+        if not self.asymmetry > MAX_ASYMMETRY:
             return ""
         return (
             f"warning: PyTorch's second derivatives are not symmetric here, by {100 * self.asymmetry:.2g} %: "
@@ -172,12 +172,12 @@ class Curvature:
         )
 
     def split(self, vector: Tensor) -> Vector:
-        """Views of a vector (n,) in the shapes of the parameters."""
+        """Return views of a vector (n,) in the shapes of the parameters."""
         parts = vector.split(self.sizes)
         return [part.view_as(parameter) for part, parameter in zip(parts, self._parameters, strict=True)]
 
     def _hessian_products(self, batch: Batch, vectors: list[Vector]) -> Products:
-        """H v = d(g . v)/d theta, with g the gradient of the batch's summed loss."""
+        """Return the products H v = d(g . v)/d theta, with g the gradient of the batch's summed loss."""
         terms = self._loss.of(self._net, batch)
         self._require_gradient(terms.sums)
         gradient = self._backward([terms.sums[0].to(self.dtype)], None, create_graph=True)
@@ -191,7 +191,7 @@ class Curvature:
         return terms.weight, products()
 
     def _gauss_newton_products(self, loss: BuiltIn, batch: Batch, vectors: list[Vector]) -> Products:
-        """J^T M J v, with M the Hessian of the loss by the outputs."""
+        """Return the products J^T M J v, with M the Hessian of the loss by the outputs."""
         outputs = loss.outputs(self._net, batch)
         self._require_gradient(outputs)
         weight = loss.of_outputs(outputs, batch).weight
@@ -200,7 +200,7 @@ class Curvature:
         )
 
     def _fisher_products(self, loss: BuiltIn, batch: Batch, vectors: list[Vector]) -> Products:
-        """J^T J v, with J the derivative of each sample's loss."""
+        """Return the products J^T J v, with J the derivative of each sample's loss."""
         terms = loss.of_outputs(loss.outputs(self._net, batch), batch)
         assert terms.samples is not None  # every built-in loss returns them
         weighted = terms.samples
@@ -212,7 +212,7 @@ class Curvature:
     def _outer_products(
         self, outputs: Tensor, vectors: list[Vector], middle: Callable[[Tensor], Tensor] | None = None
     ) -> Iterator[Vector]:
-        """J^T M J v, with J the derivative of the outputs. `middle` multiplies by M; None stands for M = 1.
+        """Yield J^T M J v, with J the derivative of the outputs. `middle` multiplies by M; None means M = 1.
 
         J v is the derivative of J^T u by u, so reverse mode is enough.
         """
@@ -235,7 +235,7 @@ class Curvature:
             )
 
     def _backward(self, outputs: list[Tensor], seeds: list[Tensor] | None, **graph: bool) -> Vector:
-        """The derivative of seeds . outputs by the parameters; zero for a parameter that is not used."""
+        """Return the derivative of seeds . outputs by the parameters, which is zero for unused parameters."""
         if not any(output.requires_grad for output in outputs):
             return [torch.zeros_like(parameter) for parameter in self._parameters]
         return list(
@@ -244,7 +244,7 @@ class Curvature:
 
 
 def _output_curvature(loss: BuiltIn, batch: Batch, outputs: Tensor, tangents: Tensor) -> Tensor:
-    """(d^2 l_i / d f^2) t_i for the tangent t_i of each sample i, in the shape of the outputs."""
+    """Return (d^2 l_i / d f^2) t_i for the tangent t_i of each sample i, in the shape of the outputs."""
     outputs = outputs.detach().requires_grad_()
     total = loss.of_outputs(outputs, batch).sums[0].to(outputs.dtype)
     (gradient,) = grad(total, outputs, create_graph=True)
@@ -252,14 +252,14 @@ def _output_curvature(loss: BuiltIn, batch: Batch, outputs: Tensor, tangents: Te
 
 
 def _countdown(vectors: list[Vector]) -> Iterator[tuple[int, Vector]]:
-    """Each vector, after the number of vectors that follow it. The graph is needed until that number is 0."""
+    """Yield the number of vectors that remain, and the vector. The last vector can free the graph."""
     return ((len(vectors) - 1 - i, vector) for i, vector in enumerate(vectors))
 
 
 def extreme_eigenvalues(
     matrix: Curvature, *, tolerance: float = TOLERANCE, most_products: int = MOST_PRODUCTS, seed: int = 0
 ) -> tuple[Eigen, Eigen]:
-    """The smallest and the largest eigenvalue with the net's present weights.
+    """Return the smallest and the largest eigenvalue for the net's current weights.
 
     The paper's convexity maps show their ratio (Li et al. 2018, section 6). The published program's
     eigenvalues are larger by its number of batches; their ratio is the same. Every call starts from the same

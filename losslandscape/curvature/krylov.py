@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ROUNDING = 10  # machine epsilons, relative to the largest product: a shorter vector is a rounding error
+# A vector is a rounding error if its length is below this many machine epsilons times the largest product.
+ROUNDING = 10
 
 
 class SymmetricMatrix(Protocol):
@@ -26,7 +27,8 @@ class SymmetricMatrix(Protocol):
 class Krylov:
     """An orthonormal basis V of span(v, A v, A^2 v, …), and the projection T = V^T A V of the matrix A.
 
-    Lanczos, A V = V T + beta v e_m^T, with full reorthogonalisation, done twice (Daniel et al. 1976).
+    The Lanczos recurrence is A V = V T + beta v e_m^T. Each product is orthogonalised twice against the
+    whole basis (Daniel et al. 1976).
 
     Args:
         start: the first vector (n,), of any length except zero.
@@ -53,7 +55,7 @@ class Krylov:
         return self._vectors[self.count]
 
     def extend(self, product: Tensor) -> None:
-        """Add A times `next` (n,) to the space. Raises FloatingPointError if it is not finite."""
+        """Add the product (n,) of A and `next` to the space. Raise FloatingPointError if it is not finite."""
         if not torch.isfinite(product).all():
             raise FloatingPointError
         m, basis = self.count, self._vectors[: self.count + 1]
@@ -75,12 +77,12 @@ class Krylov:
         return rest
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The Ritz values (m,), ascending; their vectors (m, m), in columns; their residuals (m,)."""
+        """Return Ritz values (m,), ascending, their coefficients (m, m) in columns, and residuals (m,)."""
         values, vectors = np.linalg.eigh(self.projected[: self.count, : self.count])
         return values, vectors, np.abs(self._beta * vectors[-1])
 
     def combine(self, coefficients: np.ndarray) -> Tensor:
-        """The vectors (k, n) with these coefficients (m, k) in the basis."""
+        """Return the vectors (k, n) with these coefficients (m, k) in the basis."""
         basis = self._vectors[: self.count]
         return torch.as_tensor(coefficients.T, dtype=basis.dtype, device=basis.device) @ basis
 
@@ -96,7 +98,7 @@ class Krylov:
 
 
 def _orthogonalise(vector: Tensor, basis: Tensor) -> tuple[np.ndarray, Tensor]:
-    """The coefficients (m,) of a vector (n,) in an orthonormal basis (m, n), and the rest (n,)."""
+    """Return the coefficients (m,) of a vector (n,) in an orthonormal basis (m, n), and the rest (n,)."""
     first = basis @ vector
     vector = vector - first @ basis
     second = basis @ vector

@@ -13,21 +13,21 @@ from losslandscape.curvature.krylov import Krylov, SymmetricMatrix
 from losslandscape.curvature.progress import product_bar
 
 TOLERANCE = 1e-3  # largest residual, relative to its eigenvalue
-# As a share of the largest absolute eigenvalue: a smaller eigenvalue may have the residual of this size.
+# Share of the largest absolute eigenvalue; below this, the tolerance of a residual shrinks no further.
 NEAR_ZERO = 1e-2
 MOST_PRODUCTS = 500
-BASIS_SIZE = 80  # vectors: with so many, restarts are rare
+BASIS_SIZE = 80  # vectors; with this many, restarts are rare
 BASIS_MEMORY = 2 * 2**30  # bytes
 
 
 @dataclass(frozen=True)
 class Eigen:
-    """An eigenvalue and its unit vector.
+    """An eigenvalue and its unit eigenvector.
 
     Attributes:
         value: NaN if a product was not finite.
         residual: ||A v - value v||. The matrix has an eigenvalue within this distance of `value`.
-        converged: whether the residual is small enough.
+        converged: whether the residual is within the tolerance.
         vector: (n,); None if a product was not finite.
     """
 
@@ -47,18 +47,18 @@ def eigenvalues(
     seed: int = 0,
     show_progress: bool = False,
 ) -> tuple[list[Eigen], list[Eigen]]:
-    """The lowest eigenvalues of a matrix, ascending, and the highest, descending.
+    """Return the lowest eigenvalues of a matrix, ascending, and the highest, descending.
 
     Thick-restart Lanczos (Wu and Simon, SIAM J. Matrix Anal. Appl. 22, 2000) finds both ends in one Krylov
     space. That space holds a single vector for several equal eigenvalues. So if more than one eigenvalue of
-    an end is wanted, the space orthogonal to the known vectors is searched until it holds no eigenvalue
-    further out.
+    an end is wanted, the space orthogonal to the known eigenvectors is searched until it holds no
+    eigenvalue further out.
 
     Args:
         smallest, largest: number of eigenvalues of each end.
-        tolerance: an eigenvalue has converged when its residual is at most this times its absolute
-            value, or this times `NEAR_ZERO` of the largest absolute eigenvalue if that is more.
-        most_products: after so many products, eigenvalues are returned although they have not converged.
+        tolerance: largest residual of a converged eigenvalue, relative to its absolute value, or to
+            `NEAR_ZERO` times the largest absolute eigenvalue if that is more.
+        most_products: the number of products after which unconverged eigenvalues are returned.
         seed: seed of all random vectors. PyTorch's global generator is not used.
 
     Returns:
@@ -94,7 +94,7 @@ class _Search:
     bar: tqdm
 
     def ends(self, matrix: SymmetricMatrix, smallest: int, largest: int) -> tuple[list[Eigen], list[Eigen]]:
-        """The eigenvalues of both ends, from one Krylov space."""
+        """Return the eigenvalues of both ends, from one Krylov space."""
         wanted = min(smallest + largest, matrix.dimension)
         space = self._new_space(matrix, wanted)
         while self.products_left:
@@ -119,7 +119,7 @@ class _Search:
     def _count_missing(
         self, values: np.ndarray, residuals: np.ndarray, smallest: int, largest: int, wanted: int
     ) -> int:
-        """The number of wanted eigenvalues that are not in the space yet, or have not converged."""
+        """Return the number of wanted eigenvalues that are not in the space yet, or have not converged."""
         converged = residuals <= self.allowed(values, float(np.abs(values).max()))
         if len(values) < wanted:
             return wanted - len(values) + int((~converged).sum())
@@ -173,7 +173,7 @@ class _Search:
         return ordered[: len(eigens)], bool(further)
 
     def measured(self, matrix: SymmetricMatrix, vectors: Tensor, scale: float) -> list[Eigen]:
-        """The Rayleigh quotients of vectors (k, n) and their residuals.
+        """Return the Rayleigh quotients of vectors (k, n) and their residuals.
 
         Both are computed from new products, because the Lanczos recurrence ignores its rounding errors.
         """
@@ -187,12 +187,12 @@ class _Search:
         ]
 
     def allowed(self, values: np.ndarray | float, scale: float) -> np.ndarray | float:
-        """The largest residual of a converged eigenvalue; `scale` is the largest absolute eigenvalue."""
+        """Return the largest residual of converged eigenvalues; `scale` is the largest absolute one."""
         return self.tolerance * np.maximum(np.abs(values), NEAR_ZERO * scale)
 
 
 def _restart(space: Krylov, smallest: int, largest: int) -> None:
-    """Keep half of the space, or more if more eigenvalues are wanted, in proportion to those of each end."""
+    """Keep half of the space, or more if more is wanted; the ends share it like the wanted eigenvalues."""
     kept = max(min(smallest + largest, space.size), space.size // 2)
     low = smallest * kept // (smallest + largest)
     space.restart(np.r_[:low, space.size - (kept - low) : space.size])
@@ -201,8 +201,8 @@ def _restart(space: Krylov, smallest: int, largest: int) -> None:
 class _Complement:
     """A matrix restricted to the space orthogonal to some of its eigenvectors.
 
-    The eigenvectors themselves are multiplied by a number that lies between the matrix's other
-    eigenvalues, so they are never among the outermost ones.
+    The eigenvectors themselves get an eigenvalue between the other eigenvalues of the matrix, so they are
+    never outermost.
     """
 
     def __init__(self, matrix: SymmetricMatrix, vectors: Tensor, generator: torch.Generator):
@@ -219,7 +219,7 @@ class _Complement:
         return self.part_of(self._matrix(rest)) + self._between * (vectors - rest)
 
     def part_of(self, vectors: Tensor) -> Tensor:
-        """The part of vectors (n,) or (k, n) that is orthogonal to the known eigenvectors."""
+        """Return the part of vectors (n,) or (k, n) that is orthogonal to the known eigenvectors."""
         return vectors - (vectors @ self._known) @ self._known.T
 
 

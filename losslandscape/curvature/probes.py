@@ -13,18 +13,18 @@ TOGETHER = 8  # vectors that share a pass over the data: each takes about a fift
 
 
 def random_signs(matrix: SymmetricMatrix, count: int, generator: torch.Generator) -> Tensor:
-    """Random vectors (count, n) with entries 1 and -1, the same on every device."""
+    """Return random vectors (count, n) with entries 1 and -1, which are equal on every device."""
     shape = (count, matrix.dimension)
     bits = torch.randint(0, 2, shape, generator=generator, dtype=torch.int8)
     return (bits * 2 - 1).to(matrix.device, matrix.dtype)
 
 
 def block_sizes(count: int, together: int = TOGETHER) -> Iterator[int]:
-    """Cut `count` vectors into blocks that share a pass; yields the size of each block."""
+    """Cut `count` vectors into blocks that share a pass; return the number of vectors in each block."""
     return (min(together, count - start) for start in range(0, count, together))
 
 
 def mean_and_error(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean over the first axis and its standard error."""
+    """Return the mean over the first axis, and its standard error."""
     with np.errstate(invalid="ignore"):  # infinities are results
         return samples.mean(0), samples.std(0, ddof=1) / math.sqrt(len(samples))

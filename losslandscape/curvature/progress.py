@@ -8,6 +8,6 @@ TERMINAL_INTERVAL, FILE_INTERVAL = 0.5, 10.0  # seconds between updates; each up
 
 
 def product_bar(title: str, total: int, *, shown: bool) -> tqdm:
-    """A bar that counts up to `total` products and disappears at the end."""
+    """Return a bar that counts up to `total` products and disappears at the end."""
     interval = TERMINAL_INTERVAL if sys.stderr.isatty() else FILE_INTERVAL
     return tqdm(total=total, desc=title, unit="product", disable=not shown, leave=False, mininterval=interval)

@@ -19,7 +19,7 @@ MOST_PROBES = 200
 
 @dataclass(frozen=True)
 class Trace:
-    """An estimated trace.
+    """The estimated trace of a matrix and of its diagonal blocks.
 
     Attributes:
         value: NaN if a product was not finite.
@@ -47,23 +47,20 @@ def trace(
 ) -> Trace:
     """Estimate the trace of a matrix A, and of the diagonal block of each parameter tensor.
 
-    It uses products with vectors v of random signs.
-
-    Hutchinson (1990), rank 0:
+    The estimate uses products with vectors v of random signs. Rank 0 is the method of Hutchinson (1990):
 
         tr A = E[v . A v], and for the block of tensor l, E[v_l . (A v)_l].
 
-    Hutch++ (Meyer et al., arXiv 2010.09649), rank r: with Q an orthonormal basis of A applied to r
+    Rank r is Hutch++ (Meyer et al., arXiv 2010.09649): with Q an orthonormal basis of A applied to r
     random vectors, and w = (1 - Q Q^T) v,
 
         tr A = tr(Q^T A Q) + E[w . A w].
 
-    The first term is exact. It takes 2 r products first, which is worth it if few eigenvalues make up most
-    of the trace.
+    The first term is exact. It costs 2 r products, which pays if few eigenvalues make up most of the trace.
 
     Args:
         rank: r, from 0 to the dimension.
-        tolerance: vectors are added until the standard error is at most this times the trace.
+        tolerance: largest standard error at which the trace has converged, relative to its absolute value.
         most_probes: largest number of random vectors, at least 2.
         seed: seed of the random vectors.
 
@@ -91,7 +88,7 @@ def trace(
 
 
 def _estimate(samples: np.ndarray, exact: np.ndarray, *, names: tuple[str, ...], tolerance: float) -> Trace:
-    """The trace from the samples (probes, tensors) and the exact part (tensors,)."""
+    """Return the trace from the samples (probes, tensors) and the exact part (tensors,)."""
     mean, error = (float(part) for part in mean_and_error(samples.sum(1)))
     value = mean + float(exact.sum())
     converged = error <= tolerance * abs(value)
@@ -104,7 +101,7 @@ def _estimate(samples: np.ndarray, exact: np.ndarray, *, names: tuple[str, ...],
 
 
 def _range_basis(matrix: Curvature, rank: int, generator: torch.Generator, bar: tqdm) -> Tensor:
-    """An orthonormal basis (rank, n) of A times vectors of random signs; smaller if A has a lower rank."""
+    """Return an orthonormal basis (rank or fewer, n) of A times vectors of random signs."""
     if not rank:
         return torch.zeros(0, matrix.dimension, dtype=matrix.dtype, device=matrix.device)
     blocks = [_products(matrix, random_signs(matrix, count, generator), bar) for count in block_sizes(rank)]
@@ -116,7 +113,7 @@ def _range_basis(matrix: Curvature, rank: int, generator: torch.Generator, bar: 
 
 
 def _exact_part(matrix: Curvature, basis: Tensor, bar: tqdm) -> np.ndarray:
-    """The share (tensors,) of each parameter tensor in tr(Q^T A Q) = tr(Q Q^T A)."""
+    """Return each parameter tensor's share (tensors,) of tr(Q^T A Q) = tr(Q Q^T A)."""
     if not len(basis):
         return np.zeros(len(matrix.sizes))
     products = torch.cat([_products(matrix, part, bar) for part in basis.split(TOGETHER)])
@@ -130,6 +127,6 @@ def _products(matrix: Curvature, vectors: Tensor, bar: tqdm) -> Tensor:
 
 
 def _per_tensor(matrix: Curvature, rows: Tensor) -> np.ndarray:
-    """Sums (k, tensors), float64, over the entries of each parameter tensor in rows (k, n)."""
+    """Return the sums (k, tensors), float64, over the entries of each parameter tensor in rows (k, n)."""
     parts = rows.split(matrix.sizes, dim=1)
     return torch.stack([part.sum(1, dtype=torch.float64) for part in parts], dim=1).cpu().numpy()

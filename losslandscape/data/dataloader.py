@@ -1,8 +1,8 @@
-"""Datasets by name, decoded once and held in memory, or in a file that is mapped into it.
+"""Loads a dataset by name, decodes it once, and holds it in memory or in a memory-mapped file.
 
-These are `cifar10` (torchvision's, downloaded if absent), `digits` (scikit-learn's, no download) and `folder`
-(any images); or arrays from an `.npz` file. torchvision and scikit-learn are imported where they are used:
-each takes a second on every rank, and a run needs at most one of them.
+The datasets are `cifar10` (torchvision's, downloaded if absent), `digits` (scikit-learn's, no download) and
+`folder` (any images); an `.npz` file of arrays may replace them. torchvision and scikit-learn are imported
+where they are used: each import takes a second on every rank, and a run needs at most one of them.
 """
 
 import pickle
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DATASETS = ("cifar10", "digits", "folder")
 
-# Of the images of CIFAR-10's training set, per channel, as in the published program.
+# Mean and standard deviation of each channel of CIFAR-10's training images, from the published program.
 CIFAR10_MEAN = tuple(value / 255 for value in (125.3, 123.0, 113.9))
 CIFAR10_STD = tuple(value / 255 for value in (63.0, 62.1, 66.7))
 DIGITS_MEAN = (0.3053,) * 3
@@ -34,12 +34,14 @@ DIGITS_TRAIN = 1437  # of 1,797 digits; the last 360 are the test set
 
 
 def split_indices(count: int, data_split: int, split_idx: int) -> np.ndarray:
-    """Indices of one of `data_split` disjoint random parts of `count` samples, `count // data_split` each.
+    """Return the sample indices of split `split_idx` of `count` samples.
 
-    Part 0 is the published program's `RandomState(0).choice(count, count // data_split, replace=False)`.
+    The `data_split` splits are random and disjoint, with `count // data_split` samples each. Split 0 is the
+    published program's `RandomState(0).choice(count, count // data_split, replace=False)`. A single split
+    is in order.
 
     Raises:
-        InputError: there is no such part, or it is empty.
+        InputError: the split does not exist, or is empty.
     """
     if data_split < 1 or not 0 <= split_idx < data_split:
         raise InputError(
@@ -72,29 +74,31 @@ def load(
     show_progress: bool = False,
     allocate: Allocate = torch.empty,
 ) -> ImageSet:
-    """The training or test images of a dataset, or a random part of them. Only these are decoded.
+    """Load the training or test images of a dataset, or a random split of them.
 
     Args:
         dataset: one of `DATASETS`.
         part: `train` or `test`.
         datapath: the folder of the dataset.
-        raw_data: no normalisation.
-        data_split: into how many parts the images are split.
-        split_idx: which part to load.
-        mean, std: per channel, or one for all, instead of the dataset's own.
-        npz_file: the images and labels come from this file instead.
-        labels_file: the labels of all images come from this `.npy` file, such as labels that were corrupted
-            for training.
-        threads: that decode images.
-        show_progress: draw a bar.
-        allocate: `allocate(shape, dtype=…)` makes the tensor for the images.
+        raw_data: whether to leave out the normalisation.
+        data_split: the number of splits of the images.
+        split_idx: the index of the split to load.
+        mean, std: one value per channel, or one for all; None for those of digits if `dataset` is `digits`,
+            else those of CIFAR-10.
+        npz_file: the file to read images and labels from, instead of the dataset; or "".
+        labels_file: the `.npy` file with the labels of all images before the split, such as labels that were
+            corrupted for training; or "".
+        threads: the number of threads that decode images.
+        show_progress: whether to draw a progress bar.
+        allocate: the function that makes the tensor of the images: `allocate(shape, dtype=…)`.
 
     Raises:
-        InputError: an unknown dataset, a folder of another layout, images of different sizes, a bad split.
+        InputError: the dataset is unknown or cannot be read, the split does not exist, or labels, `mean` or
+            `std` do not fit the images.
     """
     if part not in PARTS:
         raise ValueError(f"unknown part {part!r}; choose from {', '.join(PARTS)}")
-    source = _source(dataset, part, datapath, npz_file)
+    source = _open_dataset(dataset, part, datapath, npz_file)
     index = split_indices(len(source), data_split, split_idx)
     new_labels = array_files.read_labels(labels_file, len(source))[index] if labels_file else None
     if isinstance(source, ImageFolder):
@@ -116,14 +120,17 @@ def load(
 
 
 def download(dataset: str, datapath: str) -> None:
-    """Fetch what `load` needs and does not find. For one process, before the others load."""
+    """Download CIFAR-10 if it is absent; do nothing for other datasets.
+
+    Call this in one process, before any process calls `load`.
+    """
     if dataset == "cifar10":
         _cifar10("train", datapath)
 
 
 @dataclass(frozen=True)
-class _Decoded:
-    """Images (N, C, H, W) and labels (N,) that are in memory."""
+class _InMemory:
+    """A dataset that is in memory: images (N, C, H, W) and labels (N,)."""
 
     images: Tensor
     labels: Tensor
@@ -137,13 +144,13 @@ class _Decoded:
         return allocate(images.shape, dtype=images.dtype).copy_(images), self.labels[chosen]
 
 
-def _source(dataset: str, part: str, datapath: str, npz_file: str) -> _Decoded | ImageFolder:
+def _open_dataset(dataset: str, part: str, datapath: str, npz_file: str) -> _InMemory | ImageFolder:
     if npz_file:
         images, labels = array_files.read_images(npz_file)
-        return _Decoded(torch.from_numpy(images), torch.from_numpy(labels))
+        return _InMemory(torch.from_numpy(images), torch.from_numpy(labels))
     if dataset == "cifar10":
         data = _cifar10(part, datapath)
-        return _Decoded(torch.from_numpy(data.data).permute(0, 3, 1, 2), torch.tensor(data.targets))
+        return _InMemory(torch.from_numpy(data.data).permute(0, 3, 1, 2), torch.tensor(data.targets))
     if dataset == "digits":
         return _digits(part)
     if dataset == "folder":
@@ -152,14 +159,14 @@ def _source(dataset: str, part: str, datapath: str, npz_file: str) -> _Decoded |
 
 
 def _cifar10(part: str, datapath: str) -> "CIFAR10":
-    """torchvision's dataset, downloaded unless it is there."""
+    """Return torchvision's dataset; download it if it is absent or incomplete."""
     from torchvision.datasets import CIFAR10
 
     train = part == "train"
     try:
         try:
             return CIFAR10(root=datapath, train=train, download=False)
-        except RuntimeError:  # not there, or incomplete
+        except RuntimeError:  # absent or incomplete
             return CIFAR10(root=datapath, train=train, download=True)
     except (OSError, RuntimeError) as error:
         fault = f"CIFAR-10 is not in {datapath!r} and cannot be downloaded ({one_line(error)})"
@@ -169,8 +176,11 @@ def _cifar10(part: str, datapath: str) -> "CIFAR10":
         raise InputError(fault, "remove them to download them again") from error
 
 
-def _digits(part: str) -> _Decoded:
-    """8x8 grey images of 0 to 16, enlarged four times and in three equal channels: (N, 3, 32, 32)."""
+def _digits(part: str) -> _InMemory:
+    """Return the 8x8 grey images, with pixels from 0 to 16, as (N, 3, 32, 32) in [0, 1].
+
+    Each pixel becomes a 4x4 square, and the three channels are equal.
+    """
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -178,7 +188,7 @@ def _digits(part: str) -> _Decoded:
     pixels = torch.from_numpy(digits.images[rows].astype(np.float32) / 16)
     pixels = pixels.repeat_interleave(4, 1).repeat_interleave(4, 2)
     labels = torch.from_numpy(digits.target[rows].astype(np.int64))
-    return _Decoded(pixels[:, None].expand(-1, 3, -1, -1), labels)
+    return _InMemory(pixels[:, None].expand(-1, 3, -1, -1), labels)
 
 
 def _per_channel(name: str, values: tuple[float, ...], channels: int) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Images in folders, `DIR/train/<class>/*` and `DIR/test/<class>/*`, decoded by several threads."""
+"""Reads images in folders, `DIR/train/<class>/*` and `DIR/test/<class>/*`, with several threads."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,21 +12,21 @@ from tqdm import tqdm
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
 
-Allocate = Callable[..., Tensor]  # as torch.empty: (shape, dtype=…) -> Tensor
+Allocate = Callable[..., Tensor]  # has the signature of torch.empty: (shape, dtype=…) -> Tensor
 
 LAYOUT = "put images into DIR/train/<class>/ and DIR/test/<class>/, and give DIR as {datapath}"
 
 
 class ImageFolder:
-    """One part, `train` or `test`, of a folder of images. Files are listed at once, and decoded by `take`.
+    """The images of one part, `train` or `test`: the constructor lists the files, `take` decodes them.
 
     Raises:
         InputError: the folder has another layout, or the test images have a class that the training images
-            have not.
+            lack.
     """
 
     def __init__(self, datapath: str, part: str):
-        # Imported here, as a second is too long for runs without it.
+        # Imported here because it takes a second, and other datasets do not need it.
         from torchvision.datasets import ImageFolder as TorchvisionFolder
 
         self._part = part
@@ -42,8 +42,8 @@ class ImageFolder:
         self._labels = torch.tensor([label for _, label in folder.samples])
         train = root.with_name("train")
         if part != "train" and train.is_dir():
-            numbers = folder.find_classes(str(train))[1]
-            self._labels = _class_numbers(folder.classes, numbers, root, train)[self._labels]
+            train_index = folder.find_classes(str(train))[1]
+            self._labels = _class_indices(folder.classes, train_index, root, train)[self._labels]
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -51,14 +51,14 @@ class ImageFolder:
     def take(
         self, index: np.ndarray, *, threads: int, show_progress: bool, allocate: Allocate
     ) -> tuple[Tensor, Tensor]:
-        """Images (n, C, H, W) uint8 and labels (n,) of these numbers.
+        """Decode the images at these indices: (n, C, H, W) uint8, and labels (n,).
 
         Raises:
-            InputError: a file is no image, or its size is another than the first one's.
+            InputError: a file is not an image, or its shape differs from the first image's.
         """
         paths = [self._paths[i] for i in index]
         size = self._image(paths[0]).shape
-        # A pixel's colours lie side by side, as they are decoded.
+        # Channels last in memory, which is the order in which Pillow decodes.
         images = allocate((len(paths), *size), dtype=torch.uint8)
 
         def fill(i: int) -> None:
@@ -76,10 +76,10 @@ class ImageFolder:
         return images.permute(0, 3, 1, 2), self._labels[torch.from_numpy(index)]
 
     def _image(self, path: str) -> Tensor:
-        """(H, W, C) uint8."""
+        """Decode one image as (H, W, C) uint8."""
         try:
             return torch.from_numpy(np.array(self._decode(path)))
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
+        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises these for damaged files
             fault = f"{path!r} cannot be read as an image ({one_line(error)})"
             raise InputError(fault, "repair or remove it") from error
 
@@ -88,15 +88,15 @@ class ImageFolder:
         return tqdm(images, text, total, unit="image", leave=False, delay=1, disable=not show)
 
 
-def _class_numbers(classes: list[str], numbers: dict[str, int], root: Path, train: Path) -> Tensor:
-    """Per class of a part, its number among the classes of the training images."""
+def _class_indices(classes: list[str], train_index: dict[str, int], root: Path, train: Path) -> Tensor:
+    """Return, for each class of a part, its index among the classes of the training images."""
     for name in classes:
-        if name not in numbers:
+        if name not in train_index:
             raise InputError(
                 f"{str(root)!r} has the class {name!r}, which {str(train)!r} has not",
                 "both parts need the same classes",
             )
-    return torch.tensor([numbers[name] for name in classes])
+    return torch.tensor([train_index[name] for name in classes])
 
 
 def _size(shape: torch.Size) -> str:

@@ -1,4 +1,4 @@
-"""Labelled images in memory, and how they become a net's input."""
+"""Holds labelled images in memory, and normalises them for a net."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -11,15 +11,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled images.
-
-    Its methods are those of `samples.SampleSet`, and some for images alone.
+    """A set of labelled images that has the methods of `samples.SampleSet`, and some for images alone.
 
     Args:
-        images: (N, C, H, W), uint8 or float32 in [0, 1].
-        labels: (N,) int64.
-        mean: per channel, for images in [0, 1]; None for raw images.
-        std: per channel; None for raw images.
+        images: (N, C, H, W) pixels, uint8 or float32 in [0, 1].
+        labels: (N,) class indices, int64.
+        mean: the mean of each channel on the scale [0, 1]; None to leave images as they are.
+        std: the standard deviation of each channel on that scale; None to leave images as they are.
     """
 
     images: Tensor
@@ -46,16 +44,16 @@ class ImageSet:
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     def take(self, index: np.ndarray | Tensor) -> "ImageSet":
-        """The images of these numbers, in this order."""
+        """Return the images at these indices, in this order."""
         index = torch.as_tensor(index, device=self.device)
         return replace(self, images=self.images[index], labels=self.labels[index])
 
     def batch(self, index: slice | Tensor) -> Tensor:
-        """Some images as the net takes them: float32, scaled to [0, 1], normalised."""
+        """Return some images as input of a net: float32, scaled to [0, 1], then normalised."""
         return self.normalised(self.images[index])
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Images of this set, on any device, as the net takes them; always a copy."""
+        """Return a copy of images of this set, on any device, as input of a net."""
         scale = 255 if images.dtype == torch.uint8 else 1
         images = images.to(torch.float32, memory_format=torch.contiguous_format, copy=True).div_(scale)
         if self.mean is not None and self.std is not None:
@@ -64,31 +62,31 @@ class ImageSet:
         return images
 
     def raw_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images and labels in order, at most `batch_size` at a time, as views."""
+        """Yield all images and labels in order as views, with at most `batch_size` images in a batch."""
         return zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True)
 
     def prepared(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """A batch of `raw_batches`, on any device, as net and loss take it: copies that they may change."""
+        """Return a batch of `raw_batches`, on any device, normalised; net and loss may change this copy."""
         images, labels = batch
         return self.normalised(images), labels.clone()
 
     @property
     def chunks(self) -> tuple[tuple[Tensor, Tensor]]:
-        """All tensors, as batches."""
+        """All images and labels, as the only chunk."""
         return ((self.images, self.labels),)
 
     def with_chunks(self, chunks: Iterable[tuple[Tensor, Tensor]]) -> "ImageSet":
-        """A set that differs in its tensors."""
+        """Return a set with the images and labels of this one chunk instead."""
         [(images, labels)] = chunks
         return replace(self, images=images, labels=labels)
 
     def arrays(self) -> Iterator[np.ndarray]:
-        """What its fingerprint is made of."""
+        """Yield the arrays for the set's fingerprint."""
         yield self.images.numpy()
         yield self.labels.numpy()
 
 
 @cache
 def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """(1, C, 1, 1). Kept on the device: a copy would wait for it, and cannot be part of a CUDA graph."""
+    """Return the values as (1, C, 1, 1), cached: a copy to the GPU waits, and cannot be in a CUDA graph."""
     return torch.tensor(values, device=device).view(1, -1, 1, 1)

@@ -1,8 +1,8 @@
-"""Data that the ranks of a node share: one rank loads it, and all map its one copy into memory.
+"""Shares data among the ranks of a node: one rank loads the data, and all map the same copy into memory.
 
-The copy is in a temporary file, which is unlinked as soon as all ranks have mapped it, so that it
-disappears with them. The operating system keeps it in memory if there is room, and reads it from the disk if
-not, so data may be larger than the memory.
+The copy is in a temporary file. It is unlinked as soon as all ranks have mapped it, so the operating system
+deletes it when the last rank ends. Pages that do not fit in memory are read from the disk, so images may need
+more than the memory.
 """
 
 import os
@@ -24,21 +24,22 @@ from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.parallel.mpi4pytorch import Serial
 
-ALIGNMENT = 64  # bytes
+ALIGNMENT = 64  # bytes; each tensor starts at a multiple of this in the file
 
 Sets = dict[str, Samples]
 Plan = Any  # `Sets` with a `_Place` instead of each tensor
 
 
 def load_images(ranks: Serial, load: Callable[..., ImageSet], *args: object, **options: object) -> ImageSet:
-    """`load(*args, allocate=…, **options)` on one rank per node; the others map its images.
+    """Call `load(*args, allocate=…, **options)` on one rank per node, and map its images on the others.
 
     Args:
-        ranks: all ranks; each calls this.
-        load: such as `dataloader.load`. It puts the images into a tensor from `allocate(shape, dtype=…)`.
+        ranks: all ranks; each must call this function.
+        load: a function such as `dataloader.load`, which writes the images into a tensor of
+            `allocate(shape, dtype=…)`.
 
     Raises:
-        InputError: on all ranks, if `load` raises it on one, or the temporary folder has no room.
+        InputError: `load` raises it on one rank, or the temporary folder has no room. All ranks raise it.
     """
     with _file_of_node(ranks) as path:
         options["allocate"] = partial(_allocate, path)
@@ -50,11 +51,11 @@ def load_images(ranks: Serial, load: Callable[..., ImageSet], *args: object, **o
 
 
 def load_samples(ranks: Serial, load: Callable[..., Sets], *args: object, **options: object) -> Sets:
-    """`load(*args, **options)` on one rank per node; the others map its tensors.
+    """Call `load(*args, **options)` on one rank per node, and map its tensors on the others.
 
     Raises:
-        InputError: on all ranks, if `load` raises it on one, nodes load different samples, or the temporary
-            folder has no room.
+        InputError: `load` raises it on one rank, nodes load different samples, or the temporary folder has no
+            room. All ranks raise it.
     """
     loaded = ranks.all(_on_first_of_node, ranks, load, *args, **options)
     _require_same_on_all_nodes(ranks, loaded)
@@ -73,7 +74,7 @@ def _on_first_of_node(ranks: Serial, act: Callable[..., Any], *args: object, **o
 
 @contextmanager
 def _file_of_node(ranks: Serial) -> Iterator[str]:
-    """The path of a temporary file that all ranks of the node see; it is unlinked after the block."""
+    """Yield the path of a temporary file for all ranks of the node; unlink the file after the block."""
     with ExitStack() as stack:
         file = ranks.all(_on_first_of_node, ranks, tempfile.NamedTemporaryFile, prefix="loss_landscape_")
         if file:
@@ -82,9 +83,9 @@ def _file_of_node(ranks: Serial) -> Iterator[str]:
 
 
 def _allocate(path: str, shape: tuple[int, ...], *, dtype: torch.dtype) -> Tensor:
-    """A tensor in this file.
+    """Return a tensor that is mapped to this file.
 
-    Room is reserved, because a write to a mapped file that cannot grow kills the program.
+    Reserve disk space first: a write to a mapped page without disk space kills the program.
     """
     size = torch.Size(shape).numel() * dtype.itemsize
     try:
@@ -105,7 +106,7 @@ def _map(path: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 def _without_images(data: ImageSet) -> tuple[torch.dtype, torch.Size, tuple[int, ...], ImageSet]:
-    """The layout of the images, and the rest."""
+    """Return the type, shape and strides of the images, and the set without them."""
     images = data.images
     return images.dtype, images.shape, images.stride(), replace(data, images=torch.empty(0))
 
@@ -121,7 +122,7 @@ def _require_same_on_all_nodes(ranks: Serial, loaded: Sets | None) -> None:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a tensor lies in the file."""
+    """The position of a tensor in the file, with its shape and type; `start` and `stop` are in bytes."""
 
     start: int
     shape: tuple[int, ...]
@@ -136,7 +137,7 @@ class _Place:
 
 
 def _plan(sets: Sets) -> Plan:
-    """Places, one after the other, for all tensors."""
+    """Assign a place in the file to every tensor, one after the other."""
     end = 0
 
     def place(tensor: Tensor) -> Any:
@@ -146,7 +147,7 @@ def _plan(sets: Sets) -> Plan:
         end = new.stop
         return new
 
-    return _changed(sets, place)
+    return _map_each(sets, place)
 
 
 def _size(plan: Plan) -> int:
@@ -163,16 +164,16 @@ def _read(content: Tensor, plan: Plan) -> Sets:
     def tensor(place: Any) -> Tensor:
         return place.of(content)
 
-    return _changed(plan, tensor)
+    return _map_each(plan, tensor)
 
 
 def _tensors(sets: Any) -> list[Any]:
-    """All tensors of some sets, or all places of a plan."""
+    """Return all tensors of some sets, or all places of a plan."""
     return [tensor for data in sets.values() for chunk in data.chunks for tensor in samples.tensors(chunk)]
 
 
-def _changed(sets: Any, change: Callable[[Any], Any]) -> Any:
-    """The sets with every tensor changed."""
+def _map_each(sets: Any, change: Callable[[Any], Any]) -> Any:
+    """Return the sets with `change` applied to every tensor or place."""
     return {
         name: data.with_chunks([samples.each(chunk, change) for chunk in data.chunks])
         for name, data in sets.items()

@@ -1,8 +1,8 @@
-"""Samples of any kind as batches of tensors, on which nets and losses are measured.
+"""Holds samples of any kind in memory, as batches of tensors for nets and losses.
 
 A batch is a tuple of tensors (inputs, then the target) or a dict of tensors by name. The first axis of each
-counts the samples. Samples that stack form one chunk. Others, such as sentences padded per batch, stay in the
-chunks in which they came; a batch never spans two chunks.
+tensor counts the samples. Samples of one shape form one chunk. Others, such as sentences that are padded per
+batch, stay in the batches of the user, one chunk each. A batch for the net never spans two chunks.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,25 +20,25 @@ Batch = tuple[Tensor, ...] | dict[str, Tensor]
 
 
 def tensors(batch: Batch) -> list[Tensor]:
-    """The tensors of a batch, in its order."""
+    """Return the tensors of a batch, in the batch's order."""
     return list(batch.values() if isinstance(batch, dict) else batch)
 
 
 def each(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
-    """The batch with every tensor changed."""
+    """Return the batch with `change` applied to every tensor."""
     if isinstance(batch, dict):
         return {name: change(tensor) for name, tensor in batch.items()}
     return tuple(map(change, batch))
 
 
 def size(batch: Batch) -> int:
-    """The number of samples of a batch."""
+    """Return the number of samples in a batch."""
     return len(tensors(batch)[0])
 
 
 @dataclass(frozen=True)
 class SampleSet:
-    """Samples in memory; each chunk is a batch of any size."""
+    """A set of samples that are in memory; each chunk is a batch of any size."""
 
     chunks: tuple[Batch, ...]
 
@@ -57,7 +57,7 @@ class SampleSet:
         return SampleSet(tuple(each(chunk, lambda tensor: tensor.to(device)) for chunk in self.chunks))
 
     def take(self, index: np.ndarray | Tensor) -> "SampleSet":
-        """The samples of these numbers: chunk by chunk, within a chunk in the given order."""
+        """Return the samples at these indices, chunk by chunk; within a chunk in the order of `index`."""
         index = torch.as_tensor(index)
         start, taken = 0, []
         for chunk in self.chunks:
@@ -69,35 +69,36 @@ class SampleSet:
         return SampleSet(tuple(taken))
 
     def raw_batches(self, batch_size: int) -> Iterator[Batch]:
-        """All samples in order, at most `batch_size` at a time, as views."""
+        """Yield all samples in order as views, with at most `batch_size` samples in a batch."""
         for chunk in self.chunks:
             for parts in zip(*(tensor.split(batch_size) for tensor in tensors(chunk)), strict=True):
                 yield dict(zip(chunk, parts, strict=True)) if isinstance(chunk, dict) else parts
 
     def prepared(self, batch: Batch) -> Batch:
-        """A batch of `raw_batches`, on any device, as net and loss take it: copies that they may change."""
+        """Return a copy of a batch of `raw_batches`, on any device, which net and loss may change."""
         return each(batch, torch.clone)
 
     def with_chunks(self, chunks: Iterable[Batch]) -> "SampleSet":
-        """A set that differs in its tensors."""
+        """Return a set with these chunks instead."""
         return SampleSet(tuple(chunks))
 
     def arrays(self) -> Iterator[np.ndarray]:
-        """What its fingerprint is made of: names and values."""
+        """Yield the arrays for the set's fingerprint: the names and values of tensors."""
         for chunk in self.chunks:
             if isinstance(chunk, dict):
                 yield np.frombuffer(" ".join(chunk).encode(), np.uint8)
             yield from map(_as_array, tensors(chunk))
 
 
-Samples = ImageSet | SampleSet  # on which nets and losses are measured
+Samples = ImageSet | SampleSet
 
 
 def as_batch(value: object) -> Batch:
-    """What a dataset gave as a batch, as tensors on the CPU.
+    """Return a batch of the user's data as tensors on the CPU.
 
     Raises:
-        InputError: it is no tuple or dict of tensors or arrays whose first axes have one length.
+        InputError: it is not a tensor, or a tuple, list or dict of tensors or numeric arrays; or their first
+            axes differ in length.
     """
     if isinstance(value, Tensor):
         value = (value,)
@@ -119,17 +120,17 @@ def as_batch(value: object) -> Batch:
 
 
 def stack(batches: Iterable[Batch]) -> SampleSet:
-    """Batches of `as_batch` in as few chunks as their shapes allow.
+    """Join consecutive batches of `as_batch` into one chunk while their shapes and types agree.
 
     Raises:
-        InputError: there is none, or they differ: a tuple and a dict, other names, other numbers of tensors.
+        InputError: there is no batch; or batches differ in kind, in names or in the number of tensors.
     """
     groups: list[list[Batch]] = []
     for batch in batches:
         if groups and _kind(batch) != _kind(groups[0][0]):
             fault = f"the data has batches of {_kind(groups[0][0])} and of {_kind(batch)}"
             raise InputError(fault, "give all the same kind")
-        if not groups or _form(batch) != _form(groups[-1][0]):
+        if not groups or _layout(batch) != _layout(groups[-1][0]):
             groups.append([])
         groups[-1].append(batch)
     if not groups:
@@ -153,7 +154,7 @@ def _as_tensor(name: object, part: object) -> Tensor:
 
 
 def _as_array(tensor: Tensor) -> np.ndarray:
-    """NumPy has no bfloat16; its bytes serve as well."""
+    """Return a tensor as an array; bfloat16, which NumPy lacks, as bytes."""
     if tensor.dtype == torch.bfloat16:
         return tensor.contiguous().view(torch.uint8).numpy()
     return tensor.numpy()
@@ -163,7 +164,7 @@ def _kind(batch: Batch) -> str:
     return f"a dict of {', '.join(map(str, batch))}" if isinstance(batch, dict) else f"{len(batch)} tensors"
 
 
-def _form(batch: Batch) -> list[tuple[torch.Size, torch.dtype]]:
+def _layout(batch: Batch) -> list[tuple[torch.Size, torch.dtype]]:
     return [(tensor.shape[1:], tensor.dtype) for tensor in tensors(batch)]
 
 

@@ -1,7 +1,7 @@
-"""The user's own data, from a function in a file or from Python, as samples in memory.
+"""Loads the user's own data, from a function in a file or from Python, as samples in memory.
 
-The data of a part is a torch Dataset, an iterable of batches such as a DataLoader, or one batch of all
-samples.
+The data of a part (`train` or `test`) is a torch Dataset, an iterable of batches such as a DataLoader, or one
+batch of all samples.
 """
 
 from collections.abc import Iterable, Sized
@@ -23,7 +23,7 @@ from losslandscape.data.dataloader import split_indices
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples, SampleSet
 
-COLLATED = 256  # samples that are put into a batch at a time
+COLLATE_SIZE = 256  # samples of a Dataset that are collated into one batch
 
 
 def load(
@@ -34,17 +34,17 @@ def load(
     split_idx: int = 0,
     show_progress: bool = False,
 ) -> dict[str, Samples]:
-    """The data that a function returns: training data, or a pair or a dict of training and test data.
+    """Load the data that a function returns: training data, or a pair or a dict of training and test data.
 
     Args:
         spec: `FILE.py:FUNCTION` or `package.module:function`.
-        test_set: also the test data.
-        data_split, split_idx: the part of the training data, as in `dataloader.split_indices`.
-        show_progress: draw a bar.
+        test_set: whether to load the test data too.
+        data_split, split_idx: which split of the training data to load, as in `dataloader.split_indices`.
+        show_progress: whether to draw a progress bar.
 
     Raises:
-        user_code.OwnCodeError: the function raises.
-        InputError: it returns something else.
+        user_code.OwnCodeError: the function or its dataset raises an error.
+        InputError: the function returns something else, or no test data although `test_set` needs them.
     """
     what = f"dataset {spec}"
     parts = parts_of(user_code.call(user_code.load(spec), what=what))
@@ -58,7 +58,7 @@ def load(
     for part, split in splits.items():
         options = {"name": part, "show_progress": show_progress}
         try:
-            # A call, because datasets run code of the user too.
+            # Through user_code.call, because a dataset also runs code of the user.
             sets[part] = user_code.call(as_samples, parts[part], *split, what=what, **options)
         except user_code.OwnCodeError:
             raise
@@ -68,10 +68,10 @@ def load(
 
 
 def parts_of(data: object) -> dict[str, object]:
-    """Training and test data: from a pair, a dict with `train`, or training data alone."""
+    """Return data by part, from a pair (train, test), a dict with `train`, or training data alone."""
     if isinstance(data, dict) and "train" in data:
         return data
-    # random_split returns a list.
+    # torch's random_split returns a list.
     if isinstance(data, list) and _are_all(data, Dataset):
         data = tuple(data)
     if not isinstance(data, tuple) or len(data) != 2:
@@ -84,22 +84,21 @@ def parts_of(data: object) -> dict[str, object]:
 def as_samples(
     data: object, data_split: int = 1, split_idx: int = 0, *, name: str = "train", show_progress: bool = False
 ) -> Samples:
-    """A part of some data in memory.
+    """Return one split of some data as samples in memory.
 
     Args:
-        data: as this module describes, or a set of samples.
-        data_split, split_idx: the part, as in `dataloader.split_indices`.
-        name: of the data, for messages.
-        show_progress: draw a bar.
+        data: one of the forms that the module's docstring lists, or a set of samples.
+        data_split, split_idx: which split to return, as in `dataloader.split_indices`.
+        name: the name of the data in messages.
+        show_progress: whether to draw a progress bar.
 
     Raises:
-        InputError: this is no data, there is no sample, or no such part.
+        InputError: the data have another form or no sample, or the split does not exist.
     """
-
     bar = partial(tqdm, desc=f"{name} data", leave=False, delay=1, disable=not show_progress)
     if isinstance(data, Dataset) and not isinstance(data, IterableDataset) and isinstance(data, Sized):
         index = split_indices(_require_samples(len(data)), data_split, split_idx)
-        groups = [index[start : start + COLLATED] for start in range(0, len(index), COLLATED)]
+        groups = [index[start : start + COLLATE_SIZE] for start in range(0, len(index), COLLATE_SIZE)]
         return samples.stack(samples.as_batch(_collated(data, group)) for group in bar(groups))
     if isinstance(data, ImageSet | SampleSet):
         everything: Samples = data
@@ -127,11 +126,14 @@ def _require_samples(count: int) -> int:
 
 
 def _in_order(data: Iterable[object]) -> Iterable[object]:
-    """The same batches on every run: a loader that shuffles gives the samples in the dataset's order."""
+    """Return the data; replace a DataLoader that shuffles all samples by one in the dataset's order.
+
+    So every run gets the same batches.
+    """
     if not isinstance(data, DataLoader) or not isinstance(data.sampler, RandomSampler):
         return data
-    takes_all_once = not data.sampler.replacement and len(data.sampler) >= len(cast(Sized, data.dataset))
-    if data.batch_size is None or not takes_all_once:
+    draws_all_once = not data.sampler.replacement and len(data.sampler) >= len(cast(Sized, data.dataset))
+    if data.batch_size is None or not draws_all_once:
         return data
     return DataLoader(
         data.dataset,
@@ -144,7 +146,11 @@ def _in_order(data: Iterable[object]) -> Iterable[object]:
 
 
 def _collated(data: Dataset, index: Iterable[int]) -> object:
-    """Samples as a batch. Padding is the dataset's choice, so samples that do not stack are refused."""
+    """Return these samples as a batch.
+
+    Raises:
+        InputError: the samples differ in shape. They are not padded, because only the user can choose how.
+    """
     items = [data[int(i)] for i in index]
     try:
         return default_collate(items)

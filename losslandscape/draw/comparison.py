@@ -1,4 +1,4 @@
-"""Surfaces that are drawn side by side: their titles, and the files of their figures."""
+"""Holds surfaces that are drawn side by side, with their titles, and saves their figures."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,14 +16,14 @@ from losslandscape.files.surface import Surface
 
 @dataclass(frozen=True)
 class Comparison:
-    """One surface, or several side by side.
+    """Surfaces that are drawn side by side, with their titles and the names of their figures.
 
     Args:
-        surfaces: in order.
+        surfaces: one or more, from left to right.
         titles: one per surface; a single surface may have an empty one.
-        stem: beginning of the names of figures.
-        show: whether figures are to be opened in windows.
-        formats: of the figures' files.
+        stem: the beginning of the figures' file names.
+        show: whether to open the figures in windows.
+        formats: the formats of the figures' files.
     """
 
     surfaces: Sequence[Surface]
@@ -42,10 +42,10 @@ class Comparison:
         show: bool = False,
         formats: str | Sequence[str] = ("pdf",),
     ) -> "Comparison":
-        """Return a comparison with titles and names of figures, made up where none are given.
+        """Return a comparison; without `titles` or `out`, titles or stem come from the names of the surfaces.
 
         Raises:
-            InputError: there is not one title per surface, two are equal, or one has a faulty formula.
+            InputError: the titles are not one per surface, two are equal, or one has a faulty formula.
         """
         names = [surface.called for surface in surfaces]
         if titles and len(titles) != len(names):
@@ -60,11 +60,11 @@ class Comparison:
         return cls(surfaces, titles, stem, show=show, formats=formats)
 
     def __iter__(self) -> Iterator[tuple[Surface, str]]:
-        """Surfaces and their titles."""
+        """Yield each surface with its title."""
         return zip(self.surfaces, self.titles, strict=True)
 
     def notes(self, describe: Callable[..., str | None], *args: object) -> list[str]:
-        """Return what `describe(surface, *args)` says about the surfaces, each text after the title."""
+        """Return the text of `describe(surface, *args)` for each surface that has one, after its title."""
         texts = [(title, describe(surface, *args)) for surface, title in self]
         return [titled(title, text) for title, text in texts if text]
 
@@ -79,7 +79,7 @@ def titled(title: str, text: str) -> str:
 
 
 def _default_titles(names: list[str]) -> list[str]:
-    """The names of the files, without their folders where that is enough."""
+    """Return an empty title for one surface, else names, without their folders if these still differ."""
     if len(names) == 1:
         return [""]
     short = [os.path.basename(name) for name in names]

@@ -1,4 +1,4 @@
-"""The levels written on contour lines, where there is room for them."""
+"""Writes levels on contour lines, where there is room for them."""
 
 from typing import Any
 
@@ -13,15 +13,16 @@ from matplotlib.transforms import Affine2D
 from losslandscape.draw.labels import level_texts
 
 SIZE = 9
-SMALLEST_CONTOUR = 2  # times the length of its label: a smaller one would vanish behind it
+MIN_EXTENT_RATIO = 2  # extent of a contour by length of its label, which would hide a smaller contour
 
 
 def label_contours(fig: Figure) -> None:
-    """Write its level on each contour line of a finished figure.
+    """Write the level on each contour line of a finished figure.
 
-    A label that would overlap another one, the centre's mark or the frame is left out.
+    A label is left out if its contour is too small, or if it would meet another label, another contour, the
+    centre's mark or the frame.
     """
-    fig.draw_without_rendering()  # the layout decides how large the axes are, and so where labels meet
+    fig.draw_without_rendering()  # the layout sets the size of the axes, and so where labels overlap
     for axes in fig.axes:
         for drawn in axes.collections:
             if isinstance(drawn, ContourSet) and not drawn.filled:
@@ -39,13 +40,13 @@ def _label_lines(axes: Axes, lines: ContourSet) -> None:
 
 
 def pieces_in_pixels(axes: Axes, lines: ContourSet) -> list[np.ndarray]:
-    """Return the corners (n, 2) of each connected piece of contour lines."""
+    """Return the vertices (n, 2), in pixels, of each connected piece of contour lines."""
     pieces = [piece for path in lines.get_paths() for piece in path.to_polygons(closed_only=False)]
     return [axes.transData.transform(piece) for piece in pieces]
 
 
 def _places_with_room(axes: Axes, texts: list[Text], pieces: list[np.ndarray]) -> list[tuple[float, float]]:
-    """Where labels may stay."""
+    """Return the positions, in data coordinates, of the labels that have room."""
     taken = [line.get_window_extent() for line in axes.lines]
     places = []
     for text in texts:
@@ -54,7 +55,7 @@ def _places_with_room(axes: Axes, texts: list[Text], pieces: list[np.ndarray]) -
         distances = [np.hypot(*(piece - middle).T).min() for piece in pieces]
         nearest = int(np.argmin(distances))
         extent = np.ptp(pieces[nearest], axis=0).max()
-        is_large = extent > SMALLEST_CONTOUR * max(box.width, box.height)
+        is_large = extent > MIN_EXTENT_RATIO * max(box.width, box.height)
         is_inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
         if not is_large or not is_inside or any(box.overlaps(other) for other in taken):
             continue
@@ -66,12 +67,12 @@ def _places_with_room(axes: Axes, texts: list[Text], pieces: list[np.ndarray]) -
 
 
 def is_crossed(text: Text, middle: np.ndarray, pieces: list[np.ndarray]) -> bool:
-    """Whether a contour goes through a text.
+    """Return whether a contour goes through a text.
 
     Args:
-        text: turned around its middle.
-        middle: (2,), in pixels.
-        pieces: of contours, in pixels.
+        text: the label, rotated around its middle.
+        middle: the middle (2,) of the label, in pixels.
+        pieces: the vertices (n, 2) of each piece of contour lines, in pixels.
     """
     rotation = text.get_rotation()
     text.set_rotation(0)

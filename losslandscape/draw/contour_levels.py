@@ -1,6 +1,6 @@
-"""The values at which contours are drawn, and their colours.
+"""Chooses the levels at which contours are drawn, and their colours.
 
-The user gives levels, or they fit the data.
+The levels are those of the user, or are fitted to the data.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ from matplotlib.ticker import MaxNLocator
 from losslandscape.core.errors import InputError
 from losslandscape.draw.drawable import LARGEST, SMALLEST
 
-COLOURS = "viridis"  # even steps for every eye, also a colour-blind one
-VMIN, VMAX, VLEVEL = 0.1, 10.0, 0.5  # the published program's levels, of a loss
-MOST_LEVELS = 1000  # a figure has no room for more lines: such a step is a slip
-LOG_RATIO = 100  # highest by lowest loss: beyond this, levels of even steps all lie at the top
-ENOUGH_LEVELS, ENOUGH_TICKS = 10, 3  # of equal ratios
-FEWEST_WITHIN = 3  # given levels within the data, or they do not fit it
-CONSTANT = 1e-12  # relative range of values that count as one
-EVEN_LEVELS = 12  # at most
+COLOURS = "viridis"  # steps look even, also to a colour-blind reader
+VMIN, VMAX, VLEVEL = 0.1, 10.0, 0.5  # the published program's levels for a loss
+MAX_LEVELS = 1000  # a figure has no room for more lines: a smaller vlevel is a typing error
+LOG_RATIO = 100  # highest by lowest loss: above this ratio, evenly spaced levels miss the low losses
+MIN_LEVELS, MIN_TICKS = 10, 3  # numbers of levels, and of ticks, on a log scale
+MIN_WITHIN = 3  # levels of the user inside the range of the data; if there are fewer, levels are fitted
+CONSTANT = 1e-12  # values with at most this relative range count as constant
+MAX_INTERVALS = 12  # between evenly spaced levels
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Scale:
     """Contour levels and the colours that go with them.
 
     Args:
-        levels: ascending; empty for a constant.
-        norm: from values to colours.
-        heights: lowest and highest value of the data; on a log scale the lowest is positive.
-        refitted: whether the levels were fitted to the data although others were given.
+        levels: in ascending order; empty if the data are constant.
+        norm: the map from values to the range of colours.
+        heights: the lowest and highest value of the data; on a log scale the lowest is positive.
+        refitted: whether the levels of the user were replaced, because they did not fit the data.
     """
 
     levels: np.ndarray
@@ -55,17 +55,17 @@ def choose_scale(
 ) -> Scale:
     """Return one scale for several arrays.
 
-    With `vmin`, `vmax` or `vlevel`, the levels are vmin, vmin + vlevel, … below vmax, or with `log` equal
-    ratios from vmin to vmax. Those not given are the published program's. Levels that fit the data are taken
-    if none is given, or if fewer than three of those given lie within the data. They are round numbers.
+    With `vmin`, `vmax` or `vlevel`, the levels are vmin, vmin + vlevel, … below vmax; with `log`, they are
+    round numbers of nearly equal ratios from vmin to vmax. The published program's values replace None. If
+    all three are None, or fewer than three levels lie within the data, round levels are fitted to the data.
 
     Args:
-        values: the arrays; NaN is not drawn.
-        vmin: the first level.
-        vmax: the levels end before this.
+        values: the arrays; values that are NaN or infinite are ignored.
+        vmin: the lowest level, or with `log` its lower bound.
+        vmax: the upper bound of the levels.
         vlevel: the step between levels.
-        log: levels of equal ratios.
-        is_loss: whether levels of equal ratios may be chosen for a range of over two orders of magnitude.
+        log: whether levels have nearly equal ratios rather than equal steps.
+        is_loss: whether fitted levels are logarithmic if all values are positive and span a factor over 100.
 
     Raises:
         InputError: the levels are impossible, or with `log` no value is positive.
@@ -76,7 +76,7 @@ def choose_scale(
     if is_given:
         vmin, vmax, vlevel = complete_levels(vmin, vmax, vlevel, log=log)
         levels = _round_ratios(vmin, vmax) if log else np.arange(vmin, vmax, vlevel)
-        if np.count_nonzero((levels > low) & (levels < high)) >= FEWEST_WITHIN:
+        if np.count_nonzero((levels > low) & (levels < high)) >= MIN_WITHIN:
             return Scale(levels, _norm(levels[0], levels[-1], log=log), _heights(finite, log=log))
     if log and not high > 0:
         raise InputError("no value is positive, so log levels have nothing to show", "leave {log} out")
@@ -91,10 +91,10 @@ def choose_scale(
 def complete_levels(
     vmin: float | None, vmax: float | None, vlevel: float | None, *, log: bool = False
 ) -> tuple[float, float, float]:
-    """Return vmin, vmax and vlevel, with the published numbers for those not given.
+    """Return vmin, vmax and vlevel, with the published program's values in place of None.
 
     Raises:
-        InputError: they make no levels.
+        InputError: the levels are impossible, or too many.
     """
     if log and vlevel is not None:
         raise InputError(
@@ -116,16 +116,16 @@ def complete_levels(
         raise InputError(f"vmin {vmin:g} has no place among log levels", "give one above 0")
     if not vlevel > 0:
         raise InputError(f"vlevel {vlevel:g} is not positive")
-    if not log and (vmax - vmin) / vlevel > MOST_LEVELS:
+    if not log and (vmax - vmin) / vlevel > MAX_LEVELS:
         raise InputError(
-            f"vlevel {vlevel:g} makes more than {MOST_LEVELS} levels from vmin {vmin:g} to vmax {vmax:g}"
+            f"vlevel {vlevel:g} makes more than {MAX_LEVELS} levels from vmin {vmin:g} to vmax {vmax:g}"
         )
     return vmin, vmax, vlevel
 
 
 def log_ticks(low: float, high: float) -> np.ndarray:
     """Return round numbers for the ticks of a log axis from `low` to `high`."""
-    return _round_ratios(low, high, enough=ENOUGH_TICKS)
+    return _round_ratios(low, high, min_count=MIN_TICKS)
 
 
 def _norm(low: float, high: float, *, log: bool) -> Normalize:
@@ -138,22 +138,22 @@ def _heights(finite: np.ndarray, *, log: bool) -> tuple[float, float]:
 
 
 def _fitting_levels(low: float, high: float, *, log: bool) -> np.ndarray:
-    even = np.asarray(MaxNLocator(nbins=EVEN_LEVELS).tick_values(low, high))
+    even = np.asarray(MaxNLocator(nbins=MAX_INTERVALS).tick_values(low, high))
     levels = _round_ratios(low, high) if log else even
     return levels[(levels > low) & (levels < high)]
 
 
-def _round_ratios(low: float, high: float, *, enough: int = ENOUGH_LEVELS) -> np.ndarray:
-    """Round numbers of nearly equal ratios: the sparsest series that has enough of them between the ends."""
+def _round_ratios(low: float, high: float, *, min_count: int = MIN_LEVELS) -> np.ndarray:
+    """Return the sparsest series of round numbers with `min_count` in the range, else the densest series."""
     for series in _round_series(low, high):
         levels = series[(series >= low) & (series <= high)]
-        if len(levels) >= enough:
+        if len(levels) >= min_count:
             break
     return levels
 
 
 def _round_series(low: float, high: float) -> Iterator[np.ndarray]:
-    """Series of round numbers around the range from low to high, from the sparsest to the densest."""
+    """Yield series of round numbers that cover the range from low to high, the sparsest series first."""
     powers = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     for step in (64, 32, 16, 8, 4, 2):
         yield 10.0 ** powers[powers % step == 0]

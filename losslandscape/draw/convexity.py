@@ -1,4 +1,4 @@
-"""How the smallest Hessian eigenvalue of a surface compares with the largest."""
+"""Compares the smallest Hessian eigenvalue of a surface with the largest."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,20 @@ from losslandscape.draw.grid_values import axes_of, nearest_to_centre
 from losslandscape.files.surface import Surface
 
 EIGENVALUES = ("min_eig", "max_eig")
-# How large a negative eigenvalue must be, relative to the largest one, to count. In figure 7 of Li et al.
-# 2018, smaller ones cannot be seen.
+# The ratio |min/max| above which a negative eigenvalue counts. In figure 7 of Li et al. 2018, smaller ratios
+# cannot be seen.
 CURVED_DOWN = 0.1
 
 
 @dataclass(frozen=True)
 class Convexity:
-    """How convex a surface is.
+    """Measures of how convex a surface is.
 
     Args:
-        centre: |min/max| at the grid point nearest to the centre; None if it is unknown.
-        median: of |min/max|.
-        curved_down: share of the points at which min is negative, and larger than a tenth of max.
+        centre: |min/max| at the grid point nearest to the centre; None if that ratio is unknown, or
+            the centre lies outside the grid.
+        median: the median of |min/max| over the points with a known ratio.
+        curved_down: the share of these points at which min is negative and |min| exceeds a tenth of |max|.
     """
 
     centre: float | None
@@ -30,14 +31,14 @@ class Convexity:
 
 
 def eigenvalue_ratio(surface: Surface) -> np.ndarray:
-    """Return min_eig / |max_eig|, of the surface's shape; NaN where it is unknown or not finite."""
+    """Return min_eig / |max_eig| in the surface's shape; NaN where it is unknown, infinite or too large."""
     with np.errstate(all="ignore"):
         ratio = surface.get("min_eig") / np.abs(surface.get("max_eig"))
     return np.where(np.abs(ratio) < LARGEST, ratio, np.nan)
 
 
 def convexity(surface: Surface) -> Convexity | None:
-    """Return how convex a surface is; None if the ratio is known at no point."""
+    """Return how convex a surface is; None if no point has a known ratio."""
     ratio = eigenvalue_ratio(surface)
     known = ratio[np.isfinite(ratio)]
     if not known.size:

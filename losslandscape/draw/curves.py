@@ -1,6 +1,6 @@
-"""Quantities along a line: curves of surfaces in panels side by side, and repeats over each other.
+"""Draws quantities along a line: surfaces in panels side by side, or repeats of one line in one panel.
 
-A figure has one or two vertical axes, on the left and on the right. What curves cannot show is written below.
+A panel has one or two vertical axes, on the left and on the right. Footnotes say what curves cannot show.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,11 +22,11 @@ from losslandscape.draw.vertical_axes import VerticalAxis
 from losslandscape.files.surface import Surface
 
 LINES = {"train": "-", "test": "--", "": "-"}
-MARK_SIZE = 10  # of what is written above a minimiser
-ABOVE_MARKS = 20  # points between a title and the axes
+MARK_SIZE = 10  # font size of the text above a minimiser
+ABOVE_MARKS = 20  # points between the axes and a title, which leave room for the text of marks
 BAND_OPACITY = 0.18
 STANDARD_ERROR = "± 1 standard error"
-MOST_NOTES = 3
+MAX_NOTES = 3  # lines of a footnote; if there are more notes, a further line says so
 
 
 @figures.styled
@@ -40,8 +40,8 @@ def side_by_side(
     """Return a figure with a panel per surface, all on the same scales.
 
     Args:
-        verticals: the vertical axes: the left one and, if there are two, the right one.
-        xmin, xmax: ends of the horizontal axis; None is that of the data.
+        verticals: the vertical axes, first the left and, if there are two, then the right.
+        xmin, xmax: the ends of the horizontal axis; None takes the end of the data.
     """
     count = len(shown.surfaces)
     fig = figures.new_figure(show=shown.show, size=(1.4 + 5 * count, 4.8))
@@ -49,12 +49,12 @@ def side_by_side(
     curves: list[Artist] = []
     with_curves: list[list[Axes]] = [[] for _ in verticals]
     for left, (surface, title) in zip(panels, shown, strict=True):
-        for number, (axes, vertical) in enumerate(_axes_of(left, verticals)):
+        for side, (axes, vertical) in enumerate(_axes_of(left, verticals)):
             drawn = _draw_surface(axes, surface, vertical)
             _finish_vertical(axes, vertical, coloured=len(verticals) > 1)
             axes.yaxis.set_visible(bool(drawn))
             if drawn:
-                with_curves[number].append(axes)
+                with_curves[side].append(axes)
                 curves += drawn
         left.set_title(title, pad=ABOVE_MARKS)
         _finish_horizontal(left, [surface], xmin=xmin, xmax=xmax)
@@ -74,7 +74,7 @@ def repeats(
 ) -> Figure:
     """Return a figure of all surfaces in one panel, as thin lines.
 
-    Where their grids agree, a thick line is their mean, in a band of one standard deviation.
+    If all grids are equal, a thick line shows the mean, and a band one standard deviation on either side.
     """
     fig = figures.new_figure(show=shown.show)
     left = fig.add_subplot()
@@ -96,27 +96,27 @@ def repeats(
 
 
 def describe_all_missing(surface: Surface, names: Iterable[str]) -> list[str]:
-    """Say what the quantities of a surface lack, each sentence once, after the names that it is true of."""
+    """Return sentences on what curves cannot show; quantities with the same sentence share it."""
     drawn = [name for name in names if name in surface.names]
-    names_of: dict[str, list[str]] = {}
+    names_by_text: dict[str, list[str]] = {}
     for name in drawn:
         text = describe_missing(surface, name)
         if text:
-            names_of.setdefault(text, []).append(name)
+            names_by_text.setdefault(text, []).append(name)
     return [
-        text if len(having) == len(drawn) else f"{', '.join(having)}: {text}"
-        for text, having in names_of.items()
+        text if len(sharing) == len(drawn) else f"{', '.join(sharing)}: {text}"
+        for text, sharing in names_by_text.items()
     ]
 
 
 def _axes_of(left: Axes, verticals: Sequence[VerticalAxis]) -> list[tuple[Axes, VerticalAxis]]:
-    """Matplotlib's axes for each vertical axis of a panel."""
+    """Return each vertical axis of a panel with the matplotlib axes that draw it."""
     all_axes = [left, *(left.twinx() for _ in verticals[1:])]
     return list(zip(all_axes, verticals, strict=True))
 
 
 def _draw_surface(axes: Axes, surface: Surface, vertical: VerticalAxis) -> list[Artist]:
-    """Draw the curves of a vertical axis, with bands of standard errors; return what a legend names."""
+    """Draw the curves of a vertical axis and bands of standard errors; return the artists for the legend."""
     drawn: list[Artist] = []
     for name in vertical.names_in(surface):
         values = vertical.values(surface, name)
@@ -131,16 +131,16 @@ def _draw_surface(axes: Axes, surface: Surface, vertical: VerticalAxis) -> list[
 def _draw_repeats(
     axes: Axes, surfaces: Sequence[Surface], name: str, vertical: VerticalAxis, *, with_mean: bool
 ) -> Line2D:
-    """Draw a quantity of several surfaces, and their mean; return the line that a legend names."""
-    having = [surface for surface in surfaces if name in surface.names]
+    """Draw a quantity of several surfaces, and if `with_mean`, the mean; return the line for the legend."""
+    measured = [surface for surface in surfaces if name in surface.names]
     opacity = 0.5 if with_mean else 0.8
-    for surface in having:
+    for surface in measured:
         values = vertical.values(surface, name)
         line = _draw_line(axes, surface.x, values, name, vertical, alpha=opacity, width=0.9)
     if not with_mean:
         return line
-    # Only where all repeats have a value: a mean over fewer would jump where nothing changes.
-    values = np.stack([vertical.values(surface, name) for surface in having])
+    # The mean is NaN where a repeat has no value: it would jump where the number of repeats changes.
+    values = np.stack([vertical.values(surface, name) for surface in measured])
     mean, deviation = values.mean(axis=0), values.std(axis=0)
     line = _draw_line(axes, surfaces[0].x, mean, name, vertical, width=2.4)
     _draw_band(axes, surfaces[0].x, mean, deviation, vertical)
@@ -157,10 +157,10 @@ def _draw_line(
     width: float | None = None,
     alpha: float | None = None,
 ) -> Line2D:
-    """Draw one line. A point without neighbours gets a marker: a line would not show it."""
+    """Draw one line, with markers at points that have no neighbours, which a line would not show."""
     part, value = quantity.split(name)
-    known = np.pad(np.isfinite(y), 1)
-    alone = np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:])
+    is_drawn = np.pad(np.isfinite(y), 1)
+    isolated = np.flatnonzero(is_drawn[1:-1] & ~is_drawn[:-2] & ~is_drawn[2:])
     text = "error" if vertical.error else value_label(value).removesuffix(" (%)")
     lines = axes.plot(
         x,
@@ -169,9 +169,9 @@ def _draw_line(
         color=vertical.colour,
         linewidth=width,
         alpha=alpha,
-        marker="o" if alone.size else None,
+        marker="o" if isolated.size else None,
         markersize=4,
-        markevery=alone.tolist(),
+        markevery=isolated.tolist(),
         label=f"{part} {text}".strip(),
     )
     return lines[0]
@@ -186,7 +186,7 @@ def _draw_band(
     *,
     label: str = "",
 ) -> Artist:
-    """Draw the band middle ± half. A log axis has it only where the lower edge is positive."""
+    """Draw the band middle ± half. On a log axis, draw it only where its lower edge is positive."""
     low, high = middle - half, middle + half
     if vertical.log:
         low = np.where(middle > half, low, np.nan)
@@ -209,7 +209,7 @@ def _finish_vertical(axes: Axes, vertical: VerticalAxis, *, coloured: bool) -> N
 def _finish_horizontal(
     axes: Axes, surfaces: Sequence[Surface], *, xmin: float | None, xmax: float | None
 ) -> None:
-    """The horizontal axis, and marks of the minimisers: at 0, and also at 1 of an interpolation."""
+    """Set up the horizontal axis and mark the minimisers: 0, and also 1 if all are interpolations."""
     low, high = _horizontal_range(surfaces, xmin, xmax)
     axes.set_xlim(low, high)
     axes.set_xlabel(r"$\alpha$")
@@ -253,7 +253,7 @@ def _mark(axes: Axes, place: float, text: str) -> None:
 
 
 def _name_outermost(with_curves: Sequence[list[Axes]]) -> None:
-    """Leave numbers and label to the outermost panel, on each side, that has curves: they share a scale."""
+    """Label each shared scale only at its outermost panel with curves: the leftmost or the rightmost."""
     for side, outermost, panels in zip(("left", "right"), (0, -1), with_curves, strict=False):
         for axes in panels:
             is_named = axes is panels[outermost]
@@ -264,7 +264,7 @@ def _name_outermost(with_curves: Sequence[list[Axes]]) -> None:
 
 
 def _write_notes(fig: Figure, shown: Comparison, verticals: Sequence[VerticalAxis]) -> None:
-    """Write below what is missing or hidden, in the first sentences that differ."""
+    """Write footnotes on what is missing or hidden: the first different sentences."""
     names = [name for vertical in verticals for name in vertical.names]
     notes: dict[str, None] = {}
     for surface, title in shown:
@@ -272,14 +272,14 @@ def _write_notes(fig: Figure, shown: Comparison, verticals: Sequence[VerticalAxi
         for vertical in verticals:
             texts += vertical.describe_hidden(surface)
         notes.update(dict.fromkeys(titled(title, text) for text in texts))
-    lines = list(notes)[:MOST_NOTES]
-    if len(notes) > MOST_NOTES:
+    lines = list(notes)[:MAX_NOTES]
+    if len(notes) > MAX_NOTES:
         lines.append("and more missing in other files")
     figures.footnote(fig, "\n".join(lines))
 
 
 def _add_legend(fig: Figure, curves: Sequence[Artist]) -> None:
-    """Name the curves above the axes, where nothing is hidden, unless the label of an axis does."""
+    """Add a legend above the axes, where it hides nothing, unless axis labels already name all curves."""
     bands_last = sorted(curves, key=lambda curve: curve.get_label() == STANDARD_ERROR)
     by_label = {curve.get_label(): curve for curve in bands_last}
     if by_label.keys() <= {axes.get_ylabel() for axes in fig.axes}:

@@ -1,4 +1,4 @@
-"""The figure of a spectral density: where the eigenvalues of a curvature matrix lie."""
+"""Draws a spectral density, which shows where the eigenvalues of a curvature matrix lie."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from losslandscape.curvature.density import Density
 from losslandscape.draw import figures
 
-FLOOR = 0.1  # of the density of a single eigenvalue at its peak, so that none is lost
+FLOOR = 0.1  # the lower end of the axis, relative to the peak of one eigenvalue, so that each is visible
 HEADROOM = 3  # the upper end of the axis, relative to the highest density
 
 
@@ -27,12 +27,12 @@ def draw_density(
 
     Args:
         stem: the figure is saved as `<stem>.<format>`.
-        name: of the matrix, for the title.
-        count: number of all eigenvalues.
-        known: eigenvalues to mark.
+        name: the name of the matrix, which becomes the title.
+        count: the number of all eigenvalues of the matrix.
+        known: the eigenvalues to mark.
 
     Returns:
-        The paths that were written.
+        The paths of the figures.
     """
     fig = figures.new_figure()
     axes = fig.add_subplot()

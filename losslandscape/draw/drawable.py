@@ -1,4 +1,4 @@
-"""Which values of a surface a figure can show, and what a reader must know of the others."""
+"""Selects the values of a surface that a figure can show, and describes the others."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -7,25 +7,25 @@ from losslandscape.files.surface import Surface
 
 # matplotlib overflows near the ends of float64's range. No float32 net has a finite loss beyond 1e39.
 LARGEST = 1e200
-SMALLEST = 1e-200  # positive values below this are drawn as this on a log scale
+SMALLEST = 1e-200  # on a log scale, smaller positive values are drawn at this value
 
 
 def finite(values: ArrayLike) -> np.ndarray:
-    """Return values as float64, with NaN for those that are NaN, infinite or too large."""
+    """Return values as float64, with NaN in place of infinite or too large ones."""
     values = np.asarray(values, dtype=np.float64)
     return np.where(np.abs(values) < LARGEST, values, np.nan)
 
 
 def positive(values: np.ndarray) -> np.ndarray:
-    """Return values for a log scale, with NaN for those that have no logarithm."""
+    """Return values for a log scale, with NaN in place of values that have no logarithm."""
     return np.where(values > 0, np.maximum(values, SMALLEST), np.nan)
 
 
 def values_of(surface: Surface, name: str, *, log: bool = False) -> np.ndarray:
-    """Return a quantity as it is drawn: NaN, and so a hole, where nothing is.
+    """Return the values of a quantity to draw; NaN leaves a gap.
 
     Args:
-        log: whether it is drawn on a log scale.
+        log: whether the scale is logarithmic, so that only positive values are drawn.
     """
     values = finite(surface.get(name))
     return positive(values) if log else values
@@ -34,9 +34,10 @@ def values_of(surface: Surface, name: str, *, log: bool = False) -> np.ndarray:
 def known_part(
     surface: Surface, name: str, *, log: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return x, y and values of a plane without the rows and columns that are empty.
+    """Return x, y and values of a plane without its empty rows and columns.
 
-    A run that began with a coarse grid so shows that grid.
+    So a run that has only completed a coarse grid is drawn on that grid. If fewer than two rows or columns
+    would be left, the whole plane is returned.
     """
     assert surface.y is not None
     values = values_of(surface, name, log=log)
@@ -48,25 +49,25 @@ def known_part(
 
 
 def has_cells(surface: Surface) -> bool:
-    """Whether a plane has 2x2 points or more. Contours and 3-D surfaces lie between points."""
+    """Return whether a plane has 2x2 different points or more, as contours and 3-D surfaces need."""
     assert surface.y is not None
     return min(np.unique(surface.x).size, np.unique(surface.y).size) >= 2
 
 
 def describe_thin(surface: Surface) -> str:
-    """Say why a plane without cells has no contours."""
+    """Return a sentence on why a plane without cells has no contours."""
     assert surface.y is not None
     size = f"{len(surface.x)}x{len(surface.y)} (x by y)"
     return f"a contour or a 3-D surface needs at least 2x2 points, and this grid is {size}"
 
 
 def describe_missing(surface: Surface, name: str, *, largest: float = LARGEST) -> str | None:
-    """Say what a figure of a quantity cannot show; None if it shows everything.
+    """Return a text on the points that a figure of a quantity cannot show; None if it shows all points.
 
-    Points that are not computed yet are counted apart from results that are NaN, infinite or too large.
+    The text counts points that are not computed yet, results that are NaN or infinite, and too large results.
 
     Args:
-        largest: values of this size or beyond are too large.
+        largest: the absolute value from which a result is too large.
     """
     measured = surface.measured(name)
     values = surface.get(name)
@@ -86,7 +87,7 @@ def describe_missing(surface: Surface, name: str, *, largest: float = LARGEST) -
 
 
 def describe_no_logarithm(values: np.ndarray) -> str | None:
-    """Say how many values have no place on a log scale; None if each has one."""
+    """Return a text on how many values are zero or negative; None if no value is."""
     count = int(np.count_nonzero(values <= 0))
     if not count:
         return None
@@ -94,7 +95,7 @@ def describe_no_logarithm(values: np.ndarray) -> str | None:
 
 
 def describe_beyond(values: np.ndarray, low: float, high: float) -> str | None:
-    """Say how many values lie outside an axis from `low` to `high`; None if there is none."""
+    """Return a text on how many values lie outside an axis from `low` to `high`; None if no value does."""
     count = int(np.count_nonzero((values < low) | (values > high)))
     if not count:
         return None
@@ -107,7 +108,7 @@ def _points(count: int) -> str:
 
 
 def _percent(part: int, total: int) -> str:
-    """A whole number, but never 0 for some nor 100 for not all."""
+    """Return a rounded percentage, but "<1" rather than 0 for some, and ">99" rather than 100 for not all."""
     share = 100 * part / total
     if 0 < share < 1:
         return "<1"

@@ -1,7 +1,7 @@
-"""Convexity maps: how the smallest Hessian eigenvalue compares with the largest (Li et al. 2018, section 6).
+"""Draws convexity maps: the smallest Hessian eigenvalue by the largest (Li et al. 2018, section 6).
 
 Where |min/max| is near 0, the loss is nearly convex. The signed ratio is negative where the loss curves down.
-It divides by the size of max, so a point that curves down in every direction is negative too.
+The divisor is |max|, so the ratio is also negative where the loss curves down in every direction.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
 
 RATIO, ABS_RATIO = "eig_ratio", "eig_abs_ratio"
-MARGIN = 0.02  # of the scale, on a line: the frame would hide a curve at the end of the axis
-# Ends of the scale: that of the published program, and that where the loss curves down as much as up.
-# Values beyond take the colour of the end.
+MARGIN = 0.02  # of a line's axis, relative to its end: the frame would hide a curve at the end
+# Possible ends of the scale: the published program's, and 1, where the loss curves down as much as up.
+# Values beyond the end take its colour.
 TOPS = (0.5, 1.0)
 DIVERGING = "RdBu"  # red where the loss curves down, white where it is flat, blue where it curves up
 
@@ -37,7 +37,7 @@ def plot_eigenvalues(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
 ) -> list[str]:
-    """Draw the ratio of eigenvalues of surfaces, several side by side on one scale, and print its numbers.
+    """Draw the ratio of eigenvalues of surfaces, side by side on one scale, and print the metrics.
 
     On a line, the figures are `<out>_1d_eig_ratio` and `<out>_1d_eig_abs_ratio`; in a plane,
     `<out>_min_eig_max_eig_ratio_heat_sns` and `<out>_min_eig_max_eig_abs_ratio_heat_sns`. The arguments are
@@ -68,12 +68,12 @@ def plot_eigenvalues(
 
 
 def has_eigenvalues(surface: Surface) -> bool:
-    """Whether there is a ratio to draw."""
+    """Return whether a surface has a finite ratio to draw."""
     return set(EIGENVALUES) <= set(surface.names) and bool(np.isfinite(eigenvalue_ratio(surface)).any())
 
 
 def require_eigenvalues(surface: Surface) -> None:
-    """Raise `InputError` if there is no ratio to draw."""
+    """Raise `InputError` if a surface has no finite ratio to draw."""
     if not set(EIGENVALUES) <= set(surface.names):
         names = ", ".join(surface.names) or "no quantity"
         raise InputError(f"{surface.called} has no {' and '.join(EIGENVALUES)}; it has {names}")
@@ -83,7 +83,7 @@ def require_eigenvalues(surface: Surface) -> None:
 
 
 def draw_lines(shown: Comparison, *, xmin: float | None = None, xmax: float | None = None) -> list[str]:
-    """Draw the ratio and its size along lines; return the paths of the figures."""
+    """Draw the ratio and its absolute value along lines; return the paths of the figures."""
     shown = replace(shown, surfaces=[_ratios(surface) for surface in shown.surfaces])
     top = _top(shown.surfaces)
     paths = []
@@ -95,7 +95,7 @@ def draw_lines(shown: Comparison, *, xmin: float | None = None, xmax: float | No
 
 
 def draw_heats(shown: Comparison) -> list[str]:
-    """Draw the ratio and its size in planes as heat maps; return the paths of the figures."""
+    """Draw the ratio and its absolute value in planes as heat maps; return the paths of the figures."""
     shown = replace(shown, surfaces=[_ratios(surface) for surface in shown.surfaces])
     top = _top(shown.surfaces)
     paths = []
@@ -107,17 +107,17 @@ def draw_heats(shown: Comparison) -> list[str]:
 
 
 def _ratios(surface: Surface) -> Surface:
-    """A surface of the same grid whose quantities are the ratio and its size."""
+    """Return a surface on the same grid whose quantities are the ratio and its absolute value."""
     ratio = eigenvalue_ratio(surface)
-    known = surface.measured("min_eig") & surface.measured("max_eig")
-    signed, size = np.where(known, ratio, -1.0), np.where(known, np.abs(ratio), -1.0)
-    quantities = {RATIO: signed, ABS_RATIO: size}
+    measured = surface.measured("min_eig") & surface.measured("max_eig")
+    signed, absolute = np.where(measured, ratio, -1.0), np.where(measured, np.abs(ratio), -1.0)
+    quantities = {RATIO: signed, ABS_RATIO: absolute}
     return Surface(
-        surface.path, x=surface.x, y=surface.y, measured=known, runs=surface.runs, quantities=quantities
+        surface.path, x=surface.x, y=surface.y, measured=measured, runs=surface.runs, quantities=quantities
     )
 
 
 def _top(ratios: Sequence[Surface]) -> float:
-    """The end of the scale: the first of `TOPS` that holds all sizes, or the last."""
+    """Return the end of the scale: the first of `TOPS` that no absolute ratio exceeds, or the last."""
     greatest = max(np.nanmax(surface.get(ABS_RATIO)) for surface in ratios)
     return next((top for top in TOPS if greatest <= top), TOPS[-1])

@@ -1,4 +1,4 @@
-"""How a figure was made: the commands that its file names in the metadata."""
+"""Metadata of figure files, which name the commands that made the figure."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -9,16 +9,16 @@ from losslandscape.core.provenance import command_line
 from losslandscape.core.text import printable
 from losslandscape.files.surface import Surface
 
-# The field of a format's metadata for the commands.
+# The metadata field that holds the commands, for each format.
 COMMAND_FIELD = {"pdf": "Subject", "png": "Description", "svg": "Description"}
-# Without a date, the same figure is the same file.
+# Without a date, drawing the same figure again writes the same bytes.
 UNDATED: dict[str, dict[str, str | None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 _drawing: ContextVar[str] = ContextVar("_drawing", default="")
 
 
 @contextmanager
 def drawn_by(program: str, arguments: Iterable[str]) -> Iterator[None]:
-    """Name this command in the metadata of the figures that are saved inside the block."""
+    """Put this command into the metadata of every figure that is saved inside the block."""
     token = _drawing.set(command_line(program, arguments))
     try:
         yield
@@ -27,7 +27,7 @@ def drawn_by(program: str, arguments: Iterable[str]) -> Iterator[None]:
 
 
 def commands(*surfaces: Surface) -> list[str]:
-    """Return the command of the last run that measured each surface, where its file has it."""
+    """Return the command of the last run of each surface, if its file records that command."""
     last_runs = [surface.runs[-1] for surface in surfaces if surface.runs]
     return [str(run["command"]) for run in last_runs if isinstance(run, dict) and "command" in run]
 
@@ -37,13 +37,13 @@ def metadata(file_format: str, stem: str, made_by: Iterable[str]) -> dict[str, s
 
     Args:
         file_format: pdf, png or svg.
-        stem: of the file's path; its last part is the title.
-        made_by: the commands that measured what the figure shows. The one that draws it is added.
+        stem: the file's path without its extension; its last part is the title.
+        made_by: the commands that measured what the figure shows. The command that draws the figure is added.
     """
     all_commands = dict.fromkeys([*made_by, _drawing.get()])
     texts = {
         "Title": [os.path.basename(stem)],
         COMMAND_FIELD[file_format]: [line for text in all_commands for line in text.split("\n") if text],
     }
-    known = {field: "\n".join(map(printable, lines)) for field, lines in texts.items() if any(lines)}
-    return {**known, **UNDATED.get(file_format, {})}
+    fields = {field: "\n".join(map(printable, lines)) for field, lines in texts.items() if any(lines)}
+    return {**fields, **UNDATED.get(file_format, {})}

@@ -1,7 +1,7 @@
-"""Figures for papers: their style, and how they are made, saved and shown.
+"""Makes, saves and shows figures in one style for papers.
 
-A reader sees them beside other people's, so type is readable at column width and embedded in the file.
-Only figures to be shown are made by pyplot: drawing works without a display and leaves nothing open.
+Text is readable at column width, and its fonts are embedded in the file. Pyplot makes only the figures that
+are to be shown, so that all other drawing works without a display and leaves no figure open.
 """
 
 import os
@@ -30,7 +30,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "axes.linewidth": 0.9,
     "pdf.fonttype": 42,  # TrueType: journals refuse Type 3 fonts
-    "svg.hashsalt": "figure",  # the same figure is the same file
+    "svg.hashsalt": "figure",  # drawing the same figure again writes the same bytes
     "savefig.dpi": 200,
 }
 FOOTNOTE_SIZE = 10
@@ -39,7 +39,7 @@ Observer = Callable[[str, Figure], object]
 _observer: ContextVar[Observer | None] = ContextVar("_observer", default=None)
 
 styled = matplotlib.rc_context(STYLE)
-"""Decorator of a function that draws: the style holds inside it, and the caller's settings stay."""
+"""Decorator for a function that draws: it sets the style inside the function and restores settings after."""
 
 # matplotlib divides by the range of the values, which may be tiny.
 overflow_ignored = np.errstate(over="ignore")
@@ -49,18 +49,18 @@ def new_figure(*, show: bool = False, size: tuple[float, float] = (6.4, 4.8)) ->
     """Return an empty figure.
 
     Args:
-        show: whether `show()` is to open it, where there is a display.
-        size: width and height in inches.
+        show: whether `show()` opens the figure, if there is a display.
+        size: the width and height in inches.
     """
     if show and has_display():
-        from matplotlib import pyplot  # only here: it takes a while, and looks for a display
+        from matplotlib import pyplot  # only here: the import is slow, and looks for a display
 
         return pyplot.figure(figsize=size, layout="constrained")
     return Figure(figsize=size, layout="constrained")
 
 
 def footnote(fig: Figure, text: str | None) -> None:
-    """Write a text, if there is one, in small type below the axes."""
+    """Write a text in small type below the axes; do nothing if it is empty or None."""
     if text:
         fig.supxlabel(text, x=0.99, ha="right", fontsize=FOOTNOTE_SIZE, color="0.35")
 
@@ -85,14 +85,14 @@ def save(
 ) -> list[str]:
     """Write a figure in one format or several, and print each path.
 
-    A file appears whole or not at all.
+    A file is either complete or not written.
 
     Args:
         stem: the files are `<stem>.<format>`.
-        made_by: commands that measured what the figure shows; they go into the metadata.
+        made_by: the commands that measured what the figure shows, for the metadata.
 
     Returns:
-        The paths.
+        The paths of the files.
     """
     stem, made_by = os.fspath(stem), list(made_by)
     names = [formats] if isinstance(formats, str) else formats
@@ -111,25 +111,25 @@ def save(
 
 
 def show() -> None:
-    """Open every figure made with `show=True`, and wait until its window is closed."""
+    """Open every figure made with `show=True`, and wait until all windows are closed."""
     if not has_display():
         print("There is no display here: the figures were only saved.")
         return
-    from matplotlib import pyplot  # only here: it takes a while, and looks for a display
+    from matplotlib import pyplot  # only here: the import is slow, and looks for a display
 
     pyplot.show()
     pyplot.close("all")
 
 
 def has_display() -> bool:
-    """Whether matplotlib can open a window here."""
+    """Return whether matplotlib can open a window here."""
     backend = matplotlib.get_backend()
     if backend.lower() not in backend_registry.list_builtin(BackendFilter.INTERACTIVE):
         return False
-    from matplotlib import pyplot  # only here: it takes a while, and looks for a display
+    from matplotlib import pyplot  # only here: the import is slow, and looks for a display
 
     try:
         pyplot.switch_backend(backend)
-    except ImportError:  # the user asked for this backend, and there is no display for it
+    except ImportError:  # the user chose this backend, and it has no display
         return False
     return True

@@ -1,7 +1,7 @@
-"""A film of a training: its path over the contours of one surface, or of one surface per checkpoint.
+"""Makes a film of a training: its path over the contours of one surface, or of one per checkpoint.
 
-Over one surface, the point moves in a straight line from each checkpoint to the next. Several surfaces are
-shown one after the other, each as it was measured, for the same time: nothing in between was measured.
+Over one surface, a point moves in a straight line from each checkpoint to the next. Several surfaces are
+shown one after the other, for equal times and without transitions: nothing was measured in between.
 """
 
 import os
@@ -28,8 +28,8 @@ from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
 
 FRAMES_PER_SECOND = 15
-SECONDS, LAST_SECONDS = 6, 2  # of the film, and of its last picture after that
-LONGEST = 3  # the film of many checkpoints is at most so many times as long
+SECONDS, LAST_SECONDS = 6, 2  # durations of the film, and of its last picture, which then stays
+MAX_LENGTHENING = 3  # a film of many checkpoints may last this many times `SECONDS`
 WRITERS = {".gif": PillowWriter, ".mp4": FFMpegWriter}
 
 
@@ -39,15 +39,17 @@ def read(
     """Read the files of a film and check that they fit together.
 
     Args:
-        surf_files: one surface file per checkpoint, in their order, or one for all. Files in the order of
-            their names, as a shell gives them, are put in the order of the numbers in these.
-        proj_file: the path; without it, several surfaces are needed.
+        surf_files: one surface file per checkpoint, in the order of training, or one for all. If the names
+            are in alphabetical order, as a shell lists them, they are sorted by the numbers in them.
+        proj_file: the file with the path of the training; without it, several surfaces are needed.
         name: the quantity to draw.
-        titles: one per checkpoint; by default its epoch, if the path has it, or its file.
+        titles: one per checkpoint; by default its epoch, or its index if the path has no epochs, or without a
+            path the name of its surface file.
 
     Raises:
         InputError: a surface is not a plane or has nothing to draw; surfaces have different grids or
-            directions; the path lies in another plane or has another number of checkpoints.
+            directions; the path lies in another plane; a single surface has no path; the number of
+            checkpoints differs from the number of titles, or of several surfaces.
     """
     if len(surf_files) > 1 and list(surf_files) == sorted(surf_files):
         surf_files = sorted(surf_files, key=natural_order)
@@ -87,9 +89,9 @@ def _require_same_plane(surface: Surface, first: Surface) -> None:
         raise InputError(
             f"{surface.path!r} has another grid than {first.path!r}", "a film needs surfaces of one grid"
         )
-    known = {fact: value for fact, value in first.made_with.items() if fact == "directions"}
+    facts = {fact: value for fact, value in first.made_with.items() if fact == "directions"}
     advice = "a film needs surfaces along the same directions"
-    require_same(surface.path, surface.made_with, known, advice)
+    require_same(surface.path, surface.made_with, facts, advice)
 
 
 def _read_path(proj_file: str, surfaces: Sequence[Surface]) -> Projection:
@@ -113,7 +115,7 @@ def _default_titles(surfaces: Sequence[Surface], projection: Projection | None) 
 
 
 def formats() -> list[str]:
-    """Return the formats that can be written here: GIF, and MP4 where ffmpeg is installed."""
+    """Return the formats that can be written here: "gif", and "mp4" if ffmpeg is installed."""
     return ["gif", "mp4"] if shutil.which("ffmpeg") else ["gif"]
 
 
@@ -137,12 +139,12 @@ def write(
     """Write a film to one file or several.
 
     Args:
-        out: names that end in `.gif`, or in `.mp4` where ffmpeg is installed.
-        scale: of the contours; by default, it fits the data.
-        dir_file: a PCA direction file: the axes then show the variance that they explain.
+        out: the file names, which end in `.gif`, or in `.mp4` if ffmpeg is installed.
+        scale: the scale of the contours; by default, it is fitted to the data.
+        dir_file: a PCA direction file, whose explained variance is then shown on the axes.
 
     Returns:
-        The paths.
+        The paths of the files.
 
     Raises:
         InputError: a format cannot be written.
@@ -173,16 +175,16 @@ def _ending(path: str) -> str:
 @figures.styled
 def _write(reel: Reel, path: str, *, scale: Scale, shares: np.ndarray | None) -> None:
     screen = Screen(reel, scale, shares)
-    surfaces = len(reel.surfaces)
-    rate = FRAMES_PER_SECOND if surfaces == 1 else min(FRAMES_PER_SECOND, surfaces / SECONDS)
-    times = frame_times(len(reel.titles), between=surfaces == 1)
+    count = len(reel.surfaces)
+    rate = FRAMES_PER_SECOND if count == 1 else min(FRAMES_PER_SECOND, count / SECONDS)
+    times = frame_times(len(reel.titles), between=count == 1)
     times = np.append(times, [times[-1]] * round(LAST_SECONDS * rate))
     folder = os.path.dirname(path) or "."
     with (
         replacing(path) as part,
-        tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder) as workplace,
+        tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder) as scratch,
     ):
-        film = os.path.join(workplace, f"film{_ending(path)}")  # the writers infer the format from the name
+        film = os.path.join(scratch, f"film{_ending(path)}")  # the writers infer the format from the name
         _write_frames(screen, times, film, rate)
         os.replace(film, part)
 
@@ -196,7 +198,7 @@ def _write_frames(screen: Screen, times: Iterable[float], path: str, rate: float
 
 
 def frame_times(checkpoints: int, *, between: bool) -> np.ndarray:
-    """Return the time of each frame, where checkpoint i has the time i.
+    """Return the time of each frame, in units of checkpoints: checkpoint i has time i.
 
     Args:
         between: whether there are frames between checkpoints, enough for a smooth motion.
@@ -204,4 +206,4 @@ def frame_times(checkpoints: int, *, between: bool) -> np.ndarray:
     if not between:
         return np.arange(checkpoints, dtype=float)
     frames = FRAMES_PER_SECOND * SECONDS
-    return np.linspace(0, checkpoints - 1, max(frames, min(checkpoints, LONGEST * frames)))
+    return np.linspace(0, checkpoints - 1, max(frames, min(checkpoints, MAX_LENGTHENING * frames)))

@@ -1,4 +1,4 @@
-"""A film of a training as files: GIF, MP4 where ffmpeg is installed, and an interactive page."""
+"""Writes a film of a training: as GIF, as MP4 if ffmpeg is installed, and as an interactive page."""
 
 import os
 from collections.abc import Sequence
@@ -30,19 +30,19 @@ def plot_film(
     vlevel: float | None = None,
     log: bool = False,
 ) -> list[str]:
-    """Make a film of a training, and an interactive page with a slider over its checkpoints.
+    """Write a film of a training, and an interactive page with a slider over its checkpoints.
 
     Args:
         surf_files, proj_file, name, titles: what the film shows, as for `film.read`.
-        dir_file: a PCA direction file: the axes then show the variance that they explain.
-        out: beginning of the files' names; by default that of the first surface file, with `_film`.
+        dir_file: a PCA direction file, whose explained variance is then shown on the axes.
+        out: the beginning of the files' names; by default, the path of the first surface file and `_film`.
         vmin, vmax, vlevel, log: contour levels, as for `contour_levels.choose_scale`.
 
     Returns:
-        The paths.
+        The paths of the files.
 
     Raises:
-        InputError: the files do not fit together, or levels are impossible.
+        InputError: the folder of `out` does not exist, files do not fit together, or levels are impossible.
     """
     folder = os.path.dirname(out)
     if folder and not os.path.isdir(folder):

@@ -1,4 +1,4 @@
-"""The figure of a film, whose picture changes with time."""
+"""Draws the figure of a film, whose picture changes with time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from losslandscape.files.surface import Surface
 
 DPI = 110
 WIDTH = 6.6  # inches
-FLATTEST, STEEPEST = 0.3, 1.2  # height by width of the plane
+MIN_RATIO, MAX_RATIO = 0.3, 1.2  # of the plane's height to its width
 
 
 @dataclass(frozen=True)
 class Reel:
-    """What a film shows.
+    """The surfaces, path and titles that a film shows.
 
     Args:
         surfaces: one for all checkpoints, or one per checkpoint.
-        name: the quantity.
-        projection: the path, if there is one.
+        name: the quantity to draw.
+        projection: the path of the training, if there is one.
         titles: one per checkpoint.
     """
 
@@ -40,7 +40,7 @@ class Reel:
 
 
 class Screen:
-    """The figure of a film at one time after the other. Checkpoint i has the time i."""
+    """A figure that shows the film at any time; checkpoint i has time i."""
 
     def __init__(self, reel: Reel, scale: Scale, shares: np.ndarray | None):
         self._reel, self._scale, self._shares = reel, scale, shares
@@ -48,19 +48,19 @@ class Screen:
         self._trail: Line2D | None = None
         self._end: Line2D | None = None
         ratio = np.ptp(self._y_ends) / np.ptp(self._x_ends)
-        height = 1.3 + 4.6 * np.clip(ratio, FLATTEST, STEEPEST)
+        height = 1.3 + 4.6 * np.clip(ratio, MIN_RATIO, MAX_RATIO)
         self.fig = Figure(figsize=(WIDTH, height), layout="constrained", dpi=DPI)
         self._axes = self.fig.add_subplot()
-        self._labelled: Surface | None = None  # whose contours are shown, with their labels
+        self._labelled: Surface | None = None  # the surface whose contours are shown with labels
         drawn = self._draw(reel.surfaces[0])
         bar = panels.add_colour_bar(self.fig, drawn, self._axes, reel.name) if drawn else None
         self.fig.draw_without_rendering()
-        self.fig.set_layout_engine("none")  # the picture would shake if each frame had its own layout
+        self.fig.set_layout_engine("none")  # a layout per frame would make the picture shake
         if bar:
             _fit_height(bar, self._axes)
 
     def show(self, time: float) -> None:
-        """Put the figure into its state at a time."""
+        """Draw the picture of this time."""
         i = int(time)
         surface = self._reel.surfaces[i if len(self._reel.surfaces) > 1 else 0]
         if surface is not self._labelled:
@@ -73,7 +73,7 @@ class Screen:
             self._move(time, self._reel.projection)
 
     def _draw(self, surface: Surface) -> ScalarMappable | None:
-        if len(self._reel.surfaces) > 1:  # lines would leave the picture empty wherever a surface is flat
+        if len(self._reel.surfaces) > 1:  # lines alone would leave the picture of a flat surface empty
             drawn = panels.draw_filled_contour(self._axes, surface, self._reel.name, self._scale)
         else:
             drawn = panels.draw_contour(self._axes, surface, self._reel.name, self._scale, mark_centre=False)
@@ -85,17 +85,17 @@ class Screen:
         return drawn
 
     def _move(self, time: float, path: Projection) -> None:
-        """Show the path up to a time."""
+        """Draw the path up to this time."""
         assert self._trail and self._end
-        numbers = np.arange(len(path.x))
-        here = np.interp(time, numbers, path.x), np.interp(time, numbers, path.y)
+        indices = np.arange(len(path.x))
+        here = np.interp(time, indices, path.x), np.interp(time, indices, path.y)
         passed = slice(int(time) + 1)
         self._trail.set_data([*path.x[passed], here[0]], [*path.y[passed], here[1]])
         self._end.set_data(*np.reshape(here, (2, 1)))
 
 
 def _ends(reel: Reel) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The ends of x and y that hold the grid and the path."""
+    """Return the limits of x and of y that enclose the grid and the path."""
     first, path = reel.surfaces[0], reel.projection
     assert first.y is not None
     x = np.concatenate([first.x, path.x]) if path else first.x
@@ -104,6 +104,6 @@ def _ends(reel: Reel) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 def _fit_height(bar: Colorbar, axes: Axes) -> None:
-    """Make a colour bar as high as the plane, which equal lengths on both axes may have made low."""
+    """Make a colour bar as high as the plane, whose height depends on its ratio of y to x."""
     plane, place = axes.get_position(), bar.ax.get_position()
     bar.ax.set(aspect="auto", position=(place.x0, plane.y0, place.width, plane.height))

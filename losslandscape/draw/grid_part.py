@@ -1,18 +1,18 @@
-"""Which rows and columns of a plane are drawn in space: those that are measured, in ascending order."""
+"""Selects the measured rows and columns of a plane, in ascending order, for drawing in 3-D."""
 
 import numpy as np
 
 from losslandscape.files.surface import Surface
 
-Part = tuple[np.ndarray, np.ndarray]  # indices of rows and of columns, as np.ix_ takes them
+Part = tuple[np.ndarray, np.ndarray]  # indices of rows and of columns, as arguments of np.ix_
 
-# A run that begins with a coarse grid completes lattices with these strides, the widest first.
+# Strides, in grid points, of the lattices that a run from coarse to fine completes, the finest first here.
 STRIDES = (2, 4, 8, 16)
-FEWEST_POINTS = 3  # along each axis of such a lattice
+MIN_POINTS = 3  # of a lattice along each axis
 
 
 def ascending(coordinates: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return the indices of the wanted coordinates in ascending order, and only one of equal coordinates.
+    """Return indices that sort the wanted finite coordinates, with one index for equal coordinates.
 
     >>> ascending(np.array([1.0, 0.5, 0.5, -1.0]), np.array([True, True, True, True]))
     array([3, 1, 0])
@@ -23,7 +23,7 @@ def ascending(coordinates: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def measured_part(surface: Surface, name: str) -> Part:
-    """Return the rows and columns in which a quantity is measured at one point or more."""
+    """Return the rows and columns that have at least one measured point of a quantity."""
     assert surface.y is not None
     measured = surface.measured(name)
     rows = ascending(surface.y, np.any(measured, axis=1))
@@ -32,9 +32,9 @@ def measured_part(surface: Surface, name: str) -> Part:
 
 
 def complete_part(surface: Surface, name: str) -> Part:
-    """Return the measured part, or if it has gaps, the finest lattice that a run has completed.
+    """Return the measured part, or if it has gaps, the finest complete lattice.
 
-    If no lattice is complete, it is the measured part with its gaps.
+    If no lattice is complete, return the measured part with its gaps.
     """
     assert surface.y is not None
     part = measured_part(surface, name)
@@ -43,14 +43,14 @@ def complete_part(surface: Surface, name: str) -> Part:
         return part
     for stride in STRIDES:
         rows, columns = (_lattice(size, stride) for size in surface.shape)
-        large_enough = min(rows.sum(), columns.sum()) >= FEWEST_POINTS
+        large_enough = min(rows.sum(), columns.sum()) >= MIN_POINTS
         if large_enough and measured[np.ix_(rows, columns)].all():
             return ascending(surface.y, rows), ascending(surface.x, columns)
     return part
 
 
 def _lattice(size: int, stride: int) -> np.ndarray:
-    """Which points of an axis are in a lattice: every so many, and the last."""
+    """Return a mask (size,) of the points of an axis in a lattice: one per stride, and the last point."""
     chosen = np.zeros(size, bool)
     chosen[::stride] = True
     chosen[-1] = True

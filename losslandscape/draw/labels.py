@@ -1,4 +1,4 @@
-"""What figures call quantities, and how they write numbers."""
+"""Names of quantities and formats of numbers in figures."""
 
 from collections.abc import Sequence
 
@@ -17,11 +17,11 @@ NAMES = {
     "eig_ratio": r"$\lambda_{\min}\,/\,|\lambda_{\max}|$ of the Hessian",
     "eig_abs_ratio": r"$|\lambda_{\min}\,/\,\lambda_{\max}|$ of the Hessian",
 }
-FEWEST_DIGITS, MOST_DIGITS = 4, 15  # of a level
+MIN_DIGITS, MAX_DIGITS = 4, 15  # significant digits of a contour level or tick
 
 
 def label(name: str) -> str:
-    """Return what people call the quantity `name` of a surface file.
+    """Return the display name of the quantity `name` of a surface file.
 
     >>> label("train_acc"), label("test_own_value")
     ('train accuracy (%)', 'test own value')
@@ -31,19 +31,20 @@ def label(name: str) -> str:
 
 
 def value_label(value: str) -> str:
-    """Return what people call a value, whichever part of the data it belongs to."""
+    """Return the display name of a value, without the part of the data (train or test)."""
     return NAMES.get(value, escape_mathematics(value.replace("_", " ")))
 
 
 def escape_mathematics(text: str) -> str:
-    """Return a text in which matplotlib sees no formula."""
+    """Escape dollar signs, so that matplotlib does not read the text as a formula."""
     return text.replace("$", r"\$")
 
 
 class LevelFormatter(Formatter):
-    """Writes whole numbers at the ticks of an axis.
+    """A tick formatter that writes every number in full.
 
-    matplotlib may write what numbers have in common into a corner, where a 3-D axis has its own numbers.
+    matplotlib's own formatter may move a common factor or offset to a corner, where it would cover the tick
+    labels of a 3-D axis.
     """
 
     def __call__(self, value: float, pos: int | None = None) -> str:
@@ -54,29 +55,29 @@ class LevelFormatter(Formatter):
 
 
 def level_texts(levels: np.ndarray) -> list[str]:
-    """Return a text for each of ascending levels.
+    """Return a text for each level; `levels` must be ascending.
 
-    They have enough digits that rounding moves no level by more than a tenth of the way to its neighbours.
+    The digits suffice for rounding errors of at most a tenth of the distance to the nearest level.
 
     >>> level_texts(np.array([1234.5005, 1234.501, 1234.5015]))
     ['1234.5005', '1234.501', '1234.5015']
     """
     to_lower = np.diff(levels, prepend=-np.inf)
     to_higher = np.diff(levels, append=np.inf)
-    room = np.minimum(to_lower, to_higher) / 10
-    digits = FEWEST_DIGITS
-    while digits < MOST_DIGITS and not _rounds_within(room, levels, digits):
+    tolerance = np.minimum(to_lower, to_higher) / 10
+    digits = MIN_DIGITS
+    while digits < MAX_DIGITS and not _rounds_within(tolerance, levels, digits):
         digits += 1
     return [level_text(level, digits) for level in levels]
 
 
-def _rounds_within(room: np.ndarray, levels: np.ndarray, digits: int) -> bool:
+def _rounds_within(tolerance: np.ndarray, levels: np.ndarray, digits: int) -> bool:
     rounded = np.array([float(f"{level:.{digits}g}") for level in levels])
-    return bool((np.abs(rounded - levels) <= room).all())
+    return bool((np.abs(rounded - levels) <= tolerance).all())
 
 
-def level_text(value: float, digits: int = FEWEST_DIGITS) -> str:
-    """Return a number as a text, with a power of ten where it is large or tiny."""
+def level_text(value: float, digits: int = MIN_DIGITS) -> str:
+    """Return a number as text, with a power of ten if its magnitude is below 1e-3 or at least 1e4."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.{digits}g}"
     factor, power = f"{value:.{digits - 1}e}".split("e")

@@ -1,4 +1,4 @@
-"""The figures of lines: loss, accuracy, error and every other quantity along one direction."""
+"""Draws figures of 1-D surfaces: loss, accuracy, error and every other quantity along one direction."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ from losslandscape.draw.vertical_axes import (
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
 
-LOSS_MAX = 5.0  # of the published program
+LOSS_MAX = 5.0  # the default of the published program
 
 
 def plot_1d(
@@ -36,20 +36,20 @@ def plot_1d(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
 ) -> list[str]:
-    """Draw every 1-D figure that the quantities of surfaces allow, several surfaces side by side.
+    """Draw every 1-D figure that the quantities of the surfaces allow, with one panel per surface.
 
-    Numbers that describe the curves are printed.
+    Also print metrics of the curves.
 
     Args:
         surf_files: surface files, or surfaces.
-        titles: one per surface; by default, several surfaces have the names of their files.
-        out: beginning of the figures' names; by default that of the surface file.
-        xmin, xmax: ends of the horizontal axis; by default those of the data.
-        loss_max: top of the loss axis, unless it is logarithmic.
-        log: logarithmic scale for losses.
-        json_file: also write the numbers to this file.
-        show: also open the figures in windows.
-        formats: of the figures: pdf, png, svg.
+        titles: one title per surface; by default, the file names if there are several surfaces.
+        out: the beginning of the figures' file names; by default, the name of the surface file.
+        xmin, xmax: the ends of the horizontal axis; by default, the ends of the data.
+        loss_max: the top of the loss axis, if that axis is linear and does not follow the data.
+        log: whether to draw losses on a logarithmic scale.
+        json_file: a JSON file to write the metrics to.
+        show: whether to also open the figures in windows.
+        formats: file formats of the figures: pdf, png, svg.
 
     Returns:
         The paths of the figures.
@@ -90,14 +90,14 @@ def plot_repeats(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
 ) -> list[str]:
-    """Draw the curves of several files over each other, with mean and standard deviation where grids agree.
+    """Draw the curves of several files in one panel, with mean and standard deviation if the grids agree.
 
     The files are `<prefix>_<idx_min>.h5` to `<prefix>_<idx_max>.h5`. The figures are
-    `<prefix>_1d_loss_err_repeat`, and `<prefix>_1d_<value>_repeat` for each other value. The numbers that
-    describe each curve are printed, and their mean and spread. The other arguments are those of `plot_1d`.
+    `<prefix>_1d_loss_err_repeat`, and `<prefix>_1d_<value>_repeat` for each other value. The metrics of
+    each curve are printed, with mean and standard deviation. For the other arguments, see `plot_1d`.
 
     Raises:
-        InputError: a file does not exist, is 2-D or has no finite value.
+        InputError: a file does not exist, is 2-D or has no finite value, or an option does not fit the data.
     """
     files = repeat_files(prefix, idx_min, idx_max)
     for file in files:
@@ -114,8 +114,8 @@ def plot_repeats(
     figure_axes = {"loss_err": published} if published else {}
     figure_axes |= {value: [axis] for value, axis in axes.items()}
     paths = []
-    for value, drawn in figure_axes.items():
-        fig = curves.repeats(shown, drawn, xmin=xmin, xmax=xmax)
+    for value, vertical_axes in figure_axes.items():
+        fig = curves.repeats(shown, vertical_axes, xmin=xmin, xmax=xmax)
         paths += shown.save(fig, f"1d_{value}_repeat")
     names = _measured_names(surfaces)
     metrics_table.report(surfaces, shown.titles, names, json_file=json_file, spread=True)
@@ -125,14 +125,14 @@ def plot_repeats(
 
 
 def repeat_files(prefix: str, idx_min: int, idx_max: int) -> list[str]:
-    """Return the names of the files of repeats."""
+    """Return the names `<prefix>_<idx_min>.h5` to `<prefix>_<idx_max>.h5`."""
     if idx_max < idx_min:
         raise InputError(f"idx_max {idx_max} is less than idx_min {idx_min}")
     return [f"{prefix}_{index}.h5" for index in range(idx_min, idx_max + 1)]
 
 
 def read_line(surf_file: str | Surface) -> Surface:
-    """Return a 1-D surface; raise `InputError` if it is 2-D or has nothing to draw."""
+    """Return a 1-D surface; raise `InputError` if it is 2-D or has no finite value."""
     surface = h5_util.as_surface(surf_file)
     if surface.y is not None:
         raise InputError(f"{surface.called} is 2-D", "use plot_2D.py, or plot_2d from Python")
@@ -146,7 +146,10 @@ def read_line(surf_file: str | Surface) -> Surface:
 
 
 def _axes(surfaces: Sequence[Surface], *, loss_max: float, log: bool) -> dict[str, VerticalAxis]:
-    """The vertical axis of each figure with one, by a part of its name: train_loss, train_err or a value."""
+    """Return the vertical axes by the part of the figure's name: train_loss, train_err, or another value.
+
+    An axis without quantities is left out.
+    """
     loss = loss_axis(surfaces, loss_max=loss_max, log=log)
     if loss.names and not log and not loss.limits:
         is_negative = loss.all_values(surfaces).min() < 0
@@ -159,7 +162,7 @@ def _axes(surfaces: Sequence[Surface], *, loss_max: float, log: bool) -> dict[st
 
 
 def _measured_names(surfaces: Iterable[Surface]) -> list[str]:
-    """The quantities that metrics describe: all but percentages."""
+    """Return the quantities that get metrics: all except percentages."""
     names = dict.fromkeys(name for surface in surfaces for name in quantity.shown(surface.names))
     return [name for name in names if not quantity.is_percentage(name)]
 

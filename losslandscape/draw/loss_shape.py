@@ -1,7 +1,7 @@
-"""Numbers for the shape of a loss on a grid: sharpness, flatness, curvature, minima and barrier.
+"""Metrics for the shape of a loss on a grid: sharpness, flatness, curvature, minima and barrier.
 
-Axes are (x,) or (y, x), ascending; values have their shape and are NaN where not measured. A number that
-depends on an unknown value is None. docs/metrics.md has the formulas and their sources.
+`axes` is (x,) or (y, x), each ascending. `values` has one dimension per axis, and is NaN where not measured.
+A metric that depends on an unknown value is None. docs/metrics.md has the formulas and their sources.
 """
 
 import math
@@ -11,30 +11,32 @@ import numpy as np
 
 from losslandscape.draw.grid_values import HIGHER_THAN_ANY, Axes, GridFunction, linear, neighbourhoods
 
-# Half the side of the box in which the loss may rise. With filter-normalised directions, this is a tenth of
-# the norm of each filter.
+# Half the side of the box in which sharpness looks for the highest loss. With filter-normalised directions,
+# this is a tenth of each filter's norm.
 SHARPNESS_RADIUS = 0.1
-# A loss has risen when it is twice that of the centre, or twice 0.1: below that, twice is next to nothing.
+# The loss has risen where it is at least twice max(loss at the centre, 0.1). The floor ignores the doubling
+# of a loss near zero.
 RISE_FACTOR, RISE_FLOOR = 2.0, 0.1
-RAYS = 72  # directions of a plane in which the flatness radius is searched
-STEPS = 1000  # along each ray
-LOSS_ROUNDING = 1e-6  # of a float32 loss, relative
-SUM_ROUNDING = 1e-12  # of float64 sums, relative
+RAYS = 72  # directions in a plane along which the flatness radius is searched
+STEPS = 1000  # steps along each ray
+LOSS_ROUNDING = 1e-6  # relative rounding error of a float32 loss
+SUM_ROUNDING = 1e-12  # relative rounding error of float64 sums
+# Unit vectors, in the order of the axes.
 LINE_RAYS = {"+x": (1.0,), "-x": (-1.0,)}
 PLANE_RAYS = {"+x": (0.0, 1.0), "-x": (0.0, -1.0), "+y": (1.0, 0.0), "-y": (-1.0, 0.0)}
-LEAST = "least"
+LEAST = "least"  # the key of the smallest flatness radius of all rays
 
 
 def sharpness(axes: Axes, values: np.ndarray, radius: float = SHARPNESS_RADIUS) -> float | None:
     """Return 100 (max f - f(0)) / (1 + f(0)), where max is over the box |x| <= radius, |y| <= radius.
 
-    This is Metric 2.1 of Keskar et al. 2017. It is None if the box reaches beyond the grid, or if the grid
-    has no line in the box on one side of the centre: then all would be interpolation.
+    This is Metric 2.1 of Keskar et al. 2017. It is None if the box reaches beyond the grid. It is also None
+    if an axis has no coordinate in the box on one side of zero: then every value would be interpolated.
     """
     f = linear(axes, values)
     if f is None or not all(_has_lines_within(axis, radius) for axis in axes):
         return None
-    # Between the grid's lines f is linear, so it is highest where these cross each other or the box's sides.
+    # Between grid lines f is linear. So its maximum lies where a grid line crosses another one or the box.
     lines = [np.concatenate([[-radius], axis[np.abs(axis) < radius], [radius]]) for axis in axes]
     centre = float(f(np.zeros(len(axes)))[0])
     highest = float(np.max(f(np.stack(np.meshgrid(*lines), axis=-1))))
@@ -46,7 +48,7 @@ def sharpness(axes: Axes, values: np.ndarray, radius: float = SHARPNESS_RADIUS) 
 
 
 def _has_lines_within(axis: np.ndarray, radius: float) -> bool:
-    """Whether an axis reaches beyond the box, and has points inside it on both sides of zero."""
+    """Return whether an axis covers the box and has coordinates in the box on both sides of zero."""
     if axis[0] > -radius or axis[-1] < radius:
         return False
     inside = axis[np.abs(axis) <= radius * (1 + LOSS_ROUNDING)]
@@ -54,15 +56,15 @@ def _has_lines_within(axis: np.ndarray, radius: float) -> bool:
 
 
 def _without_rounding(difference: float, value: float) -> float:
-    """A difference from a value, or zero if it is no more than the rounding of an interpolation."""
+    """Return a difference of values of this magnitude, or zero if rounding alone may have caused it."""
     return difference if abs(difference) > SUM_ROUNDING * abs(value) else 0.0
 
 
 def flatness(axes: Axes, values: np.ndarray, factor: float = RISE_FACTOR) -> dict[str, float | None]:
     """Return the distance from the centre at which the loss first is `factor` times max(f(0), 0.1).
 
-    The directions are "+x" and "-x", and in a plane also "+y", "-y" and "least", the least of all directions.
-    The distance is infinite if the loss does not rise so far within the grid.
+    The keys are "+x" and "-x". A plane also has "+y", "-y", and "least" for the smallest of all distances.
+    A distance is infinite if the loss does not reach that level within the grid.
     """
     is_line = len(axes) == 1
     rays = LINE_RAYS if is_line else PLANE_RAYS
@@ -80,7 +82,7 @@ def flatness(axes: Axes, values: np.ndarray, factor: float = RISE_FACTOR) -> dic
 
 
 def _first_rise(f: GridFunction, axes: Axes, ray: np.ndarray, factor: float) -> float | None:
-    """The distance along a ray of length 1; infinite if there is no rise within the grid."""
+    """Return the distance along a unit vector; infinite if the loss does not rise within the grid."""
     ends = [
         (axis[-1] if step > 0 else -axis[0]) / abs(step)
         for axis, step in zip(axes, ray, strict=True)
@@ -100,34 +102,35 @@ def _first_rise(f: GridFunction, axes: Axes, ray: np.ndarray, factor: float) -> 
     i = risen[0]
     if i == 0:
         return 0.0
-    share = (height[i] - level) / (height[i] - height[i - 1])
-    return max(0.0, float(t[i] - (t[i] - t[i - 1]) * share))  # rounding may lead below 0
+    fraction = (height[i] - level) / (height[i] - height[i - 1])
+    return max(0.0, float(t[i] - (t[i] - t[i - 1]) * fraction))  # rounding may make it negative
 
 
 def negative_curvature(values: np.ndarray) -> float | None:
-    """Return the share of points whose discrete Hessian has a negative eigenvalue.
+    """Return the fraction of points whose discrete Hessian has a negative eigenvalue.
 
-    Only points whose neighbours are all known count. The Hessian is made of the second differences
-    f(i+1) - 2 f(i) + f(i-1), and in a plane the mixed one, (f(+,+) - f(+,-) - f(-,+) + f(-,-)) / 4. The sign
-    of the least eigenvalue does not depend on the steps of the grid. What rounding can make counts as zero.
+    Only points whose neighbours are all known count. The Hessian consists of the second differences
+    f(i+1) - 2 f(i) + f(i-1), and in a plane the mixed difference (f(+,+) - f(+,-) - f(-,+) + f(-,-)) / 4. The
+    sign of its smallest eigenvalue does not depend on the grid spacing. An eigenvalue within rounding error
+    counts as zero.
     """
     around = neighbourhoods(values)
     if not around.size:
         return None
     if values.ndim == 1:
-        least = around[:, 0] - 2 * around[:, 1] + around[:, 2]
+        smallest = around[:, 0] - 2 * around[:, 1] + around[:, 2]
     else:
         xx = around[:, 3] - 2 * around[:, 4] + around[:, 5]
         yy = around[:, 1] - 2 * around[:, 4] + around[:, 7]
         xy = (around[:, 0] - around[:, 2] - around[:, 6] + around[:, 8]) / 4
-        least = (xx + yy) / 2 - np.hypot((xx - yy) / 2, xy)
-    return float(np.mean(least < -LOSS_ROUNDING * np.abs(around).max(axis=1)))
+        smallest = (xx + yy) / 2 - np.hypot((xx - yy) / 2, xy)
+    return float(np.mean(smallest < -LOSS_ROUNDING * np.abs(around).max(axis=1)))
 
 
 def local_minima(values: np.ndarray) -> int | None:
-    """Return how many points are lower than all their neighbours: 2 on a line, 8 in a plane.
+    """Return how many points are lower than all their neighbours, 2 on a line and 8 in a plane.
 
-    Points on the edge of the grid do not count.
+    Points on the edge of the grid, or with an unknown neighbour, do not count.
     """
     around = neighbourhoods(values)
     if not around.size:
@@ -139,12 +142,12 @@ def local_minima(values: np.ndarray) -> int | None:
 
 @dataclass(frozen=True)
 class _Interpolation:
-    """A loss between two nets, at 0 and 1.
+    """The loss along the line between two nets, which lie at 0 and 1.
 
     Args:
         t: coordinates (n,) from 0 to 1.
-        heights: the loss there.
-        above: how far it lies above the straight line between its ends.
+        heights: the loss (n,) at `t`.
+        above: the loss less the straight line between its ends, (n,).
     """
 
     t: np.ndarray
@@ -162,14 +165,14 @@ class _Interpolation:
 
 
 def _straight(t: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The straight line between the first and the last value."""
+    """Return the straight line between the first and the last value, at `t`."""
     return (1 - t) * values[0] + t * values[-1]
 
 
 def barrier(x: np.ndarray, values: np.ndarray) -> float | None:
-    """Return how far the loss between 0 and 1 rises above the straight line between its values there.
+    """Return how far the loss between 0 and 1 rises above the straight line between its ends.
 
-    This is Definition 2.1 of Entezari et al. 2022.
+    This is Definition 2.1 of Entezari et al. 2022. It is None if the grid does not reach from 0 to 1.
     """
     path = _Interpolation.of(x, values)
     if path is None:
@@ -183,10 +186,12 @@ def barrier(x: np.ndarray, values: np.ndarray) -> float | None:
 
 
 def barrier_error(x: np.ndarray, values: np.ndarray, errors: np.ndarray) -> float | None:
-    """Return the most that the standard error of the barrier can be: all errors add up.
+    """Return an upper bound on the standard error of the barrier: the sum of all errors that enter it.
 
     Args:
-        errors: standard errors of the differences from the value at the centre.
+        x: the coordinates, as for `barrier`.
+        values: the loss, as for `barrier`.
+        errors: standard errors (n,) of the differences from the loss at the centre.
     """
     path = _Interpolation.of(x, values)
     error = linear((x,), errors)
@@ -197,6 +202,6 @@ def barrier_error(x: np.ndarray, values: np.ndarray, errors: np.ndarray) -> floa
     top = path.above.argmax()
     if top in (0, len(path.t) - 1):  # the barrier is zero by definition
         return 0.0
-    widths = error(path.t[:, None])
-    most = float(widths[top] + _straight(path.t, widths)[top])
-    return most if most < HIGHER_THAN_ANY / 2 else None
+    path_errors = error(path.t[:, None])
+    bound = float(path_errors[top] + _straight(path.t, path_errors)[top])
+    return bound if bound < HIGHER_THAN_ANY / 2 else None

@@ -1,4 +1,4 @@
-"""A plane's surface as triangles in a cube, for viewers of 3-D meshes."""
+"""Turns a plane into a triangle mesh in a cube, for viewers of 3-D meshes."""
 
 import numpy as np
 from matplotlib import colormaps
@@ -9,14 +9,14 @@ from losslandscape.files.surface import Surface
 
 
 def surface_mesh(surface: Surface, name: str, scale: Scale) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a quantity of a plane as a mesh, with the colours of the figures of this scale.
+    """Return a quantity of a plane as a mesh, coloured like the figures of this scale.
 
-    The scale's lowest value lies on the cube's floor and its highest on the ceiling. Heights are logarithmic
-    where the scale is. Cells with a corner that has no value are left out.
+    The lowest value of the scale lies on the floor of the cube, and the highest on the ceiling. Heights are
+    logarithmic if the scale is. Cells with a corner that has no value are left out.
 
     Returns:
-        Vertices (n, 3) float32 from -1 to 1, their colours (n, 3) uint8, and triangles (m, 3) int32 of
-        vertex numbers.
+        Vertices (n, 3) float32 from -1 to 1, their colours (n, 3) uint8, and the vertex indices of the
+        triangles, (m, 3) int32.
     """
     x, y, values = known_part(surface, name, log=scale.log)
     heights = _unit_heights(values, scale)
@@ -28,7 +28,7 @@ def surface_mesh(surface: Surface, name: str, scale: Scale) -> tuple[np.ndarray,
 
 
 def _unit_heights(values: np.ndarray, scale: Scale) -> np.ndarray:
-    """Heights from 0 to 1, NaN where there is no value."""
+    """Return heights from 0 to 1, NaN where there is no value."""
     low, high = scale.heights
     if scale.log:
         values, low, high = np.log(values), np.log(low), np.log(high)
@@ -43,9 +43,9 @@ def _to_unit(values: np.ndarray) -> np.ndarray:
 
 
 def _triangles(known: np.ndarray) -> np.ndarray:
-    """Two triangles for each cell whose four corners are known."""
-    number = np.arange(known.size).reshape(known.shape)
-    corners = number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]
+    """Return two triangles, as vertex indices, for each cell whose four corners are known."""
+    indices = np.arange(known.size).reshape(known.shape)
+    corners = indices[:-1, :-1], indices[:-1, 1:], indices[1:, :-1], indices[1:, 1:]
     a, b, c, d = (corner.ravel() for corner in corners)
     known = known.ravel()
     whole = known[a] & known[b] & known[c] & known[d]

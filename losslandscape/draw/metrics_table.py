@@ -1,4 +1,4 @@
-"""The metrics of surfaces as tables for people, and as JSON for programs."""
+"""Prints the metrics of surfaces as tables, and writes them as JSON."""
 
 import json
 import math
@@ -36,14 +36,14 @@ def report(
 ) -> None:
     """Print the metrics of surfaces: a table per quantity, with a column per surface.
 
-    The ratio of Hessian eigenvalues follows where the surfaces have them.
+    The last table is for the ratio of Hessian eigenvalues, if a surface has both eigenvalues.
 
     Args:
         surfaces: lines or planes.
-        titles: one per surface; a surface without a title has the name of its file.
+        titles: one title per surface; an empty title stands for the file name.
         names: the quantities.
-        json_file: also write the numbers to this file.
-        spread: also give mean and spread of each number over the surfaces.
+        json_file: a JSON file to write the metrics to.
+        spread: whether to also print mean and spread of each metric over several surfaces.
     """
     columns = {}
     for surface, title in zip(surfaces, titles, strict=True):
@@ -51,8 +51,8 @@ def report(
     head = list(columns) if len(surfaces) > 1 else list(titles)
     content: dict[str, object] = {}
     for name in names:
-        having = {title: surface for title, surface in columns.items() if _has_values(surface, name)}
-        metrics = {title: surface_metrics.measure(surface, name) for title, surface in having.items()}
+        with_values = {title: surface for title, surface in columns.items() if _has_values(surface, name)}
+        metrics = {title: surface_metrics.measure(surface, name) for title, surface in with_values.items()}
         _print_columns(name, head, [_rows(metrics.get(title)) for title in columns])
         content[name] = {title: asdict(one) for title, one in metrics.items()}
     ratios = {title: _convexity(surface) for title, surface in columns.items()}
@@ -69,10 +69,12 @@ def report(
 
 
 def report_spread(surfaces: Sequence[Surface], names: Sequence[str], *, json_file: str = "") -> None:
-    """Print mean and spread of each number over surfaces, such as random planes through one minimum.
+    """Print mean and spread of each metric over surfaces, such as random planes through one minimum.
 
     Args:
-        json_file: also write the numbers to this file.
+        surfaces: lines or planes.
+        names: the quantities.
+        json_file: a JSON file to write the spreads to.
     """
     spreads = _print_spread(surfaces, names)
     if json_file:
@@ -82,13 +84,13 @@ def report_spread(surfaces: Sequence[Surface], names: Sequence[str], *, json_fil
 def _print_spread(
     surfaces: Sequence[Surface], names: Sequence[str]
 ) -> dict[str, dict[str, dict[str, object]]]:
-    """Print a table per quantity; return its numbers."""
+    """Print a table per quantity; return the content of the tables for JSON."""
     content = {}
     for name in names:
-        having = [surface for surface in surfaces if _has_values(surface, name)]
-        if not having:
+        with_values = [surface for surface in surfaces if _has_values(surface, name)]
+        if not with_values:
             continue
-        spreads = surface_metrics.summarise(having, name)
+        spreads = surface_metrics.summarise(with_values, name)
         lines = [[words, *_spread_cells(words, one)] for words, one in spreads.items()]
         _print_table([f"{name}, {len(surfaces)} surfaces", *SPREAD_COLUMNS], lines)
         content[name] = {words: asdict(one) for words, one in spreads.items()}
@@ -104,7 +106,7 @@ def _convexity(surface: Surface) -> Convexity | None:
 
 
 def _rows(metrics: Metrics | None) -> dict[str, str]:
-    """The cells of a column, by their descriptions."""
+    """Return the cells of a column, by the labels of their rows."""
     if metrics is None:
         return {}
     rows = {words: _cell(words, value) for words, value in surface_metrics.numbers(metrics)}
@@ -178,7 +180,7 @@ def _write(path: str, content: Mapping[str, object]) -> None:
 
 
 def _plain(value: object) -> object:
-    """A value for JSON, which has no infinity: that is a word."""
+    """Return a value for JSON, which cannot store infinity: the text "infinity" replaces it."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

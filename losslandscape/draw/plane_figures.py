@@ -1,4 +1,4 @@
-"""The figures of planes: contours, filled contours, a heat map and a 3-D surface of a quantity."""
+"""Draws figures of planes: contours, filled contours, a heat map and a 3-D surface of a quantity."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
 
-ALL = "all"  # the name that means each quantity
+ALL = "all"  # the name that stands for every quantity
 
 
 def plot_2d(
@@ -38,26 +38,26 @@ def plot_2d(
 ) -> list[str]:
     """Draw a quantity of planes as contour lines, filled contours, a heat map and a 3-D surface.
 
-    Several surfaces stand side by side on one scale. A grid with a single row or column gets a heat map only.
-    The ratio of Hessian eigenvalues is also drawn, where the surfaces have them. Numbers that describe the
-    surfaces are printed.
+    Several surfaces share one scale, side by side. If a grid has a single row or column, only the heat map is
+    drawn. Also draw the ratio of Hessian eigenvalues, if all surfaces have both, and print metrics of the
+    surfaces.
 
     Args:
         surf_files: surface files, or surfaces.
-        name: the quantity; "" is train_loss, or the first that all surfaces have, and "all" is each in turn.
-        titles: one per surface; by default, several surfaces have the names of their files.
-        out: beginning of the figures' names; by default that of the surface file.
-        vmin, vmax, vlevel, log: contour levels, as for `contour_levels.choose_scale`.
-        zlim: cut the 3-D surface off at this height.
-        json_file: also write the numbers to this file.
-        show: also open the figures in windows.
-        formats: of the figures: pdf, png, svg.
+        name: the quantity; "all" for every shared quantity, "" for the first, which is train_loss if shared.
+        titles: one title per surface; by default, the file names if there are several surfaces.
+        out: the beginning of the figures' file names; by default, the name of the surface file.
+        vmin, vmax, vlevel, log: the contour levels, as in `contour_levels.choose_scale`.
+        zlim: the height at which the 3-D surface is cut off.
+        json_file: a JSON file to write the metrics to.
+        show: whether to also open the figures in windows.
+        formats: file formats of the figures: pdf, png, svg.
 
     Returns:
         The paths of the figures.
 
     Raises:
-        InputError: a surface is 1-D, or has no such quantity or no finite value, or levels are impossible.
+        InputError: a surface is 1-D, lacks the quantity or has no finite value, or the levels are invalid.
     """
     surfaces = [_read_plane(file) for file in surf_files]
     names = _names(surfaces, name)
@@ -94,20 +94,20 @@ def plot_contour_trajectory(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
 ) -> list[str]:
-    """Draw the contours of a plane under the path of a training, as `<proj_file>_<name>_2dcontour_proj`.
+    """Draw a training path over the contours of a plane, as `<proj_file>_<name>_2dcontour_proj`.
 
     Args:
         surf_file: a surface file, or a surface.
-        proj_file: the path, projected on the directions of the surface.
-        dir_file: a PCA direction file: the axes then show the variance that they explain.
+        proj_file: the projection file of the path, on the directions of the surface.
+        dir_file: a PCA direction file; the axes then show the share of the variance that each explains.
 
-    The other arguments are those of `plot_2d`.
+    For the other arguments, see `plot_2d`.
 
     Returns:
-        The paths of the figure.
+        The paths of the figure, one per format.
 
     Raises:
-        InputError: the path is known to lie in another plane, or as for `plot_2d`.
+        InputError: the path is recorded as lying in another plane, or a case of `plot_2d`.
     """
     surface = _read_plane(surf_file)
     names = _names([surface], name)
@@ -126,7 +126,7 @@ def plot_contour_trajectory(
     shown = Comparison([surface], [""], proj_file, show=show, formats=formats)
     _print_missing(shown, name, scale)
     _print_doubts(surface, projection)
-    # Without a mark at the centre, where the last checkpoint is.
+    # The centre has no mark: the last checkpoint lies there.
     fig = panels.contour_figure(shown, name, scale, mark_centre=False)
     add_path(fig, projection, shares)
     paths = shown.save(fig, f"{name}_2dcontour_proj")
@@ -144,7 +144,7 @@ def _read_plane(surf_file: str | Surface) -> Surface:
 
 
 def _names(surfaces: Sequence[Surface], name: str) -> list[str]:
-    """The quantities that a name means: that of the name, each with a value to draw (ALL), or the first."""
+    """Return the quantities to draw: `name` itself, all that have values (ALL), or the first (no name)."""
     if name and name != ALL:
         return [name]
     names = quantity.shown(surfaces[0].names)
@@ -171,7 +171,7 @@ def _scale(surfaces: Sequence[Surface], name: str, levels: dict[str, float | Non
 
 
 def _require_heights_below(zlim: float, scales: dict[str, Scale]) -> None:
-    """Refuse a `zlim` that leaves nothing of a 3-D surface."""
+    """Raise `InputError` if `zlim` cuts off a whole 3-D surface."""
     for name, scale in scales.items():
         if not zlim > scale.heights[0]:
             least = f"the least is {scale.heights[0]:.3g}"
@@ -179,7 +179,7 @@ def _require_heights_below(zlim: float, scales: dict[str, Scale]) -> None:
 
 
 def _draw(shown: Comparison, name: str, scale: Scale, *, zlim: float | None) -> list[str]:
-    """Draw the four figures of a quantity, or only the heat map where a grid has no cells."""
+    """Draw the four figures of a quantity, or only the heat map if a grid has no cells."""
     _print_missing(shown, name, scale)
     thin = [surface for surface in shown.surfaces if not has_cells(surface)]
     if thin:
@@ -204,9 +204,9 @@ def _print_missing(shown: Comparison, name: str, scale: Scale) -> None:
 
 
 def _print_doubts(surface: Surface, projection: Projection) -> None:
-    """Print what may be wrong with a path on a surface."""
-    # Coordinates mean nothing along other directions. A file of the published program does not record its
-    # directions; only its name shows them.
+    """Print a warning if a path may not belong to a surface, or leaves its grid."""
+    # Coordinates along other directions would be meaningless. A file of the published program does not record
+    # its directions; only the file name shows them.
     file_name, directions = os.path.basename(projection.path), os.path.basename(surface.dir_file)
     if "directions" not in projection.made_with and not file_name.startswith(directions):
         made = f"{surface.called} was made along the directions {surface.dir_file!r}"

@@ -1,4 +1,4 @@
-"""Drawing again while surface files grow."""
+"""Redraws figures while surface files grow."""
 
 import os
 import time
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
 
-LOOK_SECONDS = 1.0  # a run saves about as often
+LOOK_SECONDS = 1.0  # between two looks at the files; a run saves about as often
 
 FileState = tuple[int, int]  # inode and time of the last change: both differ when a file is replaced
 
@@ -15,16 +15,16 @@ FileState = tuple[int, int]  # inode and time of the last change: both differ wh
 def draw(
     draw_all: Callable[[], object], files: Sequence[str], *, watch: bool, others: Sequence[str] = ()
 ) -> None:
-    """Draw once, or with `watch` at every change of the files until all points of all surfaces are measured.
+    """Draw once, or with `watch` after every change of a file until all surfaces are fully measured.
 
-    A file that does not exist yet, or has nothing to draw, is waited for. Ctrl-C ends the watching; the last
-    figures stay.
+    While a file does not exist yet or has nothing to draw, print the reason and wait. Ctrl-C ends the watch;
+    the last figures stay.
 
     Args:
-        draw_all: draws all figures.
-        files: the surface files. Without any, only Ctrl-C ends the watching.
-        watch: whether to draw again.
-        others: other files to watch, which do not say whether they are complete.
+        draw_all: a function that draws all figures.
+        files: the surface files. If there are none, only Ctrl-C ends the watch.
+        watch: whether to redraw when a file changes.
+        others: other files to watch; whether they are complete is unknown.
     """
     if not watch:
         draw_all()
@@ -58,7 +58,7 @@ def _draw_or_wait(draw_all: Callable[[], object], *, final: bool) -> None:
 
 
 def _state(path: str) -> FileState | None:
-    """None if the file does not exist."""
+    """Return the state of a file; None if the file does not exist."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -67,6 +67,6 @@ def _state(path: str) -> FileState | None:
 
 
 def _are_complete(files: Sequence[str]) -> bool:
-    """Whether every point of every surface is measured."""
+    """Return whether every point of every quantity of every surface is measured."""
     surfaces = [h5_util.read_surface(path) for path in files]
     return all(surface.measured(name).all() for surface in surfaces for name in surface.names)

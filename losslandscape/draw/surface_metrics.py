@@ -1,6 +1,6 @@
-"""Numbers that say what the eye sees in a surface; docs/metrics.md has their formulas and sources.
+"""Metrics that describe the shape of a surface; docs/metrics.md has the formulas and their sources.
 
-Values are linear between grid points. A result that is NaN or infinite is higher than any other. A number
+Values are linear between grid points. A result that is NaN or infinite is higher than any other. A metric
 that depends on a value that is not measured yet is None.
 """
 
@@ -24,12 +24,12 @@ from losslandscape.files.surface import Surface
 
 @dataclass(frozen=True)
 class Place:
-    """A value on a grid.
+    """A value that lies at a grid point.
 
     Args:
-        value: the value.
-        at: its coordinates, (x,) or (x, y).
-        se: its standard error, if the surface has it.
+        value: the value at the point.
+        at: the coordinates of the point, (x,) or (x, y).
+        se: the standard error of the value; None if unknown.
     """
 
     value: float
@@ -39,14 +39,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The numbers of one quantity of a surface; None where the grid or the file does not allow one.
+    """The metrics of one quantity of a surface; a metric is None if the grid or the file does not allow it.
 
     Args:
-        centre: the value at the grid point nearest to the centre.
-        lowest, highest: the extreme values.
-        sharpness, flatness, negative_curvature, local_minima: as in `loss_shape`; only losses have them.
-        barrier: as in `loss_shape`; only interpolations have it.
-        barrier_se: the most that its standard error can be.
+        centre: the value at the grid point nearest to zero.
+        lowest, highest: the extremes of the finite values.
+        sharpness, flatness, negative_curvature, local_minima: as in `loss_shape`, for a loss.
+        barrier: as in `loss_shape`, for a loss along an interpolation.
+        barrier_se: an upper bound on the standard error of the barrier.
     """
 
     centre: Place | None
@@ -62,12 +62,12 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Spread:
-    """A number over several surfaces.
+    """The spread of one metric, which several surfaces have.
 
     Args:
-        known: how many surfaces have it.
-        mean: None if one of them is infinite.
-        std: of a sample; None if one is infinite, or for one surface.
+        known: how many surfaces have the metric.
+        mean: the mean; None if a value is infinite.
+        std: the sample standard deviation; None if a value is infinite or only one is known.
         least, greatest: the extremes.
     """
 
@@ -79,7 +79,9 @@ class Spread:
 
 
 def measure(surface: Surface, name: str) -> Metrics:
-    """Return the metrics of a quantity of a surface. Only a loss, whose name ends so, has all of them.
+    """Return the metrics of a quantity of a surface.
+
+    Only a loss (by its name) with a finite value at the centre has more than `centre`, `lowest`, `highest`.
 
     Raises:
         InputError: the surface does not have the quantity.
@@ -96,7 +98,7 @@ def measure(surface: Surface, name: str) -> Metrics:
         centre = _place(axes, values, middle, errors)
     if not quantity.is_loss(name) or centre is None or centre.value >= HIGHER_THAN_ANY:
         return Metrics(centre, lowest, highest)
-    has_rise = centre.value >= 0  # twice a negative loss is no rise
+    has_rise = centre.value >= 0  # twice a negative loss is not a rise
     is_path = is_interpolation(surface)
     return Metrics(
         centre,
@@ -111,9 +113,9 @@ def measure(surface: Surface, name: str) -> Metrics:
     )
 
 
-def _index(number: np.intp, values: np.ndarray) -> tuple[int, ...]:
-    """From a number in C order to an index."""
-    return tuple(int(i) for i in np.unravel_index(number, values.shape))
+def _index(flat_index: np.intp, values: np.ndarray) -> tuple[int, ...]:
+    """Return the index along each axis for a flat index in C order."""
+    return tuple(int(i) for i in np.unravel_index(flat_index, values.shape))
 
 
 def _place(axes: Axes, values: np.ndarray, index: tuple[int, ...], errors: np.ndarray | None) -> Place:
@@ -128,10 +130,10 @@ def _barrier_error(axes: Axes, values: np.ndarray, surface: Surface, name: str) 
 
 
 def is_interpolation(surface: Surface) -> bool:
-    """Whether a line leads to another net, at 1.
+    """Return whether a surface is a line from one net, at 0, to another net, at 1.
 
-    The last run of a file says so. A file of the published program has no runs; there, a line that reaches
-    further on the side of 1 than on the other is taken for one.
+    The last run of a file records the second net. A file of the published program has no runs. Its line
+    counts as an interpolation if it covers 0 to 1 and its ends do not have the same distance from 0.
     """
     if surface.y is not None:
         return False
@@ -143,7 +145,7 @@ def is_interpolation(surface: Surface) -> bool:
 
 
 def numbers(metrics: Metrics) -> Iterator[tuple[str, float]]:
-    """Yield the numbers that are known, each after its description."""
+    """Yield the description and the value of each known metric."""
     places = {"at the centre": metrics.centre, "lowest": metrics.lowest, "highest": metrics.highest}
     for words, place in places.items():
         if place:
@@ -162,7 +164,7 @@ def numbers(metrics: Metrics) -> Iterator[tuple[str, float]]:
 
 
 def summarise(surfaces: Sequence[Surface], name: str) -> dict[str, Spread]:
-    """Return the spread of each number over surfaces, such as random planes through one minimum."""
+    """Return the spread of each metric over surfaces, such as random planes through one minimum."""
     values: dict[str, list[float]] = {}
     for surface in surfaces:
         for words, value in numbers(measure(surface, name)):

@@ -1,4 +1,4 @@
-"""Surfaces in the plane as panels of a figure, seen in three dimensions."""
+"""Draws planes as 3-D surfaces, one panel of a figure per surface."""
 
 from collections.abc import Sequence
 
@@ -18,14 +18,14 @@ from losslandscape.draw.labels import LevelFormatter
 from losslandscape.draw.panels import X_LABEL, Y_LABEL, add_colour_bar, describe_hidden
 from losslandscape.files.surface import Surface
 
-SMALL_GRID = 10_000  # cells; viewers are slow with a PDF of more, so a larger surface is an image in it
-HEIGHT_PAD = 3.5  # points between the axis of heights and its numbers, at least
+MAX_VECTOR_POINTS = 10_000  # grid points; a larger surface is an image in the PDF, or viewers would be slow
+MIN_HEIGHT_PAD = 3.5  # minimum distance between the height axis and its tick labels, in typographic points
 
 
 @figures.styled
 @figures.overflow_ignored
 def surface_figure(shown: Comparison, name: str, scale: Scale, *, zlim: float | None = None) -> Figure:
-    """Return a figure of 3-D surfaces, which are cut off at `zlim` if it is given."""
+    """Return a figure of 3-D surfaces. If `zlim` is not None, it cuts off every surface at this height."""
     count = len(shown.surfaces)
     fig = figures.new_figure(show=shown.show, size=(0.6 + 6.2 * count, 5.6))
     panels = fig.subplots(1, count, squeeze=False, subplot_kw={"projection": "3d"})[0]
@@ -43,9 +43,9 @@ def surface_figure(shown: Comparison, name: str, scale: Scale, *, zlim: float | 
 def _draw_surface(
     axes: Axes3D, surface: Surface, name: str, scale: Scale, *, zlim: float | None = None
 ) -> ScalarMappable:
-    """Draw a surface whose height and colour are the value.
+    """Draw a surface whose height and colour show the value.
 
-    They are its logarithm where the scale has equal ratios and no `zlim` cuts the surface off.
+    They show the logarithm of the value if the scale is logarithmic and `zlim` is None.
     """
     x, y, values = known_part(surface, name, log=scale.log)
     low, high = scale.heights
@@ -63,8 +63,8 @@ def _draw_surface(
         rcount=values.shape[0],  # without the counts, matplotlib would thin the grid to 50x50
         ccount=values.shape[1],
         linewidth=0,
-        antialiased=values.size <= SMALL_GRID,
-        rasterized=values.size > SMALL_GRID,
+        antialiased=values.size <= MAX_VECTOR_POINTS,
+        rasterized=values.size > MAX_VECTOR_POINTS,
     )
     if zlim is not None:
         axes.set_zlim(min(0, low), zlim)
@@ -75,7 +75,7 @@ def _draw_surface(
 
 
 def _finish(axes: Axes3D, *, log: bool) -> None:
-    """Labels and ticks of a 3-D surface."""
+    """Set the labels and ticks of a 3-D surface."""
     if log:
         axes.zaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.zaxis.set_major_formatter(FuncFormatter(_power_of_ten))
@@ -84,9 +84,9 @@ def _finish(axes: Axes3D, *, log: bool) -> None:
     axes.set_xlabel(X_LABEL, labelpad=8)
     axes.set_ylabel(Y_LABEL, labelpad=8)
     axes.tick_params(labelsize=10)
-    # matplotlib places the middles of the numbers, so long ones need more room.
-    room = _widest(axes.zaxis.get_ticklabels()) / 3 - HEIGHT_PAD
-    axes.tick_params(axis="z", pad=max(HEIGHT_PAD, room))
+    # matplotlib places the centre of each tick label, so a long label needs a larger distance.
+    pad = _widest(axes.zaxis.get_ticklabels()) / 3 - MIN_HEIGHT_PAD
+    axes.tick_params(axis="z", pad=max(MIN_HEIGHT_PAD, pad))
     axes.locator_params(axis="x", nbins=6)
     axes.locator_params(axis="y", nbins=6)
 
@@ -96,10 +96,10 @@ def _power_of_ten(power: float, _: int | None = None) -> str:
 
 
 def _widest(texts: Sequence[Text]) -> float:
-    """The width of the widest text, in points."""
+    """Return the width of the widest text, in typographic points."""
     widths = []
     for text in texts:
-        # Among huge heights its place is millions of pixels away, and rounding would lose the width.
+        # If heights are huge, a label lies millions of pixels away, and rounding would lose its width.
         text.set_position((0, 0))
         widths.append(text.get_window_extent().width * 72 / text.figure.dpi)
     return max(widths)

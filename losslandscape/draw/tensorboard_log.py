@@ -1,4 +1,4 @@
-"""Figures and surfaces in a TensorBoard log, beside the curves of a training."""
+"""Writes figures and surfaces to a TensorBoard log, beside the curves of a training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from losslandscape.files.surface import Surface
 
 
 class TensorBoardLog:
-    """A log folder. Each call adds one step to its tag, so a film of a growing surface emerges."""
+    """A log folder that counts steps: each call adds one to its tag, so a growing surface becomes a film."""
 
     def __init__(self, folder: str):
-        from torch.utils.tensorboard import SummaryWriter  # only here: optional, and seconds to import
+        from torch.utils.tensorboard import SummaryWriter  # here: optional, and takes seconds
 
         self._writer = SummaryWriter(folder)
         self._steps: dict[str, int] = {}
@@ -26,7 +26,7 @@ class TensorBoardLog:
         self._writer.flush()
 
     def add_mesh(self, tag: str, surface: Surface, name: str, scale: Scale) -> None:
-        """Add a plane as a mesh with the colours of the figures of this scale."""
+        """Add a plane as a mesh, coloured like the figures of this scale."""
         vertices, colours, triangles = (array[None] for array in surface_mesh(surface, name, scale))
         self._writer.add_mesh(tag, vertices, colours, triangles, global_step=self._next_step(tag))
         self._writer.flush()
@@ -44,10 +44,10 @@ _log: ContextVar[TensorBoardLog | None] = ContextVar("_log", default=None)
 
 @contextmanager
 def logged_to(folder: str) -> Iterator[None]:
-    """Copy to a log every figure that is saved and every mesh that is sent inside the block.
+    """Copy to a log every figure that is saved and every mesh that is sent inside the `with` block.
 
     Args:
-        folder: of the log; if it is empty, there is no log.
+        folder: the folder of the log; "" for no log.
     """
     if not folder:
         yield
@@ -63,6 +63,6 @@ def logged_to(folder: str) -> Iterator[None]:
 
 
 def send_mesh(title: str, surface: Surface, name: str, scale: Scale) -> None:
-    """Add a plane to the log as `<title>/<name>`, if there is a log."""
+    """Add a plane as a mesh to the log of `logged_to`, tagged `<title>/<name>`; without a log, do nothing."""
     if log := _log.get():
         log.add_mesh(f"{title}/{name}", surface, name, scale)

@@ -1,4 +1,4 @@
-"""Figures of the path of a training: the path, its distance from the plane, and its losses."""
+"""Draws the path of a training, its distance from the plane, and its losses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,19 +21,19 @@ from losslandscape.files.projection import Projection
 def plot_trajectory(
     proj_file: str, *, dir_file: str = "", show: bool = False, formats: str | Sequence[str] = ("pdf",)
 ) -> list[str]:
-    """Draw the projected path of a training, and beside it the distance from the plane, if known.
+    """Draw the projected path of a training, and the distance from the plane beside it, if known.
 
     Args:
         proj_file: the projection file; the figure is `<proj_file>.<format>`.
-        dir_file: a PCA direction file: the axes then show the variance that they explain.
-        show: also open the figure in a window.
-        formats: of the figure: pdf, png, svg.
+        dir_file: a PCA direction file; the axes then show the share of the variance that each explains.
+        show: whether to also open the figure in a window.
+        formats: file formats of the figure: pdf, png, svg.
 
     Returns:
-        The paths of the figure.
+        The paths of the figure, one per format.
 
     Raises:
-        InputError: a checkpoint has no place in the plane.
+        InputError: a coordinate of a checkpoint is NaN or infinite.
     """
     paths = draw(proj_file, dir_file=dir_file, show=show, formats=formats)
     if show:
@@ -44,15 +44,15 @@ def plot_trajectory(
 def draw(
     proj_file: str, *, dir_file: str = "", show: bool = False, formats: str | Sequence[str] = ("pdf",)
 ) -> list[str]:
-    """As `plot_trajectory`, but `show` only prepares the figure for `figures.show()`."""
+    """Draw like `plot_trajectory`, but with `show` only prepare the figure for `figures.show()`."""
     projection = read_projection(proj_file)
     return figures.save(_figure(projection, read_shares(dir_file), show=show), proj_file, formats)
 
 
 def draw_losses(proj_file: str, *, show: bool = False, formats: str | Sequence[str] = ("pdf",)) -> list[str]:
-    """Draw both losses over the epochs as `<proj_file>_losses`, above the distance from the plane.
+    """Draw two losses over the epochs, and the distance from the plane below, as `<proj_file>_losses`.
 
-    They are the loss of each checkpoint, and the loss of the net at its place on the plane. `show` only
+    One is the loss of each checkpoint, the other the loss at its projection onto the plane. `show` only
     prepares the figure for `figures.show()`.
 
     Raises:
@@ -69,7 +69,7 @@ def draw_losses(proj_file: str, *, show: bool = False, formats: str | Sequence[s
 
 
 def read_projection(proj_file: str) -> Projection:
-    """Return a projection; raise `InputError` if a checkpoint has no place in it."""
+    """Read a projection; raise `InputError` if a coordinate is NaN or infinite."""
     projection = h5_util.read_projection(proj_file)
     lost = np.isnan(finite([projection.x, projection.y])).any(axis=0)
     if lost.any():
@@ -79,7 +79,7 @@ def read_projection(proj_file: str) -> Projection:
 
 
 def read_shares(dir_file: str) -> np.ndarray | None:
-    """Return the variance that each direction of a file explains; None without a file or for no PCA."""
+    """Read the share of the variance that each PCA direction explains; None without a file or PCA."""
     return h5_util.read_explained_variance(dir_file) if dir_file else None
 
 
@@ -139,7 +139,7 @@ def _epochs(projection: Projection) -> np.ndarray:
 
 
 def _finish_epochs(axes: Axes, projection: Projection) -> None:
-    """The falls of the learning rate, whole numbers and a grid, for axes over epochs."""
+    """Mark the drops of the learning rate, and set integer ticks, a grid and the label of the epoch axis."""
     if projection.lr_drops is not None and projection.epochs is not None:
         for epoch in projection.lr_drops:
             axes.axvline(epoch - 1, color=DROP_COLOUR, linewidth=1, zorder=1.5)

@@ -1,4 +1,4 @@
-"""The path of a training in the axes of a figure: checkpoints, epochs, and where the learning rate falls."""
+"""Draws the path of a training into axes: checkpoints, epochs, and the drops of the learning rate."""
 
 from typing import Any
 
@@ -16,21 +16,23 @@ from losslandscape.draw.panels import X_LABEL, Y_LABEL
 from losslandscape.files.projection import Projection
 
 PATH_COLOUR, DROP_COLOUR = "tab:red", "tab:orange"
-EPOCH_COLOUR = "#8b1a1a"  # the path's, darker: numbers of contours are grey
-EPOCH_SIZE = 10
-MOST_NAMED = 8  # epochs on a path
-CLEAR = 12  # points between two checkpoints whose epochs are written
-LOW_PLANE = 0.8  # height by width
-SMALLEST_HEIGHT = 3.4  # of a figure, in inches
+EPOCH_COLOUR = "#8b1a1a"  # darker than the path, and unlike the grey labels of contours
+EPOCH_FONT_SIZE = 10
+MAX_INTERVALS = 8  # intervals between the epochs that are written on a path
+MIN_DISTANCE = 12  # typographic points between two checkpoints whose epochs are written
+LOW_RATIO = 0.8  # a plane with a smaller height / width gets a lower figure
+MIN_HEIGHT = 3.4  # height of a figure, in inches
 TSNE = "t-SNE keeps near checkpoints near; there is no plane: no contours, and far distances mean little"
 
 
 @figures.styled
 def add_path(fig: Figure, projection: Projection, shares: np.ndarray | None) -> None:
-    """Draw a path in the first axes of a figure that is otherwise finished, with its epochs and a legend.
+    """Draw a path, its epochs and a legend into the first axes of a figure that is otherwise finished.
 
     Args:
-        shares: of the variance that each axis explains, if they are known.
+        fig: the figure.
+        projection: the projected path.
+        shares: the share of the variance that each axis explains; None if unknown.
     """
     axes = fig.axes[0]
     draw_path(axes, projection, shares)
@@ -47,7 +49,7 @@ def add_path(fig: Figure, projection: Projection, shares: np.ndarray | None) -> 
 
 
 def draw_path(axes: Axes, projection: Projection, shares: np.ndarray | None) -> None:
-    """Draw three lines, the path, its first and its last checkpoint, and name the axes."""
+    """Draw the path and mark its first and last checkpoint, as three lines, and label the axes."""
     x, y = projection.x, projection.y
     path: dict[str, Any] = {"color": PATH_COLOUR, "linewidth": 1.6, "marker": ".", "markersize": 6}
     end: dict[str, Any] = {"color": PATH_COLOUR, "markeredgecolor": "white", "zorder": 6, "linestyle": "none"}
@@ -61,7 +63,7 @@ def draw_path(axes: Axes, projection: Projection, shares: np.ndarray | None) -> 
 
 
 def _axis_labels(projection: Projection, shares: np.ndarray | None) -> tuple[str, str]:
-    """What the axes are, with the share of the variance along each where it is known."""
+    """Return the labels of x and y, each with its share of the variance if known."""
     if _is_tsne(projection):
         return "t-SNE 1", "t-SNE 2"
     if shares is not None and shares.size >= 2:
@@ -78,16 +80,16 @@ def _is_tsne(projection: Projection) -> bool:
 
 
 def _fit_height(fig: Figure, axes: Axes) -> None:
-    """Take empty strips off a figure whose plane is low, as equal lengths on both axes make it."""
+    """Reduce the height of a figure whose plane is low, which would leave empty strips."""
     ratio = np.ptp(axes.get_ylim()) / np.ptp(axes.get_xlim())
-    if axes.get_aspect() == 1 and axes.get_adjustable() == "box" and ratio < LOW_PLANE:
+    if axes.get_aspect() == 1 and axes.get_adjustable() == "box" and ratio < LOW_RATIO:
         width, _ = fig.get_size_inches()
-        fig.set_size_inches(width, max(SMALLEST_HEIGHT, 1.2 + 0.68 * width * ratio))
-        axes.set_ylabel(axes.get_ylabel().replace(": ", ":\n", 1))  # a low axis needs a short name
+        fig.set_size_inches(width, max(MIN_HEIGHT, 1.2 + 0.68 * width * ratio))
+        axes.set_ylabel(axes.get_ylabel().replace(": ", ":\n", 1))  # a short axis needs a short label
 
 
 def _mark_drops(axes: Axes, projection: Projection) -> None:
-    """Mark where the learning rate falls: at the end of the last epoch before."""
+    """Mark each drop of the learning rate, at the end of the epoch before it."""
     if projection.epochs is None or projection.lr_drops is None:
         return
     ends = projection.lr_drops - 1
@@ -101,31 +103,31 @@ def _mark_drops(axes: Axes, projection: Projection) -> None:
 
 
 def _write_epochs(fig: Figure, axes: Axes, projection: Projection) -> None:
-    """Write the first, the last and some round epochs beside their checkpoints, where there is room."""
+    """Write the first, the last and some round epochs beside their checkpoints, if there is room."""
     epochs = projection.epochs
     if epochs is None:
         return
-    fig.draw_without_rendering()  # the layout decides how large the axes are, and so where labels meet
+    fig.draw_without_rendering()  # the layout sets the size of the axes, and so which labels overlap
     pixels = axes.transData.transform(np.column_stack([projection.x, projection.y]))
-    ticks = MaxNLocator(nbins=MOST_NAMED, integer=True).tick_values(epochs[0], epochs[-1])
+    ticks = MaxNLocator(nbins=MAX_INTERVALS, integer=True).tick_values(epochs[0], epochs[-1])
     nearest = [int(np.abs(epochs - tick).argmin()) for tick in ticks]
     boxes: list[Bbox] = []
-    named: list[int] = []
+    labelled: list[int] = []
     for i in dict.fromkeys([0, len(epochs) - 1, *nearest]):
-        # Between two checkpoints nearer than this, a reader could not say which one is meant.
-        distances = [np.hypot(*(pixels[i] - pixels[j])) for j in named]
-        if min(distances, default=np.inf) < CLEAR * fig.dpi / 72:
+        # If two checkpoints are closer than this, a reader cannot tell which one a label belongs to.
+        distances = [np.hypot(*(pixels[i] - pixels[j])) for j in labelled]
+        if min(distances, default=np.inf) < MIN_DISTANCE * fig.dpi / 72:
             continue
         text = f"{epochs[i]:g}" if i else f"epoch {epochs[i]:g}"
         if box := _write_beside(axes, text, (projection.x[i], projection.y[i]), boxes, pixels):
             boxes.append(box)
-            named.append(i)
+            labelled.append(i)
 
 
 def _write_beside(
     axes: Axes, text: str, place: tuple[float, float], taken: list[Bbox], path: np.ndarray
 ) -> Bbox | None:
-    """Write a text at the first corner of a place that has room; return its box, or None if none has."""
+    """Write a text at the first free corner of `place`; return its box, or None if no corner is free."""
     for dx, dy in ((7, 5), (7, -5), (-7, 5), (-7, -5)):
         written = _annotate(axes, text, place, (dx, dy))
         box = written.get_window_extent().padded(1)
@@ -145,7 +147,7 @@ def _annotate(axes: Axes, text: str, place: tuple[float, float], offset: tuple[i
         textcoords="offset points",
         ha="left" if offset[0] > 0 else "right",
         va="bottom" if offset[1] > 0 else "top",
-        fontsize=EPOCH_SIZE,
+        fontsize=EPOCH_FONT_SIZE,
         color=EPOCH_COLOUR,
         zorder=7,
         annotation_clip=True,

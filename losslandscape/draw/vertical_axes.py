@@ -1,4 +1,4 @@
-"""What the vertical axes of 1-D figures show: which quantities, on which scale."""
+"""Chooses the quantities and the scale of the vertical axes of 1-D figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,15 +20,15 @@ PERCENT = (-2, 102)  # the frame would hide a line at 0 or 100
 
 @dataclass(frozen=True)
 class VerticalAxis:
-    """One vertical axis of a figure.
+    """A vertical axis that shows some quantities of surfaces.
 
     Args:
-        names: the quantities that it shows.
-        label: its text.
-        colour: of the curves.
-        limits: its ends; None follows the data.
-        log: whether it is logarithmic.
-        error: whether accuracies are drawn as errors, 100 less the value.
+        names: the quantities.
+        label: the text beside the axis.
+        colour: the colour of the curves.
+        limits: the ends of the axis; None to follow the data.
+        log: whether the axis is logarithmic.
+        error: whether to draw accuracies as errors, 100 minus the value.
     """
 
     names: tuple[str, ...]
@@ -39,7 +39,7 @@ class VerticalAxis:
     error: bool = False
 
     def values(self, surface: Surface, name: str) -> np.ndarray:
-        """Return a quantity as it is drawn: NaN, and so a gap, where nothing is."""
+        """Return the values to draw for a quantity; NaN makes a gap in the curve."""
         values = finite(surface.get(name))
         values = 100 - values if self.error else values
         return positive(values) if self.log else values
@@ -55,7 +55,7 @@ class VerticalAxis:
         return values[np.isfinite(values)]
 
     def describe_hidden(self, surface: Surface) -> list[str]:
-        """Say which values a log scale or the limits leave out. A loss above its limit needs no words."""
+        """Describe the values that a log scale or the limits hide, except losses beyond the limits."""
         texts = []
         for name in self.names_in(surface):
             values = finite(surface.get(name))
@@ -70,12 +70,12 @@ class VerticalAxis:
 
 
 def loss_axis(surfaces: Sequence[Surface], *, loss_max: float, log: bool) -> VerticalAxis:
-    """Return the axis of training and test loss, from 0 to `loss_max` unless it is logarithmic.
+    """Return the axis of training and test loss, from 0 to `loss_max`.
 
-    It follows the data where the limits would hide all of a loss, or where a loss is negative.
+    The axis follows the data if it is logarithmic, if a loss is negative, or if no loss is below `loss_max`.
 
     Raises:
-        InputError: `log`, and no loss is positive.
+        InputError: `log` is true, and no loss is positive.
     """
     axis = VerticalAxis(_present(surfaces, *LOSSES), "loss", log=log)
     values = axis.all_values(surfaces)
@@ -99,10 +99,13 @@ def error_axis(surfaces: Sequence[Surface]) -> VerticalAxis:
 def value_axis(surfaces: Sequence[Surface], value: str, *, log: bool = False) -> VerticalAxis:
     """Return the axis of any other value: of training, of test, or of no part of the data.
 
-    It is logarithmic where all values are positive and range over more than two orders of magnitude.
+    The axis is logarithmic if all values are positive and their range exceeds two orders of magnitude. It is
+    always linear for a percentage.
 
     Args:
-        log: make it logarithmic for any positive loss.
+        surfaces: the surfaces to draw.
+        value: the value, as a quantity without its part of the data.
+        log: whether to make the axis logarithmic also for every positive loss.
     """
     names = _present(surfaces, f"train_{value}", f"test_{value}", value)
     axis = VerticalAxis(names, value_label(value))

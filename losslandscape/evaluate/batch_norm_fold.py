@@ -21,14 +21,14 @@ Layer = nn.Linear | nn.Conv2d
 
 @dataclass(frozen=True)
 class Fold:
-    """A batch norm and the layer before it in a net, and the one layer in a copy that computes both."""
+    """A pair of a batch norm and the layer before it, with the layer of a copy that computes both."""
 
     layer: Layer
     norm: _BatchNorm
     folded: Layer
 
     def refresh(self) -> None:
-        """Compute the folded layer's weight and bias from the net's tensors as they are now."""
+        """Compute the folded layer's weight and bias from the net's present tensors."""
         layer, norm = self.layer, self.norm
         mean, variance = norm.running_mean, norm.running_var
         assert mean is not None and variance is not None  # a norm without statistics does not fold
@@ -39,11 +39,11 @@ class Fold:
         shift = -mean if layer.bias is None else layer.bias - mean
         self.folded.weight.copy_(layer.weight * per_filter)
         bias = torch.addcmul(norm.bias, shift, scale) if norm.affine else shift * scale
-        self.folded.bias.copy_(bias)  # type: ignore[union-attr]  # `_folded_layer` gave it one
+        self.folded.bias.copy_(bias)  # type: ignore[union-attr]  # `_folded_layer` adds a bias
 
 
 def copy_of(net: nn.Module) -> nn.Module | None:
-    """A copy; None for a net that cannot be copied, such as one that keeps a computed tensor."""
+    """Return a copy, or None for a net that cannot be copied, such as one that stores a computed tensor."""
     try:
         return copy.deepcopy(net)
     except Exception:  # a module of the user's may raise anything
@@ -51,11 +51,11 @@ def copy_of(net: nn.Module) -> nn.Module | None:
 
 
 def fold(net: nn.Module) -> tuple[nn.Module, list[Fold]] | None:
-    """A copy of the net without the batch norms that fold, and the folds; None if no batch norm folds.
+    """Return a copy of the net without the batch norms that fold, and the folds; None if none folds.
 
     No batch norm folds in a net that torch.fx cannot trace.
 
-    The folded layers' weights and biases are empty until the folds are refreshed.
+    The folded layers' weights and biases are undefined until each fold is refreshed.
     """
     traced = _trace(net)
     if traced is None:
@@ -69,13 +69,13 @@ def fold(net: nn.Module) -> tuple[nn.Module, list[Fold]] | None:
 
 
 class _Tracer(fx.Tracer):
-    """Keeps buffers as buffers; by default a value computed from buffers alone becomes a constant."""
+    """A tracer that keeps buffers: by default a value computed from buffers alone becomes a constant."""
 
     proxy_buffer_attributes = True
 
 
 def _trace(net: nn.Module) -> fx.GraphModule | None:
-    copied = copy_of(net)  # a net that stores what it computes would keep the symbols of the trace
+    copied = copy_of(net)  # a net that stores its results would keep the symbols of the trace
     if copied is None:
         return None
     try:
@@ -88,7 +88,8 @@ def _take_norms_out(net: nn.Module, traced: fx.GraphModule) -> list[tuple[str, L
     """Remove the batch norms that fold from the graph.
 
     Returns:
-        For each of them: the name of the layer before it, the layer, and the norm. Both belong to the net.
+        For each removed batch norm: the name of the layer before it, this layer, and the norm. Layer and norm
+        belong to the net.
     """
     modules = dict(net.named_modules())
     calls = Counter(str(node.target) for node in traced.graph.nodes if node.op == "call_module")
@@ -111,19 +112,19 @@ def _take_norms_out(net: nn.Module, traced: fx.GraphModule) -> list[tuple[str, L
 
 
 def _fits(layer: nn.Module, norm: nn.Module) -> bool:
-    """Whether a batch norm folds into a layer."""
+    """Return whether a batch norm folds into a layer."""
     if type(layer) is not FOLDS_INTO.get(type(norm)) or not norm.track_running_stats:
         return False
     return not _has_hooks(layer) and not _has_hooks(norm)
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    """Whether hooks run with the module: those of the user, or of an old weight norm or spectral norm."""
+    """Return whether a module has hooks: of the user, or of an old weight norm or spectral norm."""
     return bool(module._forward_pre_hooks or module._forward_hooks)
 
 
 def _folded_layer(traced: fx.GraphModule, name: str) -> Layer:
-    """A layer of the copy with a weight and a bias of its own, tied to no other layer."""
+    """Return a layer of the copy, with a new weight and bias that no other layer shares."""
     layer: Any = traced.get_submodule(name)
     layer.bias = nn.Parameter(layer.weight.new_zeros(layer.weight.shape[0]))
     layer.weight = nn.Parameter(torch.empty_like(layer.weight))

@@ -7,22 +7,23 @@ import torch
 
 from losslandscape.core.errors import InputError
 
-# On a CPU the caches decide. Only small nets are fast enough for the probe to reach the last two.
+# On a CPU the caches determine the speed. The probe reaches the last two sizes only with small nets.
 CPU_SIZES = (16, 32, 64, 128, 256, 1024, 4096)
 CUDA_SIZES = (256, 512, 1024, 2048, 4096)
 PROBE_SECONDS = 2.0  # no larger size is tried after this time
-CLEARLY_SLOWER = 1.1
+CLEARLY_SLOWER = 1.1  # the probe ends at a size that takes this many times the shortest time per sample
 
 
 def fastest(seconds: Callable[[int], float], *, sizes: Sequence[int], count: int) -> int:
-    """The size that takes the least time per sample.
+    """Return the batch size that takes the least time per sample.
 
-    Larger sizes are tried until one is clearly slower, holds all samples, or takes too much memory.
+    Larger sizes are tried until one is clearly slower, holds all samples or takes too much memory, or until
+    `PROBE_SECONDS` are over.
 
     Args:
-        seconds: measures the seconds per sample with batches of this size.
-        sizes: the sizes to try, from small to large.
-        count: number of samples.
+        seconds: returns the measured seconds per sample for a batch size.
+        sizes: the batch sizes to try, from small to large.
+        count: the number of samples.
 
     Raises:
         InputError: if the smallest size takes too much memory.

@@ -1,4 +1,4 @@
-"""Batches on the net's device. Data that is too large for a GPU is copied there batch by batch."""
+"""Provides batches on the net's device. Data too large for a GPU is copied there batch by batch."""
 
 from collections.abc import Iterator
 
@@ -14,11 +14,11 @@ def place(
     """Move as many sets to the GPU as fit there. On a CPU the sets stay as they are.
 
     Args:
-        sets: samples by part of the data; the first ones are moved first.
+        sets: the samples of each part of the data. The parts are moved in this order.
         device: the net's device.
-        memory: bytes that all sets may take on the GPU. None stands for half of the free memory, divided
-            among the `sharers`.
-        sharers: number of ranks that share this GPU.
+        memory: the bytes that all sets together may take on the GPU. None stands for half of the free memory,
+            divided by `sharers`.
+        sharers: the number of ranks that share this GPU.
     """
     if device.type != "cuda":
         return sets
@@ -36,7 +36,7 @@ def place(
 
 
 def batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:
-    """All samples in order, as batches on the device, in the form that net and loss expect."""
+    """Return batches of all samples in order, on the device, in the form that net and loss expect."""
     if data.device == device:
         return (_prepared(data, batch) for batch in data.raw_batches(batch_size))
     if device.type == "cpu":
@@ -45,11 +45,11 @@ def batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Ba
 
 
 def _prepared(data: Samples, batch: Batch) -> Batch:
-    return data.prepared(batch)  # type: ignore[arg-type]  # the batch is one of this set
+    return data.prepared(batch)  # type: ignore[arg-type]  # the batch comes from `data`
 
 
 def _copied_batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:
-    """Batches copied to a GPU. The next batch is copied while the current one is used."""
+    """Yield batches copied to a GPU. The next batch is copied while the current batch is used."""
     copying = torch.cuda.Stream(device)
     computing = torch.cuda.current_stream(device)
     sources = list(data.raw_batches(batch_size))
@@ -58,14 +58,14 @@ def _copied_batches(data: Samples, batch_size: int, device: torch.device) -> Ite
         computing.wait_stream(copying)
         batch = next_batch
         for tensor in samples.tensors(batch):
-            tensor.record_stream(computing)  # its memory is not reused before the computation is done
+            tensor.record_stream(computing)  # the memory is not reused before the computation ends
         if next_source is not None:
             next_batch = _copy(next_source, device, copying)
         yield _prepared(data, batch)
 
 
 def _copy(batch: Batch, device: torch.device, stream: torch.cuda.Stream) -> Batch:
-    """Start to copy the batch to the device, on this stream, and return it without waiting."""
+    """Start to copy a batch to the device on this stream, and return the copy without waiting."""
 
     def copied(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.contiguous().pin_memory().to(device, non_blocking=True)

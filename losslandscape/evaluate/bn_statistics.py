@@ -1,7 +1,7 @@
-"""Estimates the statistics of batch norms again, for a net that was moved.
+"""Estimates the statistics of batch norms again, for a net whose weights have changed.
 
-The stored mean and variance of a batch norm belong to the activations of the net that was trained. A
-mixture of two nets has other activations (Izmailov et al. 2018, arXiv 1803.05407, section 3; Jordan et al.
+The stored mean and variance of a batch norm describe the activations of the trained net. A mixture of two
+nets has other activations (Izmailov et al. 2018, arXiv 1803.05407, section 3; Jordan et al.
 2022, arXiv 2211.08403).
 """
 
@@ -15,17 +15,17 @@ from losslandscape.core.errors import InputError
 from losslandscape.data.samples import Batch
 
 BATCH_SIZE = 128
-ONE_VALUE = "Expected more than 1 value per channel"  # PyTorch's message
+ONE_VALUE = "Expected more than 1 value per channel"  # in the message of PyTorch's error
 
 
 def norms_of(net: nn.Module) -> list[_BatchNorm]:
-    """The batch norms that keep statistics."""
+    """Return the batch norms that keep statistics."""
     norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
     return [norm for norm in norms if norm.track_running_stats and norm.running_mean is not None]
 
 
 def even_batch_size(count: int, *, most: int) -> int:
-    """The batch size that cuts `count` samples into as few, about equal batches of at most `most` samples.
+    """Return the size that splits `count` samples into the fewest, about equal batches of at most `most`.
 
     >>> even_batch_size(130, most=128), even_batch_size(100, most=128)
     (65, 100)
@@ -39,13 +39,14 @@ def recompute(
     """Replace the statistics of each batch norm by the means of its batch statistics for the present net.
 
     Args:
-        net: in evaluation mode.
-        batches: batches of training data. They should be about equal, because each has the same weight in
-            the mean. A batch is ignored if some batch norm receives a single value per channel.
+        net: the net, in evaluation mode.
+        batches: batches of training data. Their sizes should be about equal, because all batches have the
+            same weight in the mean. The run of a batch ends at the first batch norm that receives a single
+            value per channel; this and later batch norms ignore the batch.
         forward: runs the net on a batch.
 
     Raises:
-        InputError: if all batches are ignored.
+        InputError: if the run of every batch ends early.
     """
     norms = norms_of(net)
     momenta = [norm.momentum for norm in norms]
@@ -67,7 +68,7 @@ def recompute(
 
 
 def _run(net: nn.Module, batch: Batch, forward: Callable[[nn.Module, Batch], object]) -> bool:
-    """Run the net on a batch; False if some batch norm receives a single value per channel."""
+    """Run the net on a batch; return False if some batch norm receives a single value per channel."""
     try:
         forward(net, batch)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A function on a GPU captured as one CUDA graph: one launch instead of one for each layer and batch."""
+"""Captures a function on a GPU as one CUDA graph, launched once for all layers and batches."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -9,14 +9,14 @@ T = TypeVar("T")
 
 
 class CapturedCall(Generic[T]):
-    """A function of no arguments, replayed as a CUDA graph.
+    """A function without arguments that is replayed as a CUDA graph.
 
-    The tensors that the function reads must stay where they are; a replay sees the values that they have
-    then. Each call writes its result into the same tensors. Where capturing fails, for example because a
-    net waits for the device, the function is called as it is.
+    The tensors that the function reads must keep their memory; a replay reads their present values. Each
+    call writes its result into the same tensors. If the capture fails, for example because a net waits for
+    the device, each call runs the function itself.
 
     Args:
-        function: computes on the current GPU and returns tensors there.
+        function: computes on the current GPU, and returns tensors on this GPU.
     """
 
     def __init__(self, function: Callable[[], T]):
@@ -32,7 +32,7 @@ class CapturedCall(Generic[T]):
 
     @property
     def captured(self) -> bool:
-        """Whether a call replays a graph."""
+        """Whether each call replays a graph."""
         return self._graph is not None
 
     def __call__(self) -> T:
@@ -42,7 +42,7 @@ class CapturedCall(Generic[T]):
         return self._result
 
     def _warm_up(self) -> None:
-        """Run once on another stream: libraries choose their algorithms then, which cannot be captured."""
+        """Run once on another stream: libraries choose algorithms then, which a graph cannot capture."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

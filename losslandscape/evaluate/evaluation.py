@@ -1,4 +1,4 @@
-"""Measures the quantities of a loss, for one net, on data in memory. A surface does this at each point."""
+"""Measures the quantities of a loss for one net, on data in memory, at each point of a surface."""
 
 import time
 from functools import partial
@@ -17,18 +17,18 @@ from losslandscape.evaluate.loss import Loss, Terms
 from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.totals import gradient_mode, total_terms
 
-PROBE_RUNS = 4  # runs with each batch size; the first one is slow
+PROBE_RUNS = 4  # with each batch size; the first run is slow
 
 
 def quantity_names(
     measured: dict[str, list[str]], *, errors: bool = False, penalty: bool = False
 ) -> list[str]:
-    """The names of a loss's quantities in a surface file: `train_loss`, `train_acc` and so on.
+    """Return the names of a loss's quantities in a surface file: `train_loss`, `train_acc` and so on.
 
     Args:
-        measured: by part of the data, the names that the loss gives its quantities.
-        errors: include standard errors of the loss.
-        penalty: include the weight penalty.
+        measured: for each part of the data, the loss's own names of its quantities, such as `acc`.
+        errors: whether to include standard errors of the loss.
+        penalty: whether to include the weight penalty.
     """
     names = []
     for part, own_names in measured.items():
@@ -43,15 +43,15 @@ def quantity_names(
 def evaluate(
     net: nn.Module, data: Samples, *, loss: str | Loss = "crossentropy", batch_size: int = 128
 ) -> tuple[float, ...]:
-    """The mean loss on all data, and the loss's other quantities (accuracy in percent), in evaluation mode.
+    """Return the mean loss and the loss's other quantities (accuracy in percent), in evaluation mode.
 
-    Afterwards the net is in its old mode.
+    Afterwards all modules have the mode that the net had before.
 
     Args:
-        net: on the device of the data.
-        data: all samples.
-        loss: its name, or the loss itself.
-        batch_size: samples in a forward pass.
+        net: the net, on the device of the data.
+        data: the samples to evaluate.
+        loss: the loss, or its name.
+        batch_size: the number of samples in a forward pass.
     """
     loss = losses.find(loss)
     training = net.training
@@ -65,30 +65,33 @@ def evaluate(
 
 
 class Evaluator:
-    """Measures the quantities of a loss of one net on one or two sets of samples, fast.
+    """A fast evaluator, which measures the quantities of a loss for one net on one or two sets of samples.
 
-    The net is read at each `measure()`, so it may be moved in between.
+    Each `measure()` reads the net again, so the weights may change between two calls.
 
     Args:
-        net: on its device, where the loss is computed.
-        sets: samples by part, such as {"train": …, "test": …}; `measure()` returns `train_loss` and so on.
-        loss: its name, or the loss itself.
-        batch_size: samples in a forward pass; for None a short probe finds the fastest. With a number, batch
-            norms' statistics are estimated in batches of at most this size.
+        net: the net, on the device that computes the loss.
+        sets: the samples of each part, such as {"train": …, "test": …}; `measure()` returns `train_loss` and
+            so on.
+        loss: the loss, or its name.
+        batch_size: the number of samples in a forward pass; if None, a short probe finds the fastest. Batch
+            norms' statistics are estimated in batches of at most this size, and of at most 128 samples.
         precision: one of `devices.PRECISIONS`, or "" for PyTorch's default.
-        memory: bytes that the samples may take on a GPU. A larger set is copied there batch by batch. None
-            stands for half of the free memory, divided among the `sharers`.
-        sharers: number of ranks that share the GPU.
-        weight_decay: W > 0 adds two quantities: `penalty`, W / 2 times the squared norm of all parameters,
-            and `train_regularised_loss`, its sum with the loss.
-        bn_samples: number of training samples from which the batch norms' statistics are estimated at each
+        memory: the bytes that all samples may take on a GPU. A set that does not fit is copied there batch by
+            batch. None stands for half of the free memory, divided by `sharers`.
+        sharers: the number of ranks that share the GPU.
+        weight_decay: the weight decay W. W > 0 adds two quantities: `penalty`, W / 2 times the squared norm
+            of all parameters, and `train_regularised_loss`, the sum of `train_loss` and `penalty`.
+        bn_samples: the number of training samples from which batch norms' statistics are estimated at each
             point; 0 for the stored statistics.
-        errors: add standard errors of the loss, and of its difference from the loss at `remember_centre()`.
-        fuse, channels_last, graph: optimisations. Switch them off only to measure what each one saves.
+        errors: whether to add standard errors of the loss, and of its difference from the loss at
+            `remember_centre()`.
+        fuse, channels_last, graph: whether to use these optimisations. Switch one off only to measure
+            how much it saves.
 
     Attributes:
-        names: names of all quantities.
-        batch_size: None until it is chosen.
+        names: the names of all quantities.
+        batch_size: the number of samples in a forward pass; None until it is chosen.
     """
 
     def __init__(
@@ -121,7 +124,7 @@ class Evaluator:
         self.names = quantity_names(self._quantities, errors=errors, penalty=bool(weight_decay))
         self.batch_size = batch_size
         self._bn_data = _random_part(self._sets["train"], bn_samples) if bn_samples else None
-        # The size does not come from a probe, because values depend on it.
+        # This size does not come from a probe, because values depend on it.
         self._bn_batch_size = min(batch_size or bn_statistics.BATCH_SIZE, bn_statistics.BATCH_SIZE)
         self._centre: dict[str, Tensor] = {}
         on_cuda = self._device.type == "cuda"
@@ -131,7 +134,7 @@ class Evaluator:
 
     @property
     def folded(self) -> int:
-        """Number of batch norms that are folded into other layers."""
+        """The number of batch norms that are folded into other layers."""
         return self._forward.folded
 
     @property
@@ -140,7 +143,7 @@ class Evaluator:
         return [part for part, graph in self._graphs.items() if graph.captured]
 
     def describe(self) -> str:
-        """The choices of `prepare()`, in one line."""
+        """Describe the choices of `prepare()` in one line."""
         words = [f"batches of {self.batch_size}", f"{self.folded} batch norms folded"]
         if self._bn_data:
             words.append(f"their statistics estimated again from {len(self._bn_data)} samples")
@@ -171,17 +174,17 @@ class Evaluator:
                     self._graphs[part] = CapturedCall(partial(self._total_terms, data))
 
     def fastest_batch_size(self) -> int:
-        """The batch size with the least time per sample.
+        """Find the batch size with the least time per sample.
 
         Raises:
-            InputError: if the device has too little memory for the smallest size.
+            InputError: if the device has too little memory for the smallest batch size.
         """
         data = max(self._sets.values(), key=len)
         sizes = batch_sizes.CUDA_SIZES if self._device.type == "cuda" else batch_sizes.CPU_SIZES
         return batch_sizes.fastest(partial(self._seconds, data), sizes=sizes, count=len(data))
 
     def remember_centre(self) -> None:
-        """Keep the losses of all samples for the present net, as the centre of differences with errors."""
+        """Store the losses of the present net as the centre from which `measure` computes differences."""
         if not self._errors:
             return
         self._refresh()
@@ -191,7 +194,7 @@ class Evaluator:
             }
 
     def measure(self) -> dict[str, float]:
-        """All quantities of the net with its present weights, by name."""
+        """Return all quantities of the net with its present weights, by name."""
         if not self._prepared:
             self.prepare()
         if self._errors and not self._centre:
@@ -208,19 +211,19 @@ class Evaluator:
 
     @torch.no_grad()
     def penalty(self) -> float:
-        """W / 2 times the squared norm of all present parameters of the net."""
+        """Return W / 2 times the squared norm of all present parameters of the net."""
         squares = sum(parameter.double().square().sum() for parameter in self._net.parameters())
         return self._weight_decay / 2 * float(squares)
 
     def _start(self, part: str) -> Terms:
-        """Start to compute the terms of a part of the data; a GPU may still be working on them."""
+        """Start to compute the terms of a part of the data, and return them. A GPU may still compute them."""
         if part in self._graphs:
             return self._graphs[part]()
         return self._total_terms(self._sets[part])
 
     def _values(self, part: str, terms: Terms) -> list[float]:
-        """The values of a part's quantities, in the order of `names`."""
-        # Derived quantities come last in the list, and have no mean.
+        """Return the values of a part's quantities, in the order of `names`."""
+        # The derived quantities are last in the list, and have no mean: hence strict=False.
         means = dict(zip(self._quantities[part], _means(terms), strict=False))
         values = list(self._loss.finish(means).values())
         if self._errors:
@@ -250,17 +253,17 @@ class Evaluator:
             )
 
     def _find_batch_size(self) -> int:
-        """The batch size; if it is None, the result of a probe, made once."""
+        """Return the batch size. If it is None, find it by a probe first."""
         if self.batch_size is None:
             self.batch_size = self.fastest_batch_size()
         return self.batch_size
 
     def _first_batch(self, data: Samples) -> Batch:
-        """A batch of the first two samples, or of a single one."""
+        """Return a batch of the first two samples, or of one if there is only one."""
         return next(iter(batches(_first(data, 2), 2, self._device)))
 
     def _seconds(self, data: Samples, batch_size: int) -> float:
-        """The least seconds per sample of several runs on one batch."""
+        """Return the least seconds per sample of several runs on one batch."""
         batch = _first(data, batch_size)
         return min(self._time(batch) for _ in range(PROBE_RUNS)) / len(batch)
 
@@ -285,5 +288,5 @@ def _first(data: Samples, count: int) -> Samples:
 
 
 def _random_part(data: Samples, count: int) -> Samples:
-    """`count` random samples, the same ones at each call."""
+    """Return `count` random samples; each call returns the same samples."""
     return data.take(np.random.RandomState(0).permutation(len(data))[:count])

@@ -18,24 +18,25 @@ from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.targets import IGNORED
 from losslandscape.evaluate.totals import gradient_mode, total_terms
 
-TRIED_SAMPLES = 1000  # samples for an estimate, at most
-TRIED_BATCH = 100
-FEW = 8  # samples that show whether a loss returns the loss of each sample
-ROUNDING = 1e-2  # largest relative error of a mean in half precision
-FAR_BELOW = 5.0  # percent: a smaller difference of accuracies is no reason to warn
+MAX_ESTIMATE_SAMPLES = 1000  # the most samples for an estimate
+ESTIMATE_BATCH = 100  # the default batch size for an estimate
+SAMPLES_TO_TRY = 8  # the samples of the batch that shows whether a loss returns the loss of each sample
+ROUNDING = 1e-2  # the largest relative error of a mean in half precision
+MAX_ACCURACY_DROP = 5.0  # percent: a warning is given only if the accuracy is lower by more
 
 
 def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[str]:
     """Try the loss on one or two samples, and return the names of its quantities.
 
     Args:
-        net: is put into evaluation mode.
-        data: on the net's device, or on the CPU.
+        net: the net, which is put into evaluation mode.
+        data: the samples, on the net's device or on the CPU.
         loss: the loss to try.
-        model: the net's name for messages.
+        model: the net's name in messages.
 
     Raises:
-        InputError: if the net does not take the data, or has fewer outputs than the data has classes.
+        InputError: if the net or the loss does not take the data, or if the data has a class without an
+            output of the net.
     """
     two = data.take(np.arange(min(2, len(data))))
     batch = _first_batch(net, two, 2)
@@ -60,9 +61,9 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
 def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) -> None:
     """Raise `InputError` unless the loss returns the loss of each sample, which standard errors need.
 
-    The mean of these losses must be the mean that the loss returns.
+    The mean of these losses must equal the mean that the loss returns.
     """
-    batch = _first_batch(net, next(iter(sets.values())), FEW)
+    batch = _first_batch(net, next(iter(sets.values())), SAMPLES_TO_TRY)
     with gradient_mode(loss):
         terms = loss.of(net, batch)
     if terms.samples is None:
@@ -82,14 +83,14 @@ def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Loss and accuracy of a net, from some samples of a dataset.
+    """An estimate of the loss and accuracy of a net, from some samples of a dataset.
 
     Attributes:
         loss: the mean loss.
         error: the standard error of the mean over the whole dataset; None if the loss does not return the
             loss of each sample.
-        accuracy: in percent; None if the loss is not one of classification.
-        samples: number of samples that were tried.
+        accuracy: the accuracy in percent; None if the loss is not one of classification.
+        samples: the number of samples in the estimate.
     """
 
     loss: float
@@ -98,17 +99,17 @@ class Estimate:
     samples: int
 
     def far_below(self, recorded: float) -> bool:
-        """Whether the accuracy is clearly below the recorded one: by 5 points and three standard errors."""
+        """Return whether the accuracy is below `recorded` by more than 5 points and 3 standard errors."""
         if self.accuracy is None:
             return False
         # The standard error of a share is largest at 50 %.
         largest_error = 50 / self.samples**0.5
-        return recorded - self.accuracy > max(FAR_BELOW, 3 * largest_error)
+        return recorded - self.accuracy > max(MAX_ACCURACY_DROP, 3 * largest_error)
 
 
 def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | None = None) -> Estimate:
-    """Estimate loss and accuracy on samples spread over the data, as it may be sorted by class."""
-    count = min(len(data), TRIED_SAMPLES)
+    """Estimate loss and accuracy on samples spread over the data, because the data may be sorted by class."""
+    count = min(len(data), MAX_ESTIMATE_SAMPLES)
     tried = data.take(np.linspace(0, len(data) - 1, count).astype(int))
     net.eval()
     with gradient_mode(loss):
@@ -116,7 +117,7 @@ def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | Non
             net,
             tried,
             loss,
-            batch_size=batch_size or TRIED_BATCH,
+            batch_size=batch_size or ESTIMATE_BATCH,
             device=next(net.parameters()).device,
             keep_samples=True,
         )
@@ -126,7 +127,7 @@ def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | Non
 
 
 def _error(terms: Terms, *, share: float) -> float | None:
-    """The standard error of the mean over all data, from the terms of a share of them."""
+    """Return the standard error of the mean over all data, from the terms of a share of the data."""
     if terms.samples is None:
         return None
     error, _ = standard_errors(terms.samples, terms.samples, terms.sample_weights)
@@ -160,11 +161,11 @@ def _check_images(net: nn.Module, data: ImageSet, batch: Batch, model: str) -> N
 
 
 def _check_classes(data: SampleSet, loss: BuiltIn, *, classes: int) -> None:
-    """Raise `InputError` if a target is not the number of a class."""
+    """Raise `InputError` if an integer target is neither a class of the net nor `IGNORED`."""
     for chunk in data.chunks:
         target = loss.target(chunk)
         if target.is_floating_point():
-            return  # the loss itself refuses such a target
+            return  # the loss itself refuses a floating-point target
         wrong = target[(target != IGNORED) & ((target < 0) | (target >= classes))]
         if len(wrong):
             raise InputError(
@@ -174,7 +175,7 @@ def _check_classes(data: SampleSet, loss: BuiltIn, *, classes: int) -> None:
 
 
 def _two_means(terms: Terms) -> tuple[float, float]:
-    """The mean that the loss returns for a batch, and the mean of the losses of its samples."""
+    """Return the mean that the loss returns for a batch, and the mean of its samples' losses."""
     assert terms.samples is not None
     mean = (terms.sums[0] / terms.weight).detach()
     if terms.sample_weights is None:

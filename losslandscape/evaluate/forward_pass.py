@@ -16,20 +16,20 @@ from losslandscape.parallel.devices import exact_products
 
 
 class ForwardPass:
-    """A net prepared for a loss. The net is copied if possible, and `refresh` updates the copy.
+    """A net that is prepared for a loss. The net is copied if possible, and `refresh` updates the copy.
 
     Args:
-        net: on its device; only read.
+        net: the net, on its device. It is only read.
         loss: the loss to measure.
-        batch: one or two samples, on which the copy is compared with the net.
-        precision: `bf16`; any other value stands for the net's own precision.
+        batch: one or two samples, on which the outputs of copy and net are compared.
+        precision: `bf16`, or another value for the net's own precision.
         fold: whether batch norms may be folded.
         channels_last: whether the copy may have this memory layout.
 
     Attributes:
-        net: what the loss receives as the net.
+        net: the callable that the loss receives as the net.
         copied: whether `net` is a copy.
-        folded: number of folded batch norms.
+        folded: the number of folded batch norms.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ForwardPass:
         with exact_products():
             self._fused = FusedNet(
                 net,
-                self._numbers,
+                self._probe,
                 fold=fold,
                 channels_last=channels_last,
                 dtype=None if loss.needs_gradients else dtype,
@@ -57,17 +57,17 @@ class ForwardPass:
         self._fused.refresh()
 
     def gradients(self) -> AbstractContextManager:
-        """The cheapest gradient mode in which the loss has the right value."""
+        """Return the cheapest gradient mode in which the loss has the right value."""
         if self._takes_no_gradient:
             return torch.no_grad()
         return gradient_mode(self._loss, copied=self.copied)
 
     def autocast(self) -> AbstractContextManager:
-        """A context in which the net runs in the chosen precision."""
+        """Return a context in which the net runs in the chosen precision."""
         return torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None)
 
     def quantities(self, batch: Batch) -> list[str]:
-        """The names of the loss's quantities.
+        """Return the names of the loss's quantities.
 
         Raises:
             InputError: if the net does not run in the chosen precision.
@@ -83,8 +83,8 @@ class ForwardPass:
                     f"the net does not run in precision {self._precision} ({reason})", "leave {precision} out"
                 ) from error
 
-    def _numbers(self, net: nn.Module | FusedNet) -> Tensor:
-        """Numbers by which the copy is compared with the net."""
+    def _probe(self, net: nn.Module | FusedNet) -> Tensor:
+        """Return the values by which the copy is compared with the net."""
         run: Net = net
         if self._loss.needs_gradients and isinstance(net, FusedNet):
             net.module.requires_grad_()  # the loss may take gradients by the weights
@@ -93,18 +93,21 @@ class ForwardPass:
             return self._loss.probe(run, samples.each(self._batch, torch.clone)).detach()
 
     def _needs_gradients(self) -> bool:
-        """Whether the user's loss takes gradients. If it does, the copy's weights require gradients."""
+        """Return whether the user's loss takes gradients.
+
+        If it takes gradients with respect to the weights, the copy's weights require gradients afterwards.
+        """
         module = self._fused.module
         module.requires_grad_(False)
-        plain = self._sums(torch.no_grad())
-        differentiated = self._sums(torch.enable_grad())
-        if differentiated is None:  # the loss takes gradients by the weights
+        without_gradients = self._sums(torch.no_grad())
+        with_gradients = self._sums(torch.enable_grad())
+        if with_gradients is None:  # the loss takes gradients by the weights
             module.requires_grad_()
             return True
-        return plain is None or not torch.equal(plain, differentiated)
+        return without_gradients is None or not torch.equal(without_gradients, with_gradients)
 
     def _sums(self, mode: AbstractContextManager) -> Tensor | None:
-        """The sums of the batch; None if the loss raises (`fit_check` refuses a loss that always raises)."""
+        """Return the sums of the batch, or None if the loss raises an exception."""
         try:
             with mode:
                 return self._loss.of(self.net, samples.each(self._batch, torch.clone)).sums.detach()
@@ -113,8 +116,8 @@ class ForwardPass:
 
 
 def _for_own_loss(fused: FusedNet) -> Net:
-    """What the user's loss receives as the net: the copy as a module, so that the loss may use its weights.
+    """Return the copy as the user's loss receives it: as a module, so that the loss may use its weights.
 
-    If batch norms are folded, the copy's weights differ from the net's, so the loss receives a callable.
+    If batch norms are folded, the copy's weights differ from the net's. Then the loss receives a function.
     """
     return fused.__call__ if fused.folded else fused.module

@@ -1,6 +1,6 @@
-"""The interface of a loss: for each batch it returns sums and a weight.
+"""Defines the interface of a loss, which returns sums and a weight for each batch.
 
-Sums and weights are added over batches, so a value does not depend on how the data is cut into batches.
+Sums and weights are added over batches, so a value does not depend on the split of the data into batches.
 `losses` has the built-in losses, and `own_loss` wraps the user's function.
 """
 
@@ -15,11 +15,11 @@ Net = Callable[..., object]
 
 
 class Terms(NamedTuple):
-    """The contribution of one or more batches to the means over all data.
+    """The terms that one or more batches contribute to the means over all data.
 
     Attributes:
         sums: (k,) float64, one sum for each quantity, the loss first.
-        weight: number, or tensor (). The total of the sums is divided by the total weight.
+        weight: the weight of the batches, a number or a tensor (). A mean is total sum / total weight.
         samples: (N,) the loss of each sample; None if it is not known.
         sample_weights: (N,) the samples' weights in the mean; None if all are 1.
     """
@@ -31,10 +31,10 @@ class Terms(NamedTuple):
 
 
 class Loss:
-    """A loss with further quantities, such as an accuracy.
+    """A loss, which may have further quantities, such as an accuracy.
 
     Attributes:
-        name: the loss as the user named it.
+        name: the user's name for the loss.
         needs_gradients: whether gradients may be taken inside the loss.
     """
 
@@ -42,17 +42,17 @@ class Loss:
     needs_gradients = False
 
     def of(self, net: Net, batch: Batch) -> Terms:
-        """The terms of a batch."""
+        """Return the terms of a batch."""
         raise NotImplementedError
 
     def quantities(self, net: Net, batch: Batch) -> list[str]:
-        """The names of the quantities; the first is `loss`."""
+        """Return the names of the quantities; the first is `loss`."""
         raise NotImplementedError
 
     def probe(self, net: Net, batch: Batch) -> Tensor:
-        """Numbers that agree for two nets only if both compute the same."""
+        """Return values that are equal for two nets only if the nets compute equal outputs."""
         raise NotImplementedError
 
     def finish(self, means: dict[str, float]) -> dict[str, float]:
-        """The means by name, and the quantities that are computed from the means."""
+        """Return the means by name, with the quantities that are computed from them."""
         return means

@@ -1,7 +1,7 @@
-"""The built-in losses by name, and the search for any other loss.
+"""Defines the built-in losses, and finds any loss by its name.
 
-A built-in loss is computed from the net's outputs and a target. It returns the loss of each sample, so it has
-standard errors.
+A built-in loss is computed from the net's outputs and a target. It returns the loss of each sample, so
+standard errors can be computed.
 """
 
 import math
@@ -23,21 +23,22 @@ from losslandscape.evaluate.loss import Loss, Net, Terms
 from losslandscape.evaluate.own_loss import OwnLoss, describe
 from losslandscape.evaluate.targets import IGNORED
 
-# Values of each sample, each (N,), and the samples' weights (N,), or None if all are 1.
+# The values of each quantity (N,), and the samples' weights (N,), or None if all weights are 1.
 PerSample = tuple[list[Tensor], Tensor | None]
-LARGEST_EXPONENT = 700.0  # exp(709) is about the largest float64
+MAX_EXPONENT = 700.0  # exp(709) is about the largest float64
 
 
 @dataclass(frozen=True)
 class BuiltIn(Loss):
-    """A loss of a net's outputs and a target.
+    """A loss that is computed from a net's outputs and a target.
 
     Attributes:
-        names: names of the quantities that `measured` returns, in its order.
-        measured: computes from (outputs, target) the values of each sample, and weights. Weights may be
+        name: the name by which the user chooses the loss.
+        names: the names of the quantities that `measured` returns, in the same order.
+        measured: computes from (outputs, target) the values and the weights of the samples. Weights may be
             booleans if the values are zero where the weights are False.
         target: returns the target of a batch. The rest of the batch is the net's input.
-        derived: names and functions of quantities that are computed from the mean loss.
+        derived: the names of quantities that are computed from the mean loss, each with its function.
     """
 
     name: str
@@ -50,7 +51,7 @@ class BuiltIn(Loss):
         return self.of_outputs(self.outputs(net, batch), batch)
 
     def outputs(self, net: Net, batch: Batch) -> Tensor:
-        """The net's logits or predictions, differentiable; half precision is converted to float32."""
+        """Return the net's logits or predictions, differentiable; half precision is converted to float32."""
         if isinstance(batch, dict):
             inputs = {name: tensor for name, tensor in batch.items() if name not in targets.NAMES}
             outputs = net(**inputs)
@@ -61,7 +62,7 @@ class BuiltIn(Loss):
         return outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
 
     def of_outputs(self, outputs: Tensor, batch: Batch) -> Terms:
-        """The terms of a batch with these outputs."""
+        """Return the terms of a batch with these outputs."""
         values, weights = self.measured(outputs, self.target(batch))
         if weights is None or weights.dtype is torch.bool:  # values are zero where a sample is ignored
             weight = len(values[0]) if weights is None else weights.count_nonzero()
@@ -91,7 +92,7 @@ class BuiltIn(Loss):
 
 
 def _logits(outputs: object) -> Tensor:
-    """The tensor to measure, if a net returns more than one, as the nets of transformers do."""
+    """Return the logits of a net that does not return a tensor, such as the nets of transformers."""
     if isinstance(outputs, dict):
         logits = outputs.get("logits")
     else:
@@ -107,7 +108,7 @@ def _logits(outputs: object) -> Tensor:
 
 
 def sample_losses(name: str, logits: Tensor, labels: Tensor) -> Tensor:
-    """The two losses of the published program, for each sample, differentiable.
+    """Return one of the two losses of the published program for each sample, differentiable.
 
     `crossentropy` is the cross entropy of the logits; `mse` is the mean over classes of
     (softmax(logits) - one-hot label)^2.
@@ -118,7 +119,7 @@ def sample_losses(name: str, logits: Tensor, labels: Tensor) -> Tensor:
         labels: (N,), or (N, ...).
 
     Returns:
-        The losses, of the labels' shape.
+        The losses, in the shape of the labels.
     """
     if name == "crossentropy":
         return F.cross_entropy(logits, labels, reduction="none")
@@ -129,7 +130,7 @@ def sample_losses(name: str, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _classification(logits: Tensor, labels: Tensor, *, loss: str, best: int = 0) -> PerSample:
-    """Loss, accuracy, and with `best` the top-`best` accuracy; labels may be of samples or of pixels."""
+    """Measure loss, accuracy, and with `best` > 0 the top-`best` accuracy, of samples or of pixels."""
     counts = labels != IGNORED
     losses = sample_losses(loss, logits, labels)
     if loss == "mse":  # cross entropy ignores labels by itself
@@ -142,7 +143,7 @@ def _classification(logits: Tensor, labels: Tensor, *, loss: str, best: int = 0)
 
 
 def _next_token(logits: Tensor, tokens: Tensor) -> PerSample:
-    """Cross entropy of each sentence: logits (N, length, tokens), next tokens (N, length)."""
+    """Measure the cross entropy of each sequence: logits (N, length, vocabulary), next tokens (N, length)."""
     losses = F.cross_entropy(
         logits.flatten(0, 1), tokens.flatten(), reduction="none", ignore_index=IGNORED
     ).view_as(tokens)
@@ -150,7 +151,7 @@ def _next_token(logits: Tensor, tokens: Tensor) -> PerSample:
 
 
 def _mean_over_positions(values: list[Tensor], counts: Tensor) -> PerSample:
-    """The mean of each sample over its positions that count, and the number of these positions."""
+    """Return for each sample the means over the positions that count, and the number of these positions."""
     if counts.dim() == 1:
         return values, counts
     counts = counts.flatten(1)
@@ -160,14 +161,14 @@ def _mean_over_positions(values: list[Tensor], counts: Tensor) -> PerSample:
 
 
 def _regression(outputs: Tensor, target: Tensor, *, distance: Callable[..., Tensor]) -> PerSample:
-    """The mean distance of predictions and targets over the numbers of each sample."""
+    """Measure the mean distance of predictions and targets over the entries of each sample."""
     if outputs.numel() != target.numel():
         raise ValueError("they differ in size")
     return [_per_sample(distance(outputs, target.to(outputs.dtype).view_as(outputs), reduction="none"))], None
 
 
 def _binary(outputs: Tensor, target: Tensor) -> PerSample:
-    """Cross entropy of yes-or-no outputs (logits), and the percentage of right outputs."""
+    """Measure the cross entropy of binary outputs (logits), and the percentage of right outputs."""
     (losses,), _ = _regression(outputs, target, distance=F.binary_cross_entropy_with_logits)
     right = 100.0 * ((outputs > 0) == (target.view_as(outputs) > 0.5))
     return [losses, _per_sample(right)], None
@@ -180,7 +181,7 @@ def _per_sample(values: Tensor) -> Tensor:
 def _perplexity(loss: float) -> float:
     if math.isnan(loss):
         return math.nan
-    return math.exp(loss) if loss < LARGEST_EXPONENT else math.inf
+    return math.exp(loss) if loss < MAX_EXPONENT else math.inf
 
 
 BUILT_IN = {
@@ -215,15 +216,15 @@ CLASSIFICATIONS = ("crossentropy", "mse", "crossentropy_top5")
 
 
 def is_classification(loss: Loss) -> TypeGuard[BuiltIn]:
-    """Whether this is a built-in loss of class numbers, so that its second quantity is the accuracy."""
+    """Return whether a loss is a built-in classification loss, whose second quantity is the accuracy."""
     return isinstance(loss, BuiltIn) and loss.name in CLASSIFICATIONS
 
 
 def find(loss: str | Loss | Callable[[Net, Batch], object]) -> Loss:
-    """The loss for a built-in name, a function, or the name of a function such as `FILE.py:FUNCTION`.
+    """Return the loss for a built-in name, a function, or the name of a function such as `FILE.py:FUNCTION`.
 
     Raises:
-        InputError: if there is no such loss.
+        InputError: if no loss has this name.
     """
     if isinstance(loss, Loss):
         return loss

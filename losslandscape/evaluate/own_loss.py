@@ -1,4 +1,4 @@
-"""The user's own loss: a function of the net and a batch, checked at each call."""
+"""Wraps the user's own loss: a function of the net and a batch, whose result is checked at each call."""
 
 from collections.abc import Callable
 from typing import NoReturn
@@ -16,26 +16,26 @@ from losslandscape.evaluate.loss import Loss, Net, Terms
 SAMPLES = "samples"
 SAMPLE_WEIGHTS = "sample_weights"
 PER_SAMPLE = (SAMPLES, SAMPLE_WEIGHTS)
-# Quantities of the program, whose names a function may not use.
+# The names of the program's own quantities, which a function may not use.
 RESERVED = ("loss", "loss_se", "loss_diff_se", "regularised_loss")
 RETURNS = (
     "return the mean loss of the batch as a scalar, or (mean, weight), or "
-    '(mean, weight, {{"name": mean value}})'  # an advice is a format string
+    '(mean, weight, {{"name": mean value}})'  # doubled braces: advice is a format string
 )
 
 
 class OwnLoss(Loss):
-    """The user's function of net and batch. Gradients may be taken inside it.
+    """A loss that calls the user's function of net and batch. The function may take gradients.
 
     The function returns one of:
         mean: the mean loss over the batch.
-        (mean, weight): also the weight of the batch; the default is the number of samples.
+        (mean, weight): also the weight of the batch, which is the number of samples by default.
         (mean, weight, values): also further means by name. Two names are special: `samples` (N,) holds the
-            loss of each sample, and `sample_weights` (N,) their weights in the mean, 1 by default.
+            loss of each sample, and `sample_weights` (N,) the samples' weights in the mean, 1 by default.
 
     Args:
-        name: the function as the user named it.
-        function: called with net and batch.
+        name: the user's name for the function.
+        function: the function, which is called with net and batch.
     """
 
     needs_gradients = True
@@ -44,7 +44,7 @@ class OwnLoss(Loss):
         self.name = name
         self._function = function
         self._title = f"the loss {name}"
-        self._value_names: list[str] | None = None  # as the first call returned them
+        self._value_names: list[str] | None = None  # in the order of the first call
 
     def of(self, net: Net, batch: Batch) -> Terms:
         mean, weight, values = self._call(net, batch)
@@ -67,7 +67,7 @@ class OwnLoss(Loss):
         return self.of(net, batch).sums
 
     def _call(self, net: Net, batch: Batch) -> tuple[Tensor | float, Tensor | float, dict[str, Tensor]]:
-        """Mean, weight and further values by name, in the same order at each call."""
+        """Call the function, and return mean, weight and values by name, in the same order at each call."""
         result = user_code.call(self._function, net, batch, what=self._title)
         returned = result if isinstance(result, tuple) else (result,)
         if not 1 <= len(returned) <= 3:
@@ -102,7 +102,7 @@ class OwnLoss(Loss):
 
 
 def describe(value: object) -> str:
-    """The shape of a tensor, or the type of anything else, for a message."""
+    """Describe a tensor by its shape, and anything else by its type, for a message."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {list(value.shape)}"
     return f"a {type(value).__name__}"

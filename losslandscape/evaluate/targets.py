@@ -1,4 +1,4 @@
-"""The target in a batch: labels, numbers to predict, or the next tokens of a text."""
+"""Finds the target in a batch: labels, values to predict, or the next tokens of a text."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,10 +11,10 @@ IGNORED = -100  # PyTorch's class number for tokens and pixels that a loss ignor
 
 
 def last_or_named(batch: Batch) -> Tensor:
-    """The last tensor of a tuple, or the tensor of a dict that has one of `NAMES`.
+    """Return the last tensor of a tuple, or the tensor of a dict under the first of `NAMES` that it has.
 
     Raises:
-        InputError: if a dict has none of these names.
+        InputError: if a dict has none of `NAMES`.
     """
     if not isinstance(batch, dict):
         return _long(batch[-1])
@@ -28,13 +28,14 @@ def last_or_named(batch: Batch) -> Tensor:
 
 
 def next_tokens(batch: Batch) -> Tensor:
-    """The token after each token (N, length); `IGNORED` after the last one.
+    """Return the token that follows each token (N, length); `IGNORED` follows the last token.
 
-    A batch of two tensors holds tokens and their next tokens. Any other tuple begins with the tokens. In a
-    dict their name is one of `NAMES`, or `input_ids`.
+    A batch of two tensors holds the tokens and the next tokens. Any other tuple begins with the tokens. In a
+    dict the tokens have one of `NAMES`, or `input_ids`; `IGNORED` then replaces tokens of `input_ids` where
+    an `attention_mask` is 0.
 
     Raises:
-        InputError: if a dict has neither labels nor input_ids.
+        InputError: if a dict has neither one of `NAMES` nor `input_ids`.
     """
     if not isinstance(batch, dict) and len(batch) == 2:
         return _long(batch[1])

@@ -11,12 +11,12 @@ from losslandscape.evaluate.loss import Loss, Net, Terms
 
 
 def gradient_mode(loss: Loss, *, copied: bool = False) -> AbstractContextManager:
-    """The gradient mode in which a loss is measured.
+    """Return the gradient mode in which a loss is measured.
 
     Args:
         loss: the loss to measure.
-        copied: whether the net is a copy. inference_mode only for copies: tensors cached in it break later
-            training.
+        copied: whether the net is a copy. Only copies run in inference_mode: a tensor that a net caches in
+            this mode breaks later training.
     """
     if loss.needs_gradients:
         return torch.enable_grad()
@@ -26,15 +26,15 @@ def gradient_mode(loss: Loss, *, copied: bool = False) -> AbstractContextManager
 def total_terms(
     net: Net, data: Samples, loss: Loss, *, batch_size: int, device: torch.device, keep_samples: bool = False
 ) -> Terms:
-    """The total of all batches' terms, on the device. Nothing here waits for the device.
+    """Return the total of all batches' terms, on the device, without waiting for the device.
 
     Args:
-        net: what the loss receives as the net.
-        data: samples on any device.
+        net: the callable that the loss receives as the net.
+        data: the samples, on any device.
         loss: the loss to measure.
-        batch_size: samples in a forward pass.
+        batch_size: the number of samples in a forward pass.
         device: the net's device.
-        keep_samples: keep the loss of each sample, if the loss returns it.
+        keep_samples: whether to keep the loss of each sample, if the loss returns it.
     """
     sums: Tensor | None = None
     weight: Tensor | float = 0.0
@@ -42,9 +42,9 @@ def total_terms(
     weights: list[Tensor] = []
     for batch in batches(data, batch_size, device):
         terms = loss.of(net, batch)
-        # Detached, or the graph of every batch would stay in memory if the net is not a copy.
+        # Without detach, the graph of every batch would stay in memory if the loss takes gradients.
         batch_sums = terms.sums.detach()
-        if sums is None:  # adding to zeros would cost an operation per point
+        if sums is None:  # no addition to zeros, which would cost an operation per point
             sums, weight = batch_sums, terms.weight
         else:
             sums, weight = sums + batch_sums, weight + terms.weight

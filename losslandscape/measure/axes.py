@@ -26,18 +26,18 @@ def find_axes(
 ) -> dict[str, Axis]:
     """Find the ranges of all axes, and return the axes on every rank.
 
-    A search for a range is noted in the record of the run.
+    If a range is searched for, the record of the run stores the search as text.
 
     Args:
         landscape: the landscape to measure.
-        requested: by axis, a range; or `Auto` for a search; or None for the range of the path, or without a
-            path for the published range.
-        measure: measures the `train_loss` of the moved net.
-        run: the run, whose record is changed.
-        rise: the loss has risen when it is so many times the loss at the centre.
-        surf_file: take the range of this file, if an earlier run made the same search. If it is empty, look
-            into all surface files of the directions.
-        path: (2, checkpoints) coordinates of a trajectory that will be drawn.
+        requested: for each axis, a range, `Auto` to search for one, or None. None stands for the range of the
+            path, or without a path for the published range.
+        measure: measures the `train_loss` at each point of the search.
+        run: the ranks and settings of the run; a search is added to its record.
+        rise: a range ends where the loss is this many times the loss at the centre.
+        surf_file: the surface file that may hold the range of an earlier, equal search. If it is empty, all
+            surface files of the directions are searched.
+        path: (2, checkpoints) coordinates of a trajectory, for axes without a requested range.
     """
     axes, path_reasons = _along_path(requested, path)
     axes, net_reasons = auto_range.between_nets(axes, landscape.towards_nets)
@@ -57,7 +57,11 @@ def find_axes(
 def _along_path(
     requested: dict[str, Axis | Auto | None], path: np.ndarray | None
 ) -> tuple[dict[str, Axis | Auto], list[str]]:
-    """Give an axis without a request the range of the path, or the published one; with a line for each."""
+    """Give each axis without a request the range of the path, or without a path the published range.
+
+    Returns:
+        The axes, and a line of text for each range that comes from the path.
+    """
     if path is None:
         return {name: axis or WHOLE_RANGE for name, axis in requested.items()}, []
     axes: dict[str, Axis | Auto] = {}
@@ -79,7 +83,11 @@ def _search(
     rise: float,
     surf_file: str,
 ) -> tuple[dict[str, Axis], list[str]]:
-    """The axes with the ranges of an earlier run or of a search, and a line of text for each range."""
+    """Find the ranges in the file of an earlier run, or by a search.
+
+    Returns:
+        The axes, and a line of text for each range.
+    """
     directions, _ = landscape.find_directions(overwrite=run.overwrite)
     if not run.overwrite:
         pattern = f"{glob.escape(landscape.dir_file)}_[[]*.h5"

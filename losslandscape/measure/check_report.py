@@ -1,4 +1,4 @@
-"""A report on a surface before a long run: facts, and warnings of likely mistakes.
+"""Reports on a surface before a long run: facts, and warnings of likely mistakes.
 
 Each warning says what is wrong and what to do about it.
 """
@@ -14,8 +14,8 @@ from losslandscape.measure.net_checks import check_statistics, check_training_mo
 from losslandscape.measure.report import Caution, Report
 from losslandscape.nets.net_plotter import Direction
 
-UNSURE = 0.2  # a larger standard error, as a share of the loss, gives a warning
-MOSTLY_PENALTY = 10.0  # a larger weight penalty, by the data term, gives a warning
+MAX_ERROR_SHARE = 0.2  # a warning is given above this ratio of the standard error to the loss
+MAX_PENALTY_RATIO = 10.0  # a warning is given above this ratio of the weight penalty to the data term
 
 
 def report(
@@ -32,21 +32,21 @@ def report(
     recorded: float | None = None,
     penalty: float | None = None,
 ) -> Report:
-    """Facts and warnings about a surface before it is measured.
+    """Return facts and warnings about a surface before it is measured.
 
     Args:
-        net: at the centre of the surface, on its device.
-        directions: one or two.
+        net: the net at the centre of the surface, on the device that measures.
+        directions: the directions of x, and in a plane of y.
         points: (n, number of directions) coordinates of the surface.
         dir_type: `weights` or `states`.
-        sets: samples by part of the data.
-        norms: normalisation of each random direction, by axis `x` or `y`. Other directions have no entry.
-        params: regular expression that chose the tensors that move.
-        other_model: whether a direction points to another net.
-        centre: loss and accuracy at the centre by part of the data, for the parts that were tried.
-        recorded: accuracy in percent, on the last part in `centre`, that the checkpoint records; None if it
-            records none.
-        penalty: weight penalty at the centre; None if it is not measured.
+        sets: the samples of each part of the data (`train`, `test`).
+        norms: the normalisation of each random direction, by axis `x` or `y`. Other directions have no entry.
+        params: the regular expression that selected the tensors that move; empty for all.
+        other_model: whether some direction points to another net.
+        centre: the estimated loss and accuracy at the centre, for each part of the data that was tried.
+        recorded: the accuracy in percent on the last part in `centre`, as the checkpoint records it; None if
+            the checkpoint records none.
+        penalty: the weight penalty at the centre; None if it is not measured.
     """
     centre = centre or {}
     direction_reports = check_directions(
@@ -54,7 +54,7 @@ def report(
     )
     data_reports = [_samples(sets, centre.get("train")), _penalty(centre.get("train"), penalty)]
     lines = [line for part in direction_reports + data_reports for line in part.lines]
-    leaves_centre = bool(np.any(points))  # else directions do not matter
+    leaves_centre = bool(np.any(points))  # if only the centre is measured, the directions do not matter
     warnings = [
         *_warnings(direction_reports if leaves_centre else []),
         *_warnings(data_reports),
@@ -70,13 +70,13 @@ def _warnings(reports: list[Report]) -> list[Caution]:
 
 
 def _samples(sets: Mapping[str, Sized], centre: Estimate | None) -> Report:
-    """The numbers of samples, and the standard error of the loss at the centre."""
+    """Report the number of samples of each part, and the standard error of the loss at the centre."""
     line = "samples: " + ", ".join(f"{len(data):,} {part}" for part, data in sets.items())
     if centre is None or centre.error is None:
         return Report([line])
     share = abs(centre.error / centre.loss) if centre.loss else float("inf")
     line += f"; standard error of the loss at the centre {centre.error:.3g} ({100 * share:.2g} %)"
-    if share <= UNSURE:
+    if share <= MAX_ERROR_SHARE:
         return Report([line])
     fault = (
         f"the standard error of the loss at the centre is {100 * share:.2g} % of it, "
@@ -89,7 +89,7 @@ def _penalty(centre: Estimate | None, penalty: float | None) -> Report:
     if centre is None or penalty is None:
         return Report()
     lines = [f"at the centre: data term {centre.loss:.4g}, weight penalty {penalty:.4g}"]
-    if penalty <= MOSTLY_PENALTY * abs(centre.loss):
+    if penalty <= MAX_PENALTY_RATIO * abs(centre.loss):
         return Report(lines)
     fault = (
         f"the weight penalty at the centre is {penalty:.4g} where the data term is {centre.loss:.4g}, "
@@ -99,7 +99,7 @@ def _penalty(centre: Estimate | None, penalty: float | None) -> Report:
 
 
 def _accuracy(centre: Mapping[str, Estimate], recorded: float | None) -> list[Caution]:
-    """A warning if the accuracy at the centre is far below the one that the checkpoint records."""
+    """Warn if the accuracy at the centre is far below the accuracy that the checkpoint records."""
     if recorded is None or not centre:
         return []
     part, estimate = list(centre.items())[-1]

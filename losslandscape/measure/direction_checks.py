@@ -1,4 +1,4 @@
-"""Checks of the directions of a surface: which numbers of the net move, and how far."""
+"""Checks the directions of a surface: which entries of the net's tensors move, and how far."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,21 @@ from losslandscape.nets import net_plotter, net_tensors
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.nets.net_tensors import NetTensor
 
-WARNED_COSINE = 0.2  # random directions of small nets often reach half of it
+MAX_COSINE = 0.2  # a larger cosine gives a warning; random directions of small nets often reach 0.1
 ADAPTER = re.compile(r"lora_|adapter", re.IGNORECASE)
-SMALL_SHARE = 0.5  # of the parameters: it is probably a mistake if fewer move although all may
-FAR_FROM_NET = 5.0  # a random direction should not be so many times longer or shorter than the net
+MIN_MOVED_SHARE = 0.5  # of the parameters; if fewer move although none is excluded, it is probably a mistake
+MAX_LENGTH_RATIO = 5.0  # a random direction should not be more than 5 times longer or shorter than the net
 
 
 @dataclass(frozen=True)
 class _Moved:
-    """A tensor of the net with its part of each direction."""
+    """A tensor of the net, with the part of each direction that moves it."""
 
     tensor: NetTensor
     parts: tuple[Tensor, ...]
 
     def entries(self) -> int:
-        """The number of entries that at least one direction changes."""
+        """Return the number of entries that at least one direction changes."""
         if not self.tensor.moves:
             return 0
         changed = self.parts[0] != 0
@@ -45,7 +45,7 @@ def check_directions(
     params: str,
     other_model: bool,
 ) -> list[Report]:
-    """Facts and warnings about the directions. The arguments are as in `check_report.report`."""
+    """Return facts and warnings about the directions. `check_report.report` explains the arguments."""
     tensors = net_tensors.tensors(net, dir_type)
     moved = [_Moved(tensor, tuple(parts)) for tensor, *parts in zip(tensors, *directions, strict=True)]
     return [
@@ -59,7 +59,7 @@ def check_directions(
 
 
 def _share(moved: list[_Moved], params: str) -> Report:
-    """The share of the net's numbers that move."""
+    """Report which share of the net's parameters and buffers moves."""
     parameters = [part for part in moved if part.tensor.is_parameter]
     others = [part for part in moved if not part.tensor.is_parameter]
     entries, total = _count(parameters)
@@ -71,13 +71,13 @@ def _share(moved: list[_Moved], params: str) -> Report:
         line += f"; chosen by the pattern {params!r}"
     if not entries and not other_entries:
         return Report([line], [_nothing_moves(params)])
-    if entries < SMALL_SHARE * total and not params:
-        return Report([line], [_little_moves(parameters, entries, total)])
+    if entries < MIN_MOVED_SHARE * total and not params:
+        return Report([line], [_few_parameters_move(parameters, entries, total)])
     return Report([line])
 
 
 def _count(parts: list[_Moved]) -> tuple[int, int]:
-    """The number of entries that move, and the number of all entries."""
+    """Return the number of entries that move, and the number of all entries."""
     return sum(part.entries() for part in parts), sum(part.tensor.value.numel() for part in parts)
 
 
@@ -91,7 +91,7 @@ def _nothing_moves(params: str) -> Caution:
     return Caution(fault, "{xignore} and {yignore} hold the whole net, or all filters have zero norm")
 
 
-def _little_moves(parameters: list[_Moved], entries: int, total: int) -> Caution:
+def _few_parameters_move(parameters: list[_Moved], entries: int, total: int) -> Caution:
     still: dict[str, int] = {}
     for part in parameters:
         staying = part.tensor.value.numel() - part.entries()
@@ -107,7 +107,7 @@ def _little_moves(parameters: list[_Moved], entries: int, total: int) -> Caution
 
 
 def _lengths(moved: list[_Moved], norms: Mapping[str, str]) -> Report:
-    """||d|| / ||w|| by kind of tensor, for each direction d and the net's weights w."""
+    """Report ||d|| / ||w|| for each kind of tensor, with a direction d and the net's weights w."""
     net_lengths = _lengths_by_kind(moved, [part.tensor.value for part in moved])
     kinds = [kind for kind in net_tensors.KINDS if kind in net_lengths]
     directions = zip(*(part.parts for part in moved), strict=True)
@@ -122,9 +122,11 @@ def _lengths(moved: list[_Moved], norms: Mapping[str, str]) -> Report:
 
 
 def _far_from_net(axis: str, ratios: dict[str, float], norm: str) -> list[Caution]:
-    """A warning if some ratio of lengths is far from 1."""
+    """Warn of the ratio that is farthest from 1, if it is outside 1/5 to 5. Ratios of 0 are ignored."""
     moving = {kind: ratio for kind, ratio in ratios.items() if ratio > 0}
-    far = {kind: ratio for kind, ratio in moving.items() if not 1 / FAR_FROM_NET < ratio < FAR_FROM_NET}
+    far = {
+        kind: ratio for kind, ratio in moving.items() if not 1 / MAX_LENGTH_RATIO < ratio < MAX_LENGTH_RATIO
+    }
     if not far:
         return []
     distances = {kind: abs(np.log(ratio)) for kind, ratio in far.items()}
@@ -137,7 +139,7 @@ def _far_from_net(axis: str, ratios: dict[str, float], norm: str) -> list[Cautio
 
 
 def _lengths_by_kind(moved: list[_Moved], tensors: Sequence[Tensor]) -> dict[str, float]:
-    """The norm of all tensors of each kind. Tensors that cannot move are left out."""
+    """Return the joint norm of all tensors of each kind, without the tensors that cannot move."""
     squares: dict[str, float] = {}
     for part, tensor in zip(moved, tensors, strict=True):
         if part.tensor.moves:
@@ -158,7 +160,7 @@ def _cosine(moved: list[_Moved], directions: list[Direction], *, other_model: bo
     cosine = net_plotter.cosine(*directions)
     lines = [f"cosine between x and y: {cosine:.6f}"]
     are_same = all(torch.equal(x, y) for x, y in zip(*directions, strict=True))
-    if abs(cosine) <= WARNED_COSINE or are_same:
+    if abs(cosine) <= MAX_COSINE or are_same:
         return Report(lines)
     fault = f"the cosine between x and y is {cosine:.3f}, and figures draw them at right angles"
     if other_model:
@@ -172,7 +174,7 @@ def _cosine(moved: list[_Moved], directions: list[Direction], *, other_model: bo
 
 
 def _is_own_bias_in_both(part: _Moved) -> bool:
-    """Whether both directions hold the net's own values of a bias or a norm layer."""
+    """Return whether both directions are equal and not zero in a bias or a norm layer."""
     tensor = part.tensor
     if not tensor.is_parameter or tensor.by_filters:
         return False
@@ -181,10 +183,10 @@ def _is_own_bias_in_both(part: _Moved) -> bool:
 
 
 def _zero_filters(moved: list[_Moved]) -> Report:
-    """Filters of zero norm. An embedding's row for padding is always zero, so embeddings are left out."""
+    """Report filters of zero norm. Embeddings are left out, because a row for padding is always zero."""
     total, zero = 0, 0
-    first = ""  # name of the first tensor with such a filter
-    held = True  # whether no direction moves such a filter
+    first = ""  # the name of the first tensor that has a filter of zero norm
+    held = True  # whether no direction moves a filter of zero norm
     for part in moved:
         tensor = part.tensor
         if not tensor.by_filters or tensor.kind == "embedding":
@@ -213,7 +215,7 @@ def _ties(moved: list[_Moved]) -> Report:
 
 
 def _adapters(moved: list[_Moved]) -> Report:
-    """Whether low-rank or other adapters move, and whether the net under them moves."""
+    """Report whether low-rank or other adapters move, and whether the net without them moves."""
     parameters = [part for part in moved if part.tensor.is_parameter]
     adapters = [part for part in parameters if ADAPTER.search(part.tensor.names[0])]
     base = [part for part in parameters if not ADAPTER.search(part.tensor.names[0])]

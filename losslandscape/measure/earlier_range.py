@@ -1,7 +1,7 @@
-"""Reads the range that an earlier run found from its surface file.
+"""Reads from a surface file the range that an earlier run found.
 
-Another number of ranks, or another machine, may round a loss differently and so find another range. A run
-that is resumed, or started again with other numbers of points, should keep its range.
+A search with another number of ranks, or on another machine, may round a loss differently and so find another
+range. A run that is resumed, or started again with another number of points, should keep its range.
 """
 
 from collections.abc import Iterable
@@ -18,13 +18,13 @@ from losslandscape.measure.auto_range import Auto, unknown_axes, with_ranges
 def find_earlier(
     axes: dict[str, Axis | Auto], question: str, *, made_with: Facts, paths: Iterable[str]
 ) -> tuple[dict[str, Axis], list[str]] | None:
-    """Take the ranges of the first surface file that was made by the same search in the same landscape.
+    """Return the ranges of the first surface file that the same search made in the same landscape.
 
     Args:
-        axes: x, and y in two dimensions.
-        question: the search, as `auto_range.question` states it.
-        made_with: facts of the net, directions, loss and data.
-        paths: surface files; files that cannot be read are ignored.
+        axes: the x axis, and in two dimensions the y axis.
+        question: the text by which `auto_range.question` describes the search.
+        made_with: the facts of the present net, directions, loss and data.
+        paths: the surface files to read. Files that cannot be read are ignored.
 
     Returns:
         The axes, and a line of text for each range; None if no file has the same facts and the same search.
@@ -38,7 +38,7 @@ def find_earlier(
 
 
 def _answers(surface: Surface, question: str, made_with: Facts) -> bool:
-    """Whether a run made this search for the same net and data."""
+    """Return whether a run made this search in a landscape with the same facts."""
     if not surface.made_with:
         return False
     if any(made_with.get(name, value) != value for name, value in surface.made_with.items()):

@@ -1,7 +1,7 @@
-"""The one loop that measures a surface.
+"""Measures a surface: the loop over its points.
 
-`plot_surface.py`, `plot_hessian_eigen.py` and `losslandscape.loss_surface` all use it, each with its own
-measure.
+`plot_surface.py`, `plot_hessian_eigen.py` and `losslandscape.loss_surface` all use this loop, each with its
+own measure.
 """
 
 from collections.abc import Iterator
@@ -29,15 +29,15 @@ from losslandscape.parallel.signals import Interrupted, end_job, interruptible
 
 
 class Measure(Protocol):
-    """Measures quantities of a net at a point, such as its loss."""
+    """A measure, which returns quantities of a net at a point, such as the loss."""
 
     names: list[str]
 
     def prepare(self, surface: Surface, directions: list[Direction]) -> None:
-        """Prepare to measure, on every rank, with the net at the centre. Called if points are missing."""
+        """Prepare to measure, with the net at the centre. Every rank calls this, if points are missing."""
 
     def values(self) -> Values:
-        """The quantities of the net with its present weights, by name."""
+        """Return the quantities of the net with its present weights, by name."""
 
 
 def measure_surface(
@@ -47,13 +47,14 @@ def measure_surface(
 
     Args:
         landscape: the net, the directions, the loss and the data.
-        axes: minimum, maximum and number of points of x, and in a plane also of y.
-        measure: measures each point.
-        run: the ranks, and how they share the points.
-        surf_file: the surface file to write, or to resume; if it is empty, nothing is written.
+        axes: the minimum, maximum and number of points of x, and in a plane also of y.
+        measure: returns the quantities at each point.
+        run: the ranks, and the settings by which they share the points.
+        surf_file: the surface file to write or to resume; if empty, nothing is written.
 
     Raises:
-        InputError: on all ranks, before anything is written, if files do not fit or another run writes them.
+        InputError: on all ranks, before anything is written, if a file does not fit or cannot be written, or
+            if another run writes it; on rank 0, later, if another run takes the surface file over.
     """
     ranks, lock = run.ranks, Lock(surf_file)
     try:
@@ -85,7 +86,7 @@ def _acquire(lock: Lock, surf_file: str, *, wait: bool) -> None:
 def _open_files(
     landscape: Landscape, axes: dict[str, Axis], names: list[str], run: Run, surf_file: str
 ) -> tuple[Surface, list[Direction] | None]:
-    """The surface; and the directions if no file has them, so that other ranks cannot read them."""
+    """Return the surface, and the directions if there is no file from which other ranks could read them."""
     surface, directions = open_files(landscape, axes, names, run, surf_file)
     return surface, None if surf_file else directions
 

@@ -1,6 +1,6 @@
-"""Everything that decides the values of a surface, except its grid: net, directions, loss and data.
+"""Describes what determines the values of a surface, except its grid: net, directions, loss and data.
 
-A `Landscape` also states these as facts. A file belongs to the same landscape if its facts are equal
+A `Landscape` also states its parts as facts. A file belongs to the same landscape if its facts are equal
 (`core.provenance`).
 """
 
@@ -27,21 +27,22 @@ class Landscape:
 
     Args:
         net: the net at the centre, on any device.
-        seed: seed of the random directions, as a fact.
-        random_state: state of torch's generator after the net was made; the directions are drawn from it.
-        net_facts: facts that identify the net, including `dir_type`.
+        seed: the seed of the random directions, which is stored as a fact.
+        random_state: the state of torch's generator after the net was built. From this state the random
+            directions are drawn.
+        net_facts: the facts that identify the net, including `dir_type`.
         dir_type: `weights` or `states`.
-        recipes: how each direction is made, by axis.
+        recipes: by axis, the recipe from which each direction is made.
         loss: the loss to measure.
         sets: the data, by part (`train`, `test`).
-        settings: loss, precision and choice of data, as facts.
-        files: checkpoints by name: `model_file` of the centre, `model_file2` and `model_file3` of the nets
-            that x and y point to.
-        dir_file: the direction file, to be read or written; empty for none.
-        dir_file_given: use the directions of `dir_file`, whatever they were made with.
-        same_dir: the y direction is the x direction and has no recipe.
-        directions: use these directions instead of making them by the recipes.
-        place: coordinates of the net in the grid, if it is not at the origin.
+        settings: the facts that describe the loss, the precision and the choice of data.
+        files: the checkpoint files by name: `model_file` is the centre; `model_file2` and `model_file3` are
+            the nets that x and y point to.
+        dir_file: the direction file to read or to write; empty for none.
+        dir_file_given: whether to use the directions of `dir_file` without a comparison of its facts.
+        same_dir: whether the y direction equals the x direction and has no recipe.
+        directions: the directions to use instead of new ones from the recipes, unless `dir_file_given`.
+        place: the coordinates of the net in the grid; empty for the origin.
     """
 
     net: nn.Module
@@ -72,11 +73,11 @@ class Landscape:
 
     @property
     def alike(self) -> bool:
-        """Whether a unit means the same on both axes."""
+        """Whether a step of 1 means the same on all axes: all directions have the same normalisation."""
         return self.same_dir or len({recipe.norm for recipe in self.recipes.values()}) == 1
 
     def direction_facts(self) -> Facts:
-        """How each direction is made."""
+        """Return the facts that describe how each direction is made."""
         if self.directions is not None:
             return {**self.net_facts, "directions": _fingerprint(self.directions)}
         facts = {f"{axis} direction": self._origin(axis, recipe) for axis, recipe in self.recipes.items()}
@@ -85,23 +86,23 @@ class Landscape:
         return {**self.net_facts, **facts}
 
     def surface_facts(self, directions: list[Direction]) -> Facts:
-        """The facts that decide the values of a surface along these directions."""
+        """Return the facts that determine the values of a surface along these directions."""
         facts = {"directions": _fingerprint(directions), **self.settings, **self._data_facts}
         if any(self.place):
             facts["place of the net"] = " ".join(map(repr, self.place))
         return {**self.net_facts, **facts}
 
     def find_directions(self, *, overwrite: bool) -> tuple[list[Direction], bool]:
-        """Read or make the directions. Every call returns the same ones.
+        """Read or make the directions. Every call returns equal directions.
 
         Args:
-            overwrite: make new directions although `dir_file` exists.
+            overwrite: whether to make new directions even if `dir_file` exists.
 
         Returns:
-            The directions, and whether they are new and must be written.
+            The directions, and whether they must be written to `dir_file`.
 
         Raises:
-            InputError: if `dir_file` was made with something else, or does not fit the net.
+            InputError: if `dir_file` has other facts, or does not fit the net.
         """
         if self.dir_file_given:
             return self.read_directions(), False
@@ -124,13 +125,13 @@ class Landscape:
             )
 
     def read_directions(self) -> list[Direction]:
-        """The directions of `dir_file`."""
+        """Read the directions from `dir_file`."""
         return direction_file.read_direction_file(
             self.dir_file, self.net, self.dir_type, dimensions=self.dimensions
         )
 
     def _origin(self, axis: str, recipe: Recipe) -> str:
-        """How a direction is made, as a fact."""
+        """Return the fact that describes how a direction is made."""
         params = f", params {recipe.params}" if recipe.params else ""
         target_file = self.files.get(TARGET_FLAGS[axis], "")
         if target_file:
@@ -154,7 +155,7 @@ class Landscape:
 
 
 def fingerprint_of_net(net: nn.Module) -> str:
-    """The fingerprint of a net's weights and buffers."""
+    """Return the fingerprint of a net's weights and buffers."""
     tensors = (value.detach().cpu().contiguous() for value in net.state_dict().values())
     return fingerprint_of_arrays(tensor.reshape(-1).view(torch.uint8).numpy() for tensor in tensors)
 

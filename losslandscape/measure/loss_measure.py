@@ -1,4 +1,4 @@
-"""The measure of a loss surface: the loss of a landscape's net, and its other quantities."""
+"""Measures a loss surface: the loss of a landscape's net, and the loss's other quantities."""
 
 import math
 from collections.abc import Callable
@@ -22,20 +22,21 @@ from losslandscape.parallel.scheduler import Values
 
 @dataclass(frozen=True)
 class Measuring:
-    """How a loss is measured at a point.
+    """Settings that determine how a loss is measured at a point.
 
     Args:
-        batch_size: samples in a forward pass; None for the fastest number, found by a short probe.
+        batch_size: the number of samples in a forward pass; if None, a short probe finds the fastest.
         precision: one of `devices.PRECISIONS`, or "" for PyTorch's default.
-        memory: bytes of data that may stay on a GPU; None for half of its free memory.
-        weight_decay: weight decay of the training; if it is not 0, its penalty is measured too.
-        bn_samples: training samples from which the statistics of batch norms are estimated again at each
-            point; 0 keeps the stored statistics.
-        errors: measure standard errors too.
-        allow_nan: continue where the loss at the centre is not finite.
+        memory: the bytes of data that may stay on a GPU; None for half of its free memory, divided among the
+            ranks that share the GPU.
+        weight_decay: the weight decay of the training. If it is not 0, its penalty is measured too.
+        bn_samples: the number of training samples from which batch norms' statistics are estimated again at
+            each point; 0 keeps the stored statistics.
+        errors: whether to measure standard errors too.
+        allow_nan: whether to continue if the loss at the centre is not finite.
 
     Raises:
-        InputError: a value cannot be used; it is named.
+        InputError: if a value is invalid.
     """
 
     batch_size: int | None = None
@@ -58,7 +59,7 @@ class Measuring:
             raise InputError(f"weight_decay {self.weight_decay!r} is not a finite number of at least 0")
 
     def facts(self) -> dict[str, str]:
-        """The settings that decide values."""
+        """Return the settings that determine values, as facts."""
         facts = {"precision": self.precision or "default", "bn": self._batch_norms()}
         if self.weight_decay:
             facts["weight_decay"] = f"{self.weight_decay:g}"
@@ -78,22 +79,22 @@ def _require_whole(name: str, value: object, *, least: int) -> None:
 
 
 class LossMeasure:
-    """Measures all quantities of a loss for a landscape's net.
+    """A measure that returns all quantities of a loss for a landscape's net.
 
     Args:
-        landscape: holds the net, the loss and the data.
-        run: holds the ranks, and the record of this run.
-        measuring: how the loss is measured.
-        device: the net is moved to it.
-        sharers: number of ranks that share the GPU.
-        recorded: returns the accuracy in percent that the checkpoint records, or None. It is called on
-            rank 0.
+        landscape: the landscape, with its net, loss and data.
+        run: the run, with its ranks and its record.
+        measuring: the settings of the measurement.
+        device: the device to which the net is moved.
+        sharers: the number of ranks that share the GPU.
+        recorded: returns the accuracy in percent that the checkpoint records, or None. Rank 0 calls it, if
+            the loss is one of classification.
 
     Attributes:
-        names: names of the quantities.
+        names: the names of the quantities.
 
     Raises:
-        InputError: if net, data and loss do not fit together.
+        InputError: if net, data, loss and settings do not fit together.
     """
 
     def __init__(
@@ -108,16 +109,16 @@ class LossMeasure:
     ):
         self._landscape, self._run, self._measuring = landscape, run, measuring
         self._device, self._sharers, self._recorded = device, sharers, recorded
-        self._made: Evaluator | None = None
+        self._cached_evaluator: Evaluator | None = None
         run.ranks.all(devices.set_precision, measuring.precision, device)
-        landscape.net.to(device)  # before anything moves it: on another device its tensors are others
+        landscape.net.to(device)  # first: on another device the net has other tensors
         quantities = run.ranks.all(self._try_out)
         self.names = evaluation.quantity_names(
             quantities, errors=measuring.errors, penalty=bool(measuring.weight_decay)
         )
 
     def _try_out(self) -> dict[str, list[str]]:
-        """The names of the quantities by part of the data, from a few samples."""
+        """Try the loss on a few samples, and return the names of the quantities of each part of the data."""
         net, loss, sets = self._landscape.net, self._landscape.loss, self._landscape.sets
         model = self._landscape.net_facts.get("model", "the net")
         quantities = {part: fit_check.check_data(net, data, loss, model) for part, data in sets.items()}
@@ -129,10 +130,10 @@ class LossMeasure:
         return quantities
 
     def _evaluator(self) -> Evaluator:
-        """The evaluator; the first call makes it."""
-        if self._made is None:
-            self._made = self._make_evaluator()
-        return self._made
+        """Return the evaluator, which the first call makes."""
+        if self._cached_evaluator is None:
+            self._cached_evaluator = self._make_evaluator()
+        return self._cached_evaluator
 
     def _make_evaluator(self) -> Evaluator:
         landscape, measuring = self._landscape, self._measuring
@@ -150,7 +151,7 @@ class LossMeasure:
         )
 
     def values(self) -> Values:
-        """The quantities of the net with its present weights."""
+        """Return the quantities of the net with its present weights."""
         return self._evaluator().measure()
 
     def prepare(self, surface: Surface, directions: list[Direction]) -> None:
@@ -158,7 +159,7 @@ class LossMeasure:
         ranks, measuring = self._run.ranks, self._measuring
         evaluator = ranks.all(self._evaluator)
         ranks.first(self._report, surface, directions)
-        if measuring.batch_size is None:  # all ranks use one size, so values do not depend on the rank
+        if measuring.batch_size is None:  # one size for all ranks, so that values are equal on all
             evaluator.batch_size = ranks.first(self._batch_size)
         ranks.all(evaluator.prepare)
         ranks.all(evaluator.remember_centre)
@@ -171,7 +172,7 @@ class LossMeasure:
         return evaluator.batch_size or evaluator.fastest_batch_size()
 
     def _report(self, surface: Surface, directions: list[Direction]) -> None:
-        """Print the report of facts and warnings, and keep it in the surface's record of this run."""
+        """Print the report of facts and warnings, and store it in the surface's record of this run."""
         landscape = self._landscape
         recorded = None
         if self._recorded and landscape.loss.name in losses.CLASSIFICATIONS:
@@ -194,7 +195,7 @@ class LossMeasure:
             surface.runs[-1]["check_report"] = report.as_dict(self._run.name_option)
 
     def _random_norms(self) -> dict[str, str]:
-        """The normalisation of each random direction that this program makes, by axis."""
+        """Return by axis the normalisation of each random direction that this program makes."""
         landscape = self._landscape
         if landscape.dir_file_given or landscape.directions is not None:
             return {}
@@ -202,7 +203,7 @@ class LossMeasure:
         return {axis: recipe.norm for axis, recipe in recipes if not (recipe.target or recipe.vector)}
 
     def _centre(self, recorded: float | None) -> dict[str, Estimate]:
-        """Estimate the loss at the centre by part: on `train`, and if an accuracy is recorded on the last."""
+        """Estimate the loss at the centre on `train`, and on the last part if an accuracy is recorded."""
         landscape = self._landscape
         last = list(landscape.sets)[-1]
         parts = ["train"] if recorded is None else dict.fromkeys(["train", last])

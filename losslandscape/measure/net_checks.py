@@ -1,4 +1,4 @@
-"""Checks of the modules of a net: their modes, and the statistics of batch norms."""
+"""Checks the modules of a net: their modes, and the statistics of batch norms."""
 
 import numpy as np
 from torch import nn
@@ -36,7 +36,7 @@ def check_training_modes(net: nn.Module) -> list[Caution]:
 def check_statistics(
     net: nn.Module, directions: list[Direction], points: np.ndarray, *, dir_type: str, other_model: bool
 ) -> list[Caution]:
-    """Warn of batch norms' statistics that belong to another net, or that are impossible at some points."""
+    """Warn if batch norms' statistics belong to another net, or if a variance is negative at some points."""
     if dir_type == "weights":
         has_statistics = any(name.endswith("running_mean") for name in net.state_dict())
         if not (other_model and has_statistics):
@@ -62,7 +62,7 @@ def _is_dropout(module: nn.Module) -> bool:
 
 
 def _left_in_training(net: nn.Module) -> dict[str, nn.Module]:
-    """The modules that are in training mode after `eval()`. Afterwards all modes are restored."""
+    """Return the modules that stay in training mode after `eval()`, and restore the modes of all modules."""
     modes = {module: module.training for module in net.modules()}
     try:
         net.eval()
@@ -73,7 +73,7 @@ def _left_in_training(net: nn.Module) -> dict[str, nn.Module]:
 
 
 def _some(kind: str, names: list[str]) -> str:
-    """The subject of a sentence about these modules, with its verb.
+    """Return the subject and the verb of a sentence about these modules.
 
     >>> _some("batch norm", ["bn1"]), _some("batch norm", ["bn1", "bn2"])
     ("batch norm 'bn1' is", "2 batch norms, 'bn1' first, are")

@@ -1,9 +1,9 @@
-"""Searches the range around a net at whose ends the loss has clearly risen.
+"""Searches for a range around a net: at its ends the loss is clearly higher than at the centre.
 
 In the range -1:1 the loss of one net is flat, and the loss of another explodes. A good range ends where the
-loss, on all sides, is several times its value at the centre. The search is among round numbers (0.001, 0.002,
-0.005, 0.01 and so on to 100), so that file names stay readable and similar nets get the same range. It is a
-bisection: each measured point halves the remaining numbers.
+loss, on all sides, is several times its value at the centre. The candidates are round values (0.001, 0.002,
+0.005, 0.01 and so on to 100), so that file names stay readable and similar nets get the same range. The
+search is a bisection: each measured point halves the remaining candidates.
 """
 
 import math
@@ -18,7 +18,7 @@ PointLoss = Callable[[Point], float]
 RISE = 10.0
 # Ten times a loss near 0 is still near 0, so a smaller loss is replaced by this floor. It is the loss of a
 # net that gives the right one of ten classes a probability of about 0.9; at ten times this loss the
-# probability is about 1 / e. Other losses have no scale of their own, and no floor.
+# probability is about 1 / e. The other losses have no natural scale, and so no floor.
 FLOORS = {"crossentropy": 0.1, "crossentropy_top5": 0.1, "next_token": 0.1, "bce": 0.1, "mse": 0.004}
 REACHES = (*(float(f"{digit}e{power}") for power in (-3, -2, -1, 0, 1) for digit in (1, 2, 5)), 100.0)
 
@@ -29,9 +29,9 @@ class Reach:
 
     Attributes:
         reach: one of `REACHES`.
-        threshold: the loss has risen when it is at least this.
-        sides: number of sides that were searched.
-        flat: number of sides on which the loss does not rise within the largest reach.
+        threshold: the lowest loss that counts as risen.
+        sides: the number of sides that were searched.
+        flat: the number of sides on which the loss stays below the threshold up to the largest reach.
     """
 
     reach: float
@@ -55,23 +55,23 @@ class Reach:
 def find_reach(
     loss: PointLoss, sides: Sequence[Point], *, centre: float, rise: float = RISE, floor: float = 0.0
 ) -> Reach:
-    """The smallest of `REACHES` at which the loss has risen on all sides.
+    """Find the smallest of `REACHES` at which the loss has risen on all sides.
 
-    Sides on which it never rises are ignored. If it rises on no side, the reach is the largest. Two sides
-    take at most 10 points.
+    Sides on which the loss never rises are ignored. If the loss rises on no side, the result is the largest
+    reach. A search on two sides measures at most 10 points.
 
     Args:
-        loss: returns the loss at coordinates. A loss that is not finite has risen.
+        loss: returns the loss at coordinates. A loss that is not finite counts as risen.
         sides: unit vectors in the coordinates, such as (1, 0) and (-1, 0).
         centre: the loss at the origin.
-        rise: the loss has risen when it is so many times the loss at the centre.
-        floor: replaces the loss at the centre if that is smaller.
+        rise: the loss has risen where it is this many times the loss at the centre.
+        floor: replaces the magnitude of the loss at the centre if that magnitude is smaller.
 
     Raises:
         InputError: if the loss at the centre is not finite.
     """
     threshold = risen_loss(centre, rise=rise, floor=floor)
-    needed = 0  # index of the reach that the sides so far need
+    needed = 0  # the index of the smallest reach at which the loss has risen on the sides so far
     flat = 0
     for side in sides:
         if needed and _has_risen(loss, side, needed, threshold):
@@ -86,9 +86,9 @@ def find_reach(
 
 
 def risen_loss(centre: float, *, rise: float, floor: float) -> float:
-    """The threshold above which a loss has risen.
+    """Return the lowest loss that counts as risen.
 
-    From a negative loss at the centre it is as far away as from a positive loss of the same size.
+    With m = max(|centre|, floor), it is rise * m, or for a negative centre it is centre + (rise - 1) * m.
 
     Raises:
         InputError: if the loss at the centre is not finite.
@@ -98,12 +98,12 @@ def risen_loss(centre: float, *, rise: float, floor: float) -> float:
             f"the loss at the centre is {centre}, so there is no rise to look for",
             "give a range such as -1:1:51 instead of auto",
         )
-    size = max(abs(centre), floor)
-    return rise * size if centre >= 0 else centre + (rise - 1) * size
+    magnitude = max(abs(centre), floor)
+    return rise * magnitude if centre >= 0 else centre + (rise - 1) * magnitude
 
 
 def _first_risen(loss: PointLoss, side: Point, threshold: float, *, low: int) -> int:
-    """Index, from `low` on, of the smallest reach at which the loss has risen; `len(REACHES)` for none."""
+    """Return the lowest index, from `low` on, at which the loss has risen, or `len(REACHES)` for none."""
     high = len(REACHES)
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""How a surface is measured: the settings that change none of its values."""
+"""Holds the settings of a run that do not change the values of a surface."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ from losslandscape.parallel.point_order import ORDERS
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a program that measures.
+    """One run of a program that measures a surface.
 
     Args:
         ranks: the ranks that share the points.
-        record: the surface file stores this record of the run, for people to read.
+        record: the description of the run that the surface file stores.
         ends_program: whether a signal saves the measured points and ends the program.
-        quiet: print warnings only.
-        overwrite: start again; an old file is kept aside.
-        wait: wait for another run that writes the surface file.
-        order: order of the points, one of `parallel.point_order.ORDERS`.
-        schedule: how ranks get points, one of `parallel.assignments.SCHEDULES`.
-        name_option: writes an option in a message, in the form of this interface.
+        quiet: whether to print only failures, and warnings about ranks and saving.
+        overwrite: whether to start again; an old file is kept aside.
+        wait: whether to wait while another run writes the surface file.
+        order: the order of the points, one of `parallel.point_order.ORDERS`.
+        schedule: the schedule by which ranks get points, one of `parallel.assignments.SCHEDULES`.
+        name_option: returns the name of an option in messages, in the form of this interface.
     """
 
     ranks: Serial

@@ -1,4 +1,4 @@
-"""Opens the direction file and the surface file of a landscape. Nothing is written if one does not fit."""
+"""Opens the direction file and the surface file of a landscape. If one does not fit, neither is written."""
 
 import os
 from collections.abc import Callable
@@ -19,12 +19,13 @@ from losslandscape.nets.net_plotter import Direction
 def open_files(
     landscape: Landscape, axes: dict[str, Axis], names: list[str], run: Run, surf_file: str
 ) -> tuple[Surface, list[Direction]]:
-    """Read or make the directions and the surface, with room for the named quantities, and write both.
+    """Read or make the directions and the surface, with room for the named quantities.
 
-    With `run.overwrite` old files are kept aside. If `surf_file` is empty, nothing is written.
+    The surface is written; with `run.overwrite` an old surface is kept aside. New directions are written, and
+    an old direction file is kept aside. If `surf_file` is empty, nothing is written.
 
     Raises:
-        InputError: a file does not fit; then nothing is written.
+        InputError: if a file does not fit. Then nothing is written.
     """
     directions, are_new = landscape.find_directions(overwrite=run.overwrite)
     grid = {axis: np.linspace(*ends) for axis, ends in axes.items()}

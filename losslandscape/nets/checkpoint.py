@@ -1,4 +1,4 @@
-"""What a checkpoint holds: a net's tensors by name, the epoch and the accuracy."""
+"""Reads a checkpoint: a net's tensors by name, the epoch and the accuracy."""
 
 import math
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ from losslandscape.core.text import one_line
 from losslandscape.nets import checkpoint_file
 from losslandscape.nets.tensor_names import State, below
 
-USUAL_KEYS = ("state_dict", "model_state_dict", "model", "net")  # under which programs keep a state dict
-DEPTH = 4  # of usual keys inside usual keys
-KEYS_SHOWN = 3  # in a message
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "net")  # training programs store it there
+MAX_DEPTH = 4  # levels of nested dicts under these keys
+KEYS_SHOWN = 3  # a message lists this many keys of states
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The content of a checkpoint file that this program uses.
 
     Args:
         state: the tensors by name.
-        epoch: None if the file does not say.
-        acc: the test accuracy in percent; None if the file does not say.
-        candidates: all states in the file, by the `state_key` that reads them; `state` is the first.
+        epoch: the epoch of training; None if the file does not name it.
+        acc: the test accuracy in percent; None if the file does not name it.
+        candidates: all states in the file, by the `state_key` that selects each; `state` is the first.
     """
 
     state: State
@@ -39,45 +39,46 @@ class Checkpoint:
 def read_checkpoint(
     path: str | PathLike[str], *, state_key: str = "", unsafe_pickle: bool = False
 ) -> Checkpoint:
-    """Read what `torch.save` wrote, in today's or an old format, or a `.safetensors` file.
+    """Read a file of `torch.save`, in the current or an old format, or a `.safetensors` file.
 
-    The file holds a state dict, or a dict with one under a usual key or under `state_key`. The prefix
-    `module.` of `DataParallel` is removed from names. Other prefixes are left to `tensor_names.rename`, which
-    knows the net's names.
+    The file holds a state dict, or a dict with a state dict under one of `STATE_DICT_KEYS` or `state_key`.
+    The prefix `module.` of `DataParallel` is removed if all names have it. `tensor_names.rename`, which knows
+    the net's names, removes other prefixes.
 
     Args:
-        path: the file.
-        state_key: keys with dots between (`a.b`), then perhaps the beginning of names.
-        unsafe_pickle: run the code in the file. Of a whole net, its `state_dict()` is taken.
+        path: the file to read.
+        state_key: the keys of nested dicts, joined by dots (`a.b`). The last ones may be a prefix of tensor
+            names instead.
+        unsafe_pickle: whether to run the code in the file. A whole net is replaced by its `state_dict()`.
 
     Raises:
-        InputError: as `checkpoint_file.read`, or the file holds no state dict.
+        InputError: `checkpoint_file.read` raises it, or the file does not hold a state dict.
     """
     path = fspath(path)
-    saved = _opened(checkpoint_file.read(path, unsafe_pickle=unsafe_pickle))
+    saved = _unwrapped(checkpoint_file.read(path, unsafe_pickle=unsafe_pickle))
     state = state_of(saved, state_key=state_key, what=path)
     others = {key: other for key, other in _states(saved).items() if key not in ("", state_key)}
-    epoch = _number(saved.get("epoch"))
+    epoch = _finite_float(saved.get("epoch"))
     return Checkpoint(
         state,
         epoch=None if epoch is None else int(epoch),
-        acc=_number(saved.get("acc")),
+        acc=_finite_float(saved.get("acc")),
         candidates={state_key: state, **others},
     )
 
 
 def state_of(saved: object, *, state_key: str = "", what: str) -> State:
-    """The state dict in what a checkpoint file holds, as `read_checkpoint` finds it.
+    """Return the state dict in the content of a checkpoint file, as `read_checkpoint` does.
 
     Raises:
-        InputError: there is none; it names `what`, and the keys of the states.
+        InputError: `saved` has no state dict there. The message names `what`, and the keys of other states.
     """
-    saved = _opened(saved)
+    saved = _unwrapped(saved)
     if not isinstance(saved, Mapping):
         fault = f"{what}: holds a {type(saved).__name__}, not a state dict"
         raise InputError(fault, "save the net's state_dict()")
-    start = _follow(saved, state_key) or _follow(_usual(saved), state_key) if state_key else saved
-    state = _usual(start) if start else None
+    start = _follow(saved, state_key) or _follow(_innermost(saved), state_key) if state_key else saved
+    state = _innermost(start) if start else None
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
         raise _no_tensors(saved, state_key, what)
     state = {str(name): value for name, value in state.items()}
@@ -88,7 +89,7 @@ def _no_tensors(saved: Mapping, state_key: str, what: str) -> InputError:
     place = f" under state_key {one_line(state_key)}" if state_key else ""
     keys = [repr(one_line(key)) for key in _states(saved) if key]
     if not keys:
-        advice = f"save a state dict, or a dict with one under {USUAL_KEYS[0]!r}"
+        advice = f"save a state dict, or a dict with one under {STATE_DICT_KEYS[0]!r}"
         return InputError(f"{what}: holds no tensors{place}", advice)
     names = ", ".join(keys[:KEYS_SHOWN]) + (", …" if len(keys) > KEYS_SHOWN else "")
     return InputError(
@@ -96,34 +97,35 @@ def _no_tensors(saved: Mapping, state_key: str, what: str) -> InputError:
     )
 
 
-def _opened(saved: Any) -> Any:
-    """The state dict of a whole net; anything else as it is."""
+def _unwrapped(saved: Any) -> Any:
+    """Return the state dict of a whole net; return anything else unchanged."""
     return saved.state_dict() if isinstance(saved, nn.Module) else saved
 
 
-def _usual(saved: Any) -> Any:
-    """The dict under a usual key, and under one inside of that; `saved` itself if there is none."""
-    for _ in range(DEPTH):
+def _innermost(saved: Any) -> Any:
+    """Return the innermost dict under `STATE_DICT_KEYS`, which may nest; without such a key, `saved`."""
+    for _ in range(MAX_DEPTH):
         if not isinstance(saved, Mapping):
             break
-        inside = [_opened(saved[key]) for key in USUAL_KEYS if key in saved]
+        inside = [_unwrapped(saved[key]) for key in STATE_DICT_KEYS if key in saved]
         saved = next((value for value in inside if isinstance(value, Mapping)), saved)
-    return _opened(saved)
+    return _unwrapped(saved)
 
 
 def _follow(saved: Any, state_key: str) -> Any:
-    """The value under `a.b` of nested dicts, whose keys may hold dots themselves.
+    """Return the value under `a.b` in nested dicts, whose keys may contain dots themselves.
 
-    Instead of the last keys these may be the beginning of tensors' names. None if there is nothing.
+    If the last part of `state_key` is a prefix of tensor names, return the tensors below the prefix. Return
+    None if nothing matches.
     """
-    saved = _opened(saved)
+    saved = _unwrapped(saved)
     if not state_key:
         return saved
     if not isinstance(saved, Mapping):
         return None
     for key, value in saved.items():
-        is_on_the_way = isinstance(key, str) and f"{state_key}.".startswith(f"{key}.")
-        if is_on_the_way and isinstance(_opened(value), Mapping):
+        begins_path = isinstance(key, str) and f"{state_key}.".startswith(f"{key}.")
+        if begins_path and isinstance(_unwrapped(value), Mapping):
             end = _follow(value, state_key[len(key) + 1 :])
             if end:
                 return end
@@ -133,12 +135,12 @@ def _follow(saved: Any, state_key: str) -> Any:
 
 
 def _states(saved: Any) -> dict[str, State]:
-    """All dicts of tensors inside nested dicts, by their keys with dots between."""
+    """Return every dict with a tensor among nested dicts, by its path: the keys joined by dots."""
     states: dict[str, State] = {}
     queue, seen = [("", saved)], set()
     while queue:
         key, value = queue.pop(0)
-        value = _opened(value)
+        value = _unwrapped(value)
         if not isinstance(value, Mapping) or id(value) in seen:
             continue
         if not all(isinstance(name, str) for name in value):
@@ -150,11 +152,11 @@ def _states(saved: Any) -> dict[str, State]:
     return states
 
 
-def _number(value: object) -> float | None:
-    """A finite number of Python, NumPy or a tensor of one element; None for anything else."""
+def _finite_float(value: object) -> float | None:
+    """Return a finite number of Python, NumPy or a one-element tensor as a float; else None."""
     if isinstance(value, np.generic) or (isinstance(value, Tensor) and value.numel() == 1):
         value = value.item()
     try:
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-    except OverflowError:  # a whole number of hundreds of digits
+    except OverflowError:  # an integer of hundreds of digits
         return None

@@ -1,7 +1,7 @@
-"""Reading a checkpoint file of a stranger: tensors and plain values, and no code unless the user asks for it.
+"""Reads an untrusted checkpoint file: tensors and plain values, and no code unless the user asks for it.
 
-torch.load with `weights_only` runs no code. It does not compare checksums and unpacks compressed archives of
-any size, so both are checked before. Every error becomes one sentence.
+torch.load with `weights_only` runs no code. It does not compare checksums, and it unpacks compressed archives
+of any size, so `_check_archive` runs first. Every error becomes one sentence.
 """
 
 import argparse
@@ -20,16 +20,16 @@ from torch import Tensor
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
 
-# NumPy's numbers, which old checkpoints have as their accuracy. NumPy 2 moved the function that makes them.
+# Old checkpoints store the accuracy as a NumPy scalar. NumPy 2 moved the function that constructs it.
 _scalar: Callable[..., Any] = np.float64(0).__reduce__()[0]  # type: ignore[assignment]
-_NUMBERS = (np.float16, np.float32, np.float64, np.int32, np.int64)
+_NUMPY_TYPES = (np.float16, np.float32, np.float64, np.int32, np.int64)
 
-# What torch.load may make besides its own types. A Namespace is how people keep a training's command line.
+# What torch.load may construct besides its own types. Many programs store their options as a Namespace.
 SAFE_GLOBALS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_scalar, "numpy.core.multiarray.scalar"),
     (_scalar, "numpy._core.multiarray.scalar"),
     np.dtype,
-    *{type(np.dtype(kind)) for kind in _NUMBERS},
+    *{type(np.dtype(kind)) for kind in _NUMPY_TYPES},
     argparse.Namespace,
 ]
 
@@ -38,15 +38,15 @@ ONLY_TENSORS = "save the net's state_dict() alone"
 
 
 def read(path: str, *, unsafe_pickle: bool = False) -> object:
-    """What a file holds that `torch.save` or safetensors wrote, on the CPU.
+    """Return the content of a file that `torch.save` or safetensors wrote, with its tensors on the CPU.
 
     Args:
-        path: the file; `.safetensors` is recognised by this ending.
-        unsafe_pickle: run the code in the file. Whole nets in a pickle need it.
+        path: the file to read; the ending `.safetensors` selects that format.
+        unsafe_pickle: whether to run the code in the file, which a pickled whole net needs.
 
     Raises:
-        InputError: there is no such file, it is no checkpoint, it is damaged, or it holds more than tensors
-            and plain values.
+        InputError: the file does not exist, is not a checkpoint, is damaged, or holds more than tensors and
+            plain values; or the package safetensors or memory is missing.
     """
     if os.path.isdir(path):
         raise InputError(f"{path}: is a folder", "give a checkpoint file in it")
@@ -73,7 +73,7 @@ def _read_pickle(path: str, *, unsafe_pickle: bool) -> object:
     _check_archive(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(SAFE_GLOBALS):
-            warnings.simplefilter("ignore")  # about unusual pickles, which end in an error just below
+            warnings.simplefilter("ignore")  # about odd pickles, for which the code below raises
             return torch.load(path, map_location="cpu", weights_only=not unsafe_pickle)
     except Exception as error:
         refused = "" if unsafe_pickle else _refused(str(error))
@@ -86,7 +86,7 @@ def _read_pickle(path: str, *, unsafe_pickle: bool) -> object:
 
 
 def _refused(message: str) -> str:
-    """What torch.load refused to make, according to its message; empty if it failed for another reason."""
+    """Return what torch.load refused to construct, from its message; "" if it failed for another reason."""
     if "TorchScript archives" in message:
         return "a compiled net"
     name = re.search(r"GLOBAL (\S+)", message)
@@ -94,16 +94,16 @@ def _refused(message: str) -> str:
 
 
 def _check_archive(path: str) -> None:
-    """Raise an error for an archive that unpacks to more than the file, or differs from its checksums."""
+    """Raise an error if an archive unpacks to more bytes than the file has, or fails its checksums."""
     with open(path, "rb") as file:
-        if file.read(4) != b"PK\x03\x04":  # the format before PyTorch 1.6
+        if file.read(4) != b"PK\x03\x04":  # not a zip archive: the format before PyTorch 1.6
             return
         with zipfile.ZipFile(file) as archive:
             records = archive.infolist()
             if sum(record.file_size for record in records) > os.path.getsize(path):
                 raise ValueError("torch.save does not compress")
             for record in records:
-                if record.CRC:  # else saved without: torch.serialization.set_crc32_options(False)
+                if record.CRC:  # 0 if saved without: torch.serialization.set_crc32_options(False)
                     _compare_checksum(archive, record)
 
 
@@ -128,8 +128,8 @@ def _read_safetensors(path: str) -> dict[str, Tensor]:
 
 
 def _require_memory_and_disk(path: str, error: Exception) -> None:
-    """Raise `InputError` if this error is no fault of the file."""
-    # A cut file makes torch seek to before its start: EINVAL.
+    """Raise `InputError` if the disk or a lack of memory caused this error, not the file's content."""
+    # In a truncated file torch seeks to before the start: EINVAL.
     if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
         fault = f"{path}: cannot be read ({error.strerror or error})"
         raise InputError(fault, "check its permissions and its disk") from error

@@ -1,4 +1,4 @@
-"""Directions from and for a direction file, which must fit the net."""
+"""Reads the directions of a direction file, which must fit the net, or makes new ones."""
 
 import os
 
@@ -23,22 +23,22 @@ def find_or_make_directions(
     made_with: Facts,
     overwrite: bool,
 ) -> tuple[list[Direction], bool]:
-    """The directions of a file, or new ones if there is no file.
+    """Return the directions of a file, or new ones if the file does not exist.
 
     Args:
         path: the direction file.
-        net: at the centre.
+        net: the net at the centre.
         dir_type: `weights` or `states`.
-        recipes: of x and y.
-        same_dir: the x direction is also y.
-        made_with: facts that the file must have been made with.
-        overwrite: make new directions if the file does not fit.
+        recipes: one for x, then perhaps one for y.
+        same_dir: whether the x direction is also y.
+        made_with: the facts that the file must record.
+        overwrite: whether to make new directions if those of the file have other facts or do not fit.
 
     Returns:
-        the directions, and whether they are new, so that they must be written.
+        the directions, and whether they are new; the caller must write new ones.
 
     Raises:
-        InputError: the file was made with something else, or does not fit the net.
+        InputError: without `overwrite`, the file records other facts, or does not fit the net.
     """
     if os.path.exists(path):
         try:
@@ -57,10 +57,10 @@ def find_or_make_directions(
 
 
 def read_direction_file(path: str, net: nn.Module, dir_type: str, *, dimensions: int) -> list[Direction]:
-    """The first one or two directions of a file.
+    """Return the first `dimensions` (1 or 2) directions of a file.
 
     Raises:
-        InputError: the file has fewer, or they do not fit the net.
+        InputError: the file has fewer directions, or they do not fit the net.
     """
     stored = h5_util.read_directions(path)
     if len(stored) < dimensions:
@@ -77,17 +77,17 @@ def read_direction_file(path: str, net: nn.Module, dir_type: str, *, dimensions:
 def check_fit(
     what: str, direction: list[np.ndarray], net: nn.Module, dir_type: str, *, advice: str
 ) -> Direction:
-    """The arrays of a direction as tensors.
+    """Return the arrays of a direction as tensors, if their shapes fit the net.
 
     Args:
-        what: the direction, for the message.
-        direction: an array per tensor.
-        net: at the centre.
+        what: the name of the direction, which begins the message.
+        direction: one array for each tensor of `moving_tensors`.
+        net: the net at the centre.
         dir_type: `weights` or `states`.
-        advice: what to do if it does not fit, as for `InputError`.
+        advice: what the user can do if the direction does not fit, as for `InputError`.
 
     Raises:
-        InputError: it does not fit the net.
+        InputError: the number of arrays or a shape differs from the net.
     """
     tensors = moving_tensors(net, dir_type)
     for (name, tensor), values in zip(tensors.items(), direction, strict=False):
@@ -106,5 +106,5 @@ def check_fit(
 
 
 def arrays(directions: list[Direction]) -> list[list[np.ndarray]]:
-    """Directions as direction files and fingerprints take them; they share the tensors' memory."""
+    """Return directions as arrays, for direction files and fingerprints; they share the tensors' memory."""
     return [[tensor.numpy() for tensor in direction] for direction in directions]

@@ -1,6 +1,6 @@
-"""Nets of other packages by name: `torchvision:NAME`, `timm:NAME`, `hf:NAME_OR_FOLDER`.
+"""Builds nets of other packages by name: `torchvision:NAME`, `timm:NAME`, `hf:NAME_OR_FOLDER`.
 
-Nothing is downloaded unless the model's arguments ask for it.
+Nothing is downloaded unless the model's arguments ask for weights of torchvision or timm.
 """
 
 import difflib
@@ -16,32 +16,35 @@ from torch import nn
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
 
-# As transformers' save_pretrained writes them.
+# The files of weights that transformers' save_pretrained writes.
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-NAMES_SHOWN = 3  # in a message
+NAMES_SHOWN = 3  # a message lists this many missing tensors
 
 Arguments = Mapping[str, Any]
 
 
 def is_library(model: str) -> bool:
-    """Whether this names a net of one of the packages."""
+    """Return whether this names a net of one of the packages."""
     return ":" in model and model.partition(":")[0] in _MAKERS
 
 
 def build(model: str, arguments: Arguments) -> nn.Module:
-    """The net as its package makes it: with weights for `hf` if the folder has some, else with random ones.
+    """Build a net with its package.
+
+    Nets of torchvision and timm have random weights unless `arguments` choose others. Nets of `hf` have their
+    stored weights, or random ones if `model` is a folder without a weight file.
 
     Args:
         model: a name for which `is_library` is true.
-        arguments: keyword arguments for the package.
+        arguments: keyword arguments of the package's function; for `hf`, entries of the configuration.
 
     Raises:
-        InputError: the package or the net is not there, or refuses the arguments.
+        InputError: the package or the net is missing, or the net cannot be built with these arguments.
     """
     library, _, name = model.partition(":")
     package, make = _MAKERS[library]
@@ -65,7 +68,7 @@ def _torchvision(torchvision: ModuleType, name: str, arguments: Arguments) -> nn
 
 
 def _timm(timm: ModuleType, name: str, arguments: Arguments) -> nn.Module:
-    architecture = name.partition(".")[0]  # after the dot, which weights
+    architecture = name.partition(".")[0]  # a tag of the weights follows the dot
     _require_known("timm", architecture, timm.list_models())
     return timm.create_model(name, **{"pretrained": False, **arguments})
 
@@ -78,7 +81,7 @@ def _require_known(library: str, name: str, names: list[str]) -> None:
 
 
 def _hf(transformers: ModuleType, name: str, arguments: Arguments) -> nn.Module:
-    """The architecture of a folder's config.json; `arguments` change its configuration."""
+    """Build the net of a folder or a downloaded model; `arguments` override entries of its config.json."""
     if os.path.isdir(name) and not os.path.isfile(os.path.join(name, "config.json")):
         fault = f"model hf:{name} is a folder without a config.json"
         raise InputError(fault, "give one that save_pretrained wrote")
@@ -137,7 +140,7 @@ def _hf_net(architecture: Any, name: str, config: Any) -> nn.Module:
 
 @contextmanager
 def _quiet(transformers: ModuleType) -> Iterator[None]:
-    """Without progress bars and warnings of the package, which every rank would print."""
+    """Silence the package's progress bars and warnings, which every rank would print."""
     logging = transformers.utils.logging
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)

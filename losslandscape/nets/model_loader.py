@@ -1,4 +1,4 @@
-"""From a model's name and a checkpoint file to a net that is ready to be measured."""
+"""Builds the net that a name describes, and loads the weights of a checkpoint file."""
 
 import ast
 import inspect
@@ -24,15 +24,16 @@ _in_use: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()  # nets that the user'
 
 
 def parse_model_args(texts: Iterable[str]) -> dict[str, Any]:
-    """`key=value` texts as keyword arguments.
+    """Return `key=value` texts as keyword arguments.
 
-    A value is a Python literal if it reads as one (true, false and none in any case), else text.
+    A value that parses as a Python literal becomes one, with true, false and none in upper or lower case. Any
+    other value stays text.
 
     >>> parse_model_args(["depth=3", "act=gelu", "widths=(8, 16)", "bias=false"])
     {'depth': 3, 'act': 'gelu', 'widths': (8, 16), 'bias': False}
 
     Raises:
-        InputError: a text has another form, or a key comes twice.
+        InputError: a text is not `key=value`, or two texts have one key.
     """
     arguments: dict[str, Any] = {}
     for text in texts:
@@ -56,7 +57,7 @@ def _literal(text: str) -> Any:
 
 
 def find(folder: str, name: str) -> str:
-    """The path of a model file: as given, or in `folder` if it is only there."""
+    """Return the path of a model file: `name`, or `folder`/`name` if only this exists."""
     inside = os.path.join(folder, name)
     return inside if folder and name and not os.path.exists(name) and os.path.exists(inside) else name
 
@@ -69,18 +70,18 @@ def load(
     state_key: str = "",
     unsafe_pickle: bool = False,
 ) -> nn.Module:
-    """The net on the CPU in evaluation mode, with the weights of a file if one is given.
+    """Return a net on the CPU in evaluation mode, with the weights of `model_file` if it is not "".
 
-    It is built in either case, so that later random draws, of directions, do not depend on the file.
+    `build` makes the net in both cases, so the later random draws of directions do not depend on the file.
 
     Args:
-        model: as in `build`.
-        model_file: a checkpoint.
-        model_args: as in `build`.
-        state_key, unsafe_pickle: as in `checkpoint.read_checkpoint`.
+        model: the name of the model, as in `build`.
+        model_file: the path of a checkpoint, or "".
+        model_args: keyword arguments, as in `build`.
+        state_key, unsafe_pickle: how to read the checkpoint, as in `checkpoint.read_checkpoint`.
 
     Raises:
-        InputError: as `build`, or the file cannot be read or does not fit.
+        InputError: `build` raises it, or the file cannot be read or does not fit the net.
     """
     net = build(model, model_args)
     if model_file:
@@ -90,19 +91,19 @@ def load(
 
 
 def build(model: str, model_args: Mapping[str, Any] | None = None) -> nn.Module:
-    """A net on the CPU.
+    """Build a net on the CPU.
 
-    The paper's nets get random weights, drawn from torch's global generator. Other nets are as their makers
-    return them; these may draw and seed, and the generator is still where it would be after a single draw.
+    The paper's nets get random weights from torch's global generator. Other code may draw and seed;
+    afterwards the generator is seeded with a number that was drawn before that code ran.
 
     Args:
         model: a name of the paper's nets (`MODELS`), of a net of another package (`library_nets`), or a
             function of the user, `FILE.py:FUNCTION` or `package.module:function`.
-        model_args: keyword arguments of what makes the net.
+        model_args: keyword arguments of the function that makes the net.
 
     Raises:
-        InputError: there is no such model, it does not take the arguments, or it is no net of dense real
-            numbers.
+        InputError: the model does not exist, refuses the arguments, is not a new net with parameters, or has
+            a parameter that is not dense and real.
         user_code.OwnCodeError: the user's function raises an error.
     """
     arguments = dict(model_args or {})
@@ -131,7 +132,7 @@ def _make(function: Callable[..., Any], model: str, arguments: dict[str, Any]) -
 def _require_arguments(function: Callable[..., Any], model: str, arguments: dict[str, Any]) -> None:
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # made in C: calling it will show
+    except (TypeError, ValueError):  # written in C: the call itself checks them
         return
     try:
         signature.bind(**arguments)
@@ -142,9 +143,7 @@ def _require_arguments(function: Callable[..., Any], model: str, arguments: dict
 
 @contextmanager
 def _random_draws_apart() -> Iterator[None]:
-    """The code inside may draw and seed: later draws depend only on the seed before it, and differ from its
-    draws.
-    """
+    """Keep draws in the block from changing later ones: seed afterwards with a number drawn before it."""
     seed = int(torch.randint(2**62, ()))
     try:
         yield
@@ -153,7 +152,7 @@ def _random_draws_apart() -> Iterator[None]:
 
 
 def _require_usable(net: Any, model: str) -> None:
-    """Refuse what is not a module of dense real numbers, and a net that is already in use."""
+    """Raise `InputError` unless this is a new module with parameters, all of them dense and real."""
     if isinstance(net, type):
         raise InputError(f"model {model} returned the class {net.__name__}", "return an object of it")
     if not isinstance(net, nn.Module):
@@ -167,11 +166,11 @@ def _require_usable(net: Any, model: str) -> None:
     for tensors, is_parameter in ((net.named_parameters(), True), (net.named_buffers(), False)):
         for name, tensor in tensors:
             what = f"model {model}: tensor {name!r} of its {kind}"
-            _require_numbers(what, tensor, is_parameter=is_parameter)
+            _require_usable_tensor(what, tensor, is_parameter=is_parameter)
     _in_use.add(net)
 
 
-def _require_numbers(what: str, tensor: Tensor, *, is_parameter: bool) -> None:
+def _require_usable_tensor(what: str, tensor: Tensor, *, is_parameter: bool) -> None:
     if is_lazy(tensor):
         raise InputError(f"{what} has no shape yet", "run a batch through the net before you return it")
     if tensor.is_meta:

@@ -1,4 +1,4 @@
-"""Moving a net along directions, from theta* to theta* + a x + b y, and back at the end."""
+"""Moves a net along directions, from theta* to theta* + a x + b y, and back at the end."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,19 +15,19 @@ from losslandscape.nets.net_plotter import Direction
 def moving(
     net: nn.Module, directions: list[Direction], dir_type: str
 ) -> Iterator[Callable[[Sequence[float]], None]]:
-    """Within the block, `move((a, b))` puts the net at theta* + a x + b y (in one dimension `move((a,))`).
+    """Yield `move`: `move((a, b))` puts the net at theta* + a x + b y (in one dimension `move((a,))`).
 
-    Every move starts from a snapshot of theta*, never from the last position, so a point's place does not
-    depend on the order of the points. After the block the net is at theta*, as it was.
+    Every move starts from a snapshot of theta*, never from the last position. So the weights at a point do
+    not depend on the order of the points. After the block the net is at theta* again.
 
-    Sums are made in float32, or finer if the tensor is, and rounded once to the tensor's type. Tensors of
-    whole numbers (BN's `num_batches_tracked`, of no use in evaluation), and those that are zero in all
-    directions, are not touched.
+    Sums are computed in float32, or in the tensor's type if that is wider, and rounded once to the tensor's
+    type. A tensor does not change if it is not floating-point (BN's `num_batches_tracked`, which evaluation
+    does not use), or if its part of every direction is zero.
 
     Args:
-        net: on any device; moved in place.
-        directions: one or two.
-        dir_type: `weights` or `states`, the type of the directions.
+        net: the net, on any device; it is moved in place.
+        directions: one or two directions.
+        dir_type: the type of the directions, `weights` or `states`.
     """
     everything = list(net_tensors.moving_tensors(net, dir_type).values())
     moved = [

@@ -1,6 +1,6 @@
-"""Where on a surface a batch norm's variance is negative, so that the loss is NaN.
+"""Finds the points of a surface where a batch norm's variance plus `eps` is negative, so the loss is NaN.
 
-Between two nets, and beyond them, the variances of directions of type `states` move like all tensors.
+Directions of type `states` move variances like all other tensors, so a step may make them negative.
 """
 
 import numpy as np
@@ -13,16 +13,16 @@ from losslandscape.nets.net_plotter import Direction
 def negative_variances(
     net: nn.Module, directions: list[Direction], points: np.ndarray
 ) -> tuple[list[str], np.ndarray]:
-    """The points where the variance of any batch norm is negative.
+    """Return the points where variance plus `eps` is negative in any channel of any batch norm.
 
     Args:
-        net: at the centre.
-        directions: of type `states`.
+        net: the net at the centre.
+        directions: directions of type `states`.
         points: (n, number of directions) coordinates.
 
     Returns:
-        the names of the layers, for each point the first in the net's order, and the points
-        (m, number of directions), nearest to the centre first.
+        for each such point the name of the first such layer, in the net's order; and the points
+        (m, number of directions). Both are sorted by distance from the centre, nearest first.
     """
     layers = np.full(len(points), "", object)
     places = {name: i for i, name in enumerate(net_tensors.moving_tensors(net, "states"))}

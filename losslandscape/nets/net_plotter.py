@@ -1,4 +1,4 @@
-"""Directions in the space of a net's weights: drawn at random, towards another net, or along a vector.
+"""Makes directions in the space of a net's weights: drawn at random, towards another net, or along a vector.
 
 A direction is a list of float32 tensors on the CPU, one per tensor of `net_tensors.tensors`: the net's
 parameters in their order (`weights`), or its whole state dict with the BN statistics (`states`). The theory
@@ -15,7 +15,7 @@ from losslandscape.core.errors import InputError, require_choice
 from losslandscape.nets import net_tensors
 from losslandscape.nets.net_tensors import IGNORES, NetTensor, moving_tensors
 
-SEED = 123  # of random directions in the published program; --idx N draws from SEED + N
+SEED = 123  # of random directions in the published program; --idx N seeds with SEED + N
 NORMS = ("filter", "layer", "weight", "dfilter", "dlayer")
 FILTER_NORM_OFFSET = 1e-10  # the published program's guard against filters of zero norm
 
@@ -24,16 +24,17 @@ Direction = list[Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a direction is made: towards another net, along a vector, or else at random.
+    """A recipe that makes a direction: towards another net, along a vector, or else at random.
 
-    Net and vector are made only when they are needed, because building a net draws random numbers.
+    `make` calls `target` or `vector` only when it needs the result, because building a net draws random
+    numbers.
 
     Args:
-        target: makes the other net. Norm and ignore do not apply to it.
-        norm: how the direction is normalised against the net, one of `NORMS` or "".
-        ignore: which tensors are zero, one of `IGNORES` or "".
-        params: regular expression for the names of the tensors that are not zero; "" for all.
-        vector: makes the direction to follow, such as an eigenvector of the Hessian.
+        target: returns the other net. `norm` and `ignore` do not apply to a direction towards it.
+        norm: how to normalise the direction against the net, one of `NORMS` or "".
+        ignore: in which tensors the direction is zero, one of `IGNORES` or "".
+        params: a regular expression; the direction is zero in tensors whose names do not match. "" keeps all.
+        vector: returns the vector to follow, such as an eigenvector of the Hessian.
     """
 
     target: Callable[[], nn.Module] | None = None
@@ -58,7 +59,7 @@ class Recipe:
 def make_directions(
     net: nn.Module, dir_type: str, recipes: list[Recipe], *, same_dir: bool = False
 ) -> list[Direction]:
-    """A direction per recipe (x, then y); with `same_dir` the x direction is also y."""
+    """Return one direction for each recipe (x, then y); with `same_dir` the x direction is also y."""
     directions = [recipe.make(net, dir_type) for recipe in recipes]
     return [*directions, directions[0]] if same_dir else directions
 
@@ -66,19 +67,19 @@ def make_directions(
 def random_direction(
     net: nn.Module, dir_type: str, *, norm: str = "", ignore: str = "", params: str = ""
 ) -> Direction:
-    """A Gaussian direction, normalised against the net (Li et al. 2018, section 4).
+    """Return a Gaussian direction, normalised against the net (Li et al. 2018, section 4).
 
-    Biases, norm layers and other tensors of at most one dimension are not drawn: they are a copy of the
-    net's tensor, or zero with `ignore="biasbn"`. Zero are also buffers outside of norm layers, and what
-    `params` does not choose.
+    In parameters of at most one dimension and in norm layers, the direction is not random: it is a copy of
+    the net's tensor, or zero with `ignore="biasbn"`. It is also zero in buffers outside of norm layers, and
+    in tensors that `params` does not choose.
 
-    It makes one `randn` per tensor, in order, from torch's global generator on the CPU, also for tensors that
-    are not drawn: so does the published program.
+    Like the published program, this function calls `randn` once for every tensor, in order, with torch's
+    global generator on the CPU, even where it does not use the result.
 
     Args:
-        net: on any device.
+        net: the net, on any device.
         dir_type: `weights` or `states`.
-        norm, ignore, params: as in `Recipe`.
+        norm, ignore, params: the options of `Recipe`.
     """
     tensors = net_tensors.tensors(net, dir_type)
     draws = [torch.randn(tensor.value.shape, dtype=torch.float32, device="cpu") for tensor in tensors]
@@ -117,7 +118,7 @@ def _not_zero(norm: Tensor) -> Tensor:
 
 
 def _only_chosen(direction: Direction, net: nn.Module, dir_type: str, params: str) -> Direction:
-    """The direction with zeros where `params` does not choose."""
+    """Return the direction with zeros in the tensors that `params` does not choose."""
     if not params:
         return direction
     names = net_tensors.chosen(net, dir_type, params)
@@ -128,10 +129,10 @@ def _only_chosen(direction: Direction, net: nn.Module, dir_type: str, params: st
 
 
 def target_direction(net: nn.Module, other: nn.Module, dir_type: str, *, params: str = "") -> Direction:
-    """The difference from `net` to `other`, not normalised, and zero in what `params` does not choose.
+    """Return `other` minus `net`, not normalised, with zeros in the tensors that `params` does not choose.
 
     Raises:
-        InputError: the other net has other tensors.
+        InputError: `other` lacks a tensor of `net`, or has it in another shape.
     """
     here, there = moving_tensors(net, dir_type), moving_tensors(other, dir_type)
     for name, tensor in here.items():
@@ -151,9 +152,9 @@ def _require_same_shape(name: str, here: Tensor, there: Tensor | None) -> None:
 
 
 def _difference(here: Tensor, there: Tensor) -> Tensor:
-    """there - here as float32, and zero where both are equal, even if infinite.
+    """Return `there - here` as float32, with zero where both are equal, even if infinite.
 
-    Complex tensors, which never move, count as equal.
+    For a complex tensor, which never moves, return zeros.
     """
     if here.is_complex():
         return torch.zeros(here.shape)
@@ -171,14 +172,14 @@ def vector_direction(
     ignore: str = "",
     params: str = "",
 ) -> Direction:
-    """A direction along a vector whose sign and length mean nothing, such as an eigenvector of the Hessian.
+    """Return a direction along a vector of arbitrary sign and length, such as an eigenvector of the Hessian.
 
-    Its largest entry becomes positive. It is zero in what `ignore` and `params` leave out. With a `norm` it
-    is normalised against the net, where a tensor of at most one dimension counts as one filter; without,
-    its length becomes 1.
+    The entry of largest magnitude becomes positive. The direction is zero in tensors that `ignore` and
+    `params` leave out. With a `norm` it is normalised against the net, where a tensor of at most one
+    dimension counts as one filter. Without a `norm` its length becomes 1.
 
     Raises:
-        InputError: the vector is zero in all that moves, or not finite.
+        InputError: in the tensors that move, the vector is zero or not finite.
     """
     tensors = net_tensors.tensors(net, dir_type)
     still = net_tensors.ignored(net, dir_type, ignore)
@@ -200,19 +201,19 @@ def vector_direction(
 
 
 def _sign(direction: Direction) -> int:
-    """The sign of the entry of the largest magnitude."""
+    """Return the sign of the entry of largest magnitude, as 1 or -1."""
     extremes = [end for d in direction if d.numel() for end in (d.max(), d.min())]
     return 1 if max(extremes, key=abs) > 0 else -1
 
 
 def from_flat(net: nn.Module, dir_type: str, names: Iterable[str], vector: Tensor) -> Direction:
-    """A vector over some parameters as a direction, which is zero in all others.
+    """Return a vector over some parameters as a direction, which is zero in all other tensors.
 
     Args:
-        net: the net, which gives the shapes.
+        net: the net that determines the shapes.
         dir_type: `weights` or `states`.
-        names: of the parameters, in the order of the vector, as `hess_vec_prod.Curvature` has them.
-        vector: (n,) all their entries.
+        names: the names of these parameters, in the order of the vector, as in `hess_vec_prod.Curvature`.
+        vector: (n,) the entries of these parameters, flattened one after the other.
     """
     tensors = moving_tensors(net, dir_type)
     direction = {name: torch.zeros(tensor.shape) for name, tensor in tensors.items()}
@@ -224,7 +225,7 @@ def from_flat(net: nn.Module, dir_type: str, names: Iterable[str], vector: Tenso
 
 
 def cosine(a: Direction, b: Direction) -> float:
-    """Cosine of the angle between two directions; NaN if one is zero."""
+    """Return the cosine of the angle between two directions; NaN if one is zero."""
     dot, aa, bb = 0.0, 0.0, 0.0
     for p, q in zip(a, b, strict=True):
         p, q = p.double().flatten(), q.double().flatten()

@@ -1,8 +1,8 @@
-"""The tensors of a net that a direction can move: their kind, their filters, their names.
+"""Lists the tensors of a net that a direction can move, with their kinds, filters and names.
 
-A filter is what makes one output (Li et al. 2018, section 4): a slice of a weight along the axis that counts
-the layer's outputs. Nearly always that is the first axis; transposed convolutions and GPT-2's linear layers
-have it second.
+A filter is the part of a weight that computes one output of the layer (Li et al. 2018, section 4): one index
+on the output axis. This is the first axis in nearly all layers, but the second in transposed convolutions and
+in GPT-2's linear layers.
 """
 
 import re
@@ -24,7 +24,7 @@ KINDS = ("conv", "linear", "embedding", "norm", "bias", "other", "buffer")
 NORM_CLASS = re.compile(r"Norm(Act)?([123]d)?$")  # LlamaRMSNorm, T5LayerNorm, FrozenBatchNorm2d, …
 NORM_LAYERS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 LINEAR_LAYERS = (nn.Linear, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)
-NAMES_SHOWN = 5  # of the net's tensors, in a message
+NAMES_SHOWN = 5  # a message lists at most this many names of the net's tensors
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class NetTensor:
     """A tensor of a net.
 
     Args:
-        names: its names in the net, several if it is tied. It is known by the first.
-        value: shares the net's storage.
+        names: its names in the net, several if it is tied. Directions use the first name.
+        value: the tensor itself, in the net's memory.
         kind: one of `KINDS`. A weight has the kind of its layer; `bias` is a parameter of at most one
             dimension outside of norm layers; `norm` is every tensor of a norm layer, with BN's statistics;
-            `buffer` is every other tensor that is no parameter.
-        is_parameter: rather than a statistic or another buffer.
-        transposed: 0 if the first axis counts outputs. Otherwise the second axis does, and this is the number
-            of groups of the first.
+            `buffer` is every other tensor that is not a parameter.
+        is_parameter: whether it is a parameter, not a statistic or another buffer.
+        transposed: 0 if the first axis is the output axis. Otherwise the second axis is, and `transposed` is
+            the number of groups in the first.
     """
 
     names: tuple[str, ...]
@@ -50,18 +50,18 @@ class NetTensor:
 
     @property
     def moves(self) -> bool:
-        """Whether a number can be added to it: whole numbers and truth values stay as they are."""
+        """Whether it is floating-point; integer, boolean and complex tensors never move."""
         return self.value.is_floating_point()
 
     @property
     def by_filters(self) -> bool:
-        """Whether a direction is drawn for it and normalised: not for biases, norm layers and buffers."""
+        """Whether a random direction is drawn in it: not in biases, norm layers and buffers."""
         return self.moves and self.value.dim() > 1 and self.kind not in ("norm", "buffer")
 
     def filter_norms(self, values: Tensor) -> Tensor:
-        """Frobenius norm (filters,) of each filter of `values`, which have this tensor's shape.
+        """Return (filters,) Frobenius norms of the filters of `values`, which has this tensor's shape.
 
-        A tensor of at most one dimension is one filter.
+        A tensor of at most one dimension counts as one filter.
         """
         if values.dim() <= 1:
             return values.norm().view(1)
@@ -72,7 +72,7 @@ class NetTensor:
         return torch.linalg.vector_norm(groups, dim=(1, 3)).flatten()
 
     def spread(self, numbers: Tensor) -> Tensor:
-        """One number per filter (filters,) in a shape that broadcasts against this tensor."""
+        """Reshape (filters,) values, one per filter, so that they broadcast against this tensor."""
         if self.value.dim() <= 1:
             return numbers.view([1] * self.value.dim())
         ones = [1] * (self.value.dim() - 2)
@@ -86,13 +86,14 @@ class NetTensor:
 
 
 def tensors(net: nn.Module, dir_type: str) -> list[NetTensor]:
-    """The tensors that a direction of this type has, in its order.
+    """Return the tensors of a direction of this type, in the direction's order.
 
     These are the parameters (`weights`), or the whole state dict (`states`). A tensor with several names,
-    such as a tied weight, or inside another's memory counts once.
+    such as a tied weight, counts once. A tensor inside another's memory only adds its name to the other.
 
     Raises:
-        InputError: a parameter is complex, or not in memory.
+        InputError: a parameter is complex, has no shape yet or is not in memory, or two tensors overlap in a
+            part of their memory.
     """
     parameters = dict(net.named_parameters(remove_duplicate=False))
     for name, parameter in parameters.items():
@@ -110,14 +111,14 @@ def tensors(net: nn.Module, dir_type: str) -> list[NetTensor]:
 
 
 def moving_tensors(net: nn.Module, dir_type: str) -> dict[str, Tensor]:
-    """The tensors of `tensors` by name; they share storage with the net."""
+    """Return the tensors of `tensors` by their first names; they share memory with the net."""
     return {tensor.names[0]: tensor.value for tensor in tensors(net, dir_type)}
 
 
 def ignored(net: nn.Module, dir_type: str, ignore: str) -> frozenset[str]:
-    """The names of the tensors that do not move with this `ignore`.
+    """Return the names of the tensors in which a direction with this `ignore` is zero.
 
-    With `biasbn` these are all tensors of norm layers, and others of at most one dimension; with "" none.
+    With `biasbn` these are all tensors of norm layers, and all others of at most one dimension.
     """
     if ignore != "biasbn":
         return frozenset()
@@ -129,10 +130,10 @@ def ignored(net: nn.Module, dir_type: str, ignore: str) -> frozenset[str]:
 
 
 def chosen(net: nn.Module, dir_type: str, params: str) -> frozenset[str]:
-    """The names of the tensors of which `re.search(params, …)` finds any name.
+    """Return the first names of the tensors that have any name in which `re.search` finds `params`.
 
     Raises:
-        InputError: `params` is no regular expression, or finds no tensor.
+        InputError: `params` is not a regular expression, or matches no tensor.
     """
     every = tensors(net, dir_type)
     try:
@@ -154,12 +155,12 @@ def chosen(net: nn.Module, dir_type: str, params: str) -> frozenset[str]:
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
-    """The type for sums of numbers of this floating type: float32, or itself if it is finer."""
+    """Return the type in which to sum values of this floating type: float32, or `dtype` if it is wider."""
     return dtype if dtype.itemsize >= torch.float32.itemsize else torch.float32
 
 
 def is_norm(module: nn.Module | None) -> bool:
-    """Whether it is a norm layer: PyTorch's, or one whose class is named like one."""
+    """Return whether this is a norm layer: one of PyTorch, or a class with a name like `NORM_CLASS`."""
     return isinstance(module, NORM_LAYERS) or bool(NORM_CLASS.search(type(module).__name__))
 
 
@@ -180,7 +181,10 @@ def _require_movable(name: str, parameter: Tensor) -> None:
 
 
 def _tied(named: dict[str, Tensor]) -> list[tuple[str, ...]]:
-    """The names per piece of memory, in the order of `named`; the largest tensor's name comes first."""
+    """Group the names of tensors that share memory; the first name is that of the largest tensor.
+
+    The groups are in the order of their first names in `named`.
+    """
     spans = {name: _span(tensor) for name, tensor in named.items()}
 
     def place(name: str) -> tuple[str, int, int]:
@@ -200,14 +204,14 @@ def _tied(named: dict[str, Tensor]) -> list[tuple[str, ...]]:
             ties[owner].append(name)
             continue
         ties[name] = []
-        has_holes = last - first != named[name].nbytes  # in which other tensors may lie
-        if first < last and not has_holes:
+        has_gaps = last - first != named[name].nbytes  # other tensors may lie in the gaps
+        if first < last and not has_gaps:
             owner, end, device = name, last, named[name].device
     return [(name, *(other for other in named if other in ties[name])) for name in named if name in ties]
 
 
 def _span(tensor: Tensor) -> tuple[int, int]:
-    """Address of the first byte, and of the first behind the last; (0, 0) for an empty tensor."""
+    """Return the addresses of the first byte and of the end (exclusive); (0, 0) if empty or sparse."""
     if not tensor.numel() or tensor.layout != torch.strided:
         return 0, 0
     reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
@@ -217,7 +221,7 @@ def _span(tensor: Tensor) -> tuple[int, int]:
 def _role(
     modules: Mapping[str, nn.Module], parameters: Mapping[str, Tensor], name: str
 ) -> tuple[str, bool, int]:
-    """Kind, whether it is a parameter, and the groups if it is transposed."""
+    """Return the `kind`, `is_parameter` and `transposed` of a `NetTensor`."""
     owner, leaf = _owner(modules, name)
     if is_norm(owner):
         return "norm", name in parameters, 0
@@ -238,7 +242,7 @@ def _role(
 
 
 def _owner(modules: Mapping[str, nn.Module], name: str) -> tuple[nn.Module | None, str]:
-    """The module that has a tensor, and the tensor's name there.
+    """Return the module that has a tensor, and the tensor's name in it.
 
     A parametrised weight belongs to the module with the parametrisation.
     """
@@ -251,9 +255,9 @@ def _owner(modules: Mapping[str, nn.Module], name: str) -> tuple[nn.Module | Non
 
 
 def _is_conv1d_of_transformers(module: nn.Module | None) -> bool:
-    """GPT-2's linear layer, whose weight is (inputs, outputs).
+    """Return whether this is GPT-2's linear layer, whose weight is (inputs, outputs).
 
-    It is recognised by its name, because importing transformers takes seconds.
+    The class is recognised by its name, because importing transformers takes seconds.
     """
     return any(
         kind.__name__ == "Conv1D" and kind.__module__.split(".")[0] == "transformers"

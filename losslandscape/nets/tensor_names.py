@@ -1,7 +1,7 @@
-"""The names of a net's tensors, without the parts that wrappers of a training add.
+"""Removes from the names of a checkpoint's tensors the parts that wrappers added in training.
 
-DataParallel, torch.compile, Lightning and others put a net into a module of theirs, so its tensors' names get
-a prefix, or a part in the middle. The net's own names decide which parts are removed.
+DataParallel, torch.compile, Lightning and others wrap the net in another module. This adds a prefix, or a
+part in the middle, to the names of tensors. The net's own names decide which parts are removed.
 """
 
 import os
@@ -12,17 +12,18 @@ from torch import Tensor, nn
 
 State = dict[str, Tensor]
 
-# What DataParallel, DDP and Lightning's users call the net inside their module.
+# The names that DataParallel, DDP and users of Lightning give to the net inside the wrapper.
 WRAPPERS = ("module", "model", "net")
-# Of torch.compile, FSDP and activation checkpointing: at any place in a name.
+# The names of torch.compile, FSDP and activation checkpointing, which may be anywhere in a tensor's name.
 HIDDEN_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 
 def rename(state: Mapping[str, Tensor], net: nn.Module) -> State:
-    """The state under the net's own names, if only wrappers' names make the difference; else as it is.
+    """Return the state with the net's own names if only wrappers' parts differ; else an unchanged copy.
 
     Either the state has all of the net's names under a prefix of wrappers, or it lacks a prefix that all of
-    the net's names have. What lies beside the prefix, such as weights of a loss, is left out.
+    the net's names have. In the first case, tensors without the prefix, such as weights of a loss, are left
+    out.
     """
     needed = [[bare_name(name) for name in names] for names in needed_names(net)]
     own = {bare_name(name): name for name in net.state_dict()}
@@ -41,11 +42,11 @@ def rename(state: Mapping[str, Tensor], net: nn.Module) -> State:
 
 
 def prefixes(names: Collection[str], needed: list[list[str]]) -> list[str]:
-    """All prefixes, "" too, under which `names` have every tensor that is needed; the shortest first.
+    """Return all prefixes, perhaps "", under which `names` has every needed tensor; the shortest first.
 
     Args:
-        names: names with prefixes.
-        needed: per tensor, its names; one of them is enough.
+        names: the names of tensors, with prefixes.
+        needed: for each tensor its alternative names without a prefix; one of them is enough.
 
     >>> prefixes(["net.w", "net.b", "other.w"], [["w"], ["b"]])
     ['net.']
@@ -62,14 +63,14 @@ def prefixes(names: Collection[str], needed: list[list[str]]) -> list[str]:
 
 
 def below(prefix: str, state: Mapping[str, Tensor]) -> State:
-    """The tensors whose names begin with a prefix, without it."""
+    """Return the tensors whose names begin with a prefix, and remove the prefix from the names."""
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def needed_names(net: nn.Module) -> list[list[str]]:
-    """The names per tensor that a checkpoint must have; of a tied tensor, one of several is enough.
+    """Return, for each tensor that a checkpoint must have, its names; one name of a tied tensor is enough.
 
-    BN's counters of batches are not needed: PyTorch before 0.4.1 had none, and evaluation does not use them.
+    BN's `num_batches_tracked` is not needed: PyTorch before 0.4.1 had none, and evaluation does not use them.
     """
     groups: dict[Any, list[str]] = {}
     for name, tensor in net.state_dict().items():
@@ -80,7 +81,7 @@ def needed_names(net: nn.Module) -> list[list[str]]:
 
 
 def bare_name(name: str) -> str:
-    """The name without the parts that torch.compile and others put into it.
+    """Return a name without the parts of `HIDDEN_WRAPPERS`.
 
     >>> bare_name("_orig_mod.conv.weight")
     'conv.weight'
@@ -89,6 +90,6 @@ def bare_name(name: str) -> str:
 
 
 def _common_prefix(names: Collection[str]) -> str:
-    """The modules that all these names begin with, each with a dot."""
+    """Return the longest path of modules with which all names begin, with a dot after each module."""
     paths = [name.split(".")[:-1] for name in names]
     return "".join(f"{part}." for part in os.path.commonprefix(paths)) if paths else ""

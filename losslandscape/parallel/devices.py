@@ -1,4 +1,4 @@
-"""The device of a rank, which is one GPU or a share of the CPU cores, and the precision of its products."""
+"""Chooses a rank's device, one GPU or a share of the CPU cores, and the precision of its products."""
 
 import os
 import platform
@@ -15,10 +15,10 @@ PRECISIONS = ("fp32", "tf32", "bf16")
 
 
 def choose(cuda: bool, ranks: Serial) -> torch.device:
-    """This rank's device. On a CPU it also sets the number of threads.
+    """Choose this rank's device. On a CPU, also set the number of threads, unless OMP_NUM_THREADS is set.
 
     Raises:
-        InputError: if `cuda` is true and there is no GPU.
+        InputError: if `cuda` is true and PyTorch finds no GPU.
     """
     if not cuda:
         if "OMP_NUM_THREADS" not in os.environ:
@@ -31,10 +31,10 @@ def choose(cuda: bool, ranks: Serial) -> torch.device:
 
 
 def find(name: torch.device | str) -> torch.device:
-    """The device of this name, such as `cuda:1`.
+    """Return the device of this name, such as `cuda:1`.
 
     Raises:
-        InputError: if it does not exist here, or is neither a CPU nor a CUDA device.
+        InputError: if the device does not exist here, or is neither a CPU nor a CUDA device.
     """
     fault = f"the program cannot compute on device {str(name)!r}"
     try:
@@ -53,17 +53,17 @@ def find(name: torch.device | str) -> torch.device:
 
 
 def require_cuda(option: str) -> None:
-    """Raise `InputError`, naming the option that needs a GPU, if there is none."""
+    """Raise `InputError`, with the option that needs a GPU, if PyTorch finds no GPU."""
     if not torch.cuda.is_available():
         fault = f"{option}: PyTorch finds no CUDA device here"
         raise InputError(fault, "compute on the CPU, or install a PyTorch with CUDA and a driver for it")
 
 
 def sharers(ranks: Serial, device: torch.device) -> int:
-    """The number of ranks of this node that share this rank's GPU, with a warning if several do; 1 on a CPU.
+    """Return the number of ranks of this node that share this rank's GPU; 1 on a CPU.
 
-    GPUs are compared by UUID: if a launcher shows each rank only its own GPU, that GPU is number 0 for every
-    rank.
+    Print a warning if any ranks of the node share a GPU. GPUs are compared by UUID, not by index: if a
+    launcher shows each rank a single GPU, each rank's GPU has index 0.
     """
     if device.type == "cpu":
         return 1
@@ -76,16 +76,19 @@ def sharers(ranks: Serial, device: torch.device) -> int:
 
 
 def name(device: torch.device) -> str:
-    """The device's name in the record of a run."""
+    """Return the device's name for the record of a run."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu, {torch.get_num_threads()} threads a rank"
 
 
 def set_precision(precision: str, device: torch.device) -> None:
-    """Let CUDA's float32 products be exact (fp32) or rounded to TF32, in the whole process.
+    """Make CUDA's float32 products exact (fp32) or round them to TF32 (tf32), in the whole process.
 
-    With "" and bf16, PyTorch's defaults stay.
+    With "" and bf16, PyTorch's settings stay.
+
+    Raises:
+        InputError: if the precision is tf32 and the device is not a CUDA device.
     """
     if precision == "tf32" and device.type != "cuda":
         fault = "precision tf32 is for CUDA devices"
@@ -98,7 +101,7 @@ def set_precision(precision: str, device: torch.device) -> None:
 
 @contextmanager
 def exact_products() -> Iterator[None]:
-    """In the block, CUDA's float32 products are not rounded to TF32: second derivatives need them exact."""
+    """Switch TF32 off in the block: second derivatives need exact float32 products on CUDA."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = False

@@ -1,8 +1,8 @@
-"""The ranks of a run: the number of this process, the number of all, and messages between them.
+"""Connects the ranks of a run: the index of each process, the number of processes, and their messages.
 
-`connect` decides once between MPI and one process without it; both have the same interface. No other module
-imports mpi4py. It is imported only if it is needed, because starting MPI outside its launcher ends the
-program on some clusters.
+`connect` chooses once between MPI and a single process; both have the same interface. No other module imports
+mpi4py. This module imports it only if needed, because a start of MPI outside its launcher ends the program on
+some clusters.
 """
 
 import os
@@ -19,18 +19,18 @@ from losslandscape.core.text import one_line
 
 T = TypeVar("T")
 
-# The environment variables in which launchers give each process its rank and the number of processes.
+# The environment variables by which launchers tell each process its rank and the number of processes.
 LAUNCHERS = {
     "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     "MPICH or Intel MPI": ("PMI_RANK", "PMI_SIZE"),
     "MVAPICH": ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
     "Slurm": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
 }
-WAIT_SECONDS = 0.002
+WAIT_SECONDS = 0.002  # between two tests of whether MPI has finished
 
 
 def launcher() -> str:
-    """The launcher that started this process; empty without one."""
+    """Return the name of the launcher that started this process; empty without a launcher."""
     for name, variables in LAUNCHERS.items():
         if all(os.environ.get(variable, "").isdigit() for variable in variables):
             return name
@@ -38,7 +38,7 @@ def launcher() -> str:
 
 
 def launched() -> tuple[int, int]:
-    """Rank and number of processes according to the launcher; (0, 1) without one."""
+    """Return rank and number of processes according to the launcher; (0, 1) without a launcher."""
     name = launcher()
     if not name:
         return 0, 1
@@ -47,27 +47,27 @@ def launched() -> tuple[int, int]:
 
 
 class Serial:
-    """One process without MPI."""
+    """A single process, which runs without MPI."""
 
     rank, size, local_rank, local_size = 0, 1, 0, 1
 
     def gather_all(self, value: T) -> list[T]:
-        """Every rank's value, by rank, on every rank."""
+        """Return on every rank the values of all ranks, in the order of the ranks."""
         return [value]
 
     def gather_node(self, value: T) -> list[T]:
-        """The values of the ranks of this node."""
+        """Return the values of all ranks of this node, in the order of their local ranks."""
         return [value]
 
     def share(self, value: T) -> T:
-        """Rank 0's value, on every rank."""
+        """Return rank 0's value on every rank."""
         return self.gather_all(cast(T, value if self.rank == 0 else None))[0]
 
     def all(self, act: Callable[..., T], *args: object, **kwargs: object) -> T:
         """Call `act(*args, **kwargs)` on every rank.
 
-        If it raises `InputError` or `OSError` on some ranks, every rank raises the first of these errors, so
-        no rank waits for another.
+        If the call raises `InputError` or `OSError` on some ranks, all ranks raise the error of the lowest of
+        these ranks, so that no rank waits for another.
         """
         result, error = None, None
         try:
@@ -78,16 +78,16 @@ class Serial:
         return cast(T, result)
 
     def first(self, act: Callable[..., T], *args: object, **kwargs: object) -> T:
-        """Call `act(*args, **kwargs)` on rank 0 alone; every rank gets its result or error."""
+        """Call `act(*args, **kwargs)` on rank 0 alone; every rank returns the result or raises the error."""
         result = self.all(act if self.rank == 0 else _do_nothing, *args, **kwargs)
         return cast(T, self.share(result))
 
     def send(self, message: Any, rank: int) -> None:
-        """Send a message, any object that can be pickled, to another rank."""
+        """Send a message to another rank. The message is any object that can be pickled."""
         raise AssertionError("a single process has nobody to send to")
 
     def poll(self) -> tuple[int, Any] | None:
-        """The next message that has arrived, as (sender's rank, message), or None. Returns at once."""
+        """Return the next message that has arrived, as (sender's rank, message), or None, without waiting."""
         return None
 
     def abort(self, status: int) -> None:
@@ -98,7 +98,7 @@ class Serial:
 
 
 class Mpi(Serial):
-    """The ranks of MPI's world. A rank that waits sleeps: an MPI library's own wait takes a whole core."""
+    """The ranks of MPI's world, which sleep while they wait: an MPI library's own wait takes a whole core."""
 
     def __init__(self, mpi: Any):
         self._mpi = mpi
@@ -122,7 +122,7 @@ class Mpi(Serial):
         status = self._mpi.Status()
         message = self._world.improbe(status=status)
         if message is None:
-            message = self._world.improbe(status=status)  # MPICH's first probe only fetches the message
+            message = self._world.improbe(status=status)  # MPICH's first probe only receives the message
         return None if message is None else (status.Get_source(), message.recv())
 
     def abort(self, status: int) -> None:
@@ -137,11 +137,12 @@ class Mpi(Serial):
 
 
 def connect(mpi: bool = False) -> Serial:
-    """The ranks of this program: MPI's if `mpi` is true or a launcher started several processes, else one.
+    """Return MPI's ranks if `mpi` is true or a launcher started several processes, else a single rank.
 
     Raises:
-        InputError: if mpi4py has no MPI library, or one that differs from the launcher's. With the wrong
-            library every process would be rank 0 of 1, do all the work, and overwrite the others' results.
+        InputError: if mpi4py or its MPI library is missing, does not fit the launcher, or does not allow
+            calls from a second thread. With the wrong library every process would be rank 0 of 1, do all the
+            work, and overwrite the others' results.
     """
     _, launcher_size = launched()
     if not mpi and launcher_size == 1:
@@ -154,7 +155,7 @@ def connect(mpi: bool = False) -> Serial:
 
 
 def _start_mpi(module: Any, launcher_size: int) -> None:
-    """Start MPI, unless it is started, and check that library and launcher fit together."""
+    """Start MPI, unless it is started, and check that the library fits the launcher and allows threads."""
     name = library()
     advice = (
         "launcher and library do not belong together; start with that library's own mpirun, "
@@ -176,13 +177,13 @@ def _start_mpi(module: Any, launcher_size: int) -> None:
 
 
 def library() -> str:
-    """Name and version of mpi4py's MPI library."""
+    """Return name and version of mpi4py's MPI library."""
     version = _import_mpi().Get_library_version().split("\n")[0].split(",")[0]
     return " ".join(version.strip("\0").split())
 
 
 def _import_mpi() -> Any:
-    """mpi4py's module MPI. Importing it does not start MPI: `connect` first compares launcher and library."""
+    """Import mpi4py's module MPI without starting MPI, so that launcher and library can be compared first."""
     try:
         import mpi4py
 
@@ -196,7 +197,7 @@ def _import_mpi() -> Any:
 
 
 def _end_all_on_a_fault(ranks: Serial) -> None:
-    """Let an unexpected exception on one rank end all ranks: the others would wait for it forever."""
+    """End all ranks after an unexpected exception on one rank, for which the others would wait forever."""
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         traceback.print_exception(kind, error, trace)
@@ -207,7 +208,7 @@ def _end_all_on_a_fault(ranks: Serial) -> None:
 
 
 def _do_nothing(*args: object, **kwargs: object) -> None:
-    """Stands for the action on the other ranks in `Serial.first`."""
+    """Do nothing. In `Serial.first`, all ranks above 0 call this."""
 
 
 def _raise_first(errors: list[Exception | None]) -> None:
@@ -217,14 +218,17 @@ def _raise_first(errors: list[Exception | None]) -> None:
 
 
 def own_cores() -> set[int]:
-    """The cores that this process may use."""
+    """Return the indices of the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
 
 
 def divide_cores(ranks: Serial) -> int:
-    """The number of threads for this rank: its share of the node's cores. The launcher may bind ranks."""
+    """Return the number of threads for this rank: an even share of the node's cores.
+
+    If the launcher binds ranks to cores, a rank gets at most the cores that it may use.
+    """
     rank_cores = own_cores()
     node_cores = set().union(*ranks.gather_node(rank_cores))
     return max(1, min(len(rank_cores), len(node_cores) // ranks.local_size))

@@ -1,4 +1,4 @@
-"""In which order the points of a grid are measured."""
+"""Defines the order in which the points of a grid are measured."""
 
 from collections.abc import Iterable
 
@@ -7,13 +7,14 @@ COARSEST_STRIDE = 16
 
 
 def ordered(points: Iterable[int], shape: tuple[int, ...], order: str) -> list[int]:
-    """Put points into the order in which they are measured.
+    """Return points in the order in which they are measured.
 
     Args:
-        points: flat C-order indices in the grid.
-        shape: shape of the grid.
-        order: `row` is row by row. `coarse` begins with every 16th row and column, then takes every 8th, and
-            so on, so that a plot soon shows the whole surface. Each of these lattices includes the edges.
+        points: flat C-order indices in the grid. `row` keeps their order.
+        shape: the shape of the grid.
+        order: `row` is row by row, for ascending points. `coarse` begins with every 16th row and column, then
+            takes every 8th, and so on, so that a plot soon shows the whole surface. Each of these lattices
+            includes the last row and column.
     """
     if order == "row":
         return [int(point) for point in points]
@@ -27,7 +28,7 @@ def ordered(points: Iterable[int], shape: tuple[int, ...], order: str) -> list[i
 
 
 def _stride(point: int, shape: tuple[int, ...]) -> int:
-    """The stride of the coarsest lattice that has the point."""
+    """Return the stride of the coarsest lattice that contains the point."""
     strides = [COARSEST_STRIDE]
     for size in reversed(shape):
         point, index = divmod(point, size)

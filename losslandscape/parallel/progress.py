@@ -1,4 +1,4 @@
-"""The progress that a user sees while points are measured: a bar, the time left, and ranks that hang."""
+"""Shows progress while points are measured: a bar, the time left, and ranks that hang."""
 
 import sys
 import time
@@ -7,23 +7,23 @@ from tqdm import tqdm
 
 from losslandscape.parallel.assignments import Assignments
 
-# A point is reported if it takes more than so many seconds and so many times the usual time.
-SLOW_SECONDS, SLOW_TIMES = 60.0, 20.0
+# A point is slow if it takes more than SLOW_SECONDS, and more than SLOW_FACTOR times the median.
+SLOW_SECONDS, SLOW_FACTOR = 60.0, 20.0
 
 
 class Progress:
-    """Progress of a run on standard error.
+    """A display that shows the progress of a run on standard error.
 
     Args:
-        total: number of points of the whole surface.
-        assignments: points of this run.
-        quiet: show warnings only.
+        total: the number of points of the whole surface.
+        assignments: the points of this run.
+        quiet: whether to show only warnings and failures.
     """
 
     def __init__(self, total: int, assignments: Assignments, *, quiet: bool):
         self._assignments = assignments
-        self._estimated = quiet  # whether the estimate of the time is printed already; never if quiet
-        self._reported: set[int] = set()  # ranks that were reported as slow
+        self._estimated = quiet  # whether no estimate of the time is to be printed any more
+        self._reported: set[int] = set()  # the ranks that were reported as slow at their present points
         self._next_look = 0.0
         self._bar = tqdm(
             total=total,
@@ -47,25 +47,25 @@ class Progress:
         self._bar.update()
 
     def report_failure(self, rank: int, point: int, trace: str) -> None:
-        """Print that a rank has failed at a point."""
+        """Print that a rank has failed at a point, and the traceback."""
         next_step = "another rank tries it at the end" if self._assignments.working else "no rank is left"
         self._write(f"rank {rank} failed at point {point} and measures no more; {next_step}:\n{trace}")
 
     def report_slow_ranks(self) -> None:
         """Print a warning, once per point, if a rank takes far longer than the others.
 
-        May be called often: it looks about once per second.
+        The caller may call this often: the ranks are checked at most once per second.
         """
         now = time.monotonic()
         if now < self._next_look:
             return
         self._next_look = now + 1
-        for rank, point, seconds, usual in self._assignments.slow(SLOW_SECONDS, SLOW_TIMES):
+        for rank, point, seconds, median in self._assignments.slow(SLOW_SECONDS, SLOW_FACTOR):
             if rank not in self._reported:
                 self._reported.add(rank)
                 self._write(
                     f"warning: rank {rank} has been at point {point} for {seconds:.0f} s, where others take "
-                    f"{usual:.2g} s; if it hangs, stop the run (Ctrl-C) and resume with the same command"
+                    f"{median:.2g} s; if it hangs, stop the run (Ctrl-C) and resume with the same command"
                 )
 
     def close(self) -> None:

@@ -6,20 +6,20 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-SAVE_SECONDS = 1.0  # a result stays unsaved for at most about this long, unless saving itself is slow
-SAVE_SHARE = 0.05  # of the time, at most, goes into saving
+SAVE_SECONDS = 1.0  # the time between two saves, unless saving is slow
+MAX_SAVE_SHARE = 0.05  # of the time goes into saving
 
 
 class Saver:
-    """Calls `save` about every second while there are new results.
+    """A saver that calls `save` about every second while there are new results.
 
-    A full disk (`OSError`) may have room again later: it is reported once, and saving is tried again.
+    After an `OSError`, such as a full disk, a warning is printed once, and saving is tried again later.
     """
 
     def __init__(self, save: Callable[[], None]):
         self._save = save
         self._unsaved = self._failed = False
-        self._next = 0.0  # time of the next save, at the earliest
+        self._next = 0.0  # the earliest time of the next save
 
     def add(self) -> None:
         """Note that there is a new result."""
@@ -37,10 +37,10 @@ class Saver:
             self._unsaved = False
             self._report(None)
         end = time.monotonic()
-        self._next = end + max(SAVE_SECONDS, (end - start) / SAVE_SHARE)
+        self._next = end + max(SAVE_SECONDS, (end - start) / MAX_SAVE_SHARE)
 
     def finish(self) -> None:
-        """Save results that are not saved yet. Here an `OSError` is raised."""
+        """Save results that are not saved yet; an `OSError` is raised here."""
         if self._unsaved:
             self._save()
             self._unsaved = False

@@ -1,8 +1,8 @@
 """Hands out the points of a surface one by one, as ranks become free.
 
 Rank 0's main thread measures like every other rank. Its second thread, the clerk, hands out points and
-records results, so that nobody waits while rank 0 measures. Threads that wait sleep, because an MPI library
-that waits takes a core from the nets.
+records results, so that no rank waits while rank 0 measures. Threads sleep while they wait, because the wait
+of an MPI library takes a whole core.
 """
 
 import queue
@@ -19,17 +19,17 @@ from losslandscape.parallel.mpi4pytorch import Serial
 from losslandscape.parallel.progress import Progress
 from losslandscape.parallel.saving import Saver
 
-POLL_SECONDS = 0.001  # a message between ranks stays unread for at most this long
+POLL_SECONDS = 0.001  # the longest time for which a message between ranks stays unread
 
 Values = dict[str, float]
 
 
 class Results(Protocol):
-    """Where results go, such as a surface file."""
+    """A store that keeps results, such as a surface file."""
 
     @property
     def size(self) -> int:
-        """Number of points, measured or not."""
+        """The number of points, measured or not."""
 
     def set(self, point: int, values: Values) -> None:
         """Keep the values of a point."""
@@ -40,7 +40,7 @@ class Results(Protocol):
 
 @dataclass(frozen=True)
 class Answer:
-    """A rank's answer: values and seconds of its point, or the traceback of its failure."""
+    """An answer, which holds the values and seconds of a rank's point, or the traceback of its failure."""
 
     values: Values | None
     seconds: float = 0.0
@@ -48,7 +48,7 @@ class Answer:
 
 
 class AllRanksFailed(RuntimeError):
-    """No rank is left to measure the missing points."""
+    """An error that is raised if no rank is left to measure the missing points."""
 
 
 def run(
@@ -62,18 +62,20 @@ def run(
 ) -> None:
     """Measure every point once, on any rank, and put its values into `results` on rank 0.
 
-    Only rank 0 uses `points` and `results`. One of its threads calls `results.set` and `results.save`. It
-    saves about every second while there are new results, and at the end, however the run ends. If
-    `measure_at` raises on a rank, the error is printed, that rank measures no more, and another one tries its
-    point at the end. Every rank returns when no point is left.
+    Only rank 0 uses `points` and `results`. Its second thread calls `results.set` and `results.save`. The
+    results are saved about every second while there are new ones, and at the end, however the run ends.
+
+    If `measure_at` raises on a rank, the error is printed, the rank measures no more, and another rank tries
+    the point at the end. A failed rank other than rank 0 returns at once. All other ranks return when no
+    point is left.
 
     Args:
-        points: flat indices, in order.
-        measure_at: measures a point on this rank.
-        results: keeps and saves the values.
+        points: the flat indices of the points, in the order in which they are handed out.
+        measure_at: measures a point on this rank, and returns its values.
+        results: the store that keeps and saves the values.
         ranks: the ranks that measure.
-        schedule: `dynamic` or `static` (`assignments.Assignments`).
-        quiet: show warnings only.
+        schedule: `dynamic` or `static`, as in `assignments.Assignments`.
+        quiet: whether to show only warnings and failures.
 
     Raises:
         AllRanksFailed: on rank 0, if every rank has failed.
@@ -96,7 +98,7 @@ def _measure(
     answer: Callable[[Answer | None], None],
     next_point: Callable[[], int | None],
 ) -> None:
-    """Report that this rank is ready, then measure point after point, until there is none or one fails."""
+    """Report that this rank is ready, then measure points until no point is left or a point fails."""
     answer(None)
     while (point := next_point()) is not None:
         start = time.monotonic()
@@ -109,7 +111,7 @@ def _measure(
 
 
 def _measure_for_rank_0(measure_at: Callable[[int], Values], ranks: Serial) -> None:
-    """Measure the points that rank 0 sends, and send it the answers."""
+    """Measure the points that rank 0 sends, and send the answers to rank 0."""
 
     def send(answer: Answer | None) -> None:
         ranks.send(answer, 0)
@@ -124,7 +126,7 @@ def _measure_for_rank_0(measure_at: Callable[[int], Values], ranks: Serial) -> N
 
 
 class _Clerk:
-    """The thread of rank 0 that hands out points and records results."""
+    """A clerk: the thread of rank 0 that hands out points and records results."""
 
     def __init__(self, assignments: Assignments, results: Results, ranks: Serial, *, quiet: bool):
         self.own_answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
@@ -138,13 +140,13 @@ class _Clerk:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait for the other ranks' last points. Raises the error of the thread if it had one."""
+        """Wait until the clerk has ended, and raise the error that ended it, if any."""
         self._thread.join()
         if self._error is not None:
             raise self._error
 
     def stop(self) -> None:
-        """Save the results and end, without waiting for the points that are being measured."""
+        """Save the results and end the clerk, without waiting for points that are being measured."""
         self._stop.set()
         self._thread.join()
 
@@ -166,7 +168,7 @@ class _Clerk:
             self._progress.report_slow_ranks()
 
     def _arrived(self) -> Iterator[tuple[int, Answer | None]]:
-        """The answers that have arrived. Waits for at most one poll."""
+        """Yield the answers that have arrived, after a wait of at most 0.1 seconds."""
         alone = self._ranks.size == 1
         with suppress(queue.Empty):
             yield 0, self.own_answers.get(timeout=0.1 if alone else POLL_SECONDS)
@@ -205,7 +207,7 @@ class _Clerk:
             self._dismiss()
 
     def _dismiss(self) -> None:
-        """Send every working rank the message that no point is left as soon as it is ready."""
+        """Tell all working ranks that no point is left, once all are ready, or at once after an error."""
         working = self._assignments.working
         late = working - self._assignments.idle if self._error is None else set()
         while late and not self._stop.is_set():

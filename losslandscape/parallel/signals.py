@@ -1,4 +1,4 @@
-"""On Ctrl-C or SIGTERM, save the measured points, then end all ranks with the signal's exit status."""
+"""Ends a run on Ctrl-C or SIGTERM: all ranks end with the signal's exit status."""
 
 import signal
 import time
@@ -8,11 +8,11 @@ from types import FrameType
 
 from losslandscape.parallel.mpi4pytorch import Serial
 
-GRACE_SECONDS = 10  # for rank 0 to save and to end the job
+GRACE_SECONDS = 10  # the time for which the other ranks wait, so that rank 0 can save and end the job
 
 
 class Interrupted(BaseException):
-    """A signal asked the program to end. `status` is the exit status for this signal."""
+    """An exception that is raised on a signal to end. `status` is the exit status for this signal."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
@@ -21,10 +21,10 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within the block, Ctrl-C and SIGTERM raise `Interrupted` in the main thread.
+    """Raise `Interrupted` in the main thread on Ctrl-C and SIGTERM within the block.
 
-    A launcher passes the signal to all ranks; each then calls `end_job`. After the first signal both signals
-    are ignored, also after the block: a second one would interrupt the saving.
+    A launcher passes the signal to all ranks; each rank then calls `end_job`. After the first signal both
+    signals are ignored, also after the block: a second signal would interrupt the saving.
     """
     interrupted = False
 
@@ -45,7 +45,7 @@ def interruptible() -> Iterator[None]:
 
 
 def end_job(ranks: Serial, interrupted: Interrupted) -> None:
-    """End all ranks with the signal's exit status. The other ranks give rank 0 time to save and do this."""
+    """End all ranks with the signal's exit status. Ranks above 0 wait until rank 0 can save and end them."""
     if ranks.rank > 0:
         time.sleep(GRACE_SECONDS)
     ranks.abort(interrupted.status)

@@ -1,9 +1,9 @@
-"""A matrix with a row theta_i - theta_last for each checkpoint of a training. It is never in memory whole.
+"""A matrix with a row theta_i - theta_last for each checkpoint of a training, never whole in memory.
 
-300 checkpoints of 25 million weights are 30 GB. Each file is read once as a whole, and checked. After that it
-is mapped into memory. A pass over the matrix goes from left to right, in blocks of as many columns (weights)
-as memory allows, so each number is read once per pass. Some files cannot be mapped: those from before PyTorch
-1.6, and pickles of more than tensors. They are read as a whole for each block.
+300 checkpoints of 25 million weights are 30 GB. Each file is read once as a whole, and checked. After that,
+the file is mapped into memory. A pass over the matrix goes from left to right, in blocks of as many columns
+(weights) as memory allows, so each value is read once per pass. Files from before PyTorch 1.6 and pickles of
+more than tensors cannot be mapped. Such a file is read as a whole for each block.
 """
 
 import os
@@ -25,7 +25,7 @@ from losslandscape.nets.tensor_names import rename
 
 # Bytes of a block. With PyTorch and two directions of 25 million weights, the process needs under 2 GiB.
 MEMORY = 3 * 2**28
-PIECE = 4096  # columns that are float64 at a time
+PIECE = 4096  # columns that are converted to float64 at a time
 
 Slice = tuple[str, int, int]  # name of a tensor, and the range of its entries from start to stop
 
@@ -40,9 +40,9 @@ class CheckpointMatrix:
         biases: names of the tensors that `biasbn` ignores.
         keys: for each file, the key of each tensor in it, by name.
         mapped: the files that can be mapped.
-        stamps: size and time of each file when it was checked.
+        stamps: size and modification time of each file when it was checked.
         fingerprint, origin: fingerprints of all files, and of the last file.
-        state_key, unsafe_pickle: how the files are read; see `read_checkpoint`.
+        state_key, unsafe_pickle: options of `read_checkpoint` for these files.
     """
 
     files: list[str]
@@ -57,7 +57,7 @@ class CheckpointMatrix:
     unsafe_pickle: bool
 
     def names(self, ignore: str = "") -> list[str]:
-        """The names of the tensors whose entries are columns.
+        """Return the names of the tensors whose entries are columns.
 
         Integer tensors (the batch counters of BN) have no columns. With `biasbn`, biases and norm layers have
         none either.
@@ -70,8 +70,8 @@ class CheckpointMatrix:
         """Make one pass over the matrix, from left to right.
 
         Args:
-            ignore: `biasbn` leaves out biases and norm layers.
-            memory: bytes of a block that is read at once.
+            ignore: `biasbn` to leave out biases and norm layers.
+            memory: size in bytes of a block, which is read at once.
             title: title of the progress bar.
 
         Yields:
@@ -89,7 +89,7 @@ class CheckpointMatrix:
                     yield piece - piece[-1]
 
     def _read_block(self, slices: list[Slice], bar: tqdm) -> np.ndarray:
-        """The checkpoints' entries in these slices (rows, columns), float32."""
+        """Return the checkpoints' entries in these slices (rows, columns), float32."""
         columns = sum(stop - start for _, start, stop in slices)
         block = np.empty((len(self.files), columns), np.float32)
         for row, file in zip(block, self.files, strict=True):
@@ -101,12 +101,12 @@ class CheckpointMatrix:
         return block
 
     def vector(self, direction: net_plotter.Direction) -> np.ndarray:
-        """The entries of a direction (columns,), float32, in the order of the columns of `pieces()`."""
+        """Return the entries of a direction (columns,), float32, in the column order of `pieces()`."""
         by_name = dict(zip(self.tensors, direction, strict=True))
         return np.concatenate([by_name[name].numpy().ravel() for name in self.names()])
 
     def direction(self, vector: np.ndarray, *, ignore: str = "") -> list[np.ndarray]:
-        """The tensors of a direction from a vector over the columns; ignored tensors are zero.
+        """Return the tensors of a direction from a vector over the columns; ignored tensors are zero.
 
         Args:
             vector: (columns,) in the order of the columns of `pieces(ignore=ignore)`.
@@ -137,16 +137,16 @@ class CheckpointMatrix:
 def read(
     files: list[str], net: nn.Module, dir_type: str, *, state_key: str = "", unsafe_pickle: bool = False
 ) -> CheckpointMatrix:
-    """Read and check every checkpoint. Afterwards the net has the weights of the last one.
+    """Read and check every checkpoint. Afterwards the net has the weights of the last checkpoint.
 
     Args:
-        files: at least one, in the order of the rows.
+        files: at least one file, in the order of the rows.
         net: a net of the checkpoints' model.
         dir_type: `weights`, or `states`: rows then include the BN statistics.
-        state_key, unsafe_pickle: see `read_checkpoint`.
+        state_key, unsafe_pickle: options of `read_checkpoint`.
 
     Raises:
-        InputError: naming the first file, and the tensor in it, that does not fit the net or is not finite.
+        InputError: if a tensor does not fit the net or is not finite. The message names the file and tensor.
     """
     mapped, keys, stamps, fingerprints = set(), {}, {}, []
     aliases = {tensor.names[0]: tensor.names for tensor in net_tensors.tensors(net, dir_type)}
@@ -183,12 +183,12 @@ def _require_finite(net: nn.Module, dir_type: str, file: str) -> None:
 def _keys(
     state: Mapping[str, Tensor], net: nn.Module, aliases: Mapping[str, Sequence[str]]
 ) -> dict[str, str]:
-    """The key in a checkpoint's state of each of a net's tensors, by name.
+    """Return the key of each tensor of the net in a checkpoint's state, by tensor name.
 
     Args:
-        state: tensors by key; it fits the net.
-        net: its names may differ from the keys by a prefix.
-        aliases: all names of each tensor. The state may have a tied tensor under any of them.
+        state: the checkpoint's tensors by key, which fit the net.
+        net: a net whose names may differ from the keys by a prefix.
+        aliases: all names of each tensor. The state may hold a tied tensor under any of its names.
     """
     fitted = rename(state, net)
     key_of = {id(tensor): key for key, tensor in state.items()}
@@ -223,13 +223,13 @@ def cut(sizes: Mapping[str, int], width: int) -> Iterator[list[Slice]]:
 
 
 def _stamp(file: str) -> tuple[int, int]:
-    """Size and time of a file; they change when it is written."""
+    """Return the size and the modification time of a file, which change when it is written."""
     status = os.stat(file)
     return status.st_size, status.st_mtime_ns
 
 
 def _map(file: str, state_key: str) -> Mapping[str, Tensor]:
-    """The mapped tensors of a checked checkpoint; empty if it cannot be mapped."""
+    """Return the mapped tensors of a checked checkpoint, or nothing if the file cannot be mapped."""
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, pickle.UnpicklingError):

@@ -23,33 +23,33 @@ from losslandscape.files.file_names import natural_order
 from losslandscape.nets import net_plotter, net_tensors
 from losslandscape.nets.net_plotter import Direction
 
-FEWEST = 2  # checkpoints of a series, at least
+MIN_CHECKPOINTS = 2  # number of checkpoints of a series
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name stands for several files, as `model_*.t7` does."""
+    """Return whether a name is a pattern of files, as `model_*.t7` is, and not an existing file."""
     return not os.path.exists(name) and glob.has_magic(name)
 
 
 def find(folder: str, pattern: str) -> list[str]:
-    """The files that match a pattern such as `model_*.t7`, in the order of the numbers in their names.
+    """Return the files that match a pattern such as `model_*.t7`, in the order of the numbers in their names.
 
-    The pattern is tried as it is, then inside the folder.
+    The pattern is tried from the current folder, then inside `folder`.
 
     Raises:
         InputError: if fewer than two files match.
     """
     paths = glob.glob(pattern) or glob.glob(os.path.join(glob.escape(folder), pattern))
     files = sorted((path for path in paths if os.path.isfile(path)), key=natural_order)
-    if len(files) < FEWEST:
+    if len(files) < MIN_CHECKPOINTS:
         count = f"{len(files)} file{'' if len(files) == 1 else 's'}"
-        fault = f"{pattern} matches {count}, and a series of surfaces needs at least {FEWEST}"
+        fault = f"{pattern} matches {count}, and a series of surfaces needs at least {MIN_CHECKPOINTS}"
         raise InputError(fault, "give another {model_file}")
     return files
 
 
 def epochs(files: list[str]) -> np.ndarray | None:
-    """The last number in each name (files,); None if a name has none, or if the numbers do not increase."""
+    """Return the last number in each name (files,), or None if a name has none or they do not increase."""
     numbers = []
     for path in files:
         stem, _ = os.path.splitext(os.path.basename(path))
@@ -62,31 +62,31 @@ def epochs(files: list[str]) -> np.ndarray | None:
 
 
 def place(net: nn.Module, last: nn.Module, directions: list[Direction], dir_type: str) -> tuple[float, ...]:
-    """Coordinates of the point of the plane through `last` that is nearest to `net`.
+    """Return the coordinates of the point of the plane through `last` that is nearest to `net`.
 
-    They are the solution c of G c = r, least squares over the tensors that the directions move. G are the
+    The coordinates c solve G c = r in the least-squares sense, over the floating-point tensors. G holds the
     inner products of the directions, and r those of each direction with the difference of the nets.
     """
     tensors = net_tensors.moving_tensors(net, dir_type).values()
-    moves = [tensor.is_floating_point() for tensor in tensors]
-    difference = list(compress(net_plotter.target_direction(last, net, dir_type), moves))
-    axes = [list(compress(direction, moves)) for direction in directions]
+    is_floating = [tensor.is_floating_point() for tensor in tensors]
+    difference = list(compress(net_plotter.target_direction(last, net, dir_type), is_floating))
+    axes = [list(compress(direction, is_floating)) for direction in directions]
     gram = np.array([[_dot(a, b) for b in axes] for a in axes])
     right = np.array([_dot(a, difference) for a in axes])
     return tuple(np.linalg.lstsq(gram, right, rcond=None)[0].tolist())
 
 
 def surface_files(checkpoints: list[str], surface_name: str, surf_file: str) -> dict[str, str]:
-    """The surface file of each checkpoint.
+    """Return the surface file of each checkpoint.
 
     Args:
-        checkpoints: files of the checkpoints.
+        checkpoints: the checkpoint files.
         surface_name: name of the last checkpoint's surface. Other surfaces are named after it, and lie beside
             their checkpoints.
-        surf_file: if it is not empty, all surfaces are named after it and lie beside it.
+        surf_file: the path that all surfaces are named after and lie beside, or an empty string.
 
     Raises:
-        InputError: if two surfaces would have one name.
+        InputError: if two surfaces would have the same path.
     """
     names = [os.path.basename(checkpoint) for checkpoint in checkpoints]
     if surf_file:
@@ -103,7 +103,7 @@ def surface_files(checkpoints: list[str], surface_name: str, surf_file: str) -> 
 
 
 def _dot(a: Direction, b: Direction) -> float:
-    """The inner product of two directions, in float64."""
+    """Return the inner product of two directions, in float64."""
     total = 0.0
     for one, other in zip(a, b, strict=True):
         total += float(torch.vdot(one.double().flatten(), other.double().flatten()))

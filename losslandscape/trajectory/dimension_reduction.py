@@ -13,8 +13,8 @@ import numpy as np
 from losslandscape.core.errors import InputError
 
 METHODS = ("cos", "lstsq")
-RANK_TOLERANCE = 1e-12  # relative to a Gram matrix's largest eigenvalue: smaller ones are rounding errors
-# Both for t-SNE. The perplexity is scikit-learn's default; few checkpoints need a smaller one.
+RANK_TOLERANCE = 1e-12  # eigenvalues below this share of a Gram matrix's largest are rounding errors
+# Settings of t-SNE. The perplexity is scikit-learn's default; few checkpoints need a smaller value.
 PERPLEXITY = 30
 SEED = 0
 
@@ -22,7 +22,7 @@ Pieces = Iterable[np.ndarray]
 
 
 def centred_gram(pieces: Pieces) -> np.ndarray:
-    """The inner products (rows, rows) of the rows minus their mean.
+    """Return the inner products (rows, rows) of the rows minus their mean.
 
     Raises:
         InputError: if the entries are too large, or all rows are equal.
@@ -75,7 +75,7 @@ def principal(gram: np.ndarray, count: int = 2) -> Principal:
 
 
 def components(pieces: Pieces, combination: np.ndarray) -> np.ndarray:
-    """The principal components (k, columns), float32, of length 1 and with their largest entry positive."""
+    """Return the unit principal components (k, columns), float32, with positive largest entries."""
     parts = [(combination.T @ (piece - piece.mean(axis=0))).astype(np.float32) for piece in pieces]
     axes = np.concatenate(parts, axis=1)
     largest = np.abs(axes).argmax(axis=1)
@@ -104,11 +104,11 @@ def project(pieces: Pieces, directions: np.ndarray, *, method: str = "cos") -> P
     """Project rows on two directions (2, columns).
 
     Args:
-        pieces: the rows.
+        pieces: pieces of the rows, from left to right.
         directions: two vectors over the columns.
         method: `cos` gives the length <row, d> / ||d|| along each direction d, as in the published program.
-            It fits directions at right angles. `lstsq` gives the multiples of both directions whose sum is
-            nearest to the row. They are coordinates of a surface along directions of any length and angle.
+            This fits directions at right angles. `lstsq` gives the multiples of both directions whose sum is
+            nearest to the row: coordinates of a surface along directions of any length and angle.
 
     Raises:
         InputError: if the directions span no plane.
@@ -138,11 +138,11 @@ def project(pieces: Pieces, directions: np.ndarray, *, method: str = "cos") -> P
 
 
 def embed(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates x, y (rows,) by t-SNE. Near rows stay near; large distances mean little."""
+    """Return the coordinates x, y (rows,) by t-SNE. Near rows stay near; large distances mean little."""
     from sklearn.manifold import TSNE  # takes seconds to import
 
     values, vectors = np.linalg.eigh(gram / np.trace(gram))
-    # The distances are those between the rows, with only as many columns as rows.
+    # The coordinates have the distances of the rows, in only as many columns as rows.
     coordinates = vectors * np.sqrt(np.maximum(values, 0))
     perplexity = min(PERPLEXITY, (len(gram) - 1) / 3)
     model = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED)

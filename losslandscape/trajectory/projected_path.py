@@ -24,7 +24,8 @@ from losslandscape.trajectory import dimension_reduction
 from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
 from losslandscape.trajectory.plane import Plane
 
-CLOSE = 0.1  # a loss on the plane is close if it differs from the true loss by less than this share of it
+# Largest difference of a close loss on the plane from the true loss, as a share of the true loss.
+CLOSE = 0.1
 
 
 def project(matrix: CheckpointMatrix, plane: Plane, *, method: str, facts: Facts) -> Projection:
@@ -97,7 +98,7 @@ def measure_losses(
         net: a net on any device. Afterwards it has the weights of the last checkpoint.
         directions: the two directions of the plane, on the net's device.
         dir_type: `weights` or `states`.
-        evaluator: measures `train_loss` of this net.
+        evaluator: the evaluator that measures `train_loss` of this net.
 
     Yields:
         The path with the losses of one more checkpoint.
@@ -120,7 +121,7 @@ def measure_losses(
 
 
 def describe_losses(path: Projection) -> str:
-    """One or two lines on where the plane misleads most. The path must have both losses."""
+    """Return one or two lines on where the plane misleads most. The path must have both losses."""
     assert path.true_loss is not None and path.projected_loss is not None
     gap = np.abs(path.projected_loss - path.true_loss)
     unknown = int(np.isnan(gap).sum())

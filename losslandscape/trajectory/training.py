@@ -20,7 +20,7 @@ from losslandscape.evaluate.losses import sample_losses
 OPTIMIZERS = ("sgd", "adam")
 # Epochs after which the learning rate falls: 50 %, 75 % and 92 % of the paper's 300.
 DECAY_AFTER = (150, 225, 275)
-# Zeros on each side of an image before it is cropped: the paper's, and everybody's on CIFAR-10.
+# Zeros on each side of an image before it is cropped, as in the paper and in most work on CIFAR-10.
 PADDING = 4
 
 
@@ -40,9 +40,9 @@ def initialise(net: nn.Module) -> None:
 
 
 def learning_rate(epoch: int, *, lr: float, lr_decay: float) -> float:
-    """The rate of an epoch, from 1.
+    """Return the learning rate of an epoch, counted from 1.
 
-    It is computed from the epoch, not carried along, so that a resumed training has the right one.
+    It is computed from the epoch, not carried along, so that a resumed training has the right rate.
     """
     return lr * lr_decay ** sum(epoch > last for last in DECAY_AFTER)
 
@@ -50,7 +50,7 @@ def learning_rate(epoch: int, *, lr: float, lr_decay: float) -> float:
 def make_optimizer(
     net: nn.Module, name: str, *, lr: float, momentum: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum, or Adam (whose moments are torch's defaults: `momentum` is not used)."""
+    """Return SGD with Nesterov momentum, or Adam with torch's default moments, which ignores `momentum`."""
     if name == "adam":
         return torch.optim.Adam(net.parameters(), lr=lr, weight_decay=weight_decay)
     if name == "sgd":
@@ -61,7 +61,7 @@ def make_optimizer(
 
 
 def corrupt_labels(labels: torch.Tensor, fraction: float, *, num_classes: int, seed: int) -> torch.Tensor:
-    """Labels (N,) of which round(fraction * N) are drawn anew, uniformly; some come out as they were."""
+    """Return labels (N,) with round(fraction * N) drawn anew, uniformly; some stay as they were."""
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(labels), generator=generator)[: round(fraction * len(labels))]
     drawn = torch.randint(num_classes, chosen.shape, generator=generator)
@@ -71,9 +71,9 @@ def corrupt_labels(labels: torch.Tensor, fraction: float, *, num_classes: int, s
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
-    """The source of all that is random in one epoch.
+    """Return the generator of all that is random in one epoch.
 
-    Hashed, so that (seed 0, epoch 2) and (seed 1, epoch 1) are not related.
+    Its seed is hashed, so that (seed 0, epoch 2) and (seed 1, epoch 1) are not related.
     """
     return torch.Generator().manual_seed(
         int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
@@ -81,9 +81,9 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
 
 
 def batches(count: int, batch_size: int, generator: torch.Generator) -> list[torch.Tensor]:
-    """Index tensors that visit each of `count` images once, in random order, `batch_size` at a time.
+    """Return index tensors that visit each of `count` images once, in random order, `batch_size` at a time.
 
-    A last batch of a single image goes into the one before it: a BatchNorm1d, as in VGG, cannot train on
+    A last batch of a single image joins the batch before it: a BatchNorm1d, as in VGG, cannot train on
     one image.
     """
     parts = list(torch.randperm(count, generator=generator).split(batch_size))
@@ -95,7 +95,7 @@ def batches(count: int, batch_size: int, generator: torch.Generator) -> list[tor
 def augment(images: torch.Tensor, generator: torch.Generator, *, padding: int = PADDING) -> torch.Tensor:
     """Crop each image (N, C, H, W) at a random place of its zero-padded self, and mirror half of them.
 
-    For images before normalisation: the border is black, not the mean colour, as when torchvision's
+    The images are not normalised yet: the border is black, not the mean colour, as when torchvision's
     RandomCrop precedes ToTensor.
     """
     count, _, height, width = images.shape
@@ -115,9 +115,9 @@ def augment(images: torch.Tensor, generator: torch.Generator, *, padding: int = 
 def training_batches(
     data: ImageSet, *, batch_size: int, augmented: bool, generator: torch.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The epoch's batches: normalised images (n, C, H, W), augmented if asked for, and labels (n,)."""
-    for numbers in batches(len(data), batch_size, generator):
-        index = numbers.to(data.labels.device)
+    """Yield the epoch's batches: normalised images (n, C, H, W), perhaps augmented, and labels (n,)."""
+    for chosen in batches(len(data), batch_size, generator):
+        index = chosen.to(data.labels.device)
         labels = data.labels[index]
         if augmented:
             cropped = replace(data, images=augment(data.images[index], generator), labels=labels)
@@ -145,7 +145,7 @@ def train_epoch(
     generator = epoch_generator(seed, epoch)
     torch.manual_seed(generator.initial_seed())  # for nets that draw by themselves, as with dropout
     net.train()
-    # Summed on the device: asking for a number after each batch would make a GPU wait for it.
+    # Summed on the device: reading a value after each batch would make the GPU wait.
     loss_sum = torch.zeros((), device=data.labels.device)
     wrong = torch.zeros((), device=data.labels.device, dtype=torch.long)
     seen = 0

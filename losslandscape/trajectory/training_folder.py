@@ -19,11 +19,11 @@ LOG_LINE = "e: %d loss: %.5f train_err: %.3f test_top1: %.3f test_loss %.5f\n"
 LOG_EPOCH = re.compile(r"e: (\d+) ")
 LEARNING_RATE = "lr"  # name of the curve in the TensorBoard log
 MIDDLE_EPOCH = 150  # always kept: the last epoch before the learning rate first falls
-FEWEST = 3  # checkpoints of a trajectory, at least: two lie on a line
+MIN_CHECKPOINTS = 3  # number of checkpoints of a trajectory: two lie on a line
 
 
 def is_kept(epoch: int, save_epoch: int) -> bool:
-    """Whether the checkpoint of an epoch is kept."""
+    """Return whether the checkpoint of an epoch is kept."""
     return epoch in (0, 1, MIDDLE_EPOCH) or epoch % save_epoch == 0
 
 
@@ -42,7 +42,7 @@ def _save(path: Path, content: dict[str, Any]) -> None:
 
 
 def start_log(folder: Path, last_epoch: int) -> None:
-    """Make the folder, and cut its log after `last_epoch`: this training writes later epochs again."""
+    """Create the folder, and cut its log after `last_epoch`: the training writes later epochs again."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG
     lines = log.read_text().splitlines(keepends=True) if log.exists() else []
@@ -63,18 +63,18 @@ def find_checkpoints(
         folder: the folder of a training.
         prefix, suffix: the parts of a file's name before and after the epoch.
         start, end: the first and the last epoch.
-        step: epochs from one checkpoint to the next; the last step may be shorter.
+        step: number of epochs from one checkpoint to the next; the last step may be shorter.
 
     Raises:
-        InputError: the folder, or a file, does not exist; or there are fewer than three epochs.
+        InputError: if the folder or a file does not exist, or if there are fewer than three epochs.
     """
     if not os.path.isdir(folder):
         fault = f"there is no folder {folder!r}"
         raise InputError(fault, "give the {model_folder} with the checkpoints of a training")
     epochs = [*range(start, end, step), end]
     advice = "give other {start_epoch}, {max_epoch} and {save_epoch}"
-    if len(epochs) < FEWEST or start > end:
-        fault = f"epochs {start} to {end} in steps of {step} are fewer than {FEWEST} checkpoints"
+    if len(epochs) < MIN_CHECKPOINTS or start > end:
+        fault = f"epochs {start} to {end} in steps of {step} are fewer than {MIN_CHECKPOINTS} checkpoints"
         raise InputError(f"{fault}, and a plane needs that many", advice)
     paths = _checkpoints(folder, prefix, suffix)
     for epoch in epochs:
@@ -88,7 +88,7 @@ def find_checkpoints(
 
 
 def _checkpoints(folder: str, prefix: str, suffix: str) -> dict[int, str]:
-    """All checkpoints of a folder by epoch. If an epoch has several, the shortest name is used."""
+    """Return all checkpoints of a folder by epoch. If an epoch has several files, use the shortest name."""
     pattern = re.compile(re.escape(prefix) + r"(\d+)" + re.escape(suffix))
     paths: dict[int, str] = {}
     for name in sorted(os.listdir(folder), key=len, reverse=True):
@@ -99,7 +99,7 @@ def _checkpoints(folder: str, prefix: str, suffix: str) -> dict[int, str]:
 
 
 def learning_rate_drops(folder: str) -> list[int]:
-    """The epochs with a lower learning rate than the epoch before; none without a TensorBoard log."""
+    """Return the epochs where the learning rate falls; an empty list if no TensorBoard log has the rate."""
     if not glob.glob(os.path.join(glob.escape(folder), "*tfevents*")):
         return []
     # Takes seconds to import.

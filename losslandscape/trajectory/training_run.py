@@ -23,16 +23,16 @@ UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, LookupError, TypeE
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a net is trained, and which checkpoints are kept.
+    """The settings that decide how a net is trained and which checkpoints are kept.
 
     Attributes:
         loss_name: one of `losses.PUBLISHED`.
         batch_size: images per step.
         lr: learning rate of the first epochs.
-        lr_decay: the learning rate is multiplied by this after each of `training.DECAY_AFTER`.
+        lr_decay: factor of the learning rate after each epoch in `training.DECAY_AFTER`.
         augmented: whether images are cropped and mirrored.
-        epochs: number of the last epoch.
-        save_epoch: the checkpoint of every `save_epoch`-th epoch is kept.
+        epochs: the last epoch, counted from 1.
+        save_epoch: number of epochs from one kept checkpoint to the next; see `is_kept`.
         seed: seed of the order of images and of augmentation.
         gpus: number of GPUs that share a batch.
     """
@@ -62,8 +62,8 @@ class EpochResult:
     @property
     def line(self) -> str:
         """The line of the log."""
-        numbers = (self.epoch, self.train_loss, self.train_error, self.test_error, self.test_loss)
-        return LOG_LINE % numbers
+        values = (self.epoch, self.train_loss, self.train_error, self.test_error, self.test_loss)
+        return LOG_LINE % values
 
     @property
     def curves(self) -> dict[str, float]:
@@ -98,9 +98,9 @@ def train(
     """Train from the epoch after `last_epoch`, and yield each epoch's result when it is written.
 
     Args:
-        net: on the device of the data.
+        net: the net, on the device of the data.
         train_set, test_set: images and labels.
-        plan: how the net is trained.
+        plan: the settings of the training.
         optimizer: optimizer of the net's parameters. Its learning rate is set for each epoch.
         folder: an existing folder for the log, the curves and the checkpoints.
         last_epoch: the last epoch that the net has seen.
@@ -130,7 +130,7 @@ def train(
 def _train_epoch(
     net: nn.Module, data: ImageSet, plan: TrainingPlan, optimizer: torch.optim.Optimizer, epoch: int
 ) -> tuple[float, float]:
-    """Loss, and error in percent, of the training images."""
+    """Train for one epoch; return the mean loss, and the error in percent, of the training images."""
     return training.train_epoch(
         net,
         data,
@@ -144,7 +144,7 @@ def _train_epoch(
 
 
 def _evaluate(net: nn.Module, data: ImageSet, plan: TrainingPlan) -> tuple[float, float]:
-    """Loss, and accuracy in percent, of the test images."""
+    """Return the mean loss, and the accuracy in percent, of the test images."""
     loss, accuracy = evaluation.evaluate(net, data, loss=plan.loss_name, batch_size=plan.batch_size)
     return loss, accuracy
 
@@ -179,18 +179,18 @@ def resume_weights(net: nn.Module, path: str, *, epochs: int) -> int:
 
 
 def resume_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
-    """Load the momenta of an optimizer. Its rates do not change, because they are in the folder's name."""
+    """Load the momenta of an optimizer; keep its learning rate, which the folder's name records."""
     own = optimizer.state_dict()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     momentum = "exp_avg" if isinstance(optimizer, torch.optim.Adam) else "momentum_buffer"
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)["optimizer"]
-        # The key of a parameter is its number; in the old PyTorch of the published files, it was its address.
+        # A parameter's key is its index. In the old PyTorch of the published files, the key was an address.
         keys = [key for group in saved["param_groups"] for key in group["params"]]
         buffers = {keys.index(key): state for key, state in saved["state"].items()}
         fits = len(keys) == len(parameters) and all(
-            momentum in state and _fits(state[momentum], parameters[number])
-            for number, state in buffers.items()
+            momentum in state and _fits(state[momentum], parameters[index])
+            for index, state in buffers.items()
         )
     except (*UNREADABLE, AttributeError) as error:
         fault = f"{path} is no opt_state_N.t7 of this program or the published one"

@@ -46,7 +46,7 @@ def test_epochs_of_a_long_training_do_not_collide(draw):
     fig.draw_without_rendering()
     labels = fig.axes[0].texts
     boxes = [text.get_window_extent() for text in labels]
-    assert 4 < len(boxes) <= 2 + trajectory_path.MOST_NAMED
+    assert 4 < len(boxes) <= 2 + trajectory_path.MAX_INTERVALS
     assert {"epoch 0", "300"} <= {text.get_text() for text in labels}
     assert not any(box.overlaps(other) for i, box in enumerate(boxes) for other in boxes[:i])
 

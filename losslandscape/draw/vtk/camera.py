@@ -1,4 +1,4 @@
-"""The camera of a picture: where it stands, and how surfaces fill the picture."""
+"""Places the camera of a picture, so that the surfaces fill the picture."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 # Azimuth and elevation in degrees.
 VIEWS = {"corner": (-60.0, 36.0), "front": (-90.0, 24.0), "side": (0.0, 24.0), "top": (-90.0, 90.0)}
-DISTANCE = 3.5  # of the camera, in widths of the plane
-FILLED = 0.92  # of the picture, by the surfaces
+DISTANCE = 3.5  # from the camera to the middle of the surfaces, in widths of the plane
+FILL_RATIO = 0.92  # the share of the picture's width or height that the surfaces fill
 
 
 def place_camera(surfaces: Sequence[vtkPolyData], view: str, *, aspect: float, room: float) -> vtkCamera:
-    """Return a camera that sees scaled surfaces as large as possible.
+    """Return a camera that shows scaled surfaces as large as possible.
 
-    From above it sees the plane as a map, without perspective.
+    The view "top" shows the plane as a map, without perspective.
 
     Args:
-        surfaces: that must all fit into the picture.
+        surfaces: the surfaces, which must all fit into the picture.
         view: one of `VIEWS`.
         aspect: width / height of the picture.
-        room: the share of the picture at its right that stays empty.
+        room: the share of the picture's width that stays empty at the right.
     """
     from vtkmodules.vtkRenderingCore import vtkCamera
 
@@ -40,13 +40,13 @@ def place_camera(surfaces: Sequence[vtkPolyData], view: str, *, aspect: float, r
     camera.SetViewUp(*((0, 1, 0) if is_map else (0, 0, 1)))
     camera.OrthogonalizeViewUp()
     seen = _seen(_points(surfaces) - position, camera, is_map)
-    least, most = seen.min(axis=1), seen.max(axis=1)
-    needed = (most - least) / 2 / [aspect * (FILLED - room), FILLED]
-    half_height = float(needed.max())
+    lowest, highest = seen.min(axis=1), seen.max(axis=1)
+    half_heights = (highest - lowest) / 2 / [aspect * (FILL_RATIO - room), FILL_RATIO]
+    half_height = float(half_heights.max())
     camera.SetViewAngle(float(np.degrees(2 * np.arctan(half_height))))
     camera.SetParallelProjection(is_map)
     camera.SetParallelScale(half_height * DISTANCE)
-    across, upward = (least + most) / 2 / half_height
+    across, upward = (lowest + highest) / 2 / half_height
     camera.SetWindowCenter(across / aspect + room, upward)
     return camera
 
@@ -69,10 +69,12 @@ def _points(surfaces: Sequence[vtkPolyData]) -> np.ndarray:
 
 
 def _seen(offsets: np.ndarray, camera: vtkCamera, is_map: bool) -> np.ndarray:
-    """Where points are seen, across and up (2, n), as tangents of angles.
+    """Return the positions of points in the view, across and up (2, n), as tangents of angles.
 
     Args:
-        offsets: of the points from the camera, (n, 3).
+        offsets: the points relative to the camera, (n, 3).
+        camera: the camera.
+        is_map: whether to leave out perspective.
     """
     forward, up = np.array(camera.GetDirectionOfProjection()), np.array(camera.GetViewUp())
     right = np.cross(forward, up)

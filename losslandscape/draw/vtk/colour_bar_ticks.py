@@ -1,17 +1,17 @@
-"""The values that a colour bar names: few, round, and spread over its height."""
+"""Chooses the tick values of a colour bar: few, round, and spread over its height."""
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from losslandscape.draw.vtk.sheet import LOG_OFFSET, is_flat
 
-FEWEST, MOST = 4, 8  # ticks of a logarithm
-# Multiples of powers of ten, few to many.
+MIN_TICKS, MAX_TICKS = 4, 8  # number of ticks on a logarithmic bar
+# Multiples of each power of ten; a later tuple gives more ticks.
 MULTIPLES = ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10)))
 
 
 def height_ticks(low: float, high: float, *, log: bool) -> list[tuple[float, str]]:
-    """Return heights of ticks, and the values there as texts.
+    """Return the heights of the ticks, each with its value as text.
 
     Args:
         low, high: the heights at the ends of the bar.
@@ -30,13 +30,13 @@ def height_ticks(low: float, high: float, *, log: bool) -> list[tuple[float, str
 
 
 def _round_values(low: float, high: float) -> np.ndarray:
-    """Powers of ten whose logarithms lie between `low` and `high`, and more values where these are few."""
+    """Return powers of ten, with multiples if they are few, whose heights lie from `low` to `high`."""
     powers = 10.0 ** np.arange(-1, np.ceil(high / np.log(10)) + 1)
     for multiples in MULTIPLES:
         values = np.outer(powers, multiples).ravel()
         heights = np.log(values + LOG_OFFSET)
         values = values[(heights >= low) & (heights <= high)]
-        if len(values) >= FEWEST:
+        if len(values) >= MIN_TICKS:
             break
-    stride = -(-len(values) // MOST) or 1
+    stride = -(-len(values) // MAX_TICKS) or 1
     return values[::stride]

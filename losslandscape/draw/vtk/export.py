@@ -1,4 +1,4 @@
-"""Planes as files for ParaView (.vtp), and as lit pictures (.png) that can be compared."""
+"""Writes planes as files for ParaView (.vtp), and as lit pictures (.png) that can be compared."""
 
 import math
 import os
@@ -17,14 +17,14 @@ from losslandscape.draw.vtk.colour_bar_ticks import height_ticks
 from losslandscape.draw.vtk.sheet import LARGEST, LOG_OFFSET, Sheet, make_sheet
 from losslandscape.files.surface import Surface
 
-MOST_POINTS = 5000  # along an axis of a resampled surface: 25 million points need about 10 GB
-FINE = 600  # points along an axis of a picture, at least
-# A picture shows logarithms from this ratio of the greatest to the least value, offset included.
+MAX_POINTS = 5000  # per axis of a resampled surface: 25 million points need about 10 GB
+MIN_PICTURE_POINTS = 600  # per axis of the surface in a picture
+# Above this ratio of the greatest to the least value, both plus the offset, a picture shows logarithms.
 HUGE_RATIO = 1000.0
 
 
 def main_quantity(surfaces: Sequence[Surface]) -> str:
-    """Return the first quantity that all surfaces have; train_loss if they have none in common."""
+    """Return the first quantity that all surfaces have; train_loss if they share none."""
     for name in quantity.shown(surfaces[0].names):
         if all(name in surface.names for surface in surfaces):
             return name
@@ -40,25 +40,25 @@ def export_vtp(
     interp: int | None = None,
     command: str = "",
 ) -> list[str]:
-    """Write a VTP file beside the file of each plane.
+    """Write a VTP file beside each surface file.
 
     Args:
         surfaces: planes.
-        name: of the quantity that is shown as height.
+        name: the quantity to show as height.
         zmax: the value at which heights are cut off.
         log: whether heights are ln(value + 0.1).
-        interp: points along each axis, to resample.
-        command: that draws, for the files' metadata.
+        interp: the number of points per axis after resampling; None to keep the grid.
+        command: the command that draws, for the metadata of the files.
 
     Returns:
-        The paths.
+        The paths of the files.
 
     Raises:
         InputError: a plane cannot be shown. Then no file is written.
     """
-    if interp is not None and not 2 <= interp <= MOST_POINTS:
+    if interp is not None and not 2 <= interp <= MAX_POINTS:
         fault = f"{interp} points along an axis are out of range"
-        raise InputError(fault, f"give {{interp}} from 2 to {MOST_POINTS}")
+        raise InputError(fault, f"give {{interp}} from 2 to {MAX_POINTS}")
     points = (interp, interp) if interp else None
     sheets = [make_sheet(surface, name, zmax=zmax, log=log, points=points) for surface in surfaces]
     paths = []
@@ -82,22 +82,22 @@ def export_png(
     size: tuple[int, int] = rendering.DEFAULT_SIZE,
     command: str = "",
 ) -> list[str]:
-    """Write a picture per view beside the file of each plane.
+    """Write one picture per view beside each surface file.
 
     The pictures of a view share the scale of the heights, the colours and the camera.
 
     Args:
         surfaces: planes.
-        name: of the quantity that is shown as height.
+        name: the quantity to show as height.
         zmax: the value at which heights are cut off.
-        log: whether heights are ln(value + 0.1). They also are if the values have a huge range and `zmax` is
-            not given.
+        log: whether heights are ln(value + 0.1). They are also logarithmic if `zmax` is None and the range of
+            the values is huge, except for a percentage.
         views: names in `camera.VIEWS`.
         size: width and height in pixels.
-        command: that draws, for the files' metadata.
+        command: the command that draws, for the metadata of the files.
 
     Returns:
-        The paths.
+        The paths of the files.
 
     Raises:
         InputError: a plane cannot be shown, or this machine cannot render.
@@ -107,7 +107,7 @@ def export_png(
         log = True
         print(f"The values of {name} have a huge range: pictures show logarithms, unless zmax cuts them off.")
     sheets = [
-        make_sheet(surface, name, zmax=zmax, log=log, points=_fine(surface), bounded=True)
+        make_sheet(surface, name, zmax=zmax, log=log, points=_picture_points(surface), bounded=True)
         for surface in surfaces
     ]
     meshes = [polydata.make_polydata(sheet) for sheet in sheets]
@@ -131,12 +131,12 @@ def _stem(surface: Surface, name: str, *, zmax: float | None, log: bool) -> str:
 
 
 def _made_by(surface: Surface, command: str) -> list[str]:
-    """The commands that measured and drew a surface, as far as they are known."""
+    """Return the commands that measured and drew a surface, as far as known."""
     return [printable(text) for text in (*commands(surface), command) if text]
 
 
 def _print_missing(surface: Surface, name: str, *, log: bool) -> None:
-    """Print what is cut out of a surface."""
+    """Print which points are cut out of a surface."""
     missing = describe_missing(surface, name, largest=np.inf if log else LARGEST)
     if missing:
         print(f"{surface.path}: {name}: {missing}: cut out.")
@@ -159,11 +159,11 @@ def _z_range(sheets: Sequence[Sheet]) -> tuple[float, float]:
     return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
-def _fine(surface: Surface) -> tuple[int, int]:
-    """Points along x and y that are close enough for a smooth picture, with all measured ones among them."""
-    return _fine_points(surface.shape[-1]), _fine_points(surface.shape[0])
+def _picture_points(surface: Surface) -> tuple[int, int]:
+    """Return how many points along x and y make a smooth picture that includes all points of the grid."""
+    return _refined_count(surface.shape[-1]), _refined_count(surface.shape[0])
 
 
-def _fine_points(count: int) -> int:
+def _refined_count(count: int) -> int:
     cells = max(count - 1, 1)
-    return math.ceil(FINE / cells) * cells + 1
+    return math.ceil(MIN_PICTURE_POINTS / cells) * cells + 1

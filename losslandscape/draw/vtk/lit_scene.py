@@ -1,4 +1,4 @@
-"""A surface in light, with a colour bar."""
+"""Builds a VTK scene: a surface in white light, with a colour bar."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from vtkmodules.vtkCommonDataModel import vtkPolyData
     from vtkmodules.vtkRenderingCore import vtkActor, vtkCamera, vtkLightKit, vtkRenderer, vtkTextActor
 
-HEIGHT = 0.7  # of the surfaces, in widths of their plane
-MOST_ASPECT = 4.0  # of a plane that is drawn to scale
+HEIGHT = 0.7  # height of the surfaces, in widths of their plane
+MAX_ASPECT_RATIO = 4.0  # a longer plane is drawn square, not to scale
 # The ends of the diverging map of K. Moreland, "Diverging Color Maps for Scientific Visualization" (2009).
 COOL, WARM = (0.230, 0.299, 0.754), (0.706, 0.016, 0.150)
-WHITE = 0.5  # warmth of a light
+WHITE = 0.5  # the warmth of white light in VTK
 
 
 def scale_surface(surface: vtkPolyData, low: float, high: float) -> vtkPolyData:
-    """Return a surface around the vertical axis, so that a picture looks right whatever its ranges.
+    """Return a surface that is scaled for a picture, and centred on the vertical axis.
 
-    Its plane is 1 wide, and the heights from `low` to `high` become 0 to `HEIGHT`. A plane that is much
-    longer than wide is drawn square.
+    The longer side of the plane becomes 1, and the heights from `low` to `high` become 0 to `HEIGHT`. If one
+    side is more than `MAX_ASPECT_RATIO` times the other, both become 1.
     """
     from vtkmodules.vtkCommonTransforms import vtkTransform
     from vtkmodules.vtkFiltersGeneral import vtkTransformFilter
 
     x0, x1, y0, y1, _, _ = surface.GetBounds()
     spans = np.array([x1 - x0, y1 - y0])
-    to_scale = spans.max() <= MOST_ASPECT * spans.min()
+    to_scale = spans.max() <= MAX_ASPECT_RATIO * spans.min()
     x, y = 1 / (np.full(2, spans.max()) if to_scale else spans)
     scaling = vtkTransform()
     scaling.Scale(x, y, 1.0 if is_flat(low, high) else HEIGHT / (high - low))
@@ -46,7 +46,7 @@ def scale_surface(surface: vtkPolyData, low: float, high: float) -> vtkPolyData:
 
 
 def lit_scene(surface: vtkPolyData, colours: vtkScalarsToColors, camera: vtkCamera) -> vtkRenderer:
-    """Return a scaled surface on white, seen by a camera."""
+    """Return a scene with a scaled surface on white, as a camera shows it."""
     from vtkmodules.vtkRenderingCore import vtkRenderer
 
     renderer = vtkRenderer()
@@ -80,7 +80,7 @@ def _actor(surface: vtkPolyData, colours: vtkScalarsToColors) -> vtkActor:
 
 
 def _lights() -> vtkLightKit:
-    """White lights, so that colours stay those of the bar."""
+    """Return white lights, which keep the colours of the surface equal to those of the bar."""
     from vtkmodules.vtkRenderingCore import vtkLightKit
 
     lights = vtkLightKit()
@@ -93,12 +93,12 @@ def _lights() -> vtkLightKit:
 
 
 def height_colours(low: float, high: float) -> vtkScalarsToColors:
-    """Return the colours of heights from `low` to `high`, before scaling."""
+    """Return the colours of unscaled heights from `low` to `high`."""
     from vtkmodules.vtkRenderingCore import vtkColorTransferFunction
 
     if is_flat(low, high):
-        room = max(abs(low), 1.0)
-        low, high = low - room, low + room
+        margin = max(abs(low), 1.0)
+        low, high = low - margin, low + margin
     colours = vtkColorTransferFunction()
     colours.SetColorSpaceToDiverging()
     colours.AddRGBPoint(low, *COOL)
@@ -117,11 +117,11 @@ def add_colour_bar(
     """Add a slim colour bar at the right of the picture.
 
     Args:
-        renderer: of the picture.
-        colours: of the bar.
-        label: above the bar.
-        ticks: heights and their texts.
-        letters: the size of letters, in pixels.
+        renderer: the scene.
+        colours: the colours of the bar.
+        label: the text above the bar.
+        ticks: unscaled heights, each with its text.
+        letters: the font size, in pixels.
     """
     from vtkmodules.vtkCommonCore import vtkVariant
     from vtkmodules.vtkRenderingAnnotation import vtkScalarBarActor
@@ -131,7 +131,7 @@ def add_colour_bar(
     bar = vtkScalarBarActor()
     bar.SetLookupTable(colours)
     bar.SetNumberOfLabels(0)
-    bar.SetTextPositionToPrecedeScalarBar()  # the annotations stand at the other side
+    bar.SetTextPositionToPrecedeScalarBar()  # the annotations are on the other side
     bar.UnconstrainedFontSizeOn()
     bar.SetMaximumNumberOfColors(256)
     bar.SetPosition(0.81, 0.24)

@@ -1,7 +1,7 @@
-"""A sheet as a vtkPolyData of quads, and the file that ParaView opens.
+"""Turns a sheet into a vtkPolyData of quads, and writes it to a file for ParaView.
 
-No cell touches a point without a height. The arrays of heights have the published names: `zvalue` for points,
-and `averaged zvalue` for cells, the mean of their corners.
+No cell touches a point without a height. The arrays of heights have the names of the published program:
+`zvalue` for points, and `averaged zvalue` for cells, as the mean of the corners.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from vtkmodules.vtkCommonCore import vtkDataArray
     from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
 
-COMPRESSION = 1  # Higher levels take half as long again, and make the file half a per cent smaller.
+COMPRESSION = 1  # A higher level takes 1.5 times as long, and makes the file only 0.5 % smaller.
 
 
 def make_polydata(sheet: Sheet) -> vtkPolyData:
-    """Return the points with a height, row after row, the quads between them, and normals for lighting."""
+    """Return the points that have a height, row after row, with quads between them, and normals for light."""
     from vtkmodules.util.numpy_support import numpy_to_vtk
     from vtkmodules.vtkCommonCore import vtkPoints
     from vtkmodules.vtkCommonDataModel import vtkPolyData
@@ -46,10 +46,10 @@ def make_polydata(sheet: Sheet) -> vtkPolyData:
 
 
 def _corners(known: np.ndarray) -> np.ndarray:
-    """The numbers (cells, 4) of the known points at the corners of each whole cell, counter-clockwise."""
-    number = np.cumsum(known).reshape(known.shape) - 1
+    """Return the corners of each whole cell, (cells, 4) counter-clockwise, as indices of known points."""
+    indices = np.cumsum(known).reshape(known.shape) - 1
     whole = whole_cells(known)
-    around = number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]
+    around = indices[:-1, :-1], indices[:-1, 1:], indices[1:, 1:], indices[1:, :-1]
     return np.stack([corner[whole] for corner in around], axis=-1)
 
 
@@ -58,9 +58,9 @@ def _quads(corners: np.ndarray) -> vtkCellArray:
     from vtkmodules.vtkCommonDataModel import vtkCellArray
 
     offsets = np.arange(0, corners.size + 1, 4, dtype=np.int64)
-    numbers = corners.ravel().astype(np.int64)
+    indices = corners.ravel().astype(np.int64)
     quads = vtkCellArray()
-    quads.SetData(numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_to_vtkIdTypeArray(numbers, deep=True))
+    quads.SetData(numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_to_vtkIdTypeArray(indices, deep=True))
     return quads
 
 
@@ -85,12 +85,12 @@ def with_normals(polydata: vtkPolyData) -> vtkPolyData:
 
 
 def write_vtp(polydata: vtkPolyData, path: str, *, made_by: Iterable[str] = ()) -> None:
-    """Write a VTP file, whole or not at all.
+    """Write a VTP file completely or not at all.
 
     Args:
-        polydata: what the file holds.
-        path: of the file.
-        made_by: the commands that made it, for the file's field data.
+        polydata: the points and cells to write.
+        path: the path of the file.
+        made_by: the commands that made the surface, for the field data of the file.
     """
     from vtkmodules.vtkCommonCore import vtkStringArray
     from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter

@@ -1,4 +1,4 @@
-"""Lit pictures of surfaces, drawn by VTK off screen: as in ParaView, but without ParaView or a display."""
+"""Renders lit pictures of surfaces with VTK, which needs neither ParaView nor a display."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from vtkmodules.vtkRenderingCore import vtkRenderWindow
 
 DEFAULT_SIZE = (1600, 1200)
-# Pixels along a side. Graphics systems end at 16384, and a picture is drawn at twice its size.
-LEAST_PIXELS, MOST_PIXELS = 16, 8192
-BAR_ROOM = 0.13  # share of the picture's width for the colour bar
-LETTERS = 0.022  # height of a line of text, as a share of the picture's height
+# Pixels per side. Graphics systems allow up to 16384, and a picture may be rendered at twice its size.
+MIN_PIXELS, MAX_PIXELS = 16, 8192
+BAR_WIDTH = 0.13  # share of the picture's width for the colour bar
+FONT_SIZE = 0.022  # height of a line of text, as a share of the picture's height
 
 
 def render(
@@ -35,30 +35,30 @@ def render(
 ) -> list[np.ndarray]:
     """Return a picture of each surface, as bytes (height, width, 3) with the top row first.
 
-    They share the scale of the heights, the colours and the camera, so that they can be compared.
+    The pictures share the scale of the heights, the colours and the camera, so that they can be compared.
 
     Args:
-        surfaces: to draw.
+        surfaces: the surfaces to draw.
         view: one of `camera.VIEWS`.
         size: width and height in pixels.
-        label: of the colour bar.
-        ticks: heights and their texts at the colour bar; without ticks there is no bar.
+        label: the text above the colour bar.
+        ticks: heights on the colour bar, each with its text; without ticks there is no bar.
 
     Raises:
         InputError: this machine cannot render, or the view or the size is impossible.
     """
     require_choice("view", view, VIEWS)
     width, height = size
-    if not LEAST_PIXELS <= min(size) <= max(size) <= MOST_PIXELS:
+    if not MIN_PIXELS <= min(size) <= max(size) <= MAX_PIXELS:
         fault = f"a picture of {width}x{height} pixels cannot be rendered"
-        raise InputError(fault, f"give from {LEAST_PIXELS} to {MOST_PIXELS} a side")
-    window = open_window()  # First, as it loads what draws. Objects made before could not be drawn.
-    finer = 2 if max(size) <= MOST_PIXELS // 2 else 1
+        raise InputError(fault, f"give from {MIN_PIXELS} to {MAX_PIXELS} a side")
+    window = open_window()  # first: it loads the OpenGL classes, and objects made before could not be drawn
+    finer = 2 if max(size) <= MAX_PIXELS // 2 else 1
     window.SetSize(finer * width, finer * height)
     low, high = _z_range(surfaces)
     scaled = [scale_surface(surface, low, high) for surface in surfaces]
-    camera = place_camera(scaled, view, aspect=width / height, room=BAR_ROOM if ticks else 0.0)
-    letters = round(LETTERS * finer * min(height, 0.75 * width))
+    camera = place_camera(scaled, view, aspect=width / height, room=BAR_WIDTH if ticks else 0.0)
+    letters = round(FONT_SIZE * finer * min(height, 0.75 * width))
     pictures = []
     for surface in scaled:
         renderer = lit_scene(surface, height_colours(low, high), camera)
@@ -77,7 +77,7 @@ def _z_range(surfaces: Sequence[vtkPolyData]) -> tuple[float, float]:
 
 
 def _picture(window: vtkRenderWindow, finer: int) -> np.ndarray:
-    """What the window shows; each pixel is the mean of `finer` x `finer` pixels of the window."""
+    """Return the content of a window; each pixel is the mean of `finer` x `finer` pixels of the window."""
     from vtkmodules.util.numpy_support import vtk_to_numpy
     from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
@@ -94,12 +94,12 @@ def _picture(window: vtkRenderWindow, finer: int) -> np.ndarray:
 
 
 def save_png(picture: np.ndarray, path: str, *, about: dict[str, str] | None = None) -> None:
-    """Write a picture, whole or not at all.
+    """Write a picture completely or not at all.
 
     Args:
-        picture: as `render` returns it.
-        path: of the file.
-        about: texts for the metadata.
+        picture: a picture from `render`, (height, width, 3).
+        path: the path of the PNG file.
+        about: texts for the metadata, by key.
     """
     from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
     from vtkmodules.vtkCommonDataModel import vtkImageData
@@ -112,7 +112,7 @@ def save_png(picture: np.ndarray, path: str, *, about: dict[str, str] | None = N
     writer = vtkPNGWriter()
     writer.SetInputData(image)
     for key, text in (about or {}).items():
-        latin_1 = text.encode("latin-1", "replace")  # as PNG's texts are
+        latin_1 = text.encode("latin-1", "replace")  # the encoding of texts in PNG
         writer.AddText(key, latin_1)  # type: ignore[arg-type]  # VTK takes bytes too
     writer.WriteToMemoryOn()
     writer.Write()

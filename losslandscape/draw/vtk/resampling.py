@@ -1,35 +1,35 @@
-"""Cubic splines through the values of a grid that may have holes."""
+"""Resamples a grid, which may have missing values, with cubic splines."""
 
 import numpy as np
 
-ROUNDING = 1e-9  # of the weights of an interpolation
+ROUNDING = 1e-9  # rounding error of the weights of an interpolation
 
 
 def resample(
     x: np.ndarray, y: np.ndarray, values: np.ndarray, new_x: np.ndarray, new_y: np.ndarray
 ) -> np.ndarray:
-    """Return the values of a cubic spline at the points of another grid.
+    """Return a cubic spline through the values, at the points of a new grid.
 
     Args:
         x, y: ascending coordinates (nx,) and (ny,).
-        values: (ny, nx), NaN in holes.
-        new_x, new_y: coordinates of the other grid.
+        values: the values (ny, nx), NaN where missing.
+        new_x, new_y: the coordinates of the new grid.
 
     Returns:
-        An array (len(new_y), len(new_x)), NaN in the cells that touch a hole.
+        An array (len(new_y), len(new_x)), NaN where linear interpolation would need a missing value.
     """
-    from scipy.interpolate import RectBivariateSpline  # takes a while to import
+    from scipy.interpolate import RectBivariateSpline  # here, as the import is slow
 
     known = np.isfinite(values)
     if not known.any():
         return np.full((new_y.size, new_x.size), np.nan)
-    level = values[known][0]  # taken away before, so that a constant stays one to the last digit
+    level = values[known][0]  # subtracted before the fit, so that a constant stays exactly constant
     degree_y, degree_x = min(3, y.size - 1), min(3, x.size - 1)
     spline = RectBivariateSpline(y, x, _filled(values) - level, kx=degree_y, ky=degree_x)
     resampled = spline(new_y, new_x) + level
     if not known.all():
-        share_of_holes = _weights(y, new_y) @ ~known @ _weights(x, new_x).T
-        resampled[share_of_holes > ROUNDING] = np.nan
+        missing_weight = _weights(y, new_y) @ ~known @ _weights(x, new_x).T
+        resampled[missing_weight > ROUNDING] = np.nan
     return resampled
 
 
@@ -38,25 +38,25 @@ def whole_cells(known: np.ndarray) -> np.ndarray:
     return known[:-1, :-1] & known[:-1, 1:] & known[1:, 1:] & known[1:, :-1]
 
 
-def _weights(places: np.ndarray, new_places: np.ndarray) -> np.ndarray:
-    """The weights (new, old) of the old places in linear interpolation."""
-    unit_vectors = np.eye(places.size)
-    return np.stack([np.interp(new_places, places, vector) for vector in unit_vectors], axis=-1)
+def _weights(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Return the weights (new, old) of old coordinates in linear interpolation at new coordinates."""
+    unit_vectors = np.eye(old.size)
+    return np.stack([np.interp(new, old, vector) for vector in unit_vectors], axis=-1)
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
-    """Values with holes filled, for a spline: linearly from around a hole, else by the nearest value."""
+    """Fill gaps for a spline: by linear interpolation where possible, else by the nearest value."""
     from scipy.interpolate import LinearNDInterpolator
     from scipy.ndimage import distance_transform_edt
 
-    hole = ~np.isfinite(values)
-    if not hole.any():
+    missing = ~np.isfinite(values)
+    if not missing.any():
         return values
-    nearest_index = distance_transform_edt(hole, return_distances=False, return_indices=True)
+    nearest_index = distance_transform_edt(missing, return_distances=False, return_indices=True)
     filled = values[tuple(nearest_index)]
-    if not whole_cells(~hole).any():
+    if not whole_cells(~missing).any():
         return filled  # All points may lie on one line, which has no triangles.
-    interpolate = LinearNDInterpolator(np.argwhere(~hole), values[~hole])
-    linear = interpolate(np.argwhere(hole))
-    filled[hole] = np.where(np.isfinite(linear), linear, filled[hole])
+    interpolate = LinearNDInterpolator(np.argwhere(~missing), values[~missing])
+    linear = interpolate(np.argwhere(missing))
+    filled[missing] = np.where(np.isfinite(linear), linear, filled[missing])
     return filled

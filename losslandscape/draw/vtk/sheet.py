@@ -1,6 +1,6 @@
-"""A quantity of a plane as heights over a grid: what is cut off, cut out and resampled.
+"""Turns a quantity of a plane into heights over a grid: cut off, cut out and resampled.
 
-What has no value (NaN, infinite, not measured, without logarithm) is NaN here.
+A height is NaN where the value is NaN, infinite, too large, not measured, or has no logarithm.
 """
 
 import math
@@ -14,23 +14,23 @@ from losslandscape.draw.grid_part import measured_part
 from losslandscape.draw.vtk.resampling import resample, whole_cells
 from losslandscape.files.surface import Surface
 
-LOG_OFFSET = 0.1  # of the published program: the logarithm of a loss of zero is finite
-LARGEST = 1e100  # Squares and products of coordinates must stay finite.
-# A cliff is cut off this many heights of the shown part above its lowest point, before a spline is laid
-# through it. So it does not ripple far.
-CLIFF = 2
-ROUNDING = 1e-12  # of heights, relative
+LOG_OFFSET = 0.1  # of the published program; it makes the logarithm of a zero loss finite
+LARGEST = 1e100  # beyond it, squares and products of coordinates could overflow
+# Before a spline is fitted, heights are cut off at low + MAX_CLIFF * (ceiling - low), where `low` is the
+# lowest height. A higher cliff would make the spline ripple far around it.
+MAX_CLIFF = 2
+ROUNDING = 1e-12  # relative rounding error of heights
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """What is shown of a plane.
+    """The part of a plane that is shown, as heights and values over a grid.
 
     Args:
-        x: ascending, (nx,).
-        y: ascending, (ny,).
-        height: (ny, nx), NaN where there is none.
-        values: (ny, nx) by quantity, NaN where there is none.
+        x: ascending coordinates (nx,).
+        y: ascending coordinates (ny,).
+        height: the heights (ny, nx), NaN where unknown.
+        values: the values (ny, nx) of each quantity, NaN where unknown.
     """
 
     x: np.ndarray
@@ -48,7 +48,7 @@ class Sheet:
 
 
 def is_flat(low: float, high: float) -> bool:
-    """Return whether heights from `low` to `high` differ by no more than rounding."""
+    """Return whether `low` and `high` differ by no more than the rounding error of heights."""
     return not high - low > ROUNDING * max(abs(low), abs(high))
 
 
@@ -63,21 +63,20 @@ def make_sheet(
 ) -> Sheet:
     """Return a quantity of a plane as heights.
 
-    Rows and columns without any measured point are left out, so a run that began with a coarse grid shows
+    Rows and columns without any measured point are left out. So a run that began with a coarse grid shows
     that grid.
 
     Args:
         surface: a plane.
-        name: of the quantity.
+        name: the quantity.
         zmax: the value at which heights are cut off.
         log: whether heights are ln(value + 0.1).
-        points: along x and y, to resample with a cubic spline through the heights. A new point has a value
-            if the corners of its cell have one.
-        bounded: whether new heights stay between the least and the greatest measured one. At cliffs a spline
-            does not.
+        points: the numbers of points along x and y after resampling with a cubic spline; None to keep the
+            grid. A new point has a height if the corners of its cell have one.
+        bounded: whether to clip heights to the measured range, which a spline leaves at cliffs.
 
     Raises:
-        InputError: the surface is a line, there is no cell to draw, or `zmax` leaves nothing.
+        InputError: the surface is a line, there is no cell to draw, or `zmax` is not above any value.
     """
     sheet = _measured_sheet(surface, name, log=log)
     low, high = sheet.z_range
@@ -87,7 +86,7 @@ def make_sheet(
         fault = f"zmax {zmax:g} is not above any value of {name} in {surface.path}"
         raise InputError(fault, f"give {{zmax}} above the least of them, {least:.3g}")
     if points:
-        without_cliffs = np.minimum(sheet.height, low + CLIFF * (ceiling - low))
+        without_cliffs = np.minimum(sheet.height, low + MAX_CLIFF * (ceiling - low))
         sheet = _resampled(replace(sheet, height=without_cliffs), *points)
     if bounded:
         return replace(sheet, height=np.clip(sheet.height, low, min(high, ceiling)))
@@ -95,14 +94,14 @@ def make_sheet(
 
 
 def _ceiling(zmax: float | None, *, log: bool) -> float:
-    """The height at which a sheet is cut off."""
+    """Return the height at which a sheet is cut off; infinite without `zmax`."""
     if zmax is None:
         return math.inf
     return float(np.log(zmax + LOG_OFFSET)) if log else zmax
 
 
 def _measured_sheet(surface: Surface, name: str, *, log: bool) -> Sheet:
-    """The measured part of a plane, which must have a cell."""
+    """Return the measured part of a plane; raise `InputError` if it has no cell."""
     if surface.y is None:
         raise InputError(f"{surface.path} is 1-D", "use plot_1D.py")
     part = rows, columns = measured_part(surface, name)

@@ -1,7 +1,7 @@
-"""A window in which VTK renders without a display.
+"""Opens a window in which VTK renders without a display.
 
-`python -m losslandscape.draw.vtk.window KIND` tries one kind of window. Where there is no graphics system,
-VTK may crash the process, so each kind is tried in a process of its own.
+`python -m losslandscape.draw.vtk.window KIND` tests one kind of window. Without a graphics system VTK may
+crash the process, so each kind is tested in its own process.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from losslandscape.core.errors import InputError
 if TYPE_CHECKING:
     from vtkmodules.vtkRenderingCore import vtkRenderWindow
 
-# Kinds of window that need no display, by platform; an empty name is VTK's choice.
+# Classes of windows that need no display, by platform; an empty name leaves the choice to VTK.
 KINDS = {"linux": ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")}
 NEEDED = {"linux": "libegl1 and libgl1-mesa-dri, or libosmesa6 (Debian's names)"}
-SAMPLES = 4  # per pixel, against jagged edges
+SAMPLES = 4  # samples per pixel, against jagged edges
 
 
 def open_window() -> vtkRenderWindow:
     """Return a window of the first kind that works on this machine.
 
     Raises:
-        InputError: none does.
+        InputError: no kind works.
     """
     return _open(usable_kind())
 
@@ -37,7 +37,7 @@ def usable_kind() -> str:
     """Return the first kind of window that works on this machine.
 
     Raises:
-        InputError: none does.
+        InputError: no kind works.
     """
     for kind in KINDS.get(sys.platform, ("",)):
         command = [sys.executable, "-P", "-m", __name__, kind]

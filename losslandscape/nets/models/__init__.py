@@ -1,4 +1,4 @@
-"""The nets of the paper by the names that its command lines use."""
+"""Maps the names that the paper's command lines use to functions that build its nets."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,7 @@
 """Densely connected nets for 32x32 images (Huang et al., arXiv 1608.06993), with bottleneck layers.
 
-A dense layer puts its output before its input. This decides the order of the channels, and with it the
-meaning of every later weight.
+A dense layer concatenates its output before its input. A checkpoint's weights depend on this order of the
+channels.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class DenseLayer(nn.Module):
-    """(n, inputs, h, w) in, (n, growth + inputs, h, w) out, through 4 * growth inner channels."""
+    """A layer that maps (n, inputs, h, w) to (n, growth + inputs, h, w) through 4 * growth inner channels."""
 
     def __init__(self, inputs: int, growth: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class DenseLayer(nn.Module):
 
 
 class Transition(nn.Module):
-    """(n, inputs, h, w) in, (n, outputs, h / 2, w / 2) out."""
+    """A layer that maps (n, inputs, h, w) to (n, outputs, h / 2, w / 2)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -40,12 +40,12 @@ class Transition(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """Images (n, 3, 32, 32) in, logits (n, classes) out.
+    """A net that maps images (n, 3, 32, 32) to logits (n, classes).
 
     Args:
         blocks: the number of dense layers in each of the four dense blocks.
-        growth: channels that a dense layer adds.
-        classes: length of the output.
+        growth: the number of channels that a dense layer adds.
+        classes: the number of classes.
     """
 
     def __init__(self, blocks: Sequence[int], *, growth: int, classes: int = 10) -> None:
@@ -71,7 +71,7 @@ class DenseNet(nn.Module):
 
 
 def densenet(depth: int) -> DenseNet:
-    """The net of this depth in the paper's table 1, with a stem for 32x32 images.
+    """Build the net of this depth in table 1 of Huang et al., with a stem for 32x32 images.
 
     Raises:
         KeyError: for a depth other than 121, 161, 169 or 201.
@@ -86,7 +86,7 @@ def densenet(depth: int) -> DenseNet:
 
 
 def densenet_cifar() -> DenseNet:
-    """DenseNet-121 with a growth of 12 channels per layer: small enough to train on CIFAR quickly."""
+    """Build DenseNet-121 with only 12 channels more per layer, which trains quickly on CIFAR."""
     return DenseNet((6, 12, 24, 16), growth=12)
 
 
@@ -95,7 +95,7 @@ def _dense(inputs: int, count: int, *, growth: int) -> nn.Sequential:
 
 
 def _dense_and_transition(inputs: int, count: int, *, growth: int) -> tuple[nn.Sequential, Transition, int]:
-    """A dense block, the transition that halves its channels, and their number after it."""
+    """Return a dense block, the transition that halves its channels, and the number of channels left."""
     dense = _dense(inputs, count, growth=growth)
     outputs = (inputs + count * growth) // 2
     return dense, Transition(inputs + count * growth, outputs), outputs

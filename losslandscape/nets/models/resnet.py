@@ -2,8 +2,8 @@
 
 They come from He et al., "Deep Residual Learning" (arXiv 1512.03385), in the two shapes of the loss-landscape
 paper: four stages of 64 to 512 channels (ResNet-18 to 152), and three stages of 16 to 64 channels for CIFAR
-(ResNet-20 to 110). The latter are also k times wider (Zagoruyko and Komodakis, 1605.07146). Nets without
-shortcuts are the paper's experiment, so the shortcut is an option of each block.
+(ResNet-20 to 110). Nets of three stages may be k times wider (Zagoruyko and Komodakis, 1605.07146). The paper
+compares nets with and without shortcuts, so the shortcut is an option of each block.
 
 The order in which modules are constructed must not change: the initial weights are random draws, and the
 random directions are drawn after them from the same generator.
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions. It ends with a ReLU, with and without the shortcut."""
+    """A block of two 3x3 convolutions, which ends with a ReLU with and without the shortcut."""
 
     expansion = 1
 
@@ -38,7 +38,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions, the last four times as wide."""
+    """A block of 1x1, 3x3 and 1x1 convolutions, of which the last has four times as many channels."""
 
     expansion = 4
 
@@ -63,14 +63,15 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Images (n, 3, 32, 32) in, logits (n, classes) out.
+    """A net that maps images (n, 3, 32, 32) to logits (n, classes).
 
     Args:
         block: `BasicBlock` or `Bottleneck`.
-        blocks: the number of blocks per stage; every stage but the first halves the map.
-        width: channels of the stem and of the first stage, doubled by each later stage.
+        blocks: the number of blocks per stage; each stage but the first halves the map's height and width.
+        width: the channels of the stem and of the first stage's 3x3 convolutions; each later stage doubles
+            them.
         shortcut: whether the blocks have shortcut connections.
-        classes: length of the output.
+        classes: the number of classes.
     """
 
     def __init__(
@@ -100,13 +101,13 @@ class ResNet(nn.Module):
         out = F.relu(self.bn1(self.conv1(x)))
         for stage in range(self.stages):
             out = self.get_submodule(f"layer{stage + 1}")(out)
-        size = 32 // 2 ** (self.stages - 1)  # of the last map: 8 after three stages, 4 after four
+        size = 32 // 2 ** (self.stages - 1)  # width of the last map: 8 after three stages, 4 after four
         out = F.avg_pool2d(out, size)
         return self.linear(torch.flatten(out, 1))
 
 
 def resnet(depth: int, *, shortcut: bool = True) -> ResNet:
-    """A four-stage net; `depth` counts convolutions and the linear layer.
+    """Build a four-stage net; `depth` counts convolutions and the linear layer.
 
     Raises:
         KeyError: for a depth other than 18, 34, 50, 101 or 152.
@@ -123,10 +124,12 @@ def resnet(depth: int, *, shortcut: bool = True) -> ResNet:
 
 
 def resnet_cifar(depth: int, *, widen: int = 1, shortcut: bool = True) -> ResNet:
-    """A three-stage net of (depth - 2) / 6 basic blocks per stage, with 16, 32 and 64 channels times `widen`.
+    """Build a three-stage net of (depth - 2) / 6 basic blocks per stage.
+
+    The stages have 16, 32 and 64 channels, times `widen`.
 
     Raises:
-        ValueError: where the depth is not 6n + 2.
+        ValueError: the depth is not 6n + 2 with n of at least 1.
     """
     if depth < 8 or depth % 6 != 2:
         raise ValueError(
@@ -136,12 +139,12 @@ def resnet_cifar(depth: int, *, widen: int = 1, shortcut: bool = True) -> ResNet
 
 
 def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1) -> nn.Conv2d:
-    """It keeps the map's size at stride 1, and has no bias, as a BN follows."""
+    """Return a convolution without a bias, because a BN follows; stride 1 keeps the map's size."""
     return nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False)
 
 
 def _shortcut(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
-    """The identity if the shape stays, else a 1x1 convolution and a BN."""
+    """Return the identity if input and output have one shape, else a 1x1 convolution and a BN."""
     if stride == 1 and inputs == outputs:
         return nn.Sequential()
     return nn.Sequential(_conv(inputs, outputs, 1, stride=stride), nn.BatchNorm2d(outputs))

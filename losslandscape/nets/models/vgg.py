@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 Pattern = list[int | Literal["M"]]
 
-# Channels of each 3x3 convolution; "M" halves the map.
+# Output channels of each 3x3 convolution; "M" halves the height and width of the map.
 PATTERNS: dict[int, Pattern] = {
     9: [64, 64, "M", 128, 128, "M", *[256] * 3, "M"],
     16: [64, 64, "M", 128, 128, "M", *[256] * 3, "M", *[512] * 3, "M", *[512] * 3, "M"],
@@ -20,11 +20,11 @@ PATTERNS: dict[int, Pattern] = {
 
 
 class VGG(nn.Module):
-    """Images (n, 3, 32, 32) in, logits (n, classes) out.
+    """A net that maps images (n, 3, 32, 32) to logits (n, classes).
 
     Args:
-        pattern: channels of the convolutions in order, with "M" for a 2x2 max pooling.
-        classes: length of the output.
+        pattern: the output channels of each convolution in order, with "M" for a 2x2 max pooling.
+        classes: the number of classes.
     """
 
     def __init__(self, pattern: Pattern, *, classes: int = 10) -> None:
@@ -47,7 +47,7 @@ class VGG(nn.Module):
 
 
 def vgg(depth: int) -> VGG:
-    """A net of `PATTERNS`.
+    """Build the net of this depth in `PATTERNS`.
 
     Raises:
         KeyError: for a depth other than 9, 16 or 19.

@@ -20,7 +20,7 @@ SMALL, TINY = (320, 240), (160, 120)
 @pytest.fixture(autouse=True)
 def small(inside, monkeypatch):
     """An empty folder, and few points, which is enough for small pictures."""
-    monkeypatch.setattr(export, "FINE", 100)
+    monkeypatch.setattr(export, "MIN_PICTURE_POINTS", 100)
 
 
 @pytest.fixture
