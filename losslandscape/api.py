@@ -198,45 +198,43 @@ def _landscape(
 def _sets(data: object) -> dict[str, Samples]:
     """Return the samples by part. The training part is always included, so that its absence is an error."""
     parts = user_data.parts_of(data)
-    given = {part: samples for part, samples in parts.items() if part == "train" or samples is not None}
-    return {part: user_data.as_samples(samples, name=part) for part, samples in given.items()}
+    used = {part: samples for part, samples in parts.items() if part == "train" or samples is not None}
+    return {part: user_data.as_samples(samples, name=part) for part, samples in used.items()}
 
 
-def _require_net(name: str, given: object) -> None:
-    if not isinstance(given, nn.Module):
-        raise InputError(f"{name} is of type {type(given).__name__}; give a net, an nn.Module")
-    if next(given.parameters(), None) is None:
+def _require_net(name: str, net: object) -> None:
+    if not isinstance(net, nn.Module):
+        raise InputError(f"{name} is of type {type(net).__name__}; give a net, an nn.Module")
+    if next(net.parameters(), None) is None:
         raise InputError(f"{name} has no parameters, so there is nothing to move; give a net that has some")
-    if any(tensor.layout is not torch.strided for tensor in [*given.parameters(), *given.buffers()]):
+    if any(tensor.layout is not torch.strided for tensor in [*net.parameters(), *net.buffers()]):
         raise InputError(f"{name} has sparse tensors, which cannot be moved; make them dense")
-    net_tensors.tensors(given, "weights")  # refuses parameters that are complex or not in memory
+    net_tensors.tensors(net, "weights")  # refuses parameters that are complex or not in memory
 
 
 def _axes(x: object, y: object) -> dict[str, Axis]:
     return {"x": _axis("x", x), **({"y": _axis("y", y)} if y is not None else {})}
 
 
-def _axis(name: str, given: object) -> Axis:
+def _axis(name: str, axis: object) -> Axis:
     low, high, number = 0.0, 0.0, 0
-    if isinstance(given, tuple | list) and len(given) in (
-        2,
-        3,
-    ):  # an array of three values is more likely the points themselves
+    # An array is refused: its values are more likely the points themselves.
+    if isinstance(axis, tuple | list) and len(axis) in (2, 3):
         try:
-            low, high, number = float(given[0]), float(given[1]), index((*given, WHOLE_RANGE[2])[2])
+            low, high, number = float(axis[0]), float(axis[1]), index((*axis, WHOLE_RANGE[2])[2])
         except (TypeError, ValueError, RuntimeError, OverflowError):
             number = 0
     if fault := axis_fault(
         low, high, number, "(minimum, maximum, number of points) with at least one point, such as (-1, 1, 51)"
     ):
-        raise InputError(f"{name} {' '.join(reprlib.repr(given).split())} {fault}")
+        raise InputError(f"{name} {' '.join(reprlib.repr(axis).split())} {fault}")
     return low, high, number
 
 
-def _targets(given: object, axes: dict[str, Axis]) -> dict[str, nn.Module]:
+def _targets(target: object, axes: dict[str, Axis]) -> dict[str, nn.Module]:
     """Return the nets that the axes point to, by axis."""
-    nets = () if given is None else given if isinstance(given, tuple | list) else (given,)
-    if given is not None and not 1 <= len(nets) <= len(axes):
+    nets = () if target is None else target if isinstance(target, tuple | list) else (target,)
+    if target is not None and not 1 <= len(nets) <= len(axes):
         raise InputError(
             f"target has {len(nets)} nets for a surface of {_dimensions(axes)}; give at most one for each"
         )
@@ -246,31 +244,31 @@ def _targets(given: object, axes: dict[str, Axis]) -> dict[str, nn.Module]:
 
 
 def _directions(
-    given: Iterable[Direction], net: nn.Module, dir_type: str, axes: dict[str, Axis]
+    directions: Iterable[Direction], net: nn.Module, dir_type: str, axes: dict[str, Axis]
 ) -> list[Direction]:
     advice = (
         f"give for each axis a list with a tensor for each of net_tensors.moving_tensors(net, {dir_type!r})"
     )
     try:
-        plain = [
+        arrays = [
             [torch.as_tensor(tensor).detach().cpu().float().numpy() for tensor in direction]
-            for direction in given
+            for direction in directions
         ]
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"directions are no lists of tensors ({one_line(error)}); {advice}") from error
-    if len(plain) != len(axes):
+    if len(arrays) != len(axes):
         raise InputError(
-            f"there are {len(plain)} directions for a surface of {_dimensions(axes)}; give one for each"
+            f"there are {len(arrays)} directions for a surface of {_dimensions(axes)}; give one for each"
         )
-    found = [
+    checked = [
         direction_file.check_fit(f"directions[{i}]", direction, net, dir_type, advice=advice)
-        for i, direction in enumerate(plain)
+        for i, direction in enumerate(arrays)
     ]
-    for i, direction in enumerate(found):
+    for i, direction in enumerate(checked):
         for name, tensor in zip(net_tensors.moving_tensors(net, dir_type), direction, strict=True):
             if not tensor.isfinite().all():
                 raise InputError(f"directions[{i}] holds NaN or infinity for {name}", "give finite numbers")
-    return found
+    return checked
 
 
 def _dimensions(axes: dict[str, Axis]) -> str:

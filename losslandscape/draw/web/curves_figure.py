@@ -65,8 +65,8 @@ def curves_figure(surface: Surface, *, log: bool, axis_title: str) -> go.Figure:
 
     Args:
         surface: a line.
-        log: whether to show the log scale first, if a value is positive. A huge range of positive values also
-            shows it first.
+        log: whether to show the log scale first, if a value is positive. It is also shown first
+            if all values are positive and have a huge range.
         axis_title: the title of the x axis.
 
     Raises:
@@ -137,11 +137,11 @@ def _left_title(names: dict[str, np.ndarray]) -> str:
 
 def _add_scales(figure: go.Figure, left: dict[str, np.ndarray], *, log: bool) -> None:
     """Set the left axis, and add buttons for its scales."""
-    known = np.concatenate([array[np.isfinite(array)] for array in left.values()])
-    scales = [_linear_scale(known)]
-    if (known > 0).any():
-        scales.append(_log_scale(known))
-    huge = known.min() > 0 and known.max() > LOG_RATIO * known.min()
+    values = np.concatenate([array[np.isfinite(array)] for array in left.values()])
+    scales = [_linear_scale(values)]
+    if (values > 0).any():
+        scales.append(_log_scale(values))
+    huge = values.min() > 0 and values.max() > LOG_RATIO * values.min()
     first = len(scales) - 1 if log or huge else 0
     scale = scales[first]
     figure.update_yaxes(
@@ -154,13 +154,13 @@ def _add_scales(figure: go.Figure, left: dict[str, np.ndarray], *, log: bool) ->
     add_buttons(figure, [_button(scale) for scale in scales], active=first)
 
 
-def _linear_scale(known: np.ndarray) -> Scale:
-    top = min(known.max(), sensible_top(known))
-    return Scale("linear", [min(0.0, known.min()), 1.03 * top])
+def _linear_scale(values: np.ndarray) -> Scale:
+    top = min(values.max(), sensible_top(values))
+    return Scale("linear", [min(0.0, values.min()), 1.03 * top])
 
 
-def _log_scale(known: np.ndarray) -> Scale:
-    low, high = np.log10(known[known > 0].min()), np.log10(known.max())
+def _log_scale(values: np.ndarray) -> Scale:
+    low, high = np.log10(values[values > 0].min()), np.log10(values.max())
     room = 0.04 * (high - low)
     low, high = low - room - 0.01, high + room + 0.01
     whole_powers = int(np.ceil((high - low) / MAX_TICKS))
