@@ -13,11 +13,11 @@ from dataclasses import replace
 from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.cli.request import DataOptions, NetOptions
-from losslandscape.core import quantity, user_code
+from losslandscape.core import quantity
 from losslandscape.data.samples import Samples
 from losslandscape.evaluate import losses
 from losslandscape.evaluate.evaluation import Evaluator
-from losslandscape.evaluate.fit_check import check_data
+from losslandscape.evaluate.fit_check import MAX_ACCURACY_DROP, check_data
 from losslandscape.parallel import devices
 from losslandscape.parallel.mpi4pytorch import Serial
 
@@ -48,25 +48,21 @@ def main(argv: list[str] | None = None) -> None:
         file = net_options.files().get("model_file", "")
         net = net_options.load(file)
         loss = losses.find(args.loss_name)
-        sets = replace(data, test_set=has_test_set(data)).load(Serial())
+        sets = replace(data, test_set=None).load(Serial())
         for samples in sets.values():
             check_data(net, samples, loss, args.model)
         evaluator = Evaluator(
             net.to(device), sets, loss=loss, batch_size=args.batch_size, precision=args.precision
         )
-        print(report(evaluator.measure(), sets))
+        if not file:
+            print("no --model_file: the net is not trained, unless the function that makes it trains it")
+        values = evaluator.measure()
+        print(report(values, sets))
         recorded = net_options.recorded_accuracy(file)
         if recorded is not None:
             print(f"the checkpoint records a test accuracy of {recorded:.2f} %")
-
-
-def has_test_set(data: DataOptions) -> bool:
-    """Whether there is a test set to evaluate.
-
-    A built-in dataset has one, unless `--trainloader` replaces its images; then `--testloader` must name one.
-    For a function of the user only the training data are evaluated.
-    """
-    return bool(data.testloader) or not (data.trainloader or user_code.is_own(data.dataset))
+            if recorded - values.get("test_acc", recorded) > MAX_ACCURACY_DROP:
+                print("warning: the data, their preprocessing or the net are not those of the training")
 
 
 def report(values: dict[str, float], sets: dict[str, Samples]) -> str:

@@ -73,7 +73,7 @@ class DataOptions(Options):
     testloader: str
     data_split: int = 1
     split_idx: int = 0
-    test_set: bool = False
+    test_set: bool | None = False  # None: if there is one
     train_labels: str = ""
 
     @property

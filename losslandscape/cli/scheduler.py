@@ -5,7 +5,7 @@
     srun -N 2 -n 8 --ntasks-per-node=4 --gpus-per-node=4 python scheduler.py --cuda
 
 Start it exactly like the run that will follow. If something is wrong, it prints a sentence for each
-fault and ends with exit status 1.
+fault and ends with an exit status other than 0.
 """
 
 import os

@@ -14,7 +14,7 @@ def load_parts(
     dataset: str,
     *,
     datapath: str,
-    test_set: bool,
+    test_set: bool | None,
     npz_files: dict[str, str],
     labels_file: str,
     data_split: int,
@@ -29,7 +29,8 @@ def load_parts(
     Args:
         ranks: all ranks; each calls this.
         dataset: one of `dataloader.DATASETS`, or a function of the user, such as `mine.py:data`.
-        test_set: whether to load the test set too. It is always loaded whole.
+        test_set: whether to load the test set too, which is always loaded whole; None loads it if there is
+            one.
         npz_files: for `train` and `test`, the `.npz` file that replaces the dataset's images, or "".
         labels_file: the `.npy` file that replaces the labels of the training set, or "".
         data_split, split_idx: the training set is split into `data_split` parts, and part `split_idx` is
@@ -52,6 +53,8 @@ def load_parts(
         return node_memory.load_samples(
             ranks, user_data.load, dataset, test_set=test_set, show_progress=show_progress, **split
         )
+    if test_set is None:
+        test_set = bool(npz_files["test"]) or not npz_files["train"]
     if not npz_files["train"]:
         ranks.first(dataloader.download, dataset, datapath)
     load = partial(

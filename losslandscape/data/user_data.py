@@ -29,7 +29,7 @@ COLLATE_SIZE = 256  # samples of a Dataset that are collated into one batch
 def load(
     spec: str,
     *,
-    test_set: bool = False,
+    test_set: bool | None = False,
     data_split: int = 1,
     split_idx: int = 0,
     show_progress: bool = False,
@@ -38,7 +38,7 @@ def load(
 
     Args:
         spec: `FILE.py:FUNCTION` or `package.module:function`.
-        test_set: whether to load the test data too.
+        test_set: whether to load the test data too; None loads them if the function returns some.
         data_split, split_idx: which split of the training data to load, as in `dataloader.split_indices`.
         show_progress: whether to draw a progress bar.
 
@@ -48,6 +48,8 @@ def load(
     """
     what = f"dataset {spec}"
     parts = parts_of(user_code.call(user_code.load(spec), what=what))
+    if test_set is None:
+        test_set = parts.get("test") is not None
     if test_set and parts.get("test") is None:
         advice = "return (train, test), or leave {test_set} out"
         raise InputError(f"{what} returned no test data", advice)

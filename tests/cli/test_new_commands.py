@@ -84,16 +84,25 @@ def test_a_checkpoint_is_evaluated_on_training_and_test_data(folder):
     assert printed[2].endswith("%")
 
 
+def test_an_accuracy_far_below_the_recorded_one_is_warned_about(folder):
+    printed = succeed("evaluation.py", *DIGITS, "--model_file", CENTRE, "--raw_data", cwd=folder)
+    assert "warning: " in printed.splitlines()[-1] and "preprocessing" in printed
+
+
 def test_own_data_and_another_loss_are_evaluated(folder):
     (folder / "mine.py").write_text(
         "import torch\n"
         "def net():\n    return torch.nn.Linear(3, 2)\n"
-        "def data():\n    return torch.ones(8, 3), torch.zeros(8, 2)\n"
+        "def data():\n    train = torch.ones(8, 3), torch.zeros(8, 2)\n"
+        "    return train, (torch.ones(5, 3), torch.zeros(5, 2))\n"
         "def loss(net, batch):\n    return (net(batch[0]) ** 2).mean(), 8, {'size': torch.tensor(2.5)}\n"
     )
     mine = ["--model", "mine.py:net", "--dataset", "mine.py:data", "--loss_name", "mine.py:loss"]
     printed = succeed("evaluation.py", *mine, cwd=folder)
-    assert printed.startswith("train (8 samples): loss ") and "size 2.5" in printed
+    untrained, train, test = printed.splitlines()
+    assert "--model_file" in untrained
+    assert train.startswith("train (8 samples): loss ") and train.endswith("size 2.5")
+    assert test.startswith("test (5 samples): loss ")
     refused = run("evaluation.py", "--model", "mine.py:other", *mine[2:], cwd=folder)
     assert refused.returncode == 2 and "other" in refused.stderr
 
