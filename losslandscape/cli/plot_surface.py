@@ -13,37 +13,19 @@ A stopped run resumes with the same command.
 
 import argparse
 import sys
-from dataclasses import dataclass
-from functools import partial
-from typing import Self
 
 from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser, add_format_option, sentence
-from losslandscape.cli.landscapes import find_request_axes, make_landscape, make_run, surface_file
+from losslandscape.cli.landscapes import find_request_axes, surface_file
 from losslandscape.cli.option_types import finite
-from losslandscape.cli.request import Machine, Options, SurfaceRequest
+from losslandscape.cli.request import Machine, SurfaceRequest
+from losslandscape.cli.surface_job import PlotOptions, SurfaceJob
+from losslandscape.cli.surface_series import measure_series
 from losslandscape.core.provenance import require_same
 from losslandscape.data.samples import Samples
 from losslandscape.files import h5_util
 from losslandscape.measure.grid import measure_surface
-from losslandscape.measure.landscape import Landscape
-from losslandscape.measure.loss_measure import LossMeasure, Measuring
-from losslandscape.measure.run import Run
-
-
-@dataclass(frozen=True)
-class PlotOptions(Options):
-    """The options for plotting the measured surface."""
-
-    plot: bool
-    show: bool
-    log: bool
-    loss_max: float
-    proj_file: str
-    vmin: float | None
-    vmax: float | None
-    vlevel: float | None
-    format: list[str]
+from losslandscape.measure.loss_measure import Measuring
 
 
 def build_parser() -> Parser:
@@ -82,8 +64,6 @@ def main(argv: list[str] | None = None) -> None:
             machine.ranks.first(require_drawable, plots)
         sets = request.data.load(machine.ranks)
         if request.net.is_series:
-            from losslandscape.cli.surface_series import measure_series
-
             measure_series(request, measuring, machine, sets, plots)
             return
         first_idx = request.directions.idx
@@ -123,31 +103,6 @@ def require_consistent(request: SurfaceRequest, plots: PlotOptions, parser: Pars
             f"--seeds {seeds} makes directions and surfaces of its own; leave --dir_file, --surf_file and "
             "--proj_file out"
         )
-
-
-@dataclass(frozen=True)
-class SurfaceJob:
-    """A landscape, and the measure and the run for its surface."""
-
-    landscape: Landscape
-    measure: LossMeasure
-    run: Run
-
-    @classmethod
-    def of(
-        cls, request: SurfaceRequest, measuring: Measuring, machine: Machine, sets: dict[str, Samples]
-    ) -> Self:
-        landscape = make_landscape(request, machine, sets, measuring.facts())
-        run = make_run(request, machine, landscape)
-        measure = LossMeasure(
-            landscape,
-            run,
-            measuring,
-            device=machine.device,
-            sharers=machine.sharers,
-            recorded=partial(request.net.recorded_accuracy, landscape.files.get("model_file", "")),
-        )
-        return cls(landscape, measure, run)
 
 
 def measure_around(

@@ -6,8 +6,8 @@ from itertools import chain
 import numpy as np
 
 from losslandscape.cli.landscapes import find_request_axes, named_surface_file
-from losslandscape.cli.plot_surface import PlotOptions, SurfaceJob
 from losslandscape.cli.request import Machine, SurfaceRequest
+from losslandscape.cli.surface_job import PlotOptions, SurfaceJob
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays, fingerprint_of_file
 from losslandscape.data.samples import Samples

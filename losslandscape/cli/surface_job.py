@@ -1,0 +1,52 @@
+"""A surface to measure, as one object, and how it is plotted."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+from losslandscape.cli.landscapes import make_landscape, make_run
+from losslandscape.cli.request import Machine, Options, SurfaceRequest
+from losslandscape.data.samples import Samples
+from losslandscape.measure.landscape import Landscape
+from losslandscape.measure.loss_measure import LossMeasure, Measuring
+from losslandscape.measure.run import Run
+
+
+@dataclass(frozen=True)
+class PlotOptions(Options):
+    """The options for plotting the measured surface."""
+
+    plot: bool
+    show: bool
+    log: bool
+    loss_max: float
+    proj_file: str
+    vmin: float | None
+    vmax: float | None
+    vlevel: float | None
+    format: list[str]
+
+
+@dataclass(frozen=True)
+class SurfaceJob:
+    """A landscape, and the measure and the run for its surface."""
+
+    landscape: Landscape
+    measure: LossMeasure
+    run: Run
+
+    @classmethod
+    def of(
+        cls, request: SurfaceRequest, measuring: Measuring, machine: Machine, sets: dict[str, Samples]
+    ) -> Self:
+        landscape = make_landscape(request, machine, sets, measuring.facts())
+        run = make_run(request, machine, landscape)
+        measure = LossMeasure(
+            landscape,
+            run,
+            measuring,
+            device=machine.device,
+            sharers=machine.sharers,
+            recorded=partial(request.net.recorded_accuracy, landscape.files.get("model_file", "")),
+        )
+        return cls(landscape, measure, run)
