@@ -23,7 +23,6 @@ from losslandscape.core.errors import InputError
 from losslandscape.curvature.eigen_measure import EigenMeasure, TrainLoss
 from losslandscape.files import h5_util
 from losslandscape.measure.grid import measure_surface
-from losslandscape.parallel.devices import set_precision
 
 
 def build_parser() -> Parser:
@@ -52,7 +51,6 @@ def main(argv: list[str] | None = None) -> None:
     with sentence(parser):
         request.require_possible()
         machine = request.hardware.connect()
-        set_precision("fp32", machine.device)  # TF32 is too coarse for second derivatives
         sets = request.data.load(machine.ranks)
         facts = EigenMeasure.facts(args.tolerance, args.all_parameters)
         landscape = make_landscape(request, machine, sets, facts)
