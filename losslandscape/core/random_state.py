@@ -1,0 +1,29 @@
+"""Seeds all random numbers for a while, so that code that draws some gives the same result again."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators of Python, NumPy and torch for the block, and restore their states afterwards.
+
+    Args:
+        seed: from 0 to 2^32 - 1, the range of NumPy's seeds.
+    """
+    import torch  # takes seconds, and drawing does not need it
+
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=gpus):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
