@@ -9,7 +9,7 @@ import numpy as np
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators of Python, NumPy and torch for the block, and restore their states afterwards.
+    """Seed the global generators of Python, NumPy and torch for the block, and restore them afterwards.
 
     Args:
         seed: from 0 to 2^32 - 1, the range of NumPy's seeds.
