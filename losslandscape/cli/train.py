@@ -8,8 +8,8 @@
 The first command is the paper's recipe: 300 epochs, for a GPU. The second keeps every epoch, for
 plot_trajectory.py. The third takes minutes on a CPU and downloads nothing.
 
-It writes `model_N.t7` and `opt_state_N.t7` (epochs 0, 1, 150, every `--save_epoch` and the last), `log.out` with a
-line per epoch, and TensorBoard curves to a folder under `--save` that is named after the flags.
+It writes `model_N.t7` and `opt_state_N.t7` (epochs 0, 1, 150, every `--save_epoch` and the last), `log.out`
+with a line per epoch, and TensorBoard curves to a folder under `--save` that is named after the flags.
 """
 
 import math
