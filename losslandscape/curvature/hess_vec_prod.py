@@ -70,7 +70,7 @@ class Curvature:
             products. It exceeds rounding errors where PyTorch's derivative of an operation is not exact.
 
     Raises:
-        InputError: if the net has no parameter that the matrix covers, if `params` matches none, if a kind other than `hessian` gets
+        InputError: if the net has no parameter that the matrix covers, if a kind other than `hessian` gets
             a user's own loss, or if the loss cannot be differentiated twice.
     """
 
@@ -91,10 +91,9 @@ class Curvature:
         self._loss = losses.find(loss)
         self._kind = kind
         if kind != "hessian" and not isinstance(self._loss, BuiltIn):
-            raise InputError(
-                f"the {kind} matrix needs the net's outputs, which the loss {self._loss.name} does not return",
-                "give {kind:hessian} or a built-in loss",
-            )
+            needs = f"the {kind} matrix needs the net's outputs"
+            fault = f"{needs}, which the loss {self._loss.name} does not return"
+            raise InputError(fault, "give {kind:hessian} or a built-in loss")
         self._cover(_covered(self._net, all_parameters=all_parameters, params=params))
         self.dtype, self.device = self._parameters[0].dtype, self._parameters[0].device
         self._layout = torch.channels_last  # convolutions take a sixth less time with it on a CPU
