@@ -17,6 +17,7 @@ from losslandscape.evaluate.losses import BuiltIn, is_classification
 from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.targets import IGNORED
 from losslandscape.evaluate.totals import gradient_mode, total_terms
+from losslandscape.nets.net_state import kept
 
 MAX_ESTIMATE_SAMPLES = 1000  # the most samples for an estimate
 ESTIMATE_BATCH = 100  # the default batch size for an estimate
@@ -44,7 +45,7 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
     if isinstance(data, ImageSet) and isinstance(loss, BuiltIn):
         _check_images(net, data, batch, model)
     try:
-        with gradient_mode(loss):
+        with gradient_mode(loss), kept(net):
             if is_classification(loss) and isinstance(data, SampleSet):
                 _check_classes(data, loss, classes=loss.outputs(net, batch).shape[1])
             return loss.quantities(net, batch)
@@ -64,7 +65,7 @@ def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) 
     The mean of these losses must equal the mean that the loss returns.
     """
     batch = _first_batch(net, next(iter(sets.values())), SAMPLES_TO_TRY)
-    with gradient_mode(loss):
+    with gradient_mode(loss), kept(net):
         terms = loss.of(net, batch)
     if terms.samples is None:
         raise InputError(
@@ -112,7 +113,7 @@ def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | Non
     count = min(len(data), MAX_ESTIMATE_SAMPLES)
     tried = data.take(np.linspace(0, len(data) - 1, count).astype(int))
     net.eval()
-    with gradient_mode(loss):
+    with gradient_mode(loss), kept(net):
         terms = total_terms(
             net,
             tried,
@@ -142,7 +143,7 @@ def _check_images(net: nn.Module, data: ImageSet, batch: Batch, model: str) -> N
     """Raise `InputError` if the net does not take the images, or has fewer outputs than there are classes."""
     assert isinstance(batch, tuple)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), kept(net):
             outputs = net(batch[0])
     except Exception as error:  # the net's own code may raise anything
         shape = "x".join(map(str, data.images.shape[1:]))

@@ -9,8 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
@@ -21,6 +20,7 @@ from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import open_files
 from losslandscape.nets.moving import moving
+from losslandscape.nets.net_state import kept
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.parallel import scheduler
 from losslandscape.parallel.point_order import ordered
@@ -144,35 +144,14 @@ def _measure_missing_points(
 
 @contextmanager
 def unchanged(net: nn.Module) -> Iterator[None]:
-    """Restore the net's modes, buffers and device after the block. `moving` restores its weights."""
+    """Restore the net's modes, state and device after the block. `moving` restores its weights."""
     modes = {module: module.training for module in net.modules()}
     device = next(net.parameters()).device
     try:
-        with buffers_kept(net):
+        with kept(net):
             net.eval()
             yield
     finally:
         net.to(device)
         for module, mode in modes.items():
             module.training = mode
-
-
-@contextmanager
-def buffers_kept(net: nn.Module) -> Iterator[None]:
-    """Restore the net's buffers, such as batch norms' statistics, after the block."""
-    buffers = [
-        (module, name, buffer.detach().clone())
-        for module in net.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
-    device = next(net.parameters()).device
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for module, name, value in buffers:
-                buffer = getattr(module, name, None)
-                if isinstance(buffer, Tensor) and buffer.shape == value.shape:
-                    buffer.copy_(value)
-                else:  # the net has replaced the buffer
-                    setattr(module, name, value.to(device))
