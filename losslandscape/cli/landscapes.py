@@ -90,6 +90,7 @@ def make_run(request: SurfaceRequest, machine: Machine, landscape: Landscape) ->
         ends_program=True,
         overwrite=options.overwrite,
         wait=options.wait,
+        strict=options.strict,
         order=options.order,
         schedule=options.schedule,
         name_option=as_flag,

@@ -179,6 +179,7 @@ class RunOptions(Options):
     schedule: str
     overwrite: bool
     wait: bool
+    strict: bool = False
 
 
 @dataclass(frozen=True)

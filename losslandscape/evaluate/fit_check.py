@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
+from losslandscape.data import samples
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Batch, Samples, SampleSet
 from losslandscape.evaluate.batch_stream import batches
@@ -125,6 +126,30 @@ def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | Non
     means = (terms.sums / terms.weight).tolist()
     accuracy = means[1] if is_classification(loss) else None
     return Estimate(means[0], _error(terms, share=len(tried) / len(data)), accuracy, len(tried))
+
+
+def first_not_finite(
+    net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | None = None
+) -> int | None:
+    """Return the index of the first sample whose loss is not finite; None if all are finite.
+
+    If a batch has such a loss and none of its samples has it alone, return the batch's first sample.
+    """
+    device = next(net.parameters()).device
+    start = 0
+    with gradient_mode(loss), kept(net):
+        for batch in batches(data, batch_size or ESTIMATE_BATCH, device):
+            count = samples.size(batch)
+            if not loss.of(net, batch).sums[0].isfinite():
+                rows = range(start, start + count)
+                return next((row for row in rows if not _is_finite(net, data, loss, row)), start)
+            start += count
+    return None
+
+
+def _is_finite(net: nn.Module, data: Samples, loss: Loss, row: int) -> bool:
+    (batch,) = batches(data.take(np.array([row])), 1, next(net.parameters()).device)
+    return bool(loss.of(net, batch).sums[0].isfinite())
 
 
 def _error(terms: Terms, *, share: float) -> float | None:

@@ -33,8 +33,12 @@ class Measure(Protocol):
 
     names: list[str]
 
-    def prepare(self, surface: Surface, directions: list[Direction]) -> None:
-        """Prepare to measure, with the net at the centre. Every rank calls this, if points are missing."""
+    def prepare(self, surface: Surface, directions: list[Direction]) -> Values | None:
+        """Prepare to measure, with the net at the centre. Every rank calls this, if points are missing.
+
+        Returns:
+            The quantities at the centre if they were measured, the same on all ranks.
+        """
 
     def values(self) -> Values:
         """Return the quantities of the net with its present weights, by name."""
@@ -129,7 +133,13 @@ def _measure_missing_points(
         return
     net_place = landscape.place or (0.0,) * len(directions)
     with unchanged(landscape.net), interruptible() if run.ends_program else nullcontext():
-        measure.prepare(surface, directions)
+        results = _LockedSurface(surface, lock)
+        centre = measure.prepare(surface, directions)
+        centre_point = landscape.centre_point(surface)
+        if centre is not None and centre_point is not None and centre_point in points:
+            results.set(centre_point, centre)
+            run.ranks.first(results.save)
+            points = [point for point in points if point != centre_point]
         with moving(landscape.net, directions, landscape.dir_type) as move:
 
             def measure_at(point: int) -> Values:
@@ -138,7 +148,6 @@ def _measure_missing_points(
                 move(tuple(steps))
                 return measure.values()
 
-            results = _LockedSurface(surface, lock)
             scheduler.run(points, measure_at, results, run.ranks, schedule=run.schedule, quiet=run.quiet)
 
 

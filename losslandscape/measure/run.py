@@ -19,6 +19,7 @@ class Run:
         quiet: whether to print only failures, and warnings about ranks and saving.
         overwrite: whether to start again; an old file is kept aside.
         wait: whether to wait while another run writes the surface file.
+        strict: whether a warning of the check report ends the run before a point is measured.
         order: the order of the points, one of `parallel.point_order.ORDERS`.
         schedule: the schedule by which ranks get points, one of `parallel.assignments.SCHEDULES`.
         name_option: returns the name of an option in messages, in the form of this interface.
@@ -30,6 +31,7 @@ class Run:
     quiet: bool = False
     overwrite: bool = False
     wait: bool = False
+    strict: bool = False
     order: str = "coarse"
     schedule: str = "dynamic"
     name_option: NameOption = as_argument
