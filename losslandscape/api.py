@@ -34,6 +34,7 @@ from losslandscape.measure.surface_files import require_folder
 from losslandscape.nets import direction_file, net_tensors
 from losslandscape.nets.net_plotter import SEED, Direction, Recipe
 from losslandscape.nets.net_tensors import DIRECTION_TYPES
+from losslandscape.nets.wrappers import unwrapped
 from losslandscape.parallel import devices, mpi4pytorch
 
 Ends = tuple[float, float]  # min, max
@@ -110,7 +111,7 @@ def loss_surface(
         InputError: an argument cannot be used. All ranks raise it, before anything is measured or written.
     """
     ranks, surf_file = mpi4pytorch.connect(), os.fspath(surf_file)
-    ranks.all(_require_net, "net", net)
+    net = ranks.all(_usable_net, "net", net)
     axes = ranks.all(_axes, x, y)
     measuring = ranks.all(
         Measuring,
@@ -207,14 +208,17 @@ def _sets(data: object) -> dict[str, Samples]:
     return {part: user_data.as_samples(samples, name=part) for part, samples in used.items()}
 
 
-def _require_net(name: str, net: object) -> None:
+def _usable_net(name: str, net: object) -> nn.Module:
+    """Return the net inside its wrappers, if it can be moved."""
     if not isinstance(net, nn.Module):
         raise InputError(f"{name} is of type {type(net).__name__}; give a net, an nn.Module")
+    net = unwrapped(net)
     if next(net.parameters(), None) is None:
         raise InputError(f"{name} has no parameters, so there is nothing to move; give a net that has some")
     if any(tensor.layout is not torch.strided for tensor in [*net.parameters(), *net.buffers()]):
         raise InputError(f"{name} has sparse tensors, which cannot be moved; make them dense")
     net_tensors.tensors(net, "weights")  # refuses parameters that are complex or not in memory
+    return net
 
 
 def _axes(x: object, y: object) -> dict[str, Axis]:
@@ -243,9 +247,7 @@ def _targets(target: object, axes: dict[str, Axis]) -> dict[str, nn.Module]:
         raise InputError(
             f"target has {len(nets)} nets for a surface of {_dimensions(axes)}; give at most one for each"
         )
-    for net in nets:
-        _require_net("target", net)
-    return dict(zip(axes, nets, strict=False))
+    return dict(zip(axes, [_usable_net("target", net) for net in nets], strict=False))
 
 
 def _directions(

@@ -183,7 +183,7 @@ def print_trace(estimate: Trace, tolerance: float) -> None:
     if math.isfinite(estimate.value) and not estimate.converged:
         print(
             f"The standard error is above --trace_tolerance {tolerance:g}; "
-            "give more --probes, or --rank for Hutch++."
+            "give more --probes, or another --rank of Hutch++."
         )
     width = max(map(len, estimate.layers))
     for name, (value, layer_error) in estimate.layers.items():

@@ -9,7 +9,7 @@ from losslandscape.cli.command_line import Parser, add_format_option, output_fil
 from losslandscape.cli.request import DataOptions, NetOptions, Options
 from losslandscape.curvature.density import DENSITY_PROBES, STEPS
 from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, KINDS
-from losslandscape.curvature.trace import MOST_PROBES, TRACE_TOLERANCE
+from losslandscape.curvature.trace import MOST_PROBES, RANK, TRACE_TOLERANCE
 
 QUANTITIES = ("eigenvalues", "trace", "density")
 
@@ -31,7 +31,7 @@ class HessianOptions(Options):
     most_products: int
     trace_tolerance: float
     probes: int
-    rank: int
+    rank: int | None
     steps: int
     density_probes: int
     json: str
@@ -102,9 +102,9 @@ def add_estimates(parser: Parser) -> None:
     add(
         "--rank",
         type=options.not_negative,
-        default=0,
         metavar="R",
-        help="rank of Hutch++; 0 is Hutchinson (default)",
+        help="rank of Hutch++, which the trace uses; 0 is Hutchinson "
+        f"(default: {RANK}, or the number of parameters if that is less)",
     )
     add("--steps", type=positive, default=STEPS, metavar="N", help=f"Lanczos steps for the density {default}")
     add(

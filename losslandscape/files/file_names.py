@@ -4,12 +4,13 @@ import hashlib
 import math
 import os
 import re
+from collections.abc import Sequence
 
 Axis = tuple[float, float, int]  # min, max, number of points
 WHOLE_RANGE: Axis = (-1.0, 1.0, 51)  # as published
 FIGURE_FORMATS = ("pdf", "png", "svg")
-MAX_PARAMS = 60  # characters of the option --params in a file name
-PLAIN = re.compile(rf"[\w.=+,-]{{1,{MAX_PARAMS}}}", re.ASCII)
+MAX_PART = 60  # characters of a text of the user, such as --params, in a file name
+PLAIN = re.compile(rf"[\w.=+,-]{{1,{MAX_PART}}}", re.ASCII)
 
 
 def axis_fault(low: float, high: float, number: int, form: str) -> str:
@@ -57,7 +58,7 @@ def direction_file_name(
     elif two_d:
         parts += [_kind("ydir", ydir), _flag("yignore", yignore), _flag("ynorm", ynorm)]
         parts.append("_same_dir" if same_dir else "")
-    parts.append(_flag("params", _without_special_characters(params)))
+    parts.append(_flag("params", without_special_characters(params)))
     parts.append(f"_idx={idx}" if idx > 0 else "")
     return "".join(parts) + ".h5"
 
@@ -70,16 +71,29 @@ def _flag(name: str, value: str) -> str:
     return f"_{name}={value}" if value else ""
 
 
-def _without_special_characters(regex: str) -> str:
-    """Return a regular expression as a part of a file name.
+def without_special_characters(text: str) -> str:
+    """Return a text, such as a regular expression, as a part of a file name.
 
-    If characters are replaced or cut off, a digest of the whole expression makes the name unique.
+    If characters are replaced or cut off, a digest of the whole text makes the name unique.
     """
-    if not regex or PLAIN.fullmatch(regex):
-        return regex
-    start = re.sub(r"[^\w.=+,-]", "_", regex, flags=re.ASCII)[:MAX_PARAMS]
-    digest = hashlib.sha256(regex.encode()).hexdigest()[:8]
-    return f"{start}~{digest}"
+    if not text or PLAIN.fullmatch(text):
+        return text
+    start = re.sub(r"[^\w.=+,-]", "_", text, flags=re.ASCII)[:MAX_PART]
+    return f"{start}~{_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
+
+
+def model_name(model: str, model_args: Sequence[str] = ()) -> str:
+    """Return the name that stands in file names for the checkpoint of a net that has none.
+
+    >>> model_name("resnet56"), model_name("nets/mine.py:net", ["depth=3"])
+    ('resnet56', 'nets_mine.py_net_depth=3')
+    """
+    plain = re.sub(r"[/\\:]", "_", "_".join([model, *model_args]))
+    return without_special_characters(plain.lstrip("._") or "net")
 
 
 def _joined_name(model_file: str, other: str) -> str:

@@ -35,6 +35,7 @@ def report(
     penalty: float | None = None,
     batching: Batching | None = None,
     fix_randomness: bool = False,
+    recomputed: bool = False,
 ) -> Report:
     """Return facts and warnings about a surface before it is measured.
 
@@ -53,6 +54,7 @@ def report(
         penalty: the weight penalty at the centre; None if it is not measured.
         batching: the batches in which the loss is measured, and how it depends on them; None if not known.
         fix_randomness: whether every point gets the same random numbers.
+        recomputed: whether batch norms' statistics are estimated again at each point.
     """
     centre = centre or {}
     direction_reports = check_directions(
@@ -67,7 +69,9 @@ def report(
         *_warnings(direction_reports if leaves_centre else []),
         *_warnings(data_reports),
         *check_training_modes(net),
-        *check_statistics(net, directions, points, dir_type=dir_type, other_model=other_model),
+        *check_statistics(
+            net, directions, points, dir_type=dir_type, other_model=other_model, recomputed=recomputed
+        ),
         *_accuracy(centre, recorded),
     ]
     return Report(lines, warnings)

@@ -248,6 +248,7 @@ class LossMeasure:
             penalty=self._evaluator().penalty() if self._measuring.weight_decay else None,
             batching=self._batching,
             fix_randomness=self._measuring.fix_randomness,
+            recomputed=bool(self._measuring.bn_samples),
         )
         self._run.say(report.text(self._run.name_option))
         if surface.runs:

@@ -22,9 +22,9 @@ MIDDLE_EPOCH = 150  # always kept: the last epoch before the learning rate first
 MIN_CHECKPOINTS = 3  # number of checkpoints of a trajectory: two lie on a line
 
 
-def is_kept(epoch: int, save_epoch: int) -> bool:
-    """Return whether the checkpoint of an epoch is kept."""
-    return epoch in (0, 1, MIDDLE_EPOCH) or epoch % save_epoch == 0
+def is_kept(epoch: int, save_epoch: int, *, last: int) -> bool:
+    """Return whether the checkpoint of an epoch is kept; that of the last epoch always is."""
+    return epoch in (0, 1, MIDDLE_EPOCH, last) or epoch % save_epoch == 0
 
 
 def save_checkpoint(

@@ -2,6 +2,7 @@
 
 import copy
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -370,6 +371,40 @@ def test_the_place_of_a_checkpoint_does_not_depend_on_counters_of_batches():
     }
     net.load_state_dict(state)
     assert checkpoint_series.place(net, last, axes, "states") == pytest.approx((0.3, -0.2), rel=1e-3)
+
+
+LINE = ["--dataset", "mine.py:data", "--xnorm", "filter", "--x=-1:1:3"]
+
+
+def test_nets_without_checkpoints_do_not_share_a_name(folder):
+    (folder / "other.py").write_text(STUDY)
+    nets = {
+        "mine.py_net": ["mine.py:net"],
+        "mine.py_net_width=6": ["mine.py:net", "--model_args", "width=6"],
+        "other.py_net": ["other.py:net"],
+    }
+    for name, flags in nets.items():
+        plot_surface.main(["--model", *flags, *LINE])
+        surface = h5_util.read_surface(f"{name}_weights_xnorm=filter.h5_[-1.0,1.0,3].h5")
+        assert np.isfinite(surface.get("train_loss")).all()
+
+
+def test_files_under_the_name_that_all_nets_shared_are_resumed_by_their_net(folder):
+    old = "_weights_xnorm=filter.h5"
+    own = ["--model", "mine.py:net", *LINE]
+    plot_surface.main(own)
+    for path in folder.glob(f"mine.py_net{old}*"):
+        path.rename(path.name.removeprefix("mine.py_net"))
+    expected = h5_util.read_surface(f"{old}_[-1.0,1.0,3].h5").get("train_loss")
+    with h5py.File(f"{old}_[-1.0,1.0,3].h5", "a") as file:
+        file["train_loss"][:2] = 123, -1
+        file["measured"][1] = False
+    plot_surface.main(own)
+    resumed = h5_util.read_surface(f"{old}_[-1.0,1.0,3].h5")
+    np.testing.assert_allclose(resumed.get("train_loss"), [123, *expected[1:]], rtol=1e-6)
+    assert not list(folder.glob("mine.py_net*"))
+    plot_surface.main([*own, "--model_args", "width=6"])
+    assert (folder / f"mine.py_net_width=6{old}").exists()
 
 
 def test_checkpoints_of_one_name_are_refused_one_surface_file(folder, capsys):

@@ -40,7 +40,7 @@ def test_learning_rate_drops(tmp_path):
 
 @pytest.mark.parametrize(
     "epoch, expected",
-    [(0, True), (1, True), (2, False), (149, False), (150, True), (160, False), (200, True)],
+    [(0, True), (1, True), (2, False), (149, False), (150, True), (160, False), (200, True), (203, True)],
 )
 def test_kept_epochs(epoch, expected):
-    assert is_kept(epoch, 100) is expected
+    assert is_kept(epoch, 100, last=203) is expected
