@@ -244,6 +244,7 @@ def _eigenvectors(
         number=number,
         dir_type=directions.dir_type,
         batch_size=request.batch_size,
+        fix_randomness=request.fix_randomness,
     )
 
 

@@ -28,6 +28,7 @@ class Batching:
         sets: the data, by part.
         batch_size: the number of samples in a batch; None if any size gives the same loss.
         facts: a fact on the batches, if the loss depends on them.
+        fix_randomness: whether every point gets the same random numbers.
         is_assumed: whether the loss depends on the batches, and neither the user nor the data say their size.
         repeatability: how the loss of a few samples depends on how it is measured; None if the loss only
             takes whole batches of the user.
@@ -37,7 +38,16 @@ class Batching:
     batch_size: int | None
     repeatability: Repeatability | None
     facts: Facts = field(default_factory=dict)
+    fix_randomness: bool = False
     is_assumed: bool = False
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether two measurements of the same net differ."""
+        found = self.repeatability
+        if found is None:
+            return False
+        return not found.is_repeatable or (found.draws_random_numbers and not self.fix_randomness)
 
 
 def choose_batches(
@@ -67,7 +77,7 @@ def choose_batches(
     """
     found = ranks.first(_examine, net, next(iter(sets.values())), loss, model)
     if found and not (fix_randomness or found.depends_on_batches or found.has_state):
-        return Batching(sets, batch_size, found)
+        return Batching(sets, batch_size, found, fix_randomness=fix_randomness)
     own = {part: data.in_own_batches() for part, data in sets.items() if isinstance(data, SampleSet)}
     if batch_size is None or found is None:
         sets = {part: own.get(part) or data for part, data in sets.items()}
@@ -78,6 +88,7 @@ def choose_batches(
         size,
         found,
         facts={"batches": ", ".join(_sizes(data, size) for data in sets.values())},
+        fix_randomness=fix_randomness,
         is_assumed=batch_size is None and not are_own,
     )
 

@@ -1,14 +1,13 @@
 """Measures the quantities of a loss for one net, on data in memory, at each point of a surface."""
 
 import time
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losslandscape.core.random_state import seeded
+from losslandscape.core.random_state import fixed
 from losslandscape.data.samples import Batch, Samples
 from losslandscape.evaluate import batch_size as batch_sizes
 from losslandscape.evaluate import batch_stream, bn_statistics, losses
@@ -21,7 +20,6 @@ from losslandscape.evaluate.totals import gradient_mode, total_terms
 from losslandscape.nets.net_state import kept
 
 PROBE_RUNS = 4  # with each batch size; the first run is slow
-SEED = 0  # of the random numbers at every point, if they are fixed
 
 
 def quantity_names(
@@ -71,8 +69,8 @@ def evaluate(
 class Evaluator:
     """A fast evaluator, which measures the quantities of a loss for one net on one or two sets of samples.
 
-    Each `measure()` reads the net again, so the weights may change between two calls. Every pass over a part of
-    the data starts from the net's state, such as its buffers, and leaves the state as it was.
+    Each `measure()` reads the net again, so the weights may change between two calls. Every pass over a part
+    of the data starts from the net's state, such as its buffers, and leaves the state as it was.
 
     Args:
         net: the net, on the device that computes the loss.
@@ -247,11 +245,11 @@ class Evaluator:
 
     def _recompute_statistics(self, data: Samples) -> None:
         size = bn_statistics.even_batch_size(len(data), most=self._bn_batch_size)
-        with gradient_mode(self._loss), self._random_numbers():
+        with gradient_mode(self._loss), fixed(self._fix_randomness):
             bn_statistics.recompute(self._net, batches(data, size, self._device), self._loss.probe)
 
     def _total_terms(self, data: Samples, batch_size: int | None = None) -> Terms:
-        with self._forward.autocast(), self._forward.kept(), self._random_numbers():
+        with self._forward.autocast(), self._forward.kept(), fixed(self._fix_randomness):
             return total_terms(
                 self._forward.net,
                 data,
@@ -260,10 +258,6 @@ class Evaluator:
                 device=self._device,
                 keep_samples=self._errors,
             )
-
-    def _random_numbers(self) -> AbstractContextManager:
-        """Return the context that fixes random numbers, if they are to be fixed."""
-        return seeded(SEED) if self._fix_randomness else nullcontext()
 
     def _find_batch_size(self) -> int:
         """Return the batch size. If it is None, find it by a probe first."""

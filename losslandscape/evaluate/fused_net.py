@@ -195,7 +195,7 @@ class FusedNet:
         return bool((same | ((numbers - expected).abs() <= tolerance)).all())
 
     def _results(self, net: "nn.Module | FusedNet") -> Tensor:
-        """Return the results of two calls in a row, as a state may change in the first and count in the second.
+        """Return the results of two calls in a row: the first may change a state that the second uses.
 
         Random numbers are the same for the net and for the copy.
         """

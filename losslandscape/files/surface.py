@@ -117,7 +117,7 @@ class Surface:
         return (alpha,) if self.y is None else (alpha, float(self.y[row]))
 
     def index(self, coordinates: tuple[float, ...]) -> int | None:
-        """Return the flat C-order index of the point with exactly these coordinates; None if there is none."""
+        """Return the flat C-order index of the point with exactly these coordinates, or None."""
         matches = np.flatnonzero((self.points() == coordinates).all(axis=1))
         return int(matches[0]) if len(matches) else None
 

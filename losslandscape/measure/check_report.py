@@ -34,7 +34,6 @@ def report(
     recorded: float | None = None,
     penalty: float | None = None,
     batching: Batching | None = None,
-    fix_randomness: bool = False,
     recomputed: bool = False,
 ) -> Report:
     """Return facts and warnings about a surface before it is measured.
@@ -53,7 +52,6 @@ def report(
             the checkpoint records none.
         penalty: the weight penalty at the centre; None if it is not measured.
         batching: the batches in which the loss is measured, and how it depends on them; None if not known.
-        fix_randomness: whether every point gets the same random numbers.
         recomputed: whether batch norms' statistics are estimated again at each point.
     """
     centre = centre or {}
@@ -62,7 +60,7 @@ def report(
     )
     data_reports = [_samples(sets, centre.get("train")), _penalty(centre.get("train"), penalty)]
     if batching:
-        data_reports.append(check_repeatability(batching, fix_randomness=fix_randomness))
+        data_reports.append(check_repeatability(batching))
     lines = [line for part in direction_reports + data_reports for line in part.lines]
     leaves_centre = bool(np.any(points))  # if only the centre is measured, the directions do not matter
     warnings = [

@@ -20,8 +20,8 @@ from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import open_files
 from losslandscape.nets.moving import moving
-from losslandscape.nets.net_state import kept
 from losslandscape.nets.net_plotter import Direction
+from losslandscape.nets.net_state import kept
 from losslandscape.parallel import scheduler
 from losslandscape.parallel.point_order import ordered
 from losslandscape.parallel.scheduler import Values

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 import torch
 
 from losslandscape.core.errors import InputError, require_choice
+from losslandscape.core.random_state import randomness_facts
 from losslandscape.evaluate import bn_statistics, evaluation, fit_check, losses
 from losslandscape.evaluate.batching import choose_batches
 from losslandscape.evaluate.evaluation import Evaluator
@@ -66,9 +67,7 @@ class Measuring:
         facts = {"precision": self.precision or "default", "bn": self._batch_norms()}
         if self.weight_decay:
             facts["weight_decay"] = f"{self.weight_decay:g}"
-        if self.fix_randomness:
-            facts["random numbers"] = f"seed {evaluation.SEED} at every point"
-        return facts
+        return {**facts, **randomness_facts(self.fix_randomness)}
 
     def _batch_norms(self) -> str:
         if not self.bn_samples:
@@ -216,7 +215,7 @@ class LossMeasure:
         )
         fault = f"the loss at the centre is {loss} on the {part} data"
         if first is None:
-            fault += f", and finite sample by sample: precision {self._measuring.precision or 'default'} is too low"
+            fault += f", and finite in another precision than {self._measuring.precision or 'default'}"
         else:
             fault += (
                 f": the first sample whose loss is not finite is number {first}, counted from 0; "
@@ -247,14 +246,11 @@ class LossMeasure:
             recorded=recorded,
             penalty=self._evaluator().penalty() if self._measuring.weight_decay else None,
             batching=self._batching,
-            fix_randomness=self._measuring.fix_randomness,
             recomputed=bool(self._measuring.bn_samples),
         )
-        self._run.say(report.text(self._run.name_option))
         if surface.runs:
             surface.runs[-1]["check_report"] = report.as_dict(self._run.name_option)
-        if self._run.strict and report.warnings:
-            raise InputError(report.warnings[0].fault, report.warnings[0].advice)
+        self._run.report(report)
 
     def _random_norms(self) -> dict[str, str]:
         """Return by axis the normalisation of each random direction that this program makes."""

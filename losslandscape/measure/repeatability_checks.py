@@ -7,7 +7,7 @@ from losslandscape.measure.report import Caution, Report
 NAMES_SHOWN = 3  # a warning lists at most this many buffers and attributes
 
 
-def check_repeatability(batching: Batching, *, fix_randomness: bool = False) -> Report:
+def check_repeatability(batching: Batching) -> Report:
     """Return facts and warnings about a net or a loss that gives another value at each measurement."""
     found = batching.repeatability
     if found is None:
@@ -20,7 +20,7 @@ def check_repeatability(batching: Batching, *, fix_randomness: bool = False) -> 
     elif found.depends_on_batches:
         reports.append(_batches(found, batching))
     if found.draws_random_numbers:
-        reports.append(_random_numbers(found, fix_randomness=fix_randomness))
+        reports.append(_random_numbers(found, fix_randomness=batching.fix_randomness))
     return Report(
         [line for report in reports for line in report.lines],
         [warning for report in reports for warning in report.warnings],
@@ -29,11 +29,13 @@ def check_repeatability(batching: Batching, *, fix_randomness: bool = False) -> 
 
 def _not_repeatable(found: Repeatability) -> Caution:
     fault = (
-        f"the loss at the centre is {found.loss:.6g} on {found.samples} samples, and {found.again:.6g} when it "
-        "is measured again: it depends on something outside of the net's modules and of the global random "
-        "numbers"
+        f"the loss at the centre is {found.loss:.6g} on {found.samples} samples, and {found.again:.6g} when "
+        "it is measured again: it depends on something outside of the net's modules"
     )
-    return Caution(fault, "let net and loss start from the same state at each call, and use no generator of their own")
+    advice = (
+        "let net and loss start from the same state at each call, without a random generator of their own"
+    )
+    return Caution(fault, advice)
 
 
 def _state(found: Repeatability, batching: Batching) -> Caution:
@@ -63,4 +65,4 @@ def _batches(found: Repeatability, batching: Batching) -> Report:
     if batching.is_assumed:
         warning = Caution(f"{text}; it is measured in {batches}", "give the {batch_size} of the training")
         return Report(warnings=[warning])
-    return Report([f"{text}; it is measured in {batches}, which the file records"])
+    return Report([f"{text}; it is measured in {batches}"])

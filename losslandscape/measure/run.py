@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from losslandscape.core.errors import NameOption, as_argument, require_choice
+from losslandscape.core.errors import InputError, NameOption, as_argument, require_choice
+from losslandscape.measure.report import Report
 from losslandscape.parallel.assignments import SCHEDULES
 from losslandscape.parallel.mpi4pytorch import Serial
 from losslandscape.parallel.point_order import ORDERS
@@ -39,6 +40,17 @@ class Run:
     def __post_init__(self) -> None:
         require_choice("order", self.order, ORDERS)
         require_choice("schedule", self.schedule, SCHEDULES)
+
+    def report(self, report: Report) -> None:
+        """Print a report, if it says anything.
+
+        Raises:
+            InputError: the run is strict, and the report has a warning.
+        """
+        if report.lines or report.warnings:
+            self.say(report.text(self.name_option))
+        if self.strict and report.warnings:
+            raise InputError(report.warnings[0].fault, report.warnings[0].advice)
 
     def say(self, text: object) -> None:
         """Print on rank 0 only, unless the run is quiet."""

@@ -46,7 +46,7 @@ class NetState:
 
     @torch.no_grad()
     def changed(self) -> list[str]:
-        """Return the names of the buffers and attributes that differ from the copy, as in `encoder.hidden`."""
+        """Return the names of buffers and attributes that differ from the copy, as in `encoder.hidden`."""
         names = []
         for prefix, values, saved in self._saved:
             for name in {**saved, **dict.fromkeys(_state_names(values))}:

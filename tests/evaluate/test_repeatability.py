@@ -4,11 +4,20 @@ import pytest
 import torch
 from torch import nn
 
-from tests.evaluate.unsteady import Base, Counting, Dropping, Observing, Own, Remembering, contrastive, data, noisy
-
 from losslandscape.data.user_data import as_samples
 from losslandscape.evaluate import losses
 from losslandscape.evaluate.repeatability import Repeatability, examine
+from tests.evaluate.unsteady import (
+    Base,
+    Counting,
+    Dropping,
+    Observing,
+    Own,
+    Remembering,
+    contrastive,
+    data,
+    noisy,
+)
 
 
 def examined(net, loss="crossentropy") -> Repeatability:
