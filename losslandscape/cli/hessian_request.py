@@ -21,6 +21,8 @@ class HessianOptions(Options):
     kind: str
     loss_name: str
     all_parameters: bool
+    params: str
+    per_layer: bool
     batch_size: int
     cuda: bool
     seed: int
@@ -77,6 +79,12 @@ def add_estimates(parser: Parser) -> None:
     add, positive, default = group.add_argument, options.positive, "(default: %(default)s)"
     add("--kind", choices=KINDS, default="hessian", help=default)
     options.add_lanczos(group)
+    add(
+        "--params",
+        default="",
+        metavar="REGEX",
+        help="only parameters whose names contain a match, such as one layer or an adapter (lora_)",
+    )
     add("--only", nargs="+", choices=QUANTITIES, default=QUANTITIES, help="what to compute (default: all)")
     add("--top", type=positive, default=1, metavar="K", help=f"number of the largest eigenvalues {default}")
     add(
@@ -85,6 +93,11 @@ def add_estimates(parser: Parser) -> None:
         default=1,
         metavar="K",
         help=f"number of the smallest eigenvalues {default}",
+    )
+    add(
+        "--per_layer",
+        action="store_true",
+        help="the extreme eigenvalues of the diagonal block of each parameter tensor too, in a table",
     )
     add(
         "--trace_tolerance",

@@ -47,7 +47,7 @@ def make_landscape(
     net = ranks.all(request.net.load, files.get("model_file", ""))
     random_state = torch.get_rng_state()
     if "model_file" not in files and ranks.rank == 0:
-        print(f"no --model_file: {_without_checkpoint(request.net.model)}")
+        print(without_checkpoint(request.net.model))
     loss = ranks.all(losses.find, request.loss_name)
     net_facts = ranks.all(_net_facts, request, net, files, seed, ranks)
     dir_file = directions.dir_file or ranks.first(_direction_file, request, files, net_facts)
@@ -147,8 +147,10 @@ def code_facts(what: str, spec: str) -> Facts:
     return {f"{what} code": " ".join(user_code.source_facts(spec).values())}
 
 
-def _without_checkpoint(model: str) -> str:
-    return "the net has random weights" if model in MODELS else f"the net is as {model} makes it"
+def without_checkpoint(model: str) -> str:
+    """Return the line that says which weights a net without a checkpoint has."""
+    net = "the net has random weights" if model in MODELS else f"the net is as {model} makes it"
+    return f"no --model_file: {net}"
 
 
 def _direction_file(request: SurfaceRequest, files: dict[str, str], net_facts: Facts) -> str:
