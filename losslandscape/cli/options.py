@@ -393,13 +393,18 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
 
 def add_randomness(group: Group) -> None:
     """Add the options for nets and losses that do not give the same value again."""
+    add_fix_randomness(group)
+    group.add_argument(
+        "--strict", action="store_true", help="stop before the first point if the checks give a warning"
+    )
+
+
+def add_fix_randomness(group: Group) -> None:
+    """Add the option that fixes random numbers."""
     group.add_argument(
         "--fix_randomness",
         action="store_true",
         help="for nets and losses that draw random numbers: every point gets the same numbers",
-    )
-    group.add_argument(
-        "--strict", action="store_true", help="stop before the first point if the checks give a warning"
     )
 
 

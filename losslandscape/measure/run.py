@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from losslandscape.core.errors import InputError, NameOption, as_argument, require_choice
+from losslandscape.core.errors import NameOption, as_argument, require_choice
 from losslandscape.measure.report import Report
 from losslandscape.parallel.assignments import SCHEDULES
 from losslandscape.parallel.mpi4pytorch import Serial
@@ -49,8 +49,8 @@ class Run:
         """
         if report.lines or report.warnings:
             self.say(report.text(self.name_option))
-        if self.strict and report.warnings:
-            raise InputError(report.warnings[0].fault, report.warnings[0].advice)
+        if self.strict:
+            report.require_no_warning()
 
     def say(self, text: object) -> None:
         """Print on rank 0 only, unless the run is quiet."""
