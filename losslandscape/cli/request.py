@@ -73,6 +73,7 @@ class DataOptions(Options):
     testloader: str
     data_split: int = 1
     split_idx: int = 0
+    samples: int | None = None
     test_set: bool | None = False  # None: if there is one
     train_labels: str = ""
 
@@ -92,6 +93,7 @@ class DataOptions(Options):
             labels_file=self.train_labels,
             data_split=self.data_split,
             split_idx=self.split_idx,
+            count=self.samples,
             raw_data=self.raw_data,
             mean=self.mean,
             std=self.std,

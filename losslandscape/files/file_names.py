@@ -123,7 +123,14 @@ def _other_name(model_file: str, other: str) -> str:
 
 
 def surface_file_name(
-    dir_file: str, x: Axis, y: Axis | None, *, raw_data: bool = False, data_split: int = 1, split_idx: int = 0
+    dir_file: str,
+    x: Axis,
+    y: Axis | None,
+    *,
+    raw_data: bool = False,
+    data_split: int = 1,
+    split_idx: int = 0,
+    samples: int | None = None,
 ) -> str:
     """Return the published program's name for a surface file, with each axis as [min,max,number]."""
     name = f"{dir_file}_{_brackets(x)}"
@@ -133,6 +140,8 @@ def surface_file_name(
         name += "_rawdata"
     if data_split > 1:
         name += f"_datasplit={data_split}_splitidx={split_idx}"
+    if samples:
+        name += f"_samples={samples}"
     return name + ".h5"
 
 
