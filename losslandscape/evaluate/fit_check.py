@@ -147,7 +147,7 @@ def first_not_finite(
     start = 0
     with gradient_mode(loss), kept(net):
         for batch in batches(data, batch_size or ESTIMATE_BATCH, device):
-            count = samples.size(batch)
+            count = samples.size(batch) or 1
             if not loss.of(net, batch).sums[0].isfinite():
                 rows = range(start, start + count)
                 return next((row for row in rows if not _is_finite(net, data, loss, row)), start)
