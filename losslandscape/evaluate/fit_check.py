@@ -119,8 +119,7 @@ class Estimate:
 
 def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | None = None) -> Estimate:
     """Estimate loss and accuracy on samples spread over the data, because the data may be sorted by class."""
-    count = min(len(data), MAX_ESTIMATE_SAMPLES)
-    tried = data.take(np.linspace(0, len(data) - 1, count).astype(int))
+    tried = samples.spread(data, MAX_ESTIMATE_SAMPLES)
     net.eval()
     with gradient_mode(loss), kept(net):
         terms = total_terms(

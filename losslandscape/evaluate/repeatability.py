@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
 from losslandscape.core.random_state import seeded
-from losslandscape.data.samples import Samples
+from losslandscape.data.samples import Samples, spread
 from losslandscape.evaluate.loss import Loss
 from losslandscape.evaluate.totals import gradient_mode, total_terms
 from losslandscape.nets.net_state import NetState, kept
@@ -85,7 +84,7 @@ def examine(net: nn.Module, data: Samples, loss: Loss) -> Repeatability:
         data: the samples, on the net's device or on the CPU.
         loss: the loss to measure.
     """
-    few = data.take(np.linspace(0, len(data) - 1, min(len(data), SAMPLES)).astype(int))
+    few = spread(data, SAMPLES)
     size = min(BATCH_SIZE, len(few))
     net.eval()
     state = NetState(net)
