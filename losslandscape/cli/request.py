@@ -22,7 +22,7 @@ from losslandscape.nets import model_loader
 from losslandscape.nets.checkpoint import read_checkpoint
 from losslandscape.parallel import devices, mpi4pytorch
 from losslandscape.parallel.mpi4pytorch import Serial
-from losslandscape.trajectory import checkpoint_series
+from losslandscape.trajectory import checkpoint_files
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class NetOptions(Options):
     @property
     def is_series(self) -> bool:
         """Whether --model_file names several checkpoints."""
-        return checkpoint_series.is_pattern(model_loader.find(self.model_folder, self.model_file))
+        return checkpoint_files.is_pattern(model_loader.find(self.model_folder, self.model_file))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ def _state(found: Repeatability, batching: Batching) -> Caution:
     fault = (
         f"the net changes while it is measured ({changed}): the loss at the centre is {found.loss:.6g} on "
         f"{found.samples} samples, and {found.carried:.6g} after another point; the state is restored before "
-        f"each point, but within a point each batch changes it for the next (batches {batching.facts['batches']})"
+        "each point, but within a point each batch changes it for the next "
+        f"(batches {batching.facts['batches']})"
     )
     return Caution(fault, "freeze it in evaluation mode, or reset it at the start of forward")
 
