@@ -31,6 +31,7 @@ def report(
     centre: Mapping[str, Estimate] | None = None,
     recorded: float | None = None,
     penalty: float | None = None,
+    recomputed: bool = False,
 ) -> Report:
     """Return facts and warnings about a surface before it is measured.
 
@@ -47,6 +48,7 @@ def report(
         recorded: the accuracy in percent on the last part in `centre`, as the checkpoint records it; None if
             the checkpoint records none.
         penalty: the weight penalty at the centre; None if it is not measured.
+        recomputed: whether batch norms' statistics are estimated again at each point.
     """
     centre = centre or {}
     direction_reports = check_directions(
@@ -59,7 +61,9 @@ def report(
         *_warnings(direction_reports if leaves_centre else []),
         *_warnings(data_reports),
         *check_training_modes(net),
-        *check_statistics(net, directions, points, dir_type=dir_type, other_model=other_model),
+        *check_statistics(
+            net, directions, points, dir_type=dir_type, other_model=other_model, recomputed=recomputed
+        ),
         *_accuracy(centre, recorded),
     ]
     return Report(lines, warnings)

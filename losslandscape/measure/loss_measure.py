@@ -189,6 +189,7 @@ class LossMeasure:
             centre=self._centre(recorded),
             recorded=recorded,
             penalty=self._evaluator().penalty() if self._measuring.weight_decay else None,
+            recomputed=bool(self._measuring.bn_samples),
         )
         self._run.say(report.text(self._run.name_option))
         if surface.runs:

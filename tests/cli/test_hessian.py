@@ -3,9 +3,14 @@
 import json
 
 import pytest
+import torch
+from torch.func import functional_call
+from torch.func import hessian as dense_hessian
+from torch.nn.functional import cross_entropy
 
 from losslandscape.cli import hessian
-from tests.helpers import SMALL_BATCH
+from losslandscape.core import user_code
+from tests.helpers import SMALL_BATCH, succeed
 
 TWO_IMAGES = ["--dataset", "digits", "--data_split", "700", "--model", "resnet20"]
 QUICK = "--most_products 6 --probes 4 --steps 4 --density_probes 2".split()
@@ -31,6 +36,100 @@ def test_all_numbers_are_printed_and_written(tmp_path, capsys, monkeypatch):
     assert set(layers) == set(numbers["parameters"])
     assert len(numbers["density"]["grid"]) == len(numbers["density"]["density"])
     assert numbers["samples"] == 2 and "NOT CONVERGED" in printed
+
+
+OWN_CODE = """
+import torch
+from torch import nn
+
+def data():
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(40, 4, generator=generator), torch.arange(40) % 3
+
+def net(width=5):
+    torch.manual_seed(5)
+    net = nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 3))
+    for parameter in net.parameters():
+        nn.init.normal_(parameter)
+    return net
+"""
+OWN = ["--dataset", "mine.py:data", "--model", "mine.py:net"]
+
+
+@pytest.fixture
+def own(inside):
+    (inside / "mine.py").write_text(OWN_CODE)
+    return inside
+
+
+def dense_blocks(*names: str) -> torch.Tensor:
+    """The Hessian by these parameters of the user's net: from its definition, in float64."""
+    net = user_code.load("mine.py:net")().double()
+    samples, labels = user_code.load("mine.py:data")()
+    chosen = {name: net.get_parameter(name).detach() for name in names}
+    sizes = [value.numel() for value in chosen.values()]
+
+    def loss(flat):
+        parts = zip(chosen.items(), flat.split(sizes), strict=True)
+        weights = {name: part.view_as(value) for (name, value), part in parts}
+        return cross_entropy(functional_call(net, weights, (samples.double(),)), labels)
+
+    return dense_hessian(loss)(torch.cat([value.flatten() for value in chosen.values()])).detach()
+
+
+def numbers_of(*flags, cwd):
+    printed = succeed("hessian.py", *OWN, *flags, "--json", "numbers.json", cwd=cwd)
+    return printed, json.loads((cwd / "numbers.json").read_text())
+
+
+def test_each_layer_has_the_eigenvalues_and_the_trace_of_its_block(own):
+    flags = ["--per_layer", "--all_parameters", "--only", "trace"]
+    printed, numbers = numbers_of(*flags, "--tolerance", "1e-5", cwd=own)
+    assert list(numbers["layers"]) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    for name, ends in numbers["layers"].items():
+        exact = torch.linalg.eigvalsh(dense_blocks(name))
+        row = next(line for line in printed.splitlines() if name in line)
+        for end, value in (("smallest", exact[0]), ("largest", exact[-1])):
+            assert ends[end]["converged"]
+            assert ends[end]["value"] == pytest.approx(float(value), abs=1e-4 * float(exact.abs().max()))
+            assert f"{ends[end]['value']:.6g}" in row
+        trace, error = numbers["trace"]["layers"][name]
+        assert abs(trace - float(exact.sum())) < 4 * error + 1e-5
+        assert f"{trace:.6g} +- {error:.2g}" in row
+
+
+def test_params_choose_what_the_matrix_covers(own):
+    printed, numbers = numbers_of("--params", r"^2\.", "--all_parameters", *QUICK[2:], cwd=own)
+    assert numbers["parameters"] == {"2.weight": 15, "2.bias": 3}
+    exact = torch.linalg.eigvalsh(dense_blocks("2.weight", "2.bias"))
+    (largest,) = numbers["eigenvalues"]["largest"]
+    assert largest["value"] == pytest.approx(float(exact[-1]), rel=1e-3)
+    estimate = numbers["trace"]
+    assert abs(estimate["value"] - float(exact.sum())) < 4 * estimate["standard_error"] + 1e-5
+    assert "18 parameters in 2 tensors" in printed
+
+
+def test_without_a_checkpoint_the_weights_are_those_of_the_users_function(own):
+    (own / "proj").mkdir()
+    (own / "mine.py").rename(own / "proj" / "mine.py")
+    flags = ["--dataset", "proj/mine.py:data", "--model", "proj/mine.py:net", "--model_args", "width=3"]
+    printed = succeed("hessian.py", *flags, "--params", r"^2\.", "--only", "density", *QUICK[4:], cwd=own)
+    assert "the net is as proj/mine.py:net makes it" in printed and "random weights" not in printed
+    (figure,) = own.glob("*.pdf")
+    assert figure.name.startswith("proj_mine.py_net_width=3_hessian_params=")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--params", "bias"], "matches no parameter of more than one dimension; give --all_parameters"),
+        (["--params", "lora_"], "params 'lora_' is in none of the 4 names"),
+    ],
+)
+def test_params_that_choose_nothing(own, flags, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        hessian.main([*OWN, *flags])
+    assert ended.value.code == 2 and words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -270,6 +270,19 @@ def test_negative_variances_are_reported():
     assert warning.startswith(
         "a batch norm's variance is negative at 3 of 9 points, first that of 1 at (1, 0)"
     )
+    assert "--bn recompute" in warning
+
+
+def test_recomputed_statistics_are_neither_negative_nor_those_of_another_net():
+    net = small_net()
+    directions = [[torch.zeros(tensor.shape) for tensor in net.state_dict().values()] for _ in "xy"]
+    directions[0][list(net.state_dict()).index("1.running_var")][:] = -2
+    known = {"dir_type": "states", "norms": {}}
+    warned = warnings_of(report(net, directions, **known))
+    cured = warnings_of(report(net, directions, **known, recomputed=True))
+    assert [warning for warning in warned if warning not in cured] == [warned[-1]]
+    assert "variance" in warned[-1] and len(cured) == len(warned) - 1
+    assert warnings_of(report(net, other_model=True, recomputed=True)) == []
 
 
 def test_an_accuracy_far_below_the_recorded_one_is_reported():
