@@ -23,7 +23,7 @@ class HessianOptions(Options):
     all_parameters: bool
     params: str
     per_layer: bool
-    batch_size: int
+    batch_size: int | None
     cuda: bool
     seed: int
     only: list[str]
@@ -38,6 +38,8 @@ class HessianOptions(Options):
     density_probes: int
     json: str
     format: list[str]
+    fix_randomness: bool
+    strict: bool
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,9 @@ def build_parser(description: str | None) -> Parser:
     add(
         "--batch_size",
         type=options.positive,
-        default=BATCH_SIZE,
-        help="images in memory at a time (default: %(default)s)",
+        help=f"samples in memory at a time (default: {BATCH_SIZE})",
     )
+    options.add_randomness(group)
     add("--json", default="", type=output_file, metavar="FILE", help="write all numbers to this file")
     add_format_option(group)
     return parser
