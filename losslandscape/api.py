@@ -34,6 +34,7 @@ from losslandscape.measure.surface_files import require_folder
 from losslandscape.nets import direction_file, net_tensors
 from losslandscape.nets.net_plotter import SEED, Direction, Recipe
 from losslandscape.nets.net_tensors import DIRECTION_TYPES
+from losslandscape.nets.wrappers import unwrapped
 from losslandscape.parallel import devices, mpi4pytorch
 
 Ends = tuple[float, float]  # min, max
@@ -61,6 +62,9 @@ def loss_surface(
     bn_samples: int = 0,
     errors: bool = False,
     allow_nan: bool = False,
+    fix_randomness: bool = False,
+    strict: bool = False,
+    samples: int | None = None,
     surf_file: str | os.PathLike[str] = "",
     overwrite: bool = False,
     wait: bool = False,
@@ -90,8 +94,10 @@ def loss_surface(
         seed: the seed of the random directions.
         directions: one direction per axis, used instead of random directions. Each is a list with one tensor
             for each of `net_tensors.moving_tensors`.
-        batch_size, precision, memory, weight_decay, bn_samples, errors, allow_nan: as in
+        batch_size, precision, memory, weight_decay, bn_samples, errors, allow_nan, fix_randomness: as in
             `loss_measure.Measuring`.
+        strict: whether a warning of the checks is an error, before the first point.
+        samples: the number of samples of each part to read, the first ones; None for all.
         surf_file: the file for the values; the next call resumes it. The directions are written beside it. If
             empty, nothing is written.
         overwrite: whether to start again. The old file is renamed.
@@ -107,7 +113,7 @@ def loss_surface(
         InputError: an argument cannot be used. All ranks raise it, before anything is measured or written.
     """
     ranks, surf_file = mpi4pytorch.connect(), os.fspath(surf_file)
-    ranks.all(_require_net, "net", net)
+    net = ranks.all(_usable_net, "net", net)
     axes = ranks.all(_axes, x, y)
     measuring = ranks.all(
         Measuring,
@@ -118,6 +124,7 @@ def loss_surface(
         bn_samples=bn_samples,
         errors=errors,
         allow_nan=allow_nan,
+        fix_randomness=fix_randomness,
     )
     device = ranks.all(devices.find, next(net.parameters()).device if device is None else device)
     run = ranks.all(
@@ -127,6 +134,7 @@ def loss_surface(
         quiet=quiet,
         overwrite=overwrite,
         wait=wait,
+        strict=strict,
         order=order,
         schedule=schedule,
     )
@@ -144,6 +152,8 @@ def loss_surface(
         params=params,
         seed=seed,
         directions=directions,
+        samples=samples,
+        show_progress=ranks.rank == 0 and not quiet,
         surf_file=surf_file,
     )
     with unchanged(net), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
@@ -166,6 +176,8 @@ def _landscape(
     params: str,
     seed: int,
     directions: list[Direction] | None,
+    samples: int | None,
+    show_progress: bool,
     surf_file: str,
 ) -> Landscape:
     targets = _targets(target, axes)
@@ -187,29 +199,39 @@ def _landscape(
         dir_type=dir_type,
         recipes=recipes,
         loss=known_loss,
-        sets=_sets(data),
+        sets=_sets(data, samples, show_progress=show_progress),
         net_facts={"net": fingerprint_of_net(net), "dir_type": dir_type},
-        settings={"loss_name": known_loss.name, **measuring.facts()},
+        settings={
+            "loss_name": known_loss.name,
+            **({"samples": str(samples)} if samples else {}),
+            **measuring.facts(),
+        },
         dir_file=f"{surf_file}_directions.h5" if surf_file else "",
         directions=None if directions is None else _directions(directions, net, dir_type, axes),
     )
 
 
-def _sets(data: object) -> dict[str, Samples]:
+def _sets(data: object, count: int | None, *, show_progress: bool) -> dict[str, Samples]:
     """Return the samples by part. The training part is always included, so that its absence is an error."""
+    if count is not None and (not isinstance(count, int) or count < 1):
+        raise InputError(f"samples {count!r} is not a whole number of at least 1")
     parts = user_data.parts_of(data)
     used = {part: samples for part, samples in parts.items() if part == "train" or samples is not None}
-    return {part: user_data.as_samples(samples, name=part) for part, samples in used.items()}
+    read = partial(user_data.as_samples, count=count, show_progress=show_progress)
+    return {part: read(samples, name=part) for part, samples in used.items()}
 
 
-def _require_net(name: str, net: object) -> None:
+def _usable_net(name: str, net: object) -> nn.Module:
+    """Return the net inside its wrappers, if it can be moved."""
     if not isinstance(net, nn.Module):
         raise InputError(f"{name} is of type {type(net).__name__}; give a net, an nn.Module")
+    net = unwrapped(net)
     if next(net.parameters(), None) is None:
         raise InputError(f"{name} has no parameters, so there is nothing to move; give a net that has some")
     if any(tensor.layout is not torch.strided for tensor in [*net.parameters(), *net.buffers()]):
         raise InputError(f"{name} has sparse tensors, which cannot be moved; make them dense")
     net_tensors.tensors(net, "weights")  # refuses parameters that are complex or not in memory
+    return net
 
 
 def _axes(x: object, y: object) -> dict[str, Axis]:
@@ -238,9 +260,7 @@ def _targets(target: object, axes: dict[str, Axis]) -> dict[str, nn.Module]:
         raise InputError(
             f"target has {len(nets)} nets for a surface of {_dimensions(axes)}; give at most one for each"
         )
-    for net in nets:
-        _require_net("target", net)
-    return dict(zip(axes, nets, strict=False))
+    return dict(zip(axes, [_usable_net("target", net) for net in nets], strict=False))
 
 
 def _directions(

@@ -2,15 +2,16 @@
 
     python hessian.py --model resnet20 --model_file F --dataset digits
     python hessian.py --model resnet56 --model_file F --cuda --top 10 --data_split 50 --json curvature.json
+    python hessian.py --model resnet20 --model_file F --dataset digits --params layer3 --per_layer
     python hessian.py --model resnet20 --model_file F --dataset digits --kind gauss_newton --only trace
 
 All results are for the mean loss over the chosen training images, with the net in evaluation mode.
-Without --all_parameters, the matrix covers only parameters of more than one dimension. Each estimate is
-printed with its residual or standard error. The figure of the density is `<model_file>_hessian_density.pdf`.
+Without --all_parameters, the matrix covers only parameters of more than one dimension. --params chooses
+parameters by their names, such as one layer or an adapter. Each estimate is printed with its residual or
+standard error. The figure of the density is `<model_file>_hessian_density.pdf`.
 """
 
 import json
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,17 +19,22 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from losslandscape.cli.command_line import sentence
+from losslandscape.cli.command_line import as_flag, sentence
+from losslandscape.cli.hessian_report import print_density, print_eigenvalues, print_layers, print_trace
 from losslandscape.cli.hessian_request import HessianOptions, HessianRequest, build_parser
+from losslandscape.cli.landscapes import without_checkpoint
 from losslandscape.curvature.density import Density, spectral_density
-from losslandscape.curvature.hess_vec_prod import Curvature
+from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, Curvature
 from losslandscape.curvature.lanczos import Eigen, eigenvalues
+from losslandscape.curvature.layers import Ends, layer_eigenvalues
 from losslandscape.curvature.trace import Trace, trace
 from losslandscape.draw.density_figure import draw_density
 from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.evaluate import losses
-from losslandscape.evaluate.fit_check import check_data
+from losslandscape.evaluate.batching import Batching, choose_batches
+from losslandscape.files import file_names
 from losslandscape.files.atomic_file import replacing
+from losslandscape.measure.repeatability_checks import check_repeatability
 from losslandscape.parallel.devices import require_cuda, set_precision
 from losslandscape.parallel.mpi4pytorch import Serial
 
@@ -42,51 +48,79 @@ class Estimates:
     eigenvalues: tuple[list[Eigen], list[Eigen]] | None = None
     trace: Trace | None = None
     density: Density | None = None
+    layers: dict[str, Ends] | None = None
 
     def plain(self) -> dict[str, object]:
         """Return all results except the eigenvectors, as nested dictionaries for JSON."""
         numbers: dict[str, object] = {}
         if self.eigenvalues:
             smallest, largest = self.eigenvalues
-            numbers["eigenvalues"] = {"smallest": _plain(smallest), "largest": _plain(largest)}
+            numbers["eigenvalues"] = {
+                "smallest": [plain(eigen) for eigen in smallest],
+                "largest": [plain(eigen) for eigen in largest],
+            }
         if self.trace:
             numbers["trace"] = asdict(self.trace)
         if self.density:
             numbers["density"] = asdict(self.density)
+        if self.layers:
+            numbers["layers"] = {
+                name: {"smallest": plain(low), "largest": plain(high)}
+                for name, (low, high) in self.layers.items()
+            }
         return numbers
 
 
-def _plain(eigens: list[Eigen]) -> list[dict[str, object]]:
-    names = ("value", "residual", "converged")
-    return [{name: getattr(eigen, name) for name in names} for eigen in eigens]
+def plain(eigen: Eigen) -> dict[str, object]:
+    """Return an eigenvalue without its eigenvector."""
+    return {name: getattr(eigen, name) for name in ("value", "residual", "converged")}
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = build_parser(__doc__)
     request = HessianRequest.of(parser.parse_args(argv))
     with sentence(parser), drawn_by("hessian.py", sys.argv[1:] if argv is None else argv):
-        matrix, samples, place = load_matrix(request)
-        name = NAMES[request.hessian.kind]
+        matrix, batching, place = load_matrix(request)
+        samples = len(batching.sets["train"])
+        name = NAMES[request.hessian.kind] + (f" at {place}" if place else "")
+        if not place:
+            print(without_checkpoint(request.net.model))
         print(
-            f"{name} at {place or 'random weights'}: mean loss over {samples} samples, "
+            f"{name}: mean loss over {samples} samples, "
             f"{matrix.dimension} parameters in {len(matrix.names)} tensors"
         )
-        doubt = matrix.doubt()
-        if doubt:
-            print(doubt)
-        stem = f"{place or request.net.model}_{request.hessian.kind}_density"
-        estimates = estimate(matrix, request.hessian, stem)
+        print_cautions(matrix, batching, strict=request.hessian.strict)
+        stem = density_stem(request, place)
+        estimates = estimate(matrix, request.hessian, stem, is_noisy=batching.is_noisy)
         if request.hessian.json:
             facts = {
                 "kind": request.hessian.kind,
                 "samples": samples,
+                **batching.facts,
                 "parameters": dict(zip(matrix.names, matrix.sizes, strict=True)),
             }
             write_json(request.hessian.json, {**facts, **estimates.plain()})
 
 
-def load_matrix(request: HessianRequest) -> tuple[Curvature, int, str]:
-    """Return the matrix, the number of its samples, and the path of the checkpoint ("" without one)."""
+def density_stem(request: HessianRequest, place: str) -> str:
+    """Return the name of the density's figure without its format; without a checkpoint the net names it."""
+    start = place or file_names.model_name(request.net.model, request.net.model_args)
+    params = file_names.without_special_characters(request.hessian.params)
+    return f"{start}_{request.hessian.kind}" + (f"_params={params}" if params else "") + "_density"
+
+
+def print_cautions(matrix: Curvature, batching: Batching, *, strict: bool) -> None:
+    """Print what makes the results uncertain; if `strict`, a warning is an error."""
+    report = check_repeatability(batching)
+    for text in (report.text(as_flag), "" if batching.is_noisy else matrix.doubt()):
+        if text:
+            print(text)
+    if strict:
+        report.require_no_warning()
+
+
+def load_matrix(request: HessianRequest) -> tuple[Curvature, Batching, str]:
+    """Return the matrix, the batches of its data, and the path of the checkpoint ("" without one)."""
     options = request.hessian
     if options.cuda:
         require_cuda("cuda")
@@ -97,27 +131,42 @@ def load_matrix(request: HessianRequest) -> tuple[Curvature, int, str]:
     net = request.net.load(file).to(device)
     data = request.data.load(Serial())["train"].to(device)
     loss = losses.find(options.loss_name)
-    check_data(net, data, loss, request.net.model)
+    batching = choose_batches(
+        net,
+        {"train": data},
+        loss,
+        model=request.net.model,
+        ranks=Serial(),
+        batch_size=options.batch_size,
+        fix_randomness=options.fix_randomness,
+    )
     matrix = Curvature(
         net,
-        data,
+        batching.sets["train"],
         kind=options.kind,
         loss=loss,
-        batch_size=options.batch_size,
+        batch_size=batching.batch_size or BATCH_SIZE,
         all_parameters=options.all_parameters,
+        params=options.params,
+        fix_randomness=options.fix_randomness,
     )
-    return matrix, len(data), file
+    return matrix, batching, file
 
 
-def estimate(matrix: Curvature, options: HessianOptions, stem: str) -> Estimates:
+def estimate(matrix: Curvature, options: HessianOptions, stem: str, *, is_noisy: bool) -> Estimates:
     """Compute and print the requested estimates, and draw the density as `<stem>.<format>`."""
-    ends, traced, density = None, None, None
+    ends, traced, density, layers = None, None, None, None
     if "eigenvalues" in options.only:
         ends = estimate_eigenvalues(matrix, options)
-        print_eigenvalues(*ends, options.tolerance)
+        print_eigenvalues(*ends, options.tolerance, is_noisy=is_noisy)
     if "trace" in options.only:
         traced = estimate_trace(matrix, options)
-        print_trace(traced, options.trace_tolerance)
+        print_trace(traced, options.trace_tolerance, is_noisy=is_noisy)
+    if options.per_layer:
+        layers = estimate_layers(matrix, options)
+    if layers or traced:
+        traces = traced.layers if traced else {}
+        print_layers(matrix, layers or {}, traces, options.tolerance, is_noisy=is_noisy)
     if "density" in options.only:
         density = spectral_density(
             matrix, steps=options.steps, probes=options.density_probes, seed=options.seed, show_progress=True
@@ -132,7 +181,7 @@ def estimate(matrix: Curvature, options: HessianOptions, stem: str) -> Estimates
             known=[eigen.value for eigen in smallest + largest],
             formats=options.format,
         )
-    return Estimates(ends, traced, density)
+    return Estimates(ends, traced, density, layers)
 
 
 def estimate_eigenvalues(matrix: Curvature, options: HessianOptions) -> tuple[list[Eigen], list[Eigen]]:
@@ -141,6 +190,16 @@ def estimate_eigenvalues(matrix: Curvature, options: HessianOptions) -> tuple[li
         matrix,
         smallest=options.bottom,
         largest=options.top,
+        tolerance=options.tolerance,
+        most_products=options.most_products,
+        seed=options.seed,
+        show_progress=True,
+    )
+
+
+def estimate_layers(matrix: Curvature, options: HessianOptions) -> dict[str, Ends]:
+    return layer_eigenvalues(
+        matrix,
         tolerance=options.tolerance,
         most_products=options.most_products,
         seed=options.seed,
@@ -157,49 +216,6 @@ def estimate_trace(matrix: Curvature, options: HessianOptions) -> Trace:
         seed=options.seed,
         show_progress=True,
     )
-
-
-def print_eigenvalues(smallest: list[Eigen], largest: list[Eigen], tolerance: float) -> None:
-    for name, eigens in (("largest", largest), ("smallest", smallest)):
-        for i, eigen in enumerate(eigens, 1):
-            label = f"{name} eigenvalue" + (f" {i}" if len(eigens) > 1 else "")
-            value = f"{eigen.value:>12.6g}   residual {eigen.residual:.2g}"
-            print(f"{label:<23} {value}{mark(eigen.converged)}")
-    if not all(math.isfinite(eigen.value) for eigen in smallest + largest):
-        print("The second derivative is not finite here: the loss may have overflowed.")
-    elif not all(eigen.converged for eigen in smallest + largest):
-        print(
-            f"Residuals are above --tolerance {tolerance:g}, or equal eigenvalues may be missing; "
-            "give more --most_products."
-        )
-    else:
-        low, high = smallest[0].value, largest[0].value
-        print(f"|smallest / largest|    {abs(low / high) if high else math.nan:>12.6g}")
-
-
-def print_trace(estimate: Trace, tolerance: float) -> None:
-    error = f"standard error {estimate.standard_error:.2g} from {estimate.probes} random vectors"
-    print(f"trace                   {estimate.value:>12.6g}   {error}{mark(estimate.converged)}")
-    if math.isfinite(estimate.value) and not estimate.converged:
-        print(
-            f"The standard error is above --trace_tolerance {tolerance:g}; "
-            "give more --probes, or --rank for Hutch++."
-        )
-    width = max(map(len, estimate.layers))
-    for name, (value, layer_error) in estimate.layers.items():
-        print(f"  {name:<{width}} {value:>12.6g} +- {layer_error:.2g}")
-
-
-def print_density(density: Density) -> None:
-    print(
-        f"density: eigenvalues from {density.nodes.min():.6g} to {density.nodes.max():.6g}; "
-        f"integrated sampling error {density.sampling_error:.2g}, step error {density.step_error:.2g}"
-        f"{mark(density.converged)}"
-    )
-
-
-def mark(converged: bool) -> str:
-    return "" if converged else "  NOT CONVERGED"
 
 
 def write_json(path: str, numbers: Mapping[str, object]) -> None:

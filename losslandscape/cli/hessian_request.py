@@ -9,7 +9,7 @@ from losslandscape.cli.command_line import Parser, add_format_option, output_fil
 from losslandscape.cli.request import DataOptions, NetOptions, Options
 from losslandscape.curvature.density import DENSITY_PROBES, STEPS
 from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, KINDS
-from losslandscape.curvature.trace import MOST_PROBES, TRACE_TOLERANCE
+from losslandscape.curvature.trace import MOST_PROBES, RANK, TRACE_TOLERANCE
 
 QUANTITIES = ("eigenvalues", "trace", "density")
 
@@ -21,7 +21,9 @@ class HessianOptions(Options):
     kind: str
     loss_name: str
     all_parameters: bool
-    batch_size: int
+    params: str
+    per_layer: bool
+    batch_size: int | None
     cuda: bool
     seed: int
     only: list[str]
@@ -31,11 +33,13 @@ class HessianOptions(Options):
     most_products: int
     trace_tolerance: float
     probes: int
-    rank: int
+    rank: int | None
     steps: int
     density_probes: int
     json: str
     format: list[str]
+    fix_randomness: bool
+    strict: bool
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,9 @@ def build_parser(description: str | None) -> Parser:
     add(
         "--batch_size",
         type=options.positive,
-        default=BATCH_SIZE,
-        help="images in memory at a time (default: %(default)s)",
+        help=f"samples in memory at a time (default: {BATCH_SIZE})",
     )
+    options.add_randomness(group)
     add("--json", default="", type=output_file, metavar="FILE", help="write all numbers to this file")
     add_format_option(group)
     return parser
@@ -77,6 +81,12 @@ def add_estimates(parser: Parser) -> None:
     add, positive, default = group.add_argument, options.positive, "(default: %(default)s)"
     add("--kind", choices=KINDS, default="hessian", help=default)
     options.add_lanczos(group)
+    add(
+        "--params",
+        default="",
+        metavar="REGEX",
+        help="only parameters whose names contain a match, such as one layer or an adapter (lora_)",
+    )
     add("--only", nargs="+", choices=QUANTITIES, default=QUANTITIES, help="what to compute (default: all)")
     add("--top", type=positive, default=1, metavar="K", help=f"number of the largest eigenvalues {default}")
     add(
@@ -85,6 +95,11 @@ def add_estimates(parser: Parser) -> None:
         default=1,
         metavar="K",
         help=f"number of the smallest eigenvalues {default}",
+    )
+    add(
+        "--per_layer",
+        action="store_true",
+        help="the extreme eigenvalues of the diagonal block of each parameter tensor too, in a table",
     )
     add(
         "--trace_tolerance",
@@ -102,9 +117,9 @@ def add_estimates(parser: Parser) -> None:
     add(
         "--rank",
         type=options.not_negative,
-        default=0,
         metavar="R",
-        help="rank of Hutch++; 0 is Hutchinson (default)",
+        help="rank of Hutch++, which the trace uses; 0 is Hutchinson "
+        f"(default: {RANK}, or the number of parameters if that is less)",
     )
     add("--steps", type=positive, default=STEPS, metavar="N", help=f"Lanczos steps for the density {default}")
     add(

@@ -1,5 +1,6 @@
 """Makes the landscape, the run and the axes that a request asks for."""
 
+import os
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,7 @@ from losslandscape.cli.command_line import as_flag
 from losslandscape.cli.request import Machine, SurfaceRequest, absolute
 from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
-from losslandscape.core.provenance import Facts, fingerprint_of_file, record_of_run
+from losslandscape.core.provenance import Facts, fingerprint_of_file, record_of_run, require_same
 from losslandscape.curvature.eigen_measure import Eigenvectors
 from losslandscape.data.samples import Samples
 from losslandscape.evaluate import losses
@@ -46,15 +47,16 @@ def make_landscape(
     net = ranks.all(request.net.load, files.get("model_file", ""))
     random_state = torch.get_rng_state()
     if "model_file" not in files and ranks.rank == 0:
-        print(f"no --model_file: {_without_checkpoint(request.net.model)}")
+        print(without_checkpoint(request.net.model))
     loss = ranks.all(losses.find, request.loss_name)
-    dir_file = directions.dir_file or _direction_file(request, files)
+    net_facts = ranks.all(_net_facts, request, net, files, seed, ranks)
+    dir_file = directions.dir_file or ranks.first(_direction_file, request, files, net_facts)
     ranks.all(require_folder, request.run.surf_file or dir_file)
     return Landscape(
         net,
         seed=seed,
         random_state=random_state,
-        net_facts=ranks.all(_net_facts, request, net, files, seed, ranks),
+        net_facts=net_facts,
         dir_type=directions.dir_type,
         recipes=_recipes(request, machine, net, sets, loss, files),
         loss=loss,
@@ -68,6 +70,7 @@ def make_landscape(
             "dataset": data.name,
             "data_split": str(data.data_split),
             "split_idx": str(data.split_idx),
+            **({"samples": str(data.samples)} if data.samples else {}),
             **code_facts("loss", request.loss_name),
             **settings,
         },
@@ -90,6 +93,7 @@ def make_run(request: SurfaceRequest, machine: Machine, landscape: Landscape) ->
         ends_program=True,
         overwrite=options.overwrite,
         wait=options.wait,
+        strict=options.strict,
         order=options.order,
         schedule=options.schedule,
         name_option=as_flag,
@@ -134,6 +138,7 @@ def named_surface_file(request: SurfaceRequest, landscape: Landscape, axes: dict
         raw_data=data.raw_data,
         data_split=data.data_split,
         split_idx=data.split_idx,
+        samples=data.samples,
     )
 
 
@@ -144,14 +149,42 @@ def code_facts(what: str, spec: str) -> Facts:
     return {f"{what} code": " ".join(user_code.source_facts(spec).values())}
 
 
-def _without_checkpoint(model: str) -> str:
-    return "the net has random weights" if model in MODELS else f"the net is as {model} makes it"
+def without_checkpoint(model: str) -> str:
+    """Return the line that says which weights a net without a checkpoint has."""
+    net = "the net has random weights" if model in MODELS else f"the net is as {model} makes it"
+    return f"no --model_file: {net}"
 
 
-def _direction_file(request: SurfaceRequest, files: dict[str, str]) -> str:
+def _direction_file(request: SurfaceRequest, files: dict[str, str], net_facts: Facts) -> str:
+    """Return the path of the direction file, which the checkpoint names, or without a checkpoint the net.
+
+    Earlier versions gave the nets without a checkpoint one name, which began with `_`. An existing file of
+    that name is used by the net that it was made with.
+    """
+    if "model_file" in files:
+        return _named_direction_file(request, files, files["model_file"])
+    named = _named_direction_file(
+        request, files, file_names.model_name(request.net.model, request.net.model_args)
+    )
+    earlier = _named_direction_file(request, files, "")
+    is_resumed = not os.path.exists(named) and _was_made_with(earlier, net_facts)
+    return earlier if is_resumed else named
+
+
+def _was_made_with(dir_file: str, net_facts: Facts) -> bool:
+    """Return whether this is a direction file, and was made with the net of these facts."""
+    try:
+        made_with = h5_util.read_made_with(dir_file, "direction")
+        require_same(dir_file, made_with, net_facts, "")
+    except InputError:
+        return False
+    return all(made_with.get(name) == net_facts.get(name) for name in ("model", "model_args"))
+
+
+def _named_direction_file(request: SurfaceRequest, files: dict[str, str], model_file: str) -> str:
     directions = request.directions
     return file_names.direction_file_name(
-        files.get("model_file", ""),
+        model_file,
         directions.dir_type,
         model_file2=files.get("model_file2", ""),
         model_file3=files.get("model_file3", ""),
@@ -215,6 +248,7 @@ def _eigenvectors(
         number=number,
         dir_type=directions.dir_type,
         batch_size=request.batch_size,
+        fix_randomness=request.fix_randomness,
     )
 
 

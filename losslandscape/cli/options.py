@@ -90,6 +90,13 @@ def add_subset(parser: argparse.ArgumentParser, *, test_set: bool = True) -> Non
         metavar="K",
         help="which of the N parts, from 0 (default: 0)",
     )
+    group.add_argument(
+        "--samples",
+        type=positive,
+        metavar="N",
+        help="read only the first N training samples, and test samples, as an endless stream needs; they are "
+        "cut into parts afterwards (default: all)",
+    )
     if test_set:
         group.add_argument(
             "--test_set", action="store_true", help="measure test_loss and so on too, on the whole test set"
@@ -387,6 +394,24 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--allow_nan", action="store_true", help="continue where the loss at the centre is not finite"
+    )
+    add_randomness(group)
+
+
+def add_randomness(group: Group) -> None:
+    """Add the options for nets and losses that do not give the same value again."""
+    add_fix_randomness(group)
+    group.add_argument(
+        "--strict", action="store_true", help="stop before the first point if the checks give a warning"
+    )
+
+
+def add_fix_randomness(group: Group) -> None:
+    """Add the option that fixes random numbers."""
+    group.add_argument(
+        "--fix_randomness",
+        action="store_true",
+        help="for nets and losses that draw random numbers: every point gets the same numbers",
     )
 
 

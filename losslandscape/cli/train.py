@@ -8,8 +8,8 @@
 The first command is the paper's recipe: 300 epochs, for a GPU. The second keeps every epoch, for
 plot_trajectory.py. The third takes minutes on a CPU and downloads nothing.
 
-It writes `model_N.t7` and `opt_state_N.t7` (epochs 0, 1, 150 and every `--save_epoch`), `log.out` with a
-line per epoch, and TensorBoard curves to a folder under `--save` that is named after the flags.
+It writes `model_N.t7` and `opt_state_N.t7` (epochs 0, 1, 150, every `--save_epoch` and the last), `log.out`
+with a line per epoch, and TensorBoard curves to a folder under `--save` that is named after the flags.
 """
 
 import math
@@ -85,9 +85,6 @@ def print_notes(request: TrainRequest, last_epoch: int) -> None:
         print("Note: without --resume_opt the momenta start at 0, unlike in an uninterrupted training.")
     if last_epoch == 0 and any(folder.glob("model_*.t7")):
         print(f"Note: {folder} holds an earlier training; its checkpoints will be replaced epoch by epoch.")
-    if not training_folder.is_kept(options.epochs, options.save_epoch):
-        flag = f"--save_epoch {options.save_epoch}"
-        print(f"Note: epoch {options.epochs}, the last one, is not kept (see {flag}).")
 
 
 class ProgressLines:

@@ -167,7 +167,7 @@ def build_parser(description: str | None, datapath: str = "cifar10/data") -> Par
     group = parser.add_argument_group("checkpoints")
     text = "folder of the trained nets' folders (default trained_nets)"
     group.add_argument("--save", default="trained_nets", help=text)
-    text = "keep every N-th epoch (default 10)"
+    text = "keep every N-th epoch, and the last one (default 10)"
     group.add_argument("--save_epoch", type=options.positive, default=10, help=text)
     text = "resume after the epoch of this model_N.t7"
     group.add_argument("--resume_model", default="", metavar="FILE", help=text)

@@ -18,17 +18,22 @@ ARGUMENTS = {
     "dir_file": "directions",
 }
 
+# The value of an argument for each word of the command line that is no value there.
+VALUES = {"recompute": 1000}
+
 
 def as_argument(name: str, value: str) -> str:
     """Return an option as an argument of a Python call.
 
     >>> as_argument("overwrite", "True"), as_argument("dir_type", "states"), as_argument("dir_file", "")
     ('overwrite=True', "dir_type='states'", 'directions=')
+    >>> as_argument("bn_samples", "recompute")
+    'bn_samples=1000'
     """
     argument = ARGUMENTS.get(name, name)
     if value in ("", "True"):
         return f"{argument}={value}"
-    return f"{argument}={value!r}"
+    return f"{argument}={VALUES.get(value, value)!r}"
 
 
 class InputError(ValueError):

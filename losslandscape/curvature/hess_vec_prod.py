@@ -7,8 +7,10 @@ bench/curvature.py compares this with other packages. curvlinops-for-pytorch is 
 take 1.5 times as long, and it depends on five more packages.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from torch.autograd import grad
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.random_state import fixed
 from losslandscape.core.text import one_line
 from losslandscape.curvature.evaluation_mode import evaluation_mode
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE, Eigen, eigenvalues
@@ -25,6 +28,8 @@ from losslandscape.evaluate import losses
 from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.loss import Loss
 from losslandscape.evaluate.losses import BuiltIn
+from losslandscape.nets.net_tensors import chosen
+from losslandscape.nets.wrappers import is_scripted, unwrapped
 
 KINDS = ("hessian", "gauss_newton", "fisher")
 BATCH_SIZE = 128
@@ -54,9 +59,12 @@ class Curvature:
         kind: one of `KINDS`.
         loss: the name of a loss in `evaluate.losses`, or a `Loss`. Only `hessian` takes a user's own loss.
             If samples have weights, the mean loss is weighted.
-        batch_size: number of samples in memory at a time; the matrix does not depend on it.
+        batch_size: number of samples in memory at a time; the matrix depends on it only if the loss does.
         all_parameters: whether to include biases and the weights of batch norms. By default, as in the
             published program, the matrix covers only parameters of more than one dimension.
+        params: a regular expression; if it is not empty, the matrix covers only parameters whose names match.
+        fix_randomness: whether every product gets the same random numbers. Otherwise the matrix of a loss
+            that draws some is another one in each product.
 
     Attributes:
         names, sizes: names and sizes of the parameters, in the order of their entries in a vector.
@@ -78,34 +86,35 @@ class Curvature:
         loss: str | Loss = "crossentropy",
         batch_size: int = BATCH_SIZE,
         all_parameters: bool = False,
+        params: str = "",
+        fix_randomness: bool = False,
     ):
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}")
-        self._net, self._data, self._batch_size = net, data, batch_size
+        self._net, self._data, self._batch_size = unwrapped(net), data, batch_size
         self._loss = losses.find(loss)
-        self._batch_products = self._find_products(kind)
-        chosen = {name: p for name, p in net.named_parameters() if all_parameters or p.dim() > 1}
-        if not chosen:
-            fault = "the net has no parameter of more than one dimension"
-            raise InputError(fault, "give {all_parameters:True}")
-        self._parameters = list(chosen.values())
-        self.names = tuple(chosen)
-        self.sizes = tuple(parameter.numel() for parameter in self._parameters)
-        self.dimension = sum(self.sizes)
+        self._kind, self._fix_randomness = kind, fix_randomness
+        if kind != "hessian" and not isinstance(self._loss, BuiltIn):
+            needs = f"the {kind} matrix needs the net's outputs"
+            fault = f"{needs}, which the loss {self._loss.name} does not return"
+            raise InputError(fault, "give {kind:hessian} or a built-in loss")
+        self._cover(_covered(self._net, all_parameters=all_parameters, params=params))
         self.dtype, self.device = self._parameters[0].dtype, self._parameters[0].device
         self._layout = torch.channels_last  # convolutions take a sixth less time with it on a CPU
         self.asymmetry = self._measure_asymmetry()
 
-    def _find_products(self, kind: str) -> Callable[[Batch, list[Vector]], Products]:
-        if kind == "hessian":
-            return self._hessian_products
-        if isinstance(self._loss, BuiltIn):
-            method = self._gauss_newton_products if kind == "gauss_newton" else self._fisher_products
-            return partial(method, self._loss)
-        raise InputError(
-            f"the {kind} matrix needs the net's outputs, which the loss {self._loss.name} does not return",
-            "give {kind:hessian} or a built-in loss",
-        )
+    def _cover(self, parameters: dict[str, nn.Parameter]) -> None:
+        self._parameters = list(parameters.values())
+        self.names = tuple(parameters)
+        self.sizes = tuple(parameter.numel() for parameter in self._parameters)
+        self.dimension = sum(self.sizes)
+
+    def blocks(self) -> Iterator[tuple[str, Self]]:
+        """Yield the name and the diagonal block of each parameter, as a matrix that computes its products."""
+        for name, parameter in zip(self.names, self._parameters, strict=True):
+            block = copy.copy(self)
+            block._cover({name: parameter})
+            yield name, block
 
     def _measure_asymmetry(self) -> float:
         few = self._data.take(np.arange(min(2, len(self._data))))
@@ -125,11 +134,12 @@ class Curvature:
         try:
             return self._products(data, rows)
         except RuntimeError as error:
-            reason = one_line(error)
-            raise InputError(
-                f"the loss {self._loss.name} cannot be differentiated twice ({reason})",
-                "a loss that takes gradients inside must do it with create_graph=True",
-            ) from error
+            fault = f"the loss {self._loss.name} cannot be differentiated twice ({one_line(error)})"
+            if is_scripted(self._net):
+                advice = "torch.jit has compiled the net, or a part of it: give the net as it was before"
+            else:
+                advice = "a loss that takes gradients inside must do it with create_graph=True"
+            raise InputError(fault, advice) from error
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Return the products with a vector (n,) or with k vectors (k, n), in the same shape.
@@ -146,7 +156,7 @@ class Curvature:
         split_totals = [self.split(row) for row in totals]
         weight: Tensor | float = 0
         needed = list(self._net.parameters()) if self._loss.needs_gradients else self._parameters
-        with evaluation_mode(self._net, needed), torch.enable_grad():
+        with evaluation_mode(self._net, needed), torch.enable_grad(), fixed(self._fix_randomness):
             for batch in batches(data, self._batch_size, self.device):
                 batch_weight, products = self._batch_products(samples.each(batch, self._fit), vectors)
                 weight += batch_weight
@@ -175,6 +185,13 @@ class Curvature:
         """Return views of a vector (n,) in the shapes of the parameters."""
         parts = vector.split(self.sizes)
         return [part.view_as(parameter) for part, parameter in zip(parts, self._parameters, strict=True)]
+
+    def _batch_products(self, batch: Batch, vectors: list[Vector]) -> Products:
+        if not isinstance(self._loss, BuiltIn) or self._kind == "hessian":
+            return self._hessian_products(batch, vectors)
+        if self._kind == "gauss_newton":
+            return self._gauss_newton_products(self._loss, batch, vectors)
+        return self._fisher_products(self._loss, batch, vectors)
 
     def _hessian_products(self, batch: Batch, vectors: list[Vector]) -> Products:
         """Return the products H v = d(g . v)/d theta, with g the gradient of the batch's summed loss."""
@@ -241,6 +258,20 @@ class Curvature:
         return list(
             grad(outputs, self._parameters, seeds, allow_unused=True, materialize_grads=True, **graph)
         )
+
+
+def _covered(net: nn.Module, *, all_parameters: bool, params: str) -> dict[str, nn.Parameter]:
+    """Return the parameters that the matrix covers, by name, in the net's order."""
+    matching = dict(net.named_parameters())
+    if params:
+        names = chosen(net, "weights", params)
+        matching = {name: parameter for name, parameter in matching.items() if name in names}
+    covered = {name: p for name, p in matching.items() if all_parameters or p.dim() > 1}
+    if not covered:
+        where = f"params {params!r} matches" if params else "the net has"
+        fault = f"{where} no parameter of more than one dimension"
+        raise InputError(fault, "give {all_parameters:True} for the others")
+    return covered
 
 
 def _output_curvature(loss: BuiltIn, batch: Batch, outputs: Tensor, tangents: Tensor) -> Tensor:

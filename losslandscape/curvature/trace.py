@@ -15,6 +15,9 @@ from losslandscape.curvature.progress import product_bar
 
 TRACE_TOLERANCE = 0.02  # largest standard error, relative to the trace
 MOST_PROBES = 200
+# Of Hutch++, by default. Its 2 r products always pay where a few eigenvalues, fewer than r, are most of the
+# trace, as in trained nets of about ten classes (docs/metrics.md). Elsewhere they cost little.
+RANK = 16
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Trace:
 def trace(
     matrix: Curvature,
     *,
-    rank: int = 0,
+    rank: int | None = None,
     tolerance: float = TRACE_TOLERANCE,
     most_probes: int = MOST_PROBES,
     seed: int = 0,
@@ -47,19 +50,19 @@ def trace(
 ) -> Trace:
     """Estimate the trace of a matrix A, and of the diagonal block of each parameter tensor.
 
-    The estimate uses products with vectors v of random signs. Rank 0 is the method of Hutchinson (1990):
-
-        tr A = E[v . A v], and for the block of tensor l, E[v_l . (A v)_l].
-
-    Rank r is Hutch++ (Meyer et al., arXiv 2010.09649): with Q an orthonormal basis of A applied to r
-    random vectors, and w = (1 - Q Q^T) v,
+    The method is Hutch++ (Meyer et al., arXiv 2010.09649): with Q an orthonormal basis of A applied to r
+    vectors of random signs, further such vectors v, and w = (1 - Q Q^T) v,
 
         tr A = tr(Q^T A Q) + E[w . A w].
 
     The first term is exact. It costs 2 r products, which pays if few eigenvalues make up most of the trace.
+    If r is the dimension, Q holds the unit vectors, and the trace is exact. Rank 0 is the method of
+    Hutchinson (1990):
+
+        tr A = E[v . A v], and for the block of tensor l, E[v_l . (A v)_l].
 
     Args:
-        rank: r, from 0 to the dimension.
+        rank: r, from 0 to the dimension; by default `RANK`, or the dimension if it is less.
         tolerance: largest standard error at which the trace has converged, relative to its absolute value.
         most_probes: largest number of random vectors, at least 2.
         seed: seed of the random vectors.
@@ -67,6 +70,7 @@ def trace(
     Raises:
         InputError: if `rank` or `most_probes` is out of range.
     """
+    rank = min(RANK, matrix.dimension) if rank is None else rank
     if not 0 <= rank <= matrix.dimension:
         raise InputError(f"the rank {rank} is not from 0 to {matrix.dimension}, the number of parameters")
     if most_probes < 2:
@@ -102,8 +106,8 @@ def _estimate(samples: np.ndarray, exact: np.ndarray, *, names: tuple[str, ...],
 
 def _range_basis(matrix: Curvature, rank: int, generator: torch.Generator, bar: tqdm) -> Tensor:
     """Return an orthonormal basis (rank or fewer, n) of A times vectors of random signs."""
-    if not rank:
-        return torch.zeros(0, matrix.dimension, dtype=matrix.dtype, device=matrix.device)
+    if rank in (0, matrix.dimension):
+        return torch.eye(rank, matrix.dimension, dtype=matrix.dtype, device=matrix.device)
     blocks = [_products(matrix, random_signs(matrix, count, generator), bar) for count in block_sizes(rank)]
     images = torch.cat(blocks)
     if not torch.isfinite(images).all():

@@ -64,10 +64,12 @@ def flatness(axes: Axes, values: np.ndarray, factor: float = RISE_FACTOR) -> dic
     """Return the distance from the centre at which the loss first is `factor` times max(f(0), 0.1).
 
     The keys are "+x" and "-x". A plane also has "+y", "-y", and "least" for the smallest of all distances.
-    A distance is infinite if the loss does not reach that level within the grid.
+    A side of the centre that the grid does not have, as "-x" on a line from 0 to 1, has no key. A distance is
+    infinite if the loss does not reach that level within the grid.
     """
     is_line = len(axes) == 1
-    rays = LINE_RAYS if is_line else PLANE_RAYS
+    all_sides = LINE_RAYS if is_line else PLANE_RAYS
+    rays = {name: ray for name, ray in all_sides.items() if _length(axes, np.array(ray)) > SUM_ROUNDING}
     f = linear(axes, values)
     if f is None:
         return dict.fromkeys(rays if is_line else [*rays, LEAST])
@@ -75,20 +77,26 @@ def flatness(axes: Axes, values: np.ndarray, factor: float = RISE_FACTOR) -> dic
     if not is_line:
         angles = 2 * np.pi * np.arange(RAYS) / RAYS
         all_rays = np.stack([np.sin(angles), np.cos(angles)], axis=1)
-        all_distances = [_first_rise(f, axes, ray, factor) for ray in all_rays]
+        inside = [ray for ray in all_rays if _length(axes, ray) > SUM_ROUNDING]
+        all_distances = [_first_rise(f, axes, ray, factor) for ray in inside]
         known = [distance for distance in all_distances if distance is not None]
-        distances[LEAST] = min(known) if len(known) == RAYS else None
+        distances[LEAST] = min(known) if len(known) == len(inside) else None
     return distances
 
 
-def _first_rise(f: GridFunction, axes: Axes, ray: np.ndarray, factor: float) -> float | None:
-    """Return the distance along a unit vector; infinite if the loss does not rise within the grid."""
+def _length(axes: Axes, ray: np.ndarray) -> float:
+    """Return the distance from the centre to the edge of the grid along a unit vector."""
     ends = [
         (axis[-1] if step > 0 else -axis[0]) / abs(step)
         for axis, step in zip(axes, ray, strict=True)
         if abs(step) > SUM_ROUNDING
     ]
-    t = np.linspace(0, min(ends), STEPS + 1)
+    return float(min(ends))
+
+
+def _first_rise(f: GridFunction, axes: Axes, ray: np.ndarray, factor: float) -> float | None:
+    """Return the distance along a unit vector; infinite if the loss does not rise within the grid."""
+    t = np.linspace(0, _length(axes, ray), STEPS + 1)
     # Rounding may put the last point just outside the grid.
     points = [np.clip(t * step, axis[0], axis[-1]) for axis, step in zip(axes, ray, strict=True)]
     height = f(np.stack(points, axis=-1))

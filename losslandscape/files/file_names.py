@@ -4,12 +4,16 @@ import hashlib
 import math
 import os
 import re
+from collections.abc import Sequence
 
 Axis = tuple[float, float, int]  # min, max, number of points
 WHOLE_RANGE: Axis = (-1.0, 1.0, 51)  # as published
 FIGURE_FORMATS = ("pdf", "png", "svg")
-MAX_PARAMS = 60  # characters of the option --params in a file name
-PLAIN = re.compile(rf"[\w.=+,-]{{1,{MAX_PARAMS}}}", re.ASCII)
+MAX_PART = 60  # characters of a text of the user, such as --params, in a file name
+# Bytes of a file name: a file system takes 255, of which the name of a lock (`.running`) needs some. A name
+# that is cut leaves room for those of figures too.
+MAX_NAME, CUT_NAME = 247, 180
+PLAIN = re.compile(rf"[\w.=+,-]{{1,{MAX_PART}}}", re.ASCII)
 
 
 def axis_fault(low: float, high: float, number: int, form: str) -> str:
@@ -57,7 +61,7 @@ def direction_file_name(
     elif two_d:
         parts += [_kind("ydir", ydir), _flag("yignore", yignore), _flag("ynorm", ynorm)]
         parts.append("_same_dir" if same_dir else "")
-    parts.append(_flag("params", _without_special_characters(params)))
+    parts.append(_flag("params", without_special_characters(params)))
     parts.append(f"_idx={idx}" if idx > 0 else "")
     return "".join(parts) + ".h5"
 
@@ -70,16 +74,30 @@ def _flag(name: str, value: str) -> str:
     return f"_{name}={value}" if value else ""
 
 
-def _without_special_characters(regex: str) -> str:
-    """Return a regular expression as a part of a file name.
+def without_special_characters(text: str) -> str:
+    """Return a text, such as a regular expression, as a part of a file name.
 
-    If characters are replaced or cut off, a digest of the whole expression makes the name unique.
+    If characters are replaced or cut off, a digest of the whole text makes the name unique.
     """
-    if not regex or PLAIN.fullmatch(regex):
-        return regex
-    start = re.sub(r"[^\w.=+,-]", "_", regex, flags=re.ASCII)[:MAX_PARAMS]
-    digest = hashlib.sha256(regex.encode()).hexdigest()[:8]
-    return f"{start}~{digest}"
+    if not text or PLAIN.fullmatch(text):
+        return text
+    start = re.sub(r"[^\w.=+,-]", "_", text, flags=re.ASCII)[:MAX_PART]
+    return f"{start}~{digest(text)}"
+
+
+def digest(text: str) -> str:
+    """Return eight characters that tell texts apart."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
+
+
+def model_name(model: str, model_args: Sequence[str] = ()) -> str:
+    """Return the name that stands in file names for the checkpoint of a net that has none.
+
+    >>> model_name("resnet56"), model_name("nets/mine.py:net", ["depth=3"])
+    ('resnet56', 'nets_mine.py_net_depth=3')
+    """
+    plain = re.sub(r"[/\\:]", "_", "_".join([model, *model_args]))
+    return without_special_characters(plain.lstrip("._") or "net")
 
 
 def _joined_name(model_file: str, other: str) -> str:
@@ -109,7 +127,14 @@ def _other_name(model_file: str, other: str) -> str:
 
 
 def surface_file_name(
-    dir_file: str, x: Axis, y: Axis | None, *, raw_data: bool = False, data_split: int = 1, split_idx: int = 0
+    dir_file: str,
+    x: Axis,
+    y: Axis | None,
+    *,
+    raw_data: bool = False,
+    data_split: int = 1,
+    split_idx: int = 0,
+    samples: int | None = None,
 ) -> str:
     """Return the published program's name for a surface file, with each axis as [min,max,number]."""
     name = f"{dir_file}_{_brackets(x)}"
@@ -119,6 +144,8 @@ def surface_file_name(
         name += "_rawdata"
     if data_split > 1:
         name += f"_datasplit={data_split}_splitidx={split_idx}"
+    if samples:
+        name += f"_samples={samples}"
     return name + ".h5"
 
 
@@ -127,11 +154,10 @@ def _brackets(axis: Axis) -> str:
     return f"[{low},{high},{number}]"
 
 
-def natural_order(path: str) -> list[tuple[int, str]]:
-    """Return a sort key that orders the numbers in file names by value.
-
-    >>> sorted(["model_10.t7", "model_9.t7"], key=natural_order)
-    ['model_9.t7', 'model_10.t7']
-    """
-    parts = re.split(r"(\d+)", path)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+def shortened(path: str) -> str:
+    """Return a path of a surface; if its file name is too long, it is cut and ends with a digest of it."""
+    folder, name = os.path.split(path)
+    if len(os.fsencode(name)) <= MAX_NAME:
+        return path
+    start = os.fsencode(name)[:CUT_NAME].decode(errors="ignore")
+    return os.path.join(folder, f"{start}~{digest(path)}.h5")

@@ -34,9 +34,20 @@ def check_training_modes(net: nn.Module) -> list[Caution]:
 
 
 def check_statistics(
-    net: nn.Module, directions: list[Direction], points: np.ndarray, *, dir_type: str, other_model: bool
+    net: nn.Module,
+    directions: list[Direction],
+    points: np.ndarray,
+    *,
+    dir_type: str,
+    other_model: bool,
+    recomputed: bool = False,
 ) -> list[Caution]:
-    """Warn if batch norms' statistics belong to another net, or if a variance is negative at some points."""
+    """Warn if batch norms' statistics belong to another net, or if a variance is negative at some points.
+
+    If the statistics are `recomputed` at each point, neither matters.
+    """
+    if recomputed:
+        return []
     if dir_type == "weights":
         has_statistics = any(name.endswith("running_mean") for name in net.state_dict())
         if not (other_model and has_statistics):
@@ -54,7 +65,9 @@ def check_statistics(
         f"a batch norm's variance is negative at {len(places)} of {len(points)} points, "
         f"first that of {layers[0]} at ({place})"
     )
-    return [Caution(f"{fault}: the loss is NaN there")]
+    return [
+        Caution(f"{fault}: the loss is NaN there", "use {bn_samples:recompute} for statistics of each point")
+    ]
 
 
 def _is_dropout(module: nn.Module) -> bool:

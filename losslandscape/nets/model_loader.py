@@ -20,6 +20,7 @@ from losslandscape.nets import adapters, library_nets
 from losslandscape.nets.checkpoint import read_checkpoint
 from losslandscape.nets.models import MODELS
 from losslandscape.nets.state_loading import load_state
+from losslandscape.nets.wrappers import unwrapped
 
 _on_base: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()  # nets whose file is an adapter alone
 _in_use: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()  # nets that the user's functions returned
@@ -140,8 +141,7 @@ def build(model: str, model_args: Mapping[str, Any] | None = None) -> nn.Module:
         names = ", ".join(sorted(MODELS))
         others = "FILE.py:FUNCTION, torchvision:NAME, timm:NAME or hf:NAME"
         raise InputError(f"there is no model {model!r}", f"choose one of {names}, or give {others}")
-    _require_usable(net, model)
-    return net.cpu()
+    return _usable(net, model).cpu()
 
 
 def _make(function: Callable[..., Any], model: str, arguments: dict[str, Any]) -> Any:
@@ -171,13 +171,18 @@ def _random_draws_apart() -> Iterator[None]:
         torch.manual_seed(seed)
 
 
-def _require_usable(net: Any, model: str) -> None:
-    """Raise `InputError` unless this is a new module with parameters, all of them dense and real."""
+def _usable(net: Any, model: str) -> nn.Module:
+    """Return the net inside its wrappers.
+
+    Raises:
+        InputError: this is not a new module with parameters, all of them dense and real.
+    """
     if isinstance(net, type):
         raise InputError(f"model {model} returned the class {net.__name__}", "return an object of it")
     if not isinstance(net, nn.Module):
         fault = f"model {model} returned a {type(net).__name__}"
         raise InputError(fault, "return a torch.nn.Module")
+    net = unwrapped(net)
     if net in _in_use:
         raise InputError(f"model {model} returned the same net as before", "make a new one at each call")
     kind = type(net).__name__
@@ -188,6 +193,7 @@ def _require_usable(net: Any, model: str) -> None:
             what = f"model {model}: tensor {name!r} of its {kind}"
             _require_usable_tensor(what, tensor, is_parameter=is_parameter)
     _in_use.add(net)
+    return net
 
 
 def _require_usable_tensor(what: str, tensor: Tensor, *, is_parameter: bool) -> None:

@@ -122,7 +122,7 @@ def train(
             log.write(result.line)
             for name, value in result.curves.items():
                 curves.add_scalar(name, value, epoch)
-            if is_kept(epoch, plan.save_epoch):
+            if is_kept(epoch, plan.save_epoch, last=plan.epochs):
                 save_checkpoint(folder, net, optimizer, epoch=epoch, accuracy=accuracy)
             yield result
 

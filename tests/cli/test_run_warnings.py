@@ -40,3 +40,8 @@ def test_variances_that_become_negative_are_told_before(folder, capsys):
     nan = np.isnan(surface.get("train_loss"))
     assert nan.sum() == int(said[1]) > 0
     assert nan[surface.x == float(said[2])].all()
+    assert "--bn recompute" in said.string.partition("negative")[2].splitlines()[0]
+
+    plot_surface.main([*DIGITS, *nets, "--x=-4:4:3", "--bn", "recompute:44", "--surf_file", "again.h5"])
+    assert "variance is negative" not in capsys.readouterr().out
+    assert np.isfinite(h5_util.read_surface("again.h5").get("train_loss")).all()

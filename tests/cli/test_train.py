@@ -12,6 +12,7 @@ import torch
 from losslandscape.cli import train
 from losslandscape.cli.train_request import TrainRequest, build_parser
 from losslandscape.nets import model_loader
+from losslandscape.trajectory.training_folder import find_checkpoints
 from tests.helpers import REPO
 
 LINE = re.compile(r"e: \d+ loss: \d+\.\d{5} train_err: \d+\.\d{3} test_top1: \d+\.\d{3} test_loss \d+\.\d{5}")
@@ -78,7 +79,7 @@ def test_files_of_a_training(images, tmp_path):
     folder = run_training(images, tmp_path, "--epochs", "4", "--save_epoch", "3")
     assert folder.name == "resnet20_sgd_lr=0.01_bs=4_wd=0.0005_mom=0.9_save_epoch=3"
     names = {path.name for path in folder.iterdir() if "tfevents" not in path.name}
-    checkpoints = {f"{kind}_{epoch}.t7" for kind in ("model", "opt_state") for epoch in (0, 1, 3)}
+    checkpoints = {f"{kind}_{epoch}.t7" for kind in ("model", "opt_state") for epoch in (0, 1, 3, 4)}
     assert names == {"log.out", *checkpoints}
     assert any("tfevents" in path.name for path in folder.iterdir())
 
@@ -104,6 +105,16 @@ def test_resumed_equals_uninterrupted(images, tmp_path, flags):
     run_training(images, tmp_path / "half", "--epochs", "4", *flags, *files)
     assert are_equal(state(whole, 4), state(half, 4))
     assert (whole / "log.out").read_text() == (half / "log.out").read_text()
+
+
+def test_the_last_epoch_is_kept(images, tmp_path, capsys):
+    folder = run_training(images, tmp_path, "--epochs", "2")
+    for epoch in (0, 1, 2):
+        assert torch.load(folder / f"model_{epoch}.t7", weights_only=True)["epoch"] == epoch
+        assert (folder / f"opt_state_{epoch}.t7").exists()
+    assert "not kept" not in capsys.readouterr().out
+    files = find_checkpoints(str(folder), prefix="model_", suffix=".t7", start=0, end=2, step=1)
+    assert list(files) == [0, 1, 2]
 
 
 def test_resuming_without_the_optimizer_is_reported(images, one_epoch, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import copy
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -372,13 +373,56 @@ def test_the_place_of_a_checkpoint_does_not_depend_on_counters_of_batches():
     assert checkpoint_series.place(net, last, axes, "states") == pytest.approx((0.3, -0.2), rel=1e-3)
 
 
-def test_checkpoints_of_one_name_are_refused_one_surface_file(folder, capsys):
-    for name in ("a", "b"):
-        (folder / name).mkdir()
-        torch.save(parts()[0].state_dict(), f"{name}/model.pt")
-    with pytest.raises(SystemExit):
-        plot_surface.main([*OWN, "--model_file", "*/model.pt", "--x=-1:1:3", "--surf_file", "all"])
-    assert "are called model.pt" in capsys.readouterr().err
+LINE = ["--dataset", "mine.py:data", "--xnorm", "filter", "--x=-1:1:3"]
+
+
+def test_nets_without_checkpoints_do_not_share_a_name(folder):
+    (folder / "other.py").write_text(STUDY)
+    nets = {
+        "mine.py_net": ["mine.py:net"],
+        "mine.py_net_width=6": ["mine.py:net", "--model_args", "width=6"],
+        "other.py_net": ["other.py:net"],
+    }
+    for name, flags in nets.items():
+        plot_surface.main(["--model", *flags, *LINE])
+        surface = h5_util.read_surface(f"{name}_weights_xnorm=filter.h5_[-1.0,1.0,3].h5")
+        assert np.isfinite(surface.get("train_loss")).all()
+
+
+def test_files_under_the_name_that_all_nets_shared_are_resumed_by_their_net(folder):
+    old = "_weights_xnorm=filter.h5"
+    own = ["--model", "mine.py:net", *LINE]
+    plot_surface.main(own)
+    for path in folder.glob(f"mine.py_net{old}*"):
+        path.rename(path.name.removeprefix("mine.py_net"))
+    expected = h5_util.read_surface(f"{old}_[-1.0,1.0,3].h5").get("train_loss")
+    with h5py.File(f"{old}_[-1.0,1.0,3].h5", "a") as file:
+        file["train_loss"][:2] = 123, -1
+        file["measured"][1] = False
+    plot_surface.main(own)
+    resumed = h5_util.read_surface(f"{old}_[-1.0,1.0,3].h5")
+    np.testing.assert_allclose(resumed.get("train_loss"), [123, *expected[1:]], rtol=1e-6)
+    assert not list(folder.glob("mine.py_net*"))
+    plot_surface.main([*own, "--model_args", "width=6"])
+    assert (folder / f"mine.py_net_width=6{old}").exists()
+
+
+def test_checkpoints_of_one_name_have_a_surface_each(folder):
+    """Their folders are in the order of their numbers, and the last checkpoint is the origin."""
+    for step in (20, 100, 3):
+        net = parts()[0]
+        with torch.no_grad():
+            net[0].weight += 0.1 * step
+        (folder / f"checkpoint-{step}").mkdir()
+        torch.save(net.state_dict(), f"checkpoint-{step}/model.pt")
+    grid = ["--x=-1:1:3", "--y=-1:1:2", "--surf_file", "all"]
+    for _ in range(2):  # the second run resumes: files of the first are no checkpoints
+        plot_surface.main([*OWN, "--model_file", "checkpoint-*/model.*", *grid])
+    surfaces = [h5_util.read_surface(f"all_checkpoint-{step}_model.pt.h5") for step in (3, 20, 100)]
+    assert all(np.isfinite(surface.get("train_loss")).all() for surface in surfaces)
+    path = h5_util.read_projection("all_checkpoint-100_model.pt.h5_series_proj.h5")
+    assert path.epochs.tolist() == [3, 20, 100] and path.unit == "step"
+    assert path.x[-1] == path.y[-1] == 0 and "place of the net" not in surfaces[-1].made_with
 
 
 @pytest.mark.parametrize(

@@ -253,3 +253,61 @@ def test_a_derivative_that_is_not_exact_is_reported():
     first, second = (halves * matrix(halves).flip(0)).sum(1)
     assert abs(float(first - second)) > 1e-4
     assert "not symmetric" in matrix.doubt()
+
+
+def test_params_choose_the_rows_of_the_matrix():
+    net, data = small_net(), small_data()
+    whole = dense(net, data, all_parameters=True)
+    rows = torch.cat(
+        [
+            torch.full((p.numel(),), name.startswith("linear.") and p.dim() > 1)
+            for name, p in net.named_parameters()
+        ]
+    )
+    matrix = Curvature(net, data, params=r"^linear\.")
+    assert matrix.names == ("linear.weight",)
+    expected = whole[rows][:, rows]
+    torch.testing.assert_close(matrix(torch.eye(15, dtype=torch.float64)), expected, rtol=1e-6, atol=1e-8)
+    both = Curvature(net, data, params=r"^linear\.", all_parameters=True)
+    assert both.names == ("linear.weight", "linear.bias")
+
+
+def test_tied_parameters_are_chosen_by_any_of_their_names():
+    net = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
+    net[2].weight = net[0].weight
+    matrix = Curvature(net, SampleSet([(torch.randn(5, 3), torch.arange(5) % 3)]), params=r"^2\.")
+    assert matrix.names == ("0.weight",)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ("bias", "params 'bias' matches no parameter of more than one dimension; give all_parameters=True"),
+        ("fc9", "params 'fc9' is in none of the"),
+        ("(", "params '(' is not a regular expression"),
+    ],
+)
+def test_params_that_choose_nothing(params, words):
+    with pytest.raises(InputError) as raised:
+        Curvature(small_net(), small_data(), params=params)
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_blocks_are_those_of_the_dense_matrix(kind):
+    net, data = small_net(), small_data()
+    whole = dense(net, data, kind=kind, all_parameters=True)
+    matrix = Curvature(net, data, kind=kind, all_parameters=True, batch_size=10)
+    start = 0
+    for (name, block), size in zip(matrix.blocks(), matrix.sizes, strict=True):
+        part = slice(start, start + size)
+        start += size
+        assert block.names == (name,) and block.dimension == size
+        products = block(torch.eye(size, dtype=torch.float64))
+        tolerance = dict(rtol=1e-5, atol=1e-6 * float(whole.abs().max()))
+        torch.testing.assert_close(products, whole[part, part], **tolerance)
+        (low,), (high,) = eigenvalues(block)
+        exact = torch.linalg.eigvalsh(whole[part, part])
+        assert low.value == pytest.approx(float(exact[0]), rel=1e-3, abs=1e-5)
+        assert high.value == pytest.approx(float(exact[-1]), rel=1e-3, abs=1e-5)
+    assert matrix.dimension == len(whole)  # the whole matrix has stayed as it was

@@ -8,7 +8,7 @@ import torch
 
 from losslandscape.core.errors import InputError
 from losslandscape.curvature.hess_vec_prod import KINDS, Curvature
-from losslandscape.curvature.trace import Trace, trace
+from losslandscape.curvature.trace import RANK, Trace, trace
 from tests.curvature.matrices import Dense, dense, small_data, small_net, with_spectrum
 
 
@@ -56,7 +56,7 @@ def test_hutch_plus_plus_is_exact_where_its_sketch_holds_the_whole_range(kind):
 
 def test_hutch_plus_plus_has_a_smaller_error_for_the_same_products():
     matrix = with_spectrum(np.r_[np.zeros(380), np.linspace(1, 100, 20)], (100, 300))
-    plain = trace(matrix, tolerance=1e-12, most_probes=80)
+    plain = trace(matrix, rank=0, tolerance=1e-12, most_probes=80)
     better = trace(matrix, rank=25, tolerance=1e-12, most_probes=30)
     assert better.standard_error < 0.1 * plain.standard_error
     assert better.value == pytest.approx(1010, abs=4 * better.standard_error + 1e-9)
@@ -69,6 +69,27 @@ def test_the_standard_error_is_the_spread_of_many_repetitions():
     spread = np.std(values)
     assert spread == pytest.approx(np.mean([one.standard_error for one in estimates]), rel=0.15)
     assert np.mean(values) == pytest.approx(60, abs=4 * spread / math.sqrt(200))
+
+
+def test_hutch_plus_plus_is_the_default_and_has_no_bias():
+    matrix = with_spectrum(np.r_[np.linspace(-1, 1, 50), 40, 60, 80])
+    default = [trace(matrix, tolerance=1e-12, most_probes=8, seed=seed) for seed in range(200)]
+    assert default[0] == trace(matrix, rank=RANK, tolerance=1e-12, most_probes=8)
+    values = [estimate.value for estimate in default]
+    assert np.mean(values) == pytest.approx(180, abs=4 * np.std(values) / math.sqrt(200))
+    errors = [estimate.standard_error for estimate in default]
+    assert np.std(values) == pytest.approx(np.mean(errors), rel=0.2)
+    plain = trace(matrix, rank=0, tolerance=1e-12, most_probes=2 * RANK + 8)
+    assert np.mean(errors) < plain.standard_error / 5
+
+
+@pytest.mark.parametrize("dimension", [1, 2, RANK - 1, RANK, RANK + 1])
+def test_small_matrices(dimension):
+    matrix = with_spectrum(np.linspace(-1, 3, dimension))
+    estimate = trace(matrix)
+    expected = float(matrix.matrix.trace())
+    assert estimate.value == pytest.approx(expected, abs=4 * estimate.standard_error + 1e-5)
+    assert dimension > RANK or estimate.standard_error == 0
 
 
 def test_probes_end_when_the_error_is_small():

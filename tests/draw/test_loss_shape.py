@@ -17,6 +17,22 @@ def bowl(x, y):
     return 0.5 + 4 * x**2 + 16 * y**2
 
 
+@pytest.mark.parametrize("axis", [np.linspace(0, 1, 11), np.linspace(-1e-17, 1, 11)])
+def test_flatness_has_no_side_that_the_grid_does_not_have(axis):
+    rising = axis**2 / 0.36  # 0.2 is reached at 0.6 times the root of 0.2
+    assert loss_shape.flatness((axis,), rising) == {"+x": pytest.approx(0.6 * 0.2**0.5, abs=0.01)}
+    assert loss_shape.flatness((axis - 1,), np.zeros(11)) == {"-x": math.inf}
+    assert loss_shape.flatness((axis,), np.full(11, np.nan)) == {"+x": None}
+
+
+def test_flatness_in_half_a_plane():
+    upper = AXIS[AXIS >= 0]
+    radii = loss_shape.flatness((upper, AXIS), bowl(*np.meshgrid(AXIS, upper)))
+    whole = loss_shape.flatness((AXIS, AXIS), bowl(*PLANE))
+    assert list(radii) == ["+x", "-x", "+y", "least"]
+    assert radii == pytest.approx({name: whole[name] for name in radii}, rel=5e-3)
+
+
 def test_flatness_of_a_bowl():
     """4 x^2 = 0.5 and 16 y^2 = 0.5: twice the loss of the centre."""
     radii = loss_shape.flatness((AXIS, AXIS), bowl(*PLANE))

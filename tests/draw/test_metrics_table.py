@@ -44,6 +44,15 @@ def test_infinity_is_a_word():
     assert flatness == {"+x": "infinity", "-x": "infinity"}
 
 
+def test_no_row_for_a_side_that_the_grid_does_not_have(capsys):
+    one_sided = Surface("s.h5", x=np.linspace(0, 1, 9), y=None, quantities={"train_loss": np.ones(9)})
+    metrics_table.report([one_sided], [""], ["train_loss"], json_file="side.json")
+    printed = capsys.readouterr().out
+    assert "flatness radius +x" in printed and "flatness radius -x" not in printed
+    flatness = json.loads(Path("side.json").read_text())["train_loss"]["s.h5"]["flatness"]
+    assert flatness == {"+x": "infinity"}
+
+
 def test_a_column_per_surface(capsys):
     x = np.linspace(-1, 1, 81)
     surfaces = [

@@ -109,6 +109,35 @@ def test_surface_file_names(flags, expected):
     assert file_names.surface_file_name("d.h5", **flags) == expected
 
 
+@pytest.mark.parametrize(
+    ("model", "arguments", "expected"),
+    [
+        ("resnet56", [], "resnet56"),
+        ("mine.py:net", [], "mine.py_net"),
+        ("mine.py:net", ["depth=3", "act=gelu"], "mine.py_net_depth=3_act=gelu"),
+        ("../nets/mine.py:net", [], "nets_mine.py_net"),
+        ("/data/nets/mine.py:Nets.small", [], "data_nets_mine.py_Nets.small"),
+        (r"C:\nets\mine.py:net", [], "C__nets_mine.py_net"),
+        ("torchvision:resnet18", [], "torchvision_resnet18"),
+        ("hf:org/name", [], "hf_org_name"),
+        ("mine.py:net", ["widths=(8, 16)"], "mine.py_net_widths=_8,_16_~0bfdec3b"),
+    ],
+)
+def test_a_net_without_a_checkpoint_names_its_directions(model, arguments, expected):
+    name = file_names.model_name(model, arguments)
+    assert name == expected
+    assert (
+        file_names.direction_file_name(name, "weights", xnorm="filter") == f"{name}_weights_xnorm=filter.h5"
+    )
+
+
+@given(st.text(min_size=1), st.lists(st.text()))
+def test_any_net_gives_one_visible_file_name(model, arguments):
+    name = file_names.model_name(model, arguments)
+    assert name and os.path.basename(name) == name and not name.startswith(".")
+    assert name.isascii() and name.isprintable() and len(name) < 80
+
+
 FOLDERS = st.sampled_from(["", "nets", "nets/a", "nets/b/c", "/data/nets/a"])
 
 

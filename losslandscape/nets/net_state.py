@@ -1,0 +1,180 @@
+"""Keeps the state of a net that a forward pass may change: buffers, and attributes of modules.
+
+Observers of fake quantisation update their ranges in evaluation mode too, and a recurrent net may keep its
+hidden state. So every pass starts from a saved state; otherwise a loss would depend on the passes before it.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# The attributes that every module has: parameters, submodules, hooks and so on. No pass changes them.
+COMMON_ATTRIBUTES = frozenset(vars(nn.Module()))
+CONSTANTS = frozenset((bool, int, float, str, type(None)))  # types of values that have no content to change
+
+
+class NetState:
+    """A copy of the state of a net: the buffers and the attributes of all its modules.
+
+    Dense tensors, lists, dicts and deques are copied, with all that they hold. Parameters and other objects
+    are not.
+
+    Args:
+        net: the net, on its device.
+    """
+
+    @torch.no_grad()
+    def __init__(self, net: nn.Module):
+        self._modules = [
+            _Values(f"{path}.".lstrip("."), values, dict(values), _copies(values))
+            for path, module in net.named_modules()
+            for values in (_buffers(module), vars(module))
+        ]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Restore every buffer and attribute, and remove those that are new."""
+        for module in self._modules:
+            module.restore()
+
+    @torch.no_grad()
+    def changed(self) -> list[str]:
+        """Return the names of buffers and attributes that differ from the copy, as in `encoder.hidden`."""
+        return [module.path + name for module in self._modules for name in module.changed()]
+
+
+@contextmanager
+def kept(net: nn.Module) -> Iterator[None]:
+    """Restore the net's state after the block."""
+    state = NetState(net)
+    try:
+        yield
+    finally:
+        state.restore()
+
+
+@dataclass(frozen=True)
+class _Values:
+    """The buffers or the attributes of a module: the dict itself, and what was in it.
+
+    Attributes:
+        path: the path of the module, which ends with a dot unless it is empty.
+        values: the dict of the module.
+        before: the same values by name, at first.
+        copies: a copy of the content of each value that can change.
+    """
+
+    path: str
+    values: dict[str, Any]
+    before: dict[str, Any]
+    copies: dict[str, "_Copy"]
+
+    def restore(self) -> None:
+        for name in [name for name in self.values if name not in self.before]:
+            del self.values[name]
+        self.values.update(self.before)
+        for copy in self.copies.values():
+            copy.restore()
+
+    def changed(self) -> Iterator[str]:
+        for name in {**self.before, **self.values}:
+            value, before = self.values.get(name), self.before.get(name)
+            if name in self.copies:
+                is_same = self.copies[name].equals(value)
+            else:
+                is_same = value is before or (type(value) in CONSTANTS and value == before)
+            if not is_same or (name in self.before) != (name in self.values):
+                yield name
+
+
+def _buffers(module: nn.Module) -> dict[str, Any]:
+    """Return the buffers, in the module's own dict unless the module is scripted, as then it has none."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return dict(module.named_buffers(recurse=False))
+    return module._buffers
+
+
+def _copies(values: dict[str, Any]) -> dict[str, "_Copy"]:
+    copies = {name: _copy(value) for name, value in values.items() if name not in COMMON_ATTRIBUTES}
+    return {name: copy for name, copy in copies.items() if copy}
+
+
+def _copy(value: Any) -> "_Copy | None":
+    """Return a copy of a value's content; None if it has no content that can change, or is not copied."""
+    if type(value) in CONSTANTS:
+        return None
+    if isinstance(value, Tensor):
+        is_dense = value.layout is torch.strided and not value.is_quantized
+        return _TensorCopy(value) if is_dense and not isinstance(value, nn.Parameter) else None
+    if isinstance(value, tuple) and all(type(item) in CONSTANTS for item in value):
+        return None
+    return _ItemsCopy(value) if isinstance(value, dict | list | tuple | deque) else None
+
+
+class _Copy:
+    """A copy of the content of a value."""
+
+    def restore(self) -> None:
+        """Put the content back into the value."""
+        raise NotImplementedError
+
+    def equals(self, value: Any) -> bool:
+        """Return whether a value has the content of the copy."""
+        raise NotImplementedError
+
+
+class _TensorCopy(_Copy):
+    def __init__(self, value: Tensor):
+        self._value, self._copy = value, value.detach().clone()
+
+    def restore(self) -> None:
+        if self._value.shape == self._copy.shape:
+            self._value.copy_(self._copy)
+        else:  # the pass has resized it
+            self._value.data = self._copy.clone()
+
+    def equals(self, value: Any) -> bool:
+        if not isinstance(value, Tensor) or value.shape != self._copy.shape:
+            return False
+        same = (value == self._copy) | ((value != value) & (self._copy != self._copy))  # NaN equals NaN
+        return bool(same.all())
+
+
+class _ItemsCopy(_Copy):
+    """A copy of a list, tuple, deque or dict, and of each item."""
+
+    def __init__(self, value: Any):
+        self._value = value
+        self._items = _items(value)
+        self._copies = {key: copy for key, item in self._items.items() if (copy := _copy(item))}
+
+    def restore(self) -> None:
+        if not isinstance(self._value, tuple):
+            self._value.clear()
+        if isinstance(self._value, dict):
+            self._value.update(self._items)
+        elif not isinstance(self._value, tuple):
+            self._value.extend(self._items.values())
+        for copy in self._copies.values():
+            copy.restore()
+
+    def equals(self, value: Any) -> bool:
+        if type(value) is not type(self._value):
+            return False
+        items = _items(value)
+        return items.keys() == self._items.keys() and all(self._is_same(key, items[key]) for key in items)
+
+    def _is_same(self, key: Any, item: Any) -> bool:
+        if key in self._copies:
+            return self._copies[key].equals(item)
+        return item is self._items[key] or (type(item) in CONSTANTS and item == self._items[key])
+
+
+def _items(value: Any) -> dict[Any, Any]:
+    """Return the items by key or index, in a dict of its own."""
+    return dict(value) if isinstance(value, dict) else dict(enumerate(value))

@@ -1,0 +1,35 @@
+"""Finds the net inside a wrapper, such as that of torch.compile or DataParallel."""
+
+import torch
+from torch import nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from losslandscape.core.errors import InputError
+
+
+def unwrapped(net: nn.Module) -> nn.Module:
+    """Return the net inside wrappers of torch.compile, DataParallel and DistributedDataParallel.
+
+    It computes the same and shares all tensors. It does so on any device, can be copied, and can be
+    differentiated twice.
+
+    Raises:
+        InputError: `torch.jit.freeze` has made the weights constants, so nothing can move.
+    """
+    while (inner := _inner(net)) is not None:
+        net = inner
+    if is_scripted(net) and next(net.parameters(), None) is None:
+        fault = "the net has no parameters, as torch.jit.freeze makes them constants"
+        raise InputError(fault, "give the net as it was before")
+    return net
+
+
+def _inner(net: nn.Module) -> nn.Module | None:
+    if isinstance(net, DataParallel | DistributedDataParallel):
+        return net.module
+    return getattr(net, "_orig_mod", None)  # of torch.compile, whose class takes a second to import
+
+
+def is_scripted(net: nn.Module) -> bool:
+    """Return whether torch.jit has compiled the net or a part of it."""
+    return any(isinstance(module, torch.jit.ScriptModule) for module in net.modules())
