@@ -63,6 +63,7 @@ def loss_surface(
     bn_samples: int = 0,
     errors: bool = False,
     allow_nan: bool = False,
+    samples: int | None = None,
     surf_file: str | os.PathLike[str] = "",
     overwrite: bool = False,
     wait: bool = False,
@@ -94,6 +95,7 @@ def loss_surface(
             for each of `net_tensors.moving_tensors`.
         batch_size, precision, memory, weight_decay, bn_samples, errors, allow_nan: as in
             `loss_measure.Measuring`.
+        samples: the number of samples of each part to read, the first ones; None for all.
         surf_file: the file for the values; the next call resumes it. The directions are written beside it. If
             empty, nothing is written.
         overwrite: whether to start again. The old file is renamed.
@@ -146,6 +148,8 @@ def loss_surface(
         params=params,
         seed=seed,
         directions=directions,
+        samples=samples,
+        show_progress=ranks.rank == 0 and not quiet,
         surf_file=surf_file,
     )
     with unchanged(net), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
@@ -168,6 +172,8 @@ def _landscape(
     params: str,
     seed: int,
     directions: list[Direction] | None,
+    samples: int | None,
+    show_progress: bool,
     surf_file: str,
 ) -> Landscape:
     targets = _targets(target, axes)
@@ -192,19 +198,26 @@ def _landscape(
         dir_type=dir_type,
         recipes=recipes,
         loss=known_loss,
-        sets=_sets(data),
+        sets=_sets(data, samples, show_progress=show_progress),
         net_facts={"net": fingerprint_of_net(net), "dir_type": dir_type},
-        settings={"loss_name": known_loss.name, **measuring.facts()},
+        settings={
+            "loss_name": known_loss.name,
+            **({"samples": str(samples)} if samples else {}),
+            **measuring.facts(),
+        },
         dir_file=dir_file,
         directions=None if directions is None else _directions(directions, net, dir_type, axes),
     )
 
 
-def _sets(data: object) -> dict[str, Samples]:
+def _sets(data: object, count: int | None, *, show_progress: bool) -> dict[str, Samples]:
     """Return the samples by part. The training part is always included, so that its absence is an error."""
+    if count is not None and (not isinstance(count, int) or count < 1):
+        raise InputError(f"samples {count!r} is not a whole number of at least 1")
     parts = user_data.parts_of(data)
     used = {part: samples for part, samples in parts.items() if part == "train" or samples is not None}
-    return {part: user_data.as_samples(samples, name=part) for part, samples in used.items()}
+    read = partial(user_data.as_samples, count=count, show_progress=show_progress)
+    return {part: read(samples, name=part) for part, samples in used.items()}
 
 
 def _usable_net(name: str, net: object) -> nn.Module:

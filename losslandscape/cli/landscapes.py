@@ -70,6 +70,7 @@ def make_landscape(
             "dataset": data.name,
             "data_split": str(data.data_split),
             "split_idx": str(data.split_idx),
+            **({"samples": str(data.samples)} if data.samples else {}),
             **code_facts("loss", request.loss_name),
             **settings,
         },
@@ -136,6 +137,7 @@ def named_surface_file(request: SurfaceRequest, landscape: Landscape, axes: dict
         raw_data=data.raw_data,
         data_split=data.data_split,
         split_idx=data.split_idx,
+        samples=data.samples,
     )
 
 

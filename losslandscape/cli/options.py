@@ -90,6 +90,13 @@ def add_subset(parser: argparse.ArgumentParser, *, test_set: bool = True) -> Non
         metavar="K",
         help="which of the N parts, from 0 (default: 0)",
     )
+    group.add_argument(
+        "--samples",
+        type=positive,
+        metavar="N",
+        help="read only the first N training samples, and test samples, as an endless stream needs; they are "
+        "cut into parts afterwards (default: all)",
+    )
     if test_set:
         group.add_argument(
             "--test_set", action="store_true", help="measure test_loss and so on too, on the whole test set"

@@ -2,13 +2,15 @@
 
     python plot_trajectory.py --model resnet20 --model_folder DIR --max_epoch 30 --ignore biasbn
     python plot_trajectory.py --model vgg9 --model_folder DIR --dir_type states --save_epoch 10
+    python plot_trajectory.py --model net.py:net --model_folder DIR --pattern 'epoch=*-step=*.ckpt'
     python plot_trajectory.py --model resnet20 --model_folder DIR --max_epoch 30 --plane random
     python plot_trajectory.py --model resnet20 --model_folder DIR --max_epoch 30 --method tsne
     python plot_trajectory.py --model resnet20 --model_folder DIR --max_epoch 30 --animate SURF_FILE
     python plot_trajectory.py --model resnet20 --model_folder DIR --max_epoch 30 --losses --dataset digits
 
 The directions go to `DIR/PCA_<dir_type>[_ignore=biasbn]_save_epoch=<n>/directions.h5`, the projection
-beside them as `<directions>_proj_cos.h5`, the figure to `<projection>.pdf`. For contours under the path,
+beside them as `<directions>_proj_cos.h5`, the figure to `<projection>.pdf`. With `--pattern` the folder's
+name has `pattern=…` instead of `save_epoch=<n>`. For contours under the path,
 give plot_surface.py `--dir_file <directions>`, the same `--dir_type`, and `--proj_file <projection>
 --plot`. With that surface, `--animate` makes a film. `--losses` measures the loss of each checkpoint, and the
 loss at its place on the plane. The projection file keeps both losses, and `<projection>_losses.pdf` compares
@@ -45,6 +47,7 @@ from losslandscape.nets.net_plotter import SEED
 from losslandscape.parallel import devices
 from losslandscape.parallel.mpi4pytorch import Serial
 from losslandscape.trajectory import plane, projected_path
+from losslandscape.trajectory.checkpoint_files import Checkpoints
 from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
 from losslandscape.trajectory.plane import Plane
 from losslandscape.trajectory.training_folder import learning_rate_drops
@@ -87,38 +90,39 @@ def main(argv: list[str] | None = None) -> None:
         if options.animate:
             h5_util.read_surface(options.animate).get(options.surf_name)
         measured = Losses.load(request, net, loss) if options.losses else None
-        matrix = request.read_checkpoints(list(checkpoints.values()), net)
+        matrix = request.read_checkpoints(checkpoints.files, net)
         size = sum(tensor.numel() for tensor in matrix.tensors.values())
-        print(
-            f"{len(checkpoints)} checkpoints, epochs {options.start_epoch} to {options.max_epoch}, of "
-            f"{request.net.model}: {size} values each; the last is the origin"
-        )
+        print(f"{checkpoints.describe()}, of {request.net.model}: {size} values each; the last is the origin")
         if options.method == "tsne":
-            path = embed(request, matrix, list(checkpoints))
+            path = embed(request, matrix, checkpoints)
         else:
-            path = project(request, matrix, net, list(checkpoints), measured)
+            path = project(request, matrix, net, checkpoints, measured)
             print_table(path)
         draw(request, path.path)
         if options.show:
             figures.show()
 
 
-def embed(request: PathRequest, matrix: CheckpointMatrix, epochs: list[int]) -> Projection:
+def embed(request: PathRequest, matrix: CheckpointMatrix, checkpoints: Checkpoints) -> Projection:
     """Embed the checkpoints by t-SNE, and write their path."""
     file = os.path.join(request.net.model_folder, f"tsne_{request.path.name}.h5")
     facts = request.facts(matrix)
     path = projected_path.embed(matrix, file, ignore=request.path.ignore, facts=facts)
-    return write_path(request, path, epochs, {})
+    return write_path(request, path, checkpoints, {})
 
 
 def project(
-    request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, epochs: list[int], measured: Losses | None
+    request: PathRequest,
+    matrix: CheckpointMatrix,
+    net: nn.Module,
+    checkpoints: Checkpoints,
+    measured: Losses | None,
 ) -> Projection:
     """Project the checkpoints on the plane, measure the requested losses, and write the path."""
     facts = request.facts(matrix)
     on_plane = find_plane(request, matrix, net, facts)
     path = projected_path.project(matrix, on_plane, method=request.path.method, facts=facts)
-    path = write_path(request, path, epochs, measured.facts if measured else {})
+    path = write_path(request, path, checkpoints, measured.facts if measured else {})
     if measured:
         path = measure(request, path, matrix, net, on_plane, measured)
     return path
@@ -162,11 +166,11 @@ def make_directions(request: PathRequest, matrix: CheckpointMatrix, net: nn.Modu
     )
 
 
-def write_path(request: PathRequest, path: Projection, epochs: list[int], facts: Facts) -> Projection:
+def write_path(request: PathRequest, path: Projection, checkpoints: Checkpoints, facts: Facts) -> Projection:
     """Add epochs, learning-rate drops and the losses of an earlier run to the projection, and write it."""
     drops = np.array(learning_rate_drops(request.net.model_folder), int)
-    made_with = {**path.made_with, **facts}
-    path = replace(path, epochs=np.array(epochs), lr_drops=drops, made_with=made_with)
+    made_with = {**path.made_with, **facts, **checkpoints.facts()}
+    path = replace(path, epochs=checkpoints.numbers, lr_drops=drops, made_with=made_with)
     path, note = projected_path.with_earlier_losses(path)
     if note:
         print(note)
@@ -203,18 +207,21 @@ def measure(
 
 def print_table(path: Projection) -> None:
     """Print each checkpoint's place, its distance from the plane, and both losses if they are measured."""
-    assert path.shares is not None and path.epochs is not None and path.distance is not None
+    assert path.shares is not None and path.distance is not None
     x, y = 100 * path.shares
     print(f"of the variance of all that moves: along x {x:.3g} %, along y {y:.3g} %")
     columns = {}
     if path.true_loss is not None and path.projected_loss is not None:
         columns = {"true loss": path.true_loss, "on the plane": path.projected_loss}
     titles = "".join(f" {name:>13}" for name in columns)
-    print(f"{'epoch':>6} {'x':>10} {'y':>10} {'off the plane':>15}{titles}")
-    for i, epoch in enumerate(path.epochs):
+    unit, numbers = path.unit, path.epochs
+    if numbers is None:
+        unit, numbers = "number", np.arange(1, path.x.size + 1)
+    print(f"{unit:>6} {'x':>10} {'y':>10} {'off the plane':>15}{titles}")
+    for i, number in enumerate(numbers):
         distance = "origin" if np.isnan(path.distance[i]) else f"{100 * path.distance[i]:.1f} %"
         values = "".join(f" {column[i]:13.5g}" for column in columns.values())
-        print(f"{epoch:6d} {path.x[i]:10.4g} {path.y[i]:10.4g} {distance:>15}{values}")
+        print(f"{number:6.10g} {path.x[i]:10.4g} {path.y[i]:10.4g} {distance:>15}{values}")
 
 
 def draw(request: PathRequest, proj_file: str) -> None:

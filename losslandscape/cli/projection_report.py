@@ -70,7 +70,11 @@ def _off_the_plane(projection: Projection) -> list[str]:
     if difference[worst] < MAX_DIFFERENCE:
         return []
     epochs = projection.epochs
-    which = f"{worst + 1} of {projection.x.size}" if epochs is None else f"of epoch {epochs[worst]:g}"
+    which = (
+        f"{worst + 1} of {projection.x.size}"
+        if epochs is None
+        else f"of {projection.unit} {epochs[worst]:.10g}"
+    )
     return [
         f"the checkpoint {which} has loss {true[worst]:.4g}, and its place on the plane "
         f"{on_plane[worst]:.4g}: the path leaves the plane"

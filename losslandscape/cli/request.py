@@ -22,7 +22,7 @@ from losslandscape.nets import model_loader
 from losslandscape.nets.checkpoint import read_checkpoint
 from losslandscape.parallel import devices, mpi4pytorch
 from losslandscape.parallel.mpi4pytorch import Serial
-from losslandscape.trajectory import checkpoint_series
+from losslandscape.trajectory import checkpoint_files
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class DataOptions(Options):
     testloader: str
     data_split: int = 1
     split_idx: int = 0
+    samples: int | None = None
     test_set: bool | None = False  # None: if there is one
     train_labels: str = ""
 
@@ -92,6 +93,7 @@ class DataOptions(Options):
             labels_file=self.train_labels,
             data_split=self.data_split,
             split_idx=self.split_idx,
+            count=self.samples,
             raw_data=self.raw_data,
             mean=self.mean,
             std=self.std,
@@ -140,7 +142,7 @@ class NetOptions(Options):
     @property
     def is_series(self) -> bool:
         """Whether --model_file names several checkpoints."""
-        return checkpoint_series.is_pattern(model_loader.find(self.model_folder, self.model_file))
+        return checkpoint_files.is_pattern(model_loader.find(self.model_folder, self.model_file))
 
 
 @dataclass(frozen=True)

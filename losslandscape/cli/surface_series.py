@@ -12,6 +12,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays, fingerprint_of_file
 from losslandscape.data.samples import Samples
 from losslandscape.files import h5_util
+from losslandscape.files.file_names import shortened
 from losslandscape.files.projection import Projection
 from losslandscape.files.writable import require_writable
 from losslandscape.measure.grid import measure_surface
@@ -19,6 +20,7 @@ from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.loss_measure import Measuring
 from losslandscape.measure.surface_files import require_surface_file
 from losslandscape.trajectory import checkpoint_series
+from losslandscape.trajectory.checkpoint_files import Checkpoints
 
 
 def measure_series(
@@ -33,7 +35,8 @@ def measure_series(
     In two dimensions, also write the path of the checkpoints, and plot a film if --plot is given.
     """
     ranks, net = machine.ranks, request.net
-    files = ranks.first(checkpoint_series.find, net.model_folder, net.model_file)
+    checkpoints = ranks.first(checkpoint_series.find, net.model_folder, net.model_file)
+    files = checkpoints.files
     last = SurfaceJob.of(request.with_model_file(files[-1]), measuring, machine, sets)
     places, fingerprints = ranks.first(_find_places, request, last, files)
     axes = find_request_axes(request, last.landscape, last.measure, last.run, path=places.T)
@@ -55,7 +58,7 @@ def measure_series(
         )
         measure_surface(in_plane, axes, job.measure, job.run, surf_file=paths[file])
     if ranks.rank == 0 and "y" in axes:
-        _finish([paths[file] for file in files], files, places, last.landscape.dir_file, plots)
+        _finish([paths[file] for file in files], checkpoints, places, last.landscape.dir_file, plots)
 
 
 def _find_places(
@@ -96,7 +99,7 @@ def _require_writable(surf_files: list[str], plots: PlotOptions, *, is_plane: bo
 
 
 def _projection_file(surf_files: list[str]) -> str:
-    return f"{surf_files[-1]}_series_proj.h5"
+    return shortened(f"{surf_files[-1]}_series_proj.h5")
 
 
 def _require_unchanged(landscape: Landscape, file: str, fingerprint: str) -> None:
@@ -107,7 +110,7 @@ def _require_unchanged(landscape: Landscape, file: str, fingerprint: str) -> Non
 
 
 def _finish(
-    surf_files: list[str], files: list[str], places: np.ndarray, dir_file: str, plots: PlotOptions
+    surf_files: list[str], checkpoints: Checkpoints, places: np.ndarray, dir_file: str, plots: PlotOptions
 ) -> None:
     """Write the path of the checkpoints as a projection; plot the film if --plot is given."""
     directions = h5_util.read_directions(dir_file)[:2]
@@ -115,8 +118,8 @@ def _finish(
         path=_projection_file(surf_files),
         x=places[:, 0],
         y=places[:, 1],
-        epochs=checkpoint_series.epochs(files),
-        made_with={"directions": fingerprint_of_arrays(chain(*directions))},
+        epochs=checkpoints.numbers,
+        made_with={"directions": fingerprint_of_arrays(chain(*directions)), **checkpoints.facts()},
     )
     h5_util.write_projection(projection)
     print(f"projection: {projection.path}")

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 from torch import nn
 
 from losslandscape.cli import options
@@ -12,12 +13,19 @@ from losslandscape.cli.command_line import Parser, add_format_option
 from losslandscape.cli.request import DataOptions, NetOptions, Options
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts
+from losslandscape.files.file_names import without_special_characters
 from losslandscape.nets import net_tensors
-from losslandscape.trajectory import checkpoint_matrix, dimension_reduction
+from losslandscape.trajectory import (
+    checkpoint_files,
+    checkpoint_matrix,
+    dimension_reduction,
+    training_folder,
+)
+from losslandscape.trajectory.checkpoint_files import Checkpoints
 from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
 from losslandscape.trajectory.plane import PLANES
-from losslandscape.trajectory.training_folder import find_checkpoints
 
+PREFIX, SUFFIX, MAX_EPOCH, SAVE_EPOCH = "model_", ".t7", 300, 1  # as published
 METHODS = (*dimension_reduction.METHODS, "tsne")
 
 
@@ -27,8 +35,9 @@ class PathOptions(Options):
 
     prefix: str
     suffix: str
+    pattern: str
     start_epoch: int
-    max_epoch: int
+    max_epoch: int | None
     save_epoch: int
     dir_type: str
     ignore: str
@@ -49,13 +58,19 @@ class PathOptions(Options):
     def name(self) -> str:
         """The part of the published file names that describes the checkpoints and directions."""
         ignored = f"_ignore={self.ignore}" if self.ignore else ""
-        return f"{self.dir_type}{ignored}_save_epoch={self.save_epoch}"
+        chosen = f"save_epoch={self.save_epoch}"
+        if self.pattern:
+            chosen = f"pattern={without_special_characters(self.pattern)}"
+        return f"{self.dir_type}{ignored}_{chosen}"
 
     def require_consistent(self) -> None:
         """Raise `InputError` for options that contradict each other."""
         if self.method == "tsne" and (self.dir_file or self.animate or self.losses or self.plane != "pca"):
             fault = "--method tsne has no plane, and so no directions, no contours and no losses on it"
             raise InputError(fault, "leave {dir_file}, {plane}, {animate} and {losses} out")
+        if self.pattern and (self.prefix, self.suffix, self.save_epoch) != (PREFIX, SUFFIX, SAVE_EPOCH):
+            fault = f"--pattern {self.pattern} takes every checkpoint that matches"
+            raise InputError(fault, "leave {prefix}, {suffix} and {save_epoch} out")
         if self.dir_file and self.plane != "pca":
             fault = f"--dir_file {self.dir_file} and --plane {self.plane} are two planes"
             raise InputError(fault, "give one of them")
@@ -80,17 +95,22 @@ class PathRequest:
         named = os.path.join(self.net.model_folder, f"{kind}_{self.path.name}", "directions.h5")
         return self.path.dir_file or named
 
-    def find_checkpoints(self) -> dict[int, str]:
-        """Find the files of the checkpoints, by epoch."""
-        path = self.path
-        return find_checkpoints(
-            self.net.model_folder,
+    def find_checkpoints(self) -> Checkpoints:
+        """Find the checkpoints: all that match the pattern, or those of the published names."""
+        path, folder = self.path, self.net.model_folder
+        if path.pattern:
+            return checkpoint_files.find_between(
+                os.path.join(folder, path.pattern), path.start_epoch, path.max_epoch
+            )
+        by_epoch = training_folder.find_checkpoints(
+            folder,
             prefix=path.prefix,
             suffix=path.suffix,
             start=path.start_epoch,
-            end=path.max_epoch,
+            end=MAX_EPOCH if path.max_epoch is None else path.max_epoch,
             step=path.save_epoch,
         )
+        return Checkpoints(list(by_epoch.values()), np.array(list(by_epoch)))
 
     def read_checkpoints(self, files: list[str], net: nn.Module) -> CheckpointMatrix:
         return checkpoint_matrix.read(
@@ -135,12 +155,15 @@ def add_checkpoints(parser: Parser) -> None:
     options.add_net(group)
     add, number = group.add_argument, options.not_negative
     add("--model_folder", required=True, metavar="DIR", help="folder with the checkpoints of a training")
-    add("--prefix", default="model_", help="a checkpoint's name before the epoch (default: model_)")
-    add("--suffix", default=".t7", help="and after it (default: .t7)")
+    add("--prefix", default=PREFIX, help="a checkpoint's name before the epoch (default: %(default)s)")
+    add("--suffix", default=SUFFIX, help="and after it (default: %(default)s)")
+    text = "instead: all files of such names in the folder, in the order of their numbers, as 'epoch=*.ckpt'"
+    add("--pattern", default="", help=text)
     add("--start_epoch", type=number, default=0, help="first epoch (default: 0, before training)")
-    add("--max_epoch", type=number, default=300, help="last epoch, which is the origin (default: 300)")
-    text = "epochs from one checkpoint to the next (default: 1)"
-    add("--save_epoch", type=options.positive, default=1, help=text)
+    text = f"last epoch, which is the origin (default: {MAX_EPOCH}; of a pattern, the last that there is)"
+    add("--max_epoch", type=number, help=text)
+    text = "epochs from one checkpoint to the next (default: %(default)s)"
+    add("--save_epoch", type=options.positive, default=SAVE_EPOCH, help=text)
 
 
 def add_plane(parser: Parser) -> None:

@@ -66,6 +66,7 @@ def load(
     raw_data: bool = False,
     data_split: int = 1,
     split_idx: int = 0,
+    count: int | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     npz_file: str = "",
@@ -83,6 +84,7 @@ def load(
         raw_data: whether to leave out the normalisation.
         data_split: the number of splits of the images.
         split_idx: the index of the split to load.
+        count: the number of images to use, the first ones, before the split; None for all.
         mean, std: one value per channel, or one for all; None for those of digits if `dataset` is `digits`,
             else those of CIFAR-10.
         npz_file: the file to read images and labels from, instead of the dataset; or "".
@@ -99,7 +101,7 @@ def load(
     if part not in PARTS:
         raise ValueError(f"unknown part {part!r}; choose from {', '.join(PARTS)}")
     source = _open_dataset(dataset, part, datapath, npz_file)
-    index = split_indices(len(source), data_split, split_idx)
+    index = split_indices(min(len(source), count or len(source)), data_split, split_idx)
     new_labels = array_files.read_labels(labels_file, len(source))[index] if labels_file else None
     if isinstance(source, ImageFolder):
         images, labels = source.take(index, threads=threads, show_progress=show_progress, allocate=allocate)

@@ -6,6 +6,7 @@ more than the memory.
 """
 
 import os
+import pickle
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays
+from losslandscape.core.text import one_line
 from losslandscape.data import samples
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
@@ -27,7 +29,6 @@ from losslandscape.parallel.mpi4pytorch import Serial
 ALIGNMENT = 64  # bytes; each tensor starts at a multiple of this in the file
 
 Sets = dict[str, Samples]
-Plan = Any  # `Sets` with a `_Place` instead of each tensor
 
 
 def load_images(ranks: Serial, load: Callable[..., ImageSet], *args: object, **options: object) -> ImageSet:
@@ -50,8 +51,20 @@ def load_images(ranks: Serial, load: Callable[..., ImageSet], *args: object, **o
     return replace(rest, images=images)
 
 
-def load_samples(ranks: Serial, load: Callable[..., Sets], *args: object, **options: object) -> Sets:
+def load_samples(
+    ranks: Serial,
+    load: Callable[..., Sets],
+    *args: object,
+    define_classes: Callable[[], object] = lambda: None,
+    **options: object,
+) -> Sets:
     """Call `load(*args, **options)` on one rank per node, and map its tensors on the others.
+
+    Args:
+        ranks: all ranks; each must call this function.
+        load: loads the samples.
+        args, options: the arguments of `load`.
+        define_classes: defines the classes of the user's batches, where a rank does not know them yet.
 
     Raises:
         InputError: `load` raises it on one rank, nodes load different samples, or the temporary folder has no
@@ -62,10 +75,11 @@ def load_samples(ranks: Serial, load: Callable[..., Sets], *args: object, **opti
     if ranks.local_size == 1:
         return loaded
     with _file_of_node(ranks) as path:
-        plan: Plan = ranks.gather_node(_plan(loaded) if loaded else None)[0]
+        pickled = ranks.gather_node(ranks.all(_on_first_of_node, ranks, _plan, loaded))[0]
+        plan = ranks.all(_unpickled, pickled, define_classes)
         ranks.all(_on_first_of_node, ranks, _write, path, plan, loaded)
-        content = ranks.all(_map, path, (_size(plan),), torch.uint8)
-    return _read(content, plan)
+        content = ranks.all(_map, path, (plan.size,), torch.uint8)
+    return plan.read(content)
 
 
 def _on_first_of_node(ranks: Serial, act: Callable[..., Any], *args: object, **options: object) -> Any:
@@ -136,44 +150,75 @@ class _Place:
         return content[self.start : self.stop].view(self.dtype).view(self.shape)
 
 
-def _plan(sets: Sets) -> Plan:
-    """Assign a place in the file to every tensor, one after the other."""
+@dataclass(frozen=True)
+class _Plan:
+    """Sets with an empty tensor in place of each tensor that goes into the file, and the places of these.
+
+    The place of a sparse tensor, which stays in the set, is None.
+    """
+
+    sets: Sets
+    places: list[_Place | None]
+
+    @property
+    def size(self) -> int:
+        return max(place.stop for place in self.places if place)
+
+    def read(self, content: Tensor) -> Sets:
+        places = iter(self.places)
+
+        def tensor(stand_in: Tensor) -> Tensor:
+            place = next(places)
+            return place.of(content) if place else stand_in
+
+        return _each(self.sets, tensor)
+
+
+def _plan(sets: Sets) -> bytes:
+    """Assign a place in the file to every dense tensor, one after the other; return the pickled `_Plan`.
+
+    Raises:
+        InputError: the batches have a class that cannot be pickled.
+    """
+    places: list[_Place | None] = []
     end = 0
 
-    def place(tensor: Tensor) -> Any:
+    def stand_in(tensor: Tensor) -> Tensor:
         nonlocal end
-        start = -(-end // ALIGNMENT) * ALIGNMENT
-        new = _Place(start, tuple(tensor.shape), tensor.dtype)
-        end = new.stop
-        return new
+        if tensor.layout is not torch.strided:
+            places.append(None)
+            return tensor
+        place = _Place(-(-end // ALIGNMENT) * ALIGNMENT, tuple(tensor.shape), tensor.dtype)
+        places.append(place)
+        end = place.stop
+        return torch.empty(0)
 
-    return _map_each(sets, place)
-
-
-def _size(plan: Plan) -> int:
-    return max(place.stop for place in _tensors(plan))
-
-
-def _write(path: str, plan: Plan, sets: Sets) -> None:
-    content = _allocate(path, (_size(plan),), dtype=torch.uint8)
-    for place, tensor in zip(_tensors(plan), _tensors(sets), strict=True):
-        place.of(content).copy_(tensor)
+    plan = _Plan(_each(sets, stand_in), places)
+    try:
+        return pickle.dumps(plan)
+    except Exception as error:  # a class of the user's may raise anything
+        fault = f"the batches of the data cannot be sent to other ranks ({one_line(error)})"
+        raise InputError(fault, "define their class at the top of its file, or use one rank") from error
 
 
-def _read(content: Tensor, plan: Plan) -> Sets:
-    def tensor(place: Any) -> Tensor:
-        return place.of(content)
-
-    return _map_each(plan, tensor)
-
-
-def _tensors(sets: Any) -> list[Any]:
-    """Return all tensors of some sets, or all places of a plan."""
-    return [tensor for data in sets.values() for chunk in data.chunks for tensor in samples.tensors(chunk)]
+def _unpickled(plan: bytes, define_classes: Callable[[], object]) -> _Plan:
+    try:
+        return pickle.loads(plan)
+    except (ImportError, AttributeError):
+        define_classes()
+        return pickle.loads(plan)
 
 
-def _map_each(sets: Any, change: Callable[[Any], Any]) -> Any:
-    """Return the sets with `change` applied to every tensor or place."""
+def _write(path: str, plan: _Plan, sets: Sets) -> None:
+    content = _allocate(path, (plan.size,), dtype=torch.uint8)
+    tensors = [tensor for data in sets.values() for chunk in data.chunks for tensor in samples.tensors(chunk)]
+    for place, tensor in zip(plan.places, tensors, strict=True):
+        if place:
+            place.of(content).copy_(tensor)
+
+
+def _each(sets: Sets, change: Callable[[Tensor], Tensor]) -> Sets:
+    """Return the sets with `change` applied to every tensor."""
     return {
         name: data.with_chunks([samples.each(chunk, change) for chunk in data.chunks])
         for name, data in sets.items()

@@ -23,6 +23,7 @@ def load_parts(
     mean: tuple[float, ...] | None,
     std: tuple[float, ...] | None,
     threads: int,
+    count: int | None = None,
 ) -> dict[str, Samples]:
     """Load the training data, and on request the test data. The ranks of a node share one copy.
 
@@ -35,6 +36,7 @@ def load_parts(
         labels_file: the `.npy` file that replaces the labels of the training set, or "".
         data_split, split_idx: the training set is split into `data_split` parts, and part `split_idx` is
             loaded.
+        count: the number of samples of each part to use, the first ones, before the split; None for all.
         datapath, raw_data, mean, std, threads: as for `dataloader.load`.
 
     Raises:
@@ -51,7 +53,14 @@ def load_parts(
         }
         _require_unused(dataset, {**files, "raw_data": raw_data, "mean": mean, "std": std})
         return node_memory.load_samples(
-            ranks, user_data.load, dataset, test_set=test_set, show_progress=show_progress, **split
+            ranks,
+            user_data.load,
+            dataset,
+            define_classes=partial(user_code.load, dataset),
+            test_set=test_set,
+            count=count,
+            show_progress=show_progress,
+            **split,
         )
     if test_set is None:
         test_set = bool(npz_files["test"]) or not npz_files["train"]
@@ -64,6 +73,7 @@ def load_parts(
         raw_data=raw_data,
         mean=mean,
         std=std,
+        count=count,
         threads=threads,
         show_progress=show_progress,
     )

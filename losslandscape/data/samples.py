@@ -1,12 +1,16 @@
 """Holds samples of any kind in memory, as batches of tensors for nets and losses.
 
-A batch is a tuple of tensors (inputs, then the target) or a dict of tensors by name. The first axis of each
-tensor counts the samples. Samples of one shape form one chunk. Others, such as sentences that are padded per
-batch, stay in the batches of the user, one chunk each. A batch for the net never spans two chunks.
+A `SampleSet` can be cut between any two samples. Its batch is a tuple of tensors (inputs, then the target),
+a dict of tensors by name, or a named tuple or mapping of another class. The first axis of each tensor counts
+the samples. Samples of one shape form one chunk. Others, such as sentences that are padded per batch, stay
+in the batches of the user, one chunk each. A batch for the net never spans two chunks.
+
+Batches of any other structure stay as they are, in `OwnBatches`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -15,35 +19,29 @@ from torch import Tensor
 
 from losslandscape.core.errors import InputError
 from losslandscape.data.image_set import ImageSet
+from losslandscape.data.own_batches import OwnBatches
+from losslandscape.data.structure import as_array, columns, each, is_named, size, tensors
 
-Batch = tuple[Tensor, ...] | dict[str, Tensor]
+__all__ = ["Batch", "OwnBatches", "SampleSet", "Samples", "each", "size", "tensors"]
 
-
-def tensors(batch: Batch) -> list[Tensor]:
-    """Return the tensors of a batch, in the batch's order."""
-    return list(batch.values() if isinstance(batch, dict) else batch)
-
-
-def each(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
-    """Return the batch with `change` applied to every tensor."""
-    if isinstance(batch, dict):
-        return {name: change(tensor) for name, tensor in batch.items()}
-    return tuple(map(change, batch))
-
-
-def size(batch: Batch) -> int:
-    """Return the number of samples in a batch."""
-    return len(tensors(batch)[0])
+Batch = Any  # what a loss receives: tensors in any structure (`data.structure`)
 
 
 @dataclass(frozen=True)
 class SampleSet:
-    """A set of samples that are in memory; each chunk is a batch of any size."""
+    """A set of samples that are in memory; each chunk is a batch of any size.
+
+    Args:
+        chunks: the samples.
+        own_sizes: the numbers of samples in the user's own batches, in order, if the samples came in batches;
+            empty if they came one by one, or all in one batch. No own batch spans two chunks.
+    """
 
     chunks: tuple[Batch, ...]
+    own_sizes: tuple[int, ...] = ()
 
     def __len__(self) -> int:
-        return sum(map(size, self.chunks))
+        return sum(map(_length, self.chunks))
 
     @property
     def device(self) -> torch.device:
@@ -54,73 +52,107 @@ class SampleSet:
         return sum(tensor.nbytes for chunk in self.chunks for tensor in tensors(chunk))
 
     def to(self, device: torch.device | str) -> "SampleSet":
-        return SampleSet(tuple(each(chunk, lambda tensor: tensor.to(device)) for chunk in self.chunks))
+        return self.with_chunks(each(chunk, lambda tensor: tensor.to(device)) for chunk in self.chunks)
 
     def take(self, index: np.ndarray | Tensor) -> "SampleSet":
-        """Return the samples at these indices, chunk by chunk; within a chunk in the order of `index`."""
+        """Return the samples at these indices, chunk by chunk; within a chunk in the order of `index`.
+
+        They form own batches of the first own batch's size.
+        """
         index = torch.as_tensor(index)
         start, taken = 0, []
         for chunk in self.chunks:
-            stop = start + size(chunk)
+            stop = start + _length(chunk)
             inside = index[(index >= start) & (index < stop)] - start
             if len(inside):
                 taken.append(_rows(chunk, inside))
             start = stop
-        return SampleSet(tuple(taken))
+        sizes = [size for chunk in taken for size in _equal_sizes(_length(chunk), self.own_sizes[:1])]
+        return SampleSet(tuple(taken), tuple(sizes))
 
     def raw_batches(self, batch_size: int) -> Iterator[Batch]:
         """Yield all samples in order as views, with at most `batch_size` samples in a batch."""
         for chunk in self.chunks:
-            for parts in zip(*(tensor.split(batch_size) for tensor in tensors(chunk)), strict=True):
-                yield dict(zip(chunk, parts, strict=True)) if isinstance(chunk, dict) else parts
+            for start in range(0, _length(chunk), batch_size):
+                yield _slice(chunk, start, start + batch_size)
+
+    def in_own_batches(self) -> OwnBatches | None:
+        """Return the same samples as views, in the user's own batches; None if they came in none."""
+        if not self.own_sizes:
+            return None
+        stops, batches, start = list(accumulate(self.own_sizes)), [], 0
+        for chunk in self.chunks:
+            end = start + _length(chunk)
+            inside = [stop - start for stop in stops if start < stop <= end]
+            batches += [_slice(chunk, low, high) for low, high in zip([0, *inside], inside, strict=False)]
+            start = end
+        return OwnBatches(tuple(batches), self.own_sizes)
 
     def prepared(self, batch: Batch) -> Batch:
         """Return a copy of a batch of `raw_batches`, on any device, which net and loss may change."""
         return each(batch, torch.clone)
 
     def with_chunks(self, chunks: Iterable[Batch]) -> "SampleSet":
-        """Return a set with these chunks instead."""
-        return SampleSet(tuple(chunks))
+        """Return a set with these chunks instead, of the same sizes."""
+        return replace(self, chunks=tuple(chunks))
 
     def arrays(self) -> Iterator[np.ndarray]:
         """Yield the arrays for the set's fingerprint: the names and values of tensors."""
         for chunk in self.chunks:
-            if isinstance(chunk, dict):
-                yield np.frombuffer(" ".join(chunk).encode(), np.uint8)
-            yield from map(_as_array, tensors(chunk))
+            if is_named(chunk):
+                yield np.frombuffer(" ".join(map(str, chunk.keys())).encode(), np.uint8)
+            yield from map(as_array, tensors(chunk))
 
 
-Samples = ImageSet | SampleSet
+Samples = ImageSet | SampleSet | OwnBatches
 
 
 def as_batch(value: object) -> Batch:
-    """Return a batch of the user's data as tensors on the CPU.
+    """Return a batch of the user's data with its tensors on the CPU.
+
+    If it can be cut between any two samples, arrays become tensors, and a list becomes a tuple.
 
     Raises:
-        InputError: it is not a tensor, or a tuple, list or dict of tensors or numeric arrays; or their first
-            axes differ in length.
+        InputError: it holds no tensor.
     """
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | np.ndarray):
         value = (value,)
-    if not isinstance(value, dict | tuple | list) and hasattr(value, "keys"):  # transformers' BatchEncoding
-        value = {name: value[name] for name in value.keys()}  # type: ignore[index]  # noqa: SIM118
-    if not value or not isinstance(value, dict | tuple | list):
+    batch = each(value, lambda tensor: tensor.detach().to("cpu"))
+    converted = each(batch, _as_tensor, np.ndarray)
+    if columns(converted) is not None:
+        return tuple(converted) if isinstance(converted, list) else converted
+    if not tensors(batch):
         raise InputError(
-            f"a batch of the data is {_described(value)}",
+            f"a batch of the data, of type {type(value).__name__}, holds no tensor",
             "give a tuple or a dict of tensors whose first axis counts the samples",
         )
-    items: Iterable[tuple[Any, object]] = value.items() if isinstance(value, dict) else enumerate(value)
-    batch = {name: _as_tensor(name, part) for name, part in items}
-    lengths = {name: len(tensor) for name, tensor in batch.items()}
-    if len(set(lengths.values())) > 1:
-        raise InputError(
-            f"a batch of the data has tensors of {lengths} samples", "their first axes must have one length"
-        )
-    return batch if isinstance(value, dict) else tuple(batch.values())
+    return batch
+
+
+def cut(batch: Batch, count: int) -> Batch:
+    """Return the first `count` samples of a batch; the whole batch if it cannot be cut."""
+    return batch if columns(batch) is None else _slice(batch, 0, count)
+
+
+def gather(batches: Iterable[Batch], *, are_own: bool) -> SampleSet | OwnBatches:
+    """Return batches of `as_batch` as one set: a `SampleSet` if every batch can be cut.
+
+    Args:
+        batches: consecutive batches.
+        are_own: whether the user made these batches, so that the set remembers their sizes.
+
+    Raises:
+        InputError: there is no batch; or batches that can be cut differ in their names or number of tensors.
+    """
+    batches = list(batches)
+    if any(columns(batch) is None for batch in batches):
+        return OwnBatches.of(batches)
+    joined = stack(batches)
+    return replace(joined, own_sizes=tuple(map(_length, batches))) if are_own else joined
 
 
 def stack(batches: Iterable[Batch]) -> SampleSet:
-    """Join consecutive batches of `as_batch` into one chunk while their shapes and types agree.
+    """Join consecutive batches that can be cut into one chunk while their shapes and types agree.
 
     Raises:
         InputError: there is no batch; or batches differ in kind, in names or in the number of tensors.
@@ -138,30 +170,30 @@ def stack(batches: Iterable[Batch]) -> SampleSet:
     return SampleSet(tuple(map(_join, groups)))
 
 
+def _length(chunk: Batch) -> int:
+    return len(tensors(chunk)[0])
+
+
 def _rows(batch: Batch, index: Tensor) -> Batch:
     return each(batch, lambda tensor: tensor[index.to(tensor.device)])
 
 
-def _as_tensor(name: object, part: object) -> Tensor:
-    if isinstance(part, np.ndarray) and part.dtype.kind in "biufc":
-        part = torch.from_numpy(part)
-    if not isinstance(part, Tensor) or part.dim() == 0:
-        raise InputError(
-            f"{name!r} in a batch of the data is {_described(part)}",
-            "give a tensor whose first axis counts the samples",
-        )
-    return part.detach().cpu()
+def _slice(batch: Batch, start: int, stop: int) -> Batch:
+    return each(batch, lambda tensor: tensor[start:stop])
 
 
-def _as_array(tensor: Tensor) -> np.ndarray:
-    """Return a tensor as an array; bfloat16, which NumPy lacks, as bytes."""
-    if tensor.dtype == torch.bfloat16:
-        return tensor.contiguous().view(torch.uint8).numpy()
-    return tensor.numpy()
+def _equal_sizes(count: int, size: tuple[int, ...]) -> list[int]:
+    """Return the sizes of batches of `size` samples that hold `count`; none if there is no size."""
+    return [min(step, count - start) for step in size for start in range(0, count, step)]
+
+
+def _as_tensor(array: np.ndarray) -> Tensor | np.ndarray:
+    return torch.from_numpy(array) if array.dtype.kind in "biufc" else array
 
 
 def _kind(batch: Batch) -> str:
-    return f"a dict of {', '.join(map(str, batch))}" if isinstance(batch, dict) else f"{len(batch)} tensors"
+    parts = columns(batch) or {}
+    return f"a dict of {', '.join(map(str, parts))}" if is_named(batch) else f"{len(parts)} tensors"
 
 
 def _layout(batch: Batch) -> list[tuple[torch.Size, torch.dtype]]:
@@ -169,10 +201,12 @@ def _layout(batch: Batch) -> list[tuple[torch.Size, torch.dtype]]:
 
 
 def _join(batches: list[Batch]) -> Batch:
-    if isinstance(batches[0], dict):
-        return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}  # type: ignore[call-overload]
-    return tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
-
-
-def _described(value: object) -> str:
-    return f"a {type(value).__name__}" + (" without axes" if isinstance(value, Tensor) else "")
+    """Return consecutive batches as one, of the class of the first."""
+    first = batches[0]
+    parts = [torch.cat(parts) for parts in zip(*map(tensors, batches), strict=True)]
+    if type(first) is tuple:  # every part has memory of its own, even if the user gave one tensor twice
+        return tuple(parts)
+    if type(first) is dict:
+        return dict(zip(first, parts, strict=True))
+    joined = dict(zip(map(id, tensors(first)), parts, strict=True))
+    return each(first, lambda tensor: joined[id(tensor)])

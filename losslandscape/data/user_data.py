@@ -1,13 +1,14 @@
 """Loads the user's own data, from a function in a file or from Python, as samples in memory.
 
 The data of a part (`train` or `test`) is a torch Dataset, an iterable of batches such as a DataLoader, or one
-batch of all samples.
+batch of all samples. It is read while all global random numbers are seeded, so that a loader that draws
+samples at random, or augments them, gives the same at every run.
 """
 
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Iterator, Sized
 from functools import partial
 from types import UnionType
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor
@@ -17,13 +18,19 @@ from tqdm import tqdm
 from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
 from losslandscape.core.quantity import PARTS
+from losslandscape.core.random_state import seeded
 from losslandscape.core.text import one_line
 from losslandscape.data import samples
 from losslandscape.data.dataloader import split_indices
 from losslandscape.data.image_set import ImageSet
-from losslandscape.data.samples import Samples, SampleSet
+from losslandscape.data.samples import Batch, OwnBatches, Samples, SampleSet
+from losslandscape.data.structure import is_named, leaves, nbytes, size, tensors
 
 COLLATE_SIZE = 256  # samples of a Dataset that are collated into one batch
+READING_SEED = 0  # of all random numbers that are drawn while data is read
+# A stream without a known length is refused as endless when it has given more than one of these.
+MOST_SAMPLES = 1_000_000
+MOST_BYTES = 2**30
 
 
 def load(
@@ -32,6 +39,7 @@ def load(
     test_set: bool | None = False,
     data_split: int = 1,
     split_idx: int = 0,
+    count: int | None = None,
     show_progress: bool = False,
 ) -> dict[str, Samples]:
     """Load the data that a function returns: training data, or a pair or a dict of training and test data.
@@ -40,6 +48,7 @@ def load(
         spec: `FILE.py:FUNCTION` or `package.module:function`.
         test_set: whether to load the test data too; None loads them if the function returns some.
         data_split, split_idx: which split of the training data to load, as in `dataloader.split_indices`.
+        count: the number of samples of each part to read before the split; None for all.
         show_progress: whether to draw a progress bar.
 
     Raises:
@@ -47,7 +56,8 @@ def load(
         InputError: the function returns something else, or no test data although `test_set` needs them.
     """
     what = f"dataset {spec}"
-    parts = parts_of(user_code.call(user_code.load(spec), what=what))
+    with seeded(READING_SEED):
+        parts = parts_of(user_code.call(user_code.load(spec), what=what))
     if test_set is None:
         test_set = parts.get("test") is not None
     if test_set and parts.get("test") is None:
@@ -58,7 +68,7 @@ def load(
         splits["test"] = (1, 0)
     sets = {}
     for part, split in splits.items():
-        options = {"name": part, "show_progress": show_progress}
+        options = {"name": part, "count": count, "show_progress": show_progress}
         try:
             # Through user_code.call, because a dataset also runs code of the user.
             sets[part] = user_code.call(as_samples, parts[part], *split, what=what, **options)
@@ -84,37 +94,114 @@ def parts_of(data: object) -> dict[str, object]:
 
 
 def as_samples(
-    data: object, data_split: int = 1, split_idx: int = 0, *, name: str = "train", show_progress: bool = False
+    data: object,
+    data_split: int = 1,
+    split_idx: int = 0,
+    *,
+    name: str = "train",
+    count: int | None = None,
+    show_progress: bool = False,
 ) -> Samples:
     """Return one split of some data as samples in memory.
 
     Args:
         data: one of the forms that the module's docstring lists, or a set of samples.
-        data_split, split_idx: which split to return, as in `dataloader.split_indices`.
+        data_split, split_idx: which split to return, as in `dataloader.split_indices`. Batches that cannot be
+            cut are split as wholes.
         name: the name of the data in messages.
+        count: the number of samples to read before the split; None for all. The last batch is cut if it can
+            be.
         show_progress: whether to draw a progress bar.
 
     Raises:
-        InputError: the data have another form or no sample, or the split does not exist.
+        InputError: the data have another form or no sample, or seem endless, or the split does not exist.
     """
     bar = partial(tqdm, desc=f"{name} data", leave=False, delay=1, disable=not show_progress)
-    if isinstance(data, Dataset) and not isinstance(data, IterableDataset) and isinstance(data, Sized):
-        index = split_indices(_require_samples(len(data)), data_split, split_idx)
-        groups = [index[start : start + COLLATE_SIZE] for start in range(0, len(index), COLLATE_SIZE)]
-        return samples.stack(samples.as_batch(_collated(data, group)) for group in bar(groups))
-    if isinstance(data, ImageSet | SampleSet):
-        everything: Samples = data
-    elif isinstance(data, dict) or (isinstance(data, tuple) and data and _are_all(data, Tensor | np.ndarray)):
-        everything = samples.stack([samples.as_batch(data)])
-    elif isinstance(data, Iterable) and not isinstance(data, str | Tensor | np.ndarray):
-        everything = samples.stack(map(samples.as_batch, bar(_in_order(data))))
-    else:
-        raise InputError(
-            f"the {name} data is of type {type(data).__name__}",
-            "give a torch Dataset or an iterable of batches, tuples or dicts of tensors",
+    with seeded(READING_SEED):
+        if isinstance(data, Dataset) and not isinstance(data, IterableDataset) and isinstance(data, Sized):
+            return _from_dataset(data, data_split, split_idx, count, bar)
+        everything = _whole(data, name, count, bar)
+    _require_samples(len(everything))
+    if data_split == 1:
+        return everything
+    if isinstance(everything, OwnBatches):
+        return everything.pick(split_indices(len(everything.batches), data_split, split_idx))
+    return everything.take(split_indices(len(everything), data_split, split_idx))
+
+
+def _from_dataset(
+    data: Dataset, data_split: int, split_idx: int, count: int | None, bar: partial[tqdm]
+) -> Samples:
+    """Collate the chosen samples of a dataset; the others are not read."""
+    length = _require_samples(len(cast(Sized, data)))
+    index = split_indices(min(length, count or length), data_split, split_idx)
+    groups = [index[start : start + COLLATE_SIZE] for start in range(0, len(index), COLLATE_SIZE)]
+    batches = (samples.as_batch(_collated(data, group)) for group in bar(groups))
+    return samples.gather(batches, are_own=False)
+
+
+def _whole(data: Any, name: str, count: int | None, bar: partial[tqdm]) -> Samples:
+    """Return all samples of some data, or the first `count`."""
+    if isinstance(data, ImageSet | SampleSet | OwnBatches):
+        return data if count is None else data.take(np.arange(min(count, len(data))))
+    if _is_batch(data):
+        batch = samples.as_batch(data)
+        return samples.gather([batch if count is None else samples.cut(batch, count)], are_own=False)
+    if isinstance(data, Iterable) and not isinstance(data, str | Tensor | np.ndarray):
+        batches = map(samples.as_batch, bar(_in_order(data)))
+        return samples.gather(
+            _limited(batches, data, name) if count is None else _first(batches, count), are_own=True
         )
-    count = _require_samples(len(everything))
-    return everything if data_split == 1 else everything.take(split_indices(count, data_split, split_idx))
+    raise InputError(
+        f"the {name} data is of type {type(data).__name__}",
+        "give a torch Dataset or an iterable of batches, tuples or dicts of tensors",
+    )
+
+
+def _is_batch(data: object) -> bool:
+    """Return whether some data is one batch of all samples, and no iterable of batches."""
+    if isinstance(data, tuple) and data:
+        return hasattr(data, "_fields") or _are_all(data, Tensor | np.ndarray)
+    if is_named(data):
+        return True
+    is_object = not isinstance(data, Iterable | Tensor) and bool(tensors(data))
+    return is_object and next(leaves(data))[1] is not data
+
+
+def _first(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
+    """Yield the first batches, until they hold `count` samples; cut the last if it can be cut."""
+    for batch in batches:
+        yield samples.cut(batch, count)
+        count -= size(batch) or 1
+        if count <= 0:
+            return
+
+
+def _limited(batches: Iterable[Batch], data: Iterable, name: str) -> Iterator[Batch]:
+    """Yield the batches of some data; refuse a stream that seems endless.
+
+    Raises:
+        InputError: more batches came than the data's length says, and so many samples or bytes that the data
+            probably never ends.
+    """
+    read, memory, expected = 0, 0, _length(data)
+    for number, batch in enumerate(batches, 1):
+        read, memory = read + (size(batch) or 1), memory + sum(map(nbytes, tensors(batch)))
+        if number > expected and (read > MOST_SAMPLES or memory > MOST_BYTES):
+            raise InputError(
+                f"the {name} data has given {read:,} samples ({memory / 2**30:.2f} GiB) and may be endless, "
+                "because it has no length",
+                "give {samples}, the number of samples to read",
+            )
+        yield batch
+
+
+def _length(data: Iterable) -> int:
+    """Return the number of batches that some data says it has, or 0 if it does not say it."""
+    try:
+        return len(cast(Sized, data))
+    except TypeError:
+        return 0
 
 
 def _are_all(values: Iterable[object], kind: type | UnionType) -> bool:

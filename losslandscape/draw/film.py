@@ -23,9 +23,9 @@ from losslandscape.draw.film_screen import DPI, Reel, Screen
 from losslandscape.draw.trajectory_figures import read_projection, read_shares
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import replacing
-from losslandscape.files.file_names import natural_order
 from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
+from losslandscape.files.training_order import differing_parts, in_order
 
 FRAMES_PER_SECOND = 15
 SECONDS, LAST_SECONDS = 6, 2  # durations of the film, and of its last picture, which then stays
@@ -52,7 +52,7 @@ def read(
             checkpoints differs from the number of titles, or of several surfaces.
     """
     if len(surf_files) > 1 and list(surf_files) == sorted(surf_files):
-        surf_files = sorted(surf_files, key=natural_order)
+        surf_files = in_order(surf_files)
     surfaces = [_read_surface(path, name) for path in surf_files]
     first = surfaces[0]
     for surface in surfaces[1:]:
@@ -108,10 +108,10 @@ def _read_path(proj_file: str, surfaces: Sequence[Surface]) -> Projection:
 
 def _default_titles(surfaces: Sequence[Surface], projection: Projection | None) -> list[str]:
     if projection is None:
-        return [os.path.basename(surface.path) for surface in surfaces]
+        return differing_parts([surface.path for surface in surfaces])
     if projection.epochs is None:
         return [f"checkpoint {i} of {projection.x.size}" for i in range(1, projection.x.size + 1)]
-    return [f"epoch {epoch:g}" for epoch in projection.epochs]
+    return [f"{projection.unit} {epoch:.10g}" for epoch in projection.epochs]
 
 
 def formats() -> list[str]:

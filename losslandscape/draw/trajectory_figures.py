@@ -145,7 +145,7 @@ def _finish_epochs(axes: Axes, projection: Projection) -> None:
             axes.axvline(epoch - 1, color=DROP_COLOUR, linewidth=1, zorder=1.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     _add_grid(axes)
-    axes.set_xlabel("checkpoint" if projection.epochs is None else "epoch")
+    axes.set_xlabel("checkpoint" if projection.epochs is None else projection.unit)
 
 
 def _add_grid(axes: Axes) -> None:

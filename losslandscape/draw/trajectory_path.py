@@ -118,7 +118,7 @@ def _write_epochs(fig: Figure, axes: Axes, projection: Projection) -> None:
         distances = [np.hypot(*(pixels[i] - pixels[j])) for j in labelled]
         if min(distances, default=np.inf) < MIN_DISTANCE * fig.dpi / 72:
             continue
-        text = f"{epochs[i]:g}" if i else f"epoch {epochs[i]:g}"
+        text = f"{epochs[i]:.10g}" if i else f"{projection.unit} {epochs[i]:.10g}"
         if box := _write_beside(axes, text, (projection.x[i], projection.y[i]), boxes, pixels):
             boxes.append(box)
             labelled.append(i)

@@ -45,7 +45,7 @@ def batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Ba
 
 
 def _prepared(data: Samples, batch: Batch) -> Batch:
-    return data.prepared(batch)  # type: ignore[arg-type]  # the batch comes from `data`
+    return data.prepared(batch)
 
 
 def _copied_batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losslandscape.data.samples import Batch, Samples
+from losslandscape.data.samples import Batch, OwnBatches, Samples
 from losslandscape.evaluate import batch_size as batch_sizes
 from losslandscape.evaluate import batch_stream, bn_statistics, losses
 from losslandscape.evaluate.batch_stream import batches
@@ -144,7 +144,12 @@ class Evaluator:
 
     def describe(self) -> str:
         """Describe the choices of `prepare()` in one line."""
-        words = [f"batches of {self.batch_size}", f"{self.folded} batch norms folded"]
+        words = [f"{self.folded} batch norms folded"]
+        own = [part for part, data in self._sets.items() if isinstance(data, OwnBatches)]
+        if own:
+            words.insert(0, f"{' and '.join(own)} data in its own batches")
+        if len(own) < len(self._sets):
+            words.insert(0, f"batches of {self.batch_size}")
         if self._bn_data:
             words.append(f"their statistics estimated again from {len(self._bn_data)} samples")
         streamed = [part for part, data in self._sets.items() if data.device != self._device]
@@ -179,7 +184,10 @@ class Evaluator:
         Raises:
             InputError: if the device has too little memory for the smallest batch size.
         """
-        data = max(self._sets.values(), key=len)
+        cuttable = [data for data in self._sets.values() if not isinstance(data, OwnBatches)]
+        if not cuttable:
+            return batch_sizes.CPU_SIZES[0]  # without effect: own batches keep their sizes
+        data = max(cuttable, key=len)
         sizes = batch_sizes.CUDA_SIZES if self._device.type == "cuda" else batch_sizes.CPU_SIZES
         return batch_sizes.fastest(partial(self._seconds, data), sizes=sizes, count=len(data))
 

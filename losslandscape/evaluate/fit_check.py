@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
 from losslandscape.data.image_set import ImageSet
-from losslandscape.data.samples import Batch, Samples, SampleSet
+from losslandscape.data.samples import Batch, OwnBatches, Samples, SampleSet
+from losslandscape.data.structure import columns, leaves
 from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.loss import Loss, Terms
 from losslandscape.evaluate.losses import BuiltIn, is_classification
@@ -22,6 +23,7 @@ MAX_ESTIMATE_SAMPLES = 1000  # the most samples for an estimate
 ESTIMATE_BATCH = 100  # the default batch size for an estimate
 SAMPLES_TO_TRY = 8  # the samples of the batch that shows whether a loss returns the loss of each sample
 ROUNDING = 1e-2  # the largest relative error of a mean in half precision
+SHAPES_SHOWN = 6  # tensors of a batch that a message describes
 MAX_ACCURACY_DROP = 5.0  # percent: a warning is given only if the accuracy is lower by more
 
 
@@ -45,9 +47,9 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
         _check_images(net, data, batch, model)
     try:
         with gradient_mode(loss):
-            if is_classification(loss) and isinstance(data, SampleSet):
+            if is_classification(loss) and not isinstance(data, ImageSet):
                 _check_classes(data, loss, classes=loss.outputs(net, batch).shape[1])
-            return loss.quantities(net, batch)
+            names = loss.quantities(net, batch)
     except InputError:
         raise
     except Exception as error:  # the net's own code may raise anything
@@ -56,6 +58,12 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
             f"{model} does not take a batch of the data, of shapes {_shapes(batch)} ({reason})",
             "give data of the form that the net takes, or a loss of your own that calls it",
         ) from error
+    if isinstance(data, OwnBatches) and len(data.batches) > 1 and not (data.counted or loss.weighs):
+        raise InputError(
+            f"nothing tells how many samples a batch of the data holds, of type {type(batch).__name__}",
+            "let the loss return (mean, weight), where the weight is the number of samples",
+        )
+    return names
 
 
 def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) -> None:
@@ -160,7 +168,7 @@ def _check_images(net: nn.Module, data: ImageSet, batch: Batch, model: str) -> N
         )
 
 
-def _check_classes(data: SampleSet, loss: BuiltIn, *, classes: int) -> None:
+def _check_classes(data: SampleSet | OwnBatches, loss: BuiltIn, *, classes: int) -> None:
     """Raise `InputError` if an integer target is neither a class of the net nor `IGNORED`."""
     for chunk in data.chunks:
         target = loss.target(chunk)
@@ -185,6 +193,9 @@ def _two_means(terms: Terms) -> tuple[float, float]:
 
 
 def _shapes(batch: Batch) -> str:
-    if isinstance(batch, dict):
-        return ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in batch.items())
-    return ", ".join(str(list(tensor.shape)) for tensor in batch)
+    """Describe the first tensors of a batch, by name if they have names."""
+    parts = columns(batch) or {name: leaf for name, leaf in leaves(batch) if isinstance(leaf, Tensor)}
+    texts = [
+        f"{'' if isinstance(name, int) else f'{name} '}{list(part.shape)}" for name, part in parts.items()
+    ]
+    return ", ".join([*texts[:SHAPES_SHOWN], *["…"][: len(texts) > SHAPES_SHOWN]])

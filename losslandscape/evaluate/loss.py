@@ -36,10 +36,12 @@ class Loss:
     Attributes:
         name: the user's name for the loss.
         needs_gradients: whether gradients may be taken inside the loss.
+        weighs: whether the loss itself gave the weight of the last batch.
     """
 
     name: str
     needs_gradients = False
+    weighs = True
 
     def of(self, net: Net, batch: Batch) -> Terms:
         """Return the terms of a batch."""

@@ -74,7 +74,8 @@ class OwnLoss(Loss):
             self._refuse(f"a tuple of {len(returned)}")
         count = samples.size(batch)
         mean = returned[0]
-        weight = returned[1] if len(returned) > 1 else count
+        self.weighs = len(returned) > 1
+        weight = returned[1] if self.weighs else count or 1
         values = returned[2] if len(returned) > 2 else {}
         self._check(mean, weight, values, count)
         if self._value_names is None:
@@ -84,12 +85,12 @@ class OwnLoss(Loss):
             self._refuse(f"the values {now} where it returned {before} before")
         return mean, weight, {name: values[name] for name in self._value_names}
 
-    def _check(self, mean: object, weight: object, values: object, count: int) -> None:
+    def _check(self, mean: object, weight: object, values: object, count: int | None) -> None:
         if not isinstance(values, dict):
             self._refuse(f"a {type(values).__name__} as the third value")
         for name, value in {"the loss": mean, "the weight": weight, **values}.items():
             if name in PER_SAMPLE:
-                if not isinstance(value, Tensor) or value.shape != (count,):
+                if not isinstance(value, Tensor) or value.shape != (len(value) if count is None else count,):
                     self._refuse(f"{describe(value)} as {name}, where the batch has {count} samples")
             elif not _is_scalar(value):
                 self._refuse(f"{describe(value)} as {name}")

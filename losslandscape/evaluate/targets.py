@@ -5,6 +5,7 @@ from torch import Tensor
 
 from losslandscape.core.errors import InputError
 from losslandscape.data.samples import Batch
+from losslandscape.data.structure import is_named
 
 NAMES = ("labels", "label", "targets", "target")  # possible names of the target in a batch that is a dict
 IGNORED = -100  # PyTorch's class number for tokens and pixels that a loss ignores
@@ -16,13 +17,13 @@ def last_or_named(batch: Batch) -> Tensor:
     Raises:
         InputError: if a dict has none of `NAMES`.
     """
-    if not isinstance(batch, dict):
+    if not is_named(batch):
         return _long(batch[-1])
     for name in NAMES:
         if name in batch:
             return _long(batch[name])
     raise InputError(
-        f"a batch has {', '.join(batch)} and none of {', '.join(NAMES)}",
+        f"a batch has {', '.join(batch.keys())} and none of {', '.join(NAMES)}",
         "name the target so, or give a loss of your own",
     )
 
@@ -37,20 +38,20 @@ def next_tokens(batch: Batch) -> Tensor:
     Raises:
         InputError: if a dict has neither one of `NAMES` nor `input_ids`.
     """
-    if not isinstance(batch, dict) and len(batch) == 2:
+    if not is_named(batch) and len(batch) == 2:
         return _long(batch[1])
     tokens = _tokens(batch)
     return F.pad(tokens[:, 1:], (0, 1), value=IGNORED)
 
 
 def _tokens(batch: Batch) -> Tensor:
-    if not isinstance(batch, dict):
+    if not is_named(batch):
         return _long(batch[0])
     if any(name in batch for name in NAMES):
         return last_or_named(batch)
     if "input_ids" not in batch:
         raise InputError(
-            f"a batch has {', '.join(batch)} and neither input_ids nor labels",
+            f"a batch has {', '.join(batch.keys())} and neither input_ids nor labels",
             "name the tokens so, or give a loss of your own",
         )
     tokens = _long(batch["input_ids"])

@@ -10,6 +10,9 @@ Axis = tuple[float, float, int]  # min, max, number of points
 WHOLE_RANGE: Axis = (-1.0, 1.0, 51)  # as published
 FIGURE_FORMATS = ("pdf", "png", "svg")
 MAX_PART = 60  # characters of a text of the user, such as --params, in a file name
+# Bytes of a file name: a file system takes 255, of which the name of a lock (`.running`) needs some. A name
+# that is cut leaves room for those of figures too.
+MAX_NAME, CUT_NAME = 247, 180
 PLAIN = re.compile(rf"[\w.=+,-]{{1,{MAX_PART}}}", re.ASCII)
 
 
@@ -79,10 +82,11 @@ def without_special_characters(text: str) -> str:
     if not text or PLAIN.fullmatch(text):
         return text
     start = re.sub(r"[^\w.=+,-]", "_", text, flags=re.ASCII)[:MAX_PART]
-    return f"{start}~{_digest(text)}"
+    return f"{start}~{digest(text)}"
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return eight characters that tell texts apart."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
 
 
@@ -123,7 +127,14 @@ def _other_name(model_file: str, other: str) -> str:
 
 
 def surface_file_name(
-    dir_file: str, x: Axis, y: Axis | None, *, raw_data: bool = False, data_split: int = 1, split_idx: int = 0
+    dir_file: str,
+    x: Axis,
+    y: Axis | None,
+    *,
+    raw_data: bool = False,
+    data_split: int = 1,
+    split_idx: int = 0,
+    samples: int | None = None,
 ) -> str:
     """Return the published program's name for a surface file, with each axis as [min,max,number]."""
     name = f"{dir_file}_{_brackets(x)}"
@@ -133,6 +144,8 @@ def surface_file_name(
         name += "_rawdata"
     if data_split > 1:
         name += f"_datasplit={data_split}_splitidx={split_idx}"
+    if samples:
+        name += f"_samples={samples}"
     return name + ".h5"
 
 
@@ -141,11 +154,10 @@ def _brackets(axis: Axis) -> str:
     return f"[{low},{high},{number}]"
 
 
-def natural_order(path: str) -> list[tuple[int, str]]:
-    """Return a sort key that orders the numbers in file names by value.
-
-    >>> sorted(["model_10.t7", "model_9.t7"], key=natural_order)
-    ['model_9.t7', 'model_10.t7']
-    """
-    parts = re.split(r"(\d+)", path)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+def shortened(path: str) -> str:
+    """Return a path of a surface; if its file name is too long, it is cut and ends with a digest of it."""
+    folder, name = os.path.split(path)
+    if len(os.fsencode(name)) <= MAX_NAME:
+        return path
+    start = os.fsencode(name)[:CUT_NAME].decode(errors="ignore")
+    return os.path.join(folder, f"{start}~{digest(path)}.h5")

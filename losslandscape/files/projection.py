@@ -19,7 +19,7 @@ class Projection:
     Args:
         path: the file.
         x, y: coordinates (n,).
-        epochs: epochs (n,) of the checkpoints.
+        epochs: epochs (n,) of the checkpoints, or what else `unit` says.
         distance: distances (n,) from the plane, divided by the distance from the last checkpoint; NaN for the
             last checkpoint.
         lr_drops: epochs with a lower learning rate than the epoch before.
@@ -39,6 +39,11 @@ class Projection:
     true_loss: np.ndarray | None = None
     projected_loss: np.ndarray | None = None
     made_with: Facts = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """What `epochs` counts, `epoch` or `step`."""
+        return self.made_with.get("unit", "epoch")
 
     def extras(self) -> dict[str, np.ndarray]:
         """Return the arrays of the path other than x and y, by name."""

@@ -130,7 +130,7 @@ def describe_losses(path: Projection) -> str:
         lines.append(f"{unknown} of {gap.size} checkpoints have a loss that is NaN, true or on the plane")
     if unknown < gap.size:
         i = int(np.nanargmax(gap))
-        where = f"checkpoint {i + 1}" if path.epochs is None else f"epoch {path.epochs[i]:g}"
+        where = f"checkpoint {i + 1}" if path.epochs is None else f"{path.unit} {path.epochs[i]:.10g}"
         true, projected = path.true_loss[i], path.projected_loss[i]
         close = int((gap <= CLOSE * np.abs(path.true_loss)).sum())
         lines.append(

@@ -12,6 +12,8 @@ from torch import nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.files.atomic_file import replacing
+from losslandscape.trajectory import checkpoint_files
+from losslandscape.trajectory.checkpoint_files import MIN_CHECKPOINTS
 
 LOG = "log.out"
 # The published program's line; test_top1 is the test error.
@@ -19,7 +21,6 @@ LOG_LINE = "e: %d loss: %.5f train_err: %.3f test_top1: %.3f test_loss %.5f\n"
 LOG_EPOCH = re.compile(r"e: (\d+) ")
 LEARNING_RATE = "lr"  # name of the curve in the TensorBoard log
 MIDDLE_EPOCH = 150  # always kept: the last epoch before the learning rate first falls
-MIN_CHECKPOINTS = 3  # number of checkpoints of a trajectory: two lie on a line
 
 
 def is_kept(epoch: int, save_epoch: int, *, last: int) -> bool:
@@ -79,12 +80,22 @@ def find_checkpoints(
     paths = _checkpoints(folder, prefix, suffix)
     for epoch in epochs:
         if epoch not in paths:
-            others = f", and {folder} has no file {prefix}<epoch>{suffix}"
-            if paths:
-                others = f" among the {len(paths)} that {folder} has, {min(paths)} to {max(paths)}"
             path = os.path.join(folder, f"{prefix}{epoch}{suffix}")
-            raise InputError(f"{path}: epoch {epoch} is missing{others}", advice)
+            if not paths:
+                fault = f"epoch {epoch} is missing, and {folder} has no file {prefix}<epoch>{suffix}"
+                raise InputError(
+                    f"{path}: {fault}", _pattern_advice(checkpoint_files.suggest(folder)) or advice
+                )
+            others = f"the {len(paths)} that {folder} has, {min(paths)} to {max(paths)}"
+            fits_all = _pattern_advice(f"{glob.escape(prefix)}*{glob.escape(suffix)}")
+            fault = f"{path}: epoch {epoch} is missing among {others}"
+            raise InputError(fault, f"{advice}, or for all of these {fits_all}")
     return {epoch: paths[epoch] for epoch in epochs}
+
+
+def _pattern_advice(pattern: str) -> str:
+    """Return advice to give a pattern, in which braces would be options; empty without a pattern."""
+    return f"give {{pattern}} '{re.sub('[{}]', '?', pattern)}'" if pattern else ""
 
 
 def _checkpoints(folder: str, prefix: str, suffix: str) -> dict[int, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.utils.tensorboard import SummaryWriter
 
 from losslandscape.cli import plot_surface, plot_trajectory
@@ -114,6 +115,67 @@ def test_files_of_other_kinds_give_the_same(undrawn):
     np.testing.assert_array_equal(ours.x, theirs.x)
     np.testing.assert_array_equal(ours.distance, theirs.distance)
     assert ours.made_with["checkpoints"] != theirs.made_with["checkpoints"]
+
+
+# Other names --------------------------------------------------------------------------------------
+
+OTHER_NAMES = {  # by pattern: the name of the checkpoint of each epoch, and what its numbers count
+    "epoch=*-step=*.ckpt": ("epoch={0}-step={1}.ckpt", "epoch"),
+    "epoch=*.ckpt": ("epoch={0:02d}.ckpt", "epoch"),
+    "checkpoint-*/model.safetensors": ("checkpoint-{1}/model.safetensors", "step"),
+}
+
+
+@pytest.mark.parametrize("pattern", OTHER_NAMES)
+def test_checkpoints_of_other_names_have_the_same_path(undrawn, capsys, pattern):
+    project(*BIASBN)
+    expected = h5_util.read_projection(f"{THREE}_proj_cos.h5")
+    name, unit = OTHER_NAMES[pattern]
+    for epoch in (0, 3, 6):
+        path = Path("other[1]", name.format(epoch, 24 * epoch))
+        path.parent.mkdir(exist_ok=True, parents=True)
+        saved = torch.load(f"run/model_{epoch}.t7", weights_only=True)
+        if path.suffix == ".safetensors":
+            save_file(saved["state_dict"], path)
+        else:
+            torch.save(saved, path)
+    flags = ["--model", "resnet20", "--model_folder", "other[1]", "--pattern", pattern, "--ignore", "biasbn"]
+    plot_trajectory.main(flags)
+    (file,) = Path("other[1]").glob("PCA_weights_ignore=biasbn_pattern=*/directions.h5_proj_cos.h5")
+    path = h5_util.read_projection(str(file))
+    np.testing.assert_array_equal(path.x, expected.x)
+    np.testing.assert_array_equal(path.y, expected.y)
+    np.testing.assert_array_equal(path.distance, expected.distance)
+    last = 6 if unit == "epoch" else 144
+    assert path.epochs.tolist() == [0, last / 2, last] and path.unit == unit
+    assert f"3 checkpoints, {unit}s 0 to {last}, of resnet20" in capsys.readouterr().out
+
+
+def test_a_pattern_with_limits_and_steps_that_are_uneven(undrawn):
+    for epoch in (3, 4):
+        os.remove(f"run/model_{epoch}.t7")
+    flags = ["--model", "resnet20", "--model_folder", "run", "--pattern", "model_*.t7"]
+    plot_trajectory.main([*flags, "--start_epoch", "1"])
+    path = h5_util.read_projection("run/PCA_weights_pattern=model__.t7~bf698cb8/directions.h5_proj_cos.h5")
+    assert path.epochs.tolist() == [1, 2, 5, 6]
+    expected, _ = stacked("weights")
+    lengths = np.linalg.norm(expected[[1, 2, 5]], axis=1)
+    on_plane = np.hypot(path.x, path.y)[:3]
+    np.testing.assert_allclose(on_plane**2, lengths**2 * (1 - path.distance[:3] ** 2), rtol=1e-5)
+
+
+def test_a_pattern_and_the_published_names_contradict_each_other(capsys):
+    with pytest.raises(SystemExit):
+        project("--pattern", "*.t7", "--prefix", "net_")
+    assert "leave --prefix, --suffix and --save_epoch out" in capsys.readouterr().err
+
+
+def test_names_that_do_not_fit_are_answered_with_a_pattern(capsys):
+    for epoch in range(7):
+        os.rename(f"run/model_{epoch}.t7", f"run/epoch={epoch}.ckpt")
+    with pytest.raises(SystemExit):
+        project()
+    assert capsys.readouterr().err.endswith("no file model_<epoch>.t7; give --pattern 'epoch=*.ckpt'\n")
 
 
 # Existing files -----------------------------------------------------------------------------------

@@ -407,13 +407,22 @@ def test_files_under_the_name_that_all_nets_shared_are_resumed_by_their_net(fold
     assert (folder / f"mine.py_net_width=6{old}").exists()
 
 
-def test_checkpoints_of_one_name_are_refused_one_surface_file(folder, capsys):
-    for name in ("a", "b"):
-        (folder / name).mkdir()
-        torch.save(parts()[0].state_dict(), f"{name}/model.pt")
-    with pytest.raises(SystemExit):
-        plot_surface.main([*OWN, "--model_file", "*/model.pt", "--x=-1:1:3", "--surf_file", "all"])
-    assert "are called model.pt" in capsys.readouterr().err
+def test_checkpoints_of_one_name_have_a_surface_each(folder):
+    """Their folders are in the order of their numbers, and the last checkpoint is the origin."""
+    for step in (20, 100, 3):
+        net = parts()[0]
+        with torch.no_grad():
+            net[0].weight += 0.1 * step
+        (folder / f"checkpoint-{step}").mkdir()
+        torch.save(net.state_dict(), f"checkpoint-{step}/model.pt")
+    grid = ["--x=-1:1:3", "--y=-1:1:2", "--surf_file", "all"]
+    for _ in range(2):  # the second run resumes: files of the first are no checkpoints
+        plot_surface.main([*OWN, "--model_file", "checkpoint-*/model.*", *grid])
+    surfaces = [h5_util.read_surface(f"all_checkpoint-{step}_model.pt.h5") for step in (3, 20, 100)]
+    assert all(np.isfinite(surface.get("train_loss")).all() for surface in surfaces)
+    path = h5_util.read_projection("all_checkpoint-100_model.pt.h5_series_proj.h5")
+    assert path.epochs.tolist() == [3, 20, 100] and path.unit == "step"
+    assert path.x[-1] == path.y[-1] == 0 and "place of the net" not in surfaces[-1].made_with
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,21 @@ def test_surfaces_follow_one_another(capsys):
         assert dots[:number] == PATH_X[:number].tolist()
 
 
+def test_surfaces_of_checkpoints_of_any_name_follow_one_another():
+    """As a shell lists them; the titles tell them apart though their files have one name."""
+    stems = ["step=900-epoch=2", "step=1800-epoch=4", "step=90-epoch=10"]
+    files = [write_surface(f"{stem}.ckpt_in_directions.h5", k) for stem, k in zip(stems, EPOCHS, strict=True)]
+    assert [surface.path for surface in film.read(sorted(files)).surfaces] == files
+    for step in (500, 1000, 20000):
+        os.mkdir(f"checkpoint-{step}")
+        write_surface(f"checkpoint-{step}/model.pt_in_directions.h5", step)
+    files = [f"checkpoint-{step}/model.pt_in_directions.h5" for step in (500, 1000, 20000)]
+    reel = film.read(sorted(files))
+    assert [surface.path for surface in reel.surfaces] == list(reel.titles) == files
+    path = write_path(epochs=np.array([500, 1000, 20000]), made_with={"unit": "step"})
+    assert film.read(files, proj_file=path).titles == ["step 500", "step 1000", "step 20000"]
+
+
 def test_a_film_without_a_path_and_with_holes(capsys):
     broken = losses(1)
     broken[2, 3] = np.nan

@@ -29,6 +29,19 @@ def test_epochs_that_begin_with_zeros(run):
         find_checkpoints("run", start=0, end=9, step=1, **NAMES)
 
 
+def test_the_advice_for_other_names_and_steps(run):
+    with pytest.raises(InputError, match=r"epoch 3 is missing among .*run has.*pattern= 'model_\*\.t7'"):
+        os.remove("run/model_3.t7")
+        find_checkpoints("run", start=0, end=6, step=1, **NAMES)
+    for epoch in (0, 1, 2, 4, 5, 6):
+        os.rename(f"run/model_{epoch}.t7", f"run/epoch={epoch}-step={7 * epoch}.ckpt")
+    with pytest.raises(InputError, match=r"no file model_<epoch>.t7; give pattern= 'epoch=\*-step=\*\.ckpt'"):
+        find_checkpoints("run", start=0, end=6, step=1, **NAMES)
+    os.mkdir("empty")
+    with pytest.raises(InputError, match="no file model_<epoch>.t7; give other start_epoch="):
+        find_checkpoints("empty", start=0, end=6, step=1, **NAMES)
+
+
 def test_learning_rate_drops(tmp_path):
     folder = str(tmp_path)
     assert learning_rate_drops(folder) == []

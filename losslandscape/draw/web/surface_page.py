@@ -157,7 +157,7 @@ def _trajectory(projection: Projection) -> Trajectory:
     if projection.epochs is None:
         names = [f"checkpoint {number} of {count}" for number in range(1, count + 1)]
     else:
-        names = [f"epoch {epoch:g}" for epoch in projection.epochs]
+        names = [f"{projection.unit} {epoch:.10g}" for epoch in projection.epochs]
     return Trajectory(projection.x, projection.y, names)
 
 
