@@ -149,10 +149,13 @@ def test_names_that_are_too_long(own):
     succeed(*LINE, *file, "--dir_file", "d.h5", cwd=own)
 
 
-def test_names_in_a_series_are_checked_before_the_first_is_measured(own):
-    for epoch in (1, 2):
-        save_checkpoint(own / "run" / f"{'m' * 120}_{epoch}.pt")
-    assert "--surf_file" in refused(*LINE, "--model_file", "run/m*.pt", cwd=own)
+def test_a_series_is_checked_before_its_first_surface_is_measured(read_only):
+    """Its surfaces lie beside the checkpoints."""
+    save_checkpoint(read_only / "locked" / "m2.pt")
+    series = [*LINE, "--model_file", "locked/m*.pt", "--dir_file", "d.h5"]
+    assert "--surf_file" in refused(*series, cwd=read_only)
+    succeed(*series, "--surf_file", "film", cwd=read_only)
+    assert len(list(read_only.glob("film_*.h5"))) == 2
 
 
 def test_require_writable(tmp_path):
