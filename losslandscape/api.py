@@ -63,6 +63,8 @@ def loss_surface(
     bn_samples: int = 0,
     errors: bool = False,
     allow_nan: bool = False,
+    fix_randomness: bool = False,
+    strict: bool = False,
     samples: int | None = None,
     surf_file: str | os.PathLike[str] = "",
     overwrite: bool = False,
@@ -93,8 +95,9 @@ def loss_surface(
         seed: the seed of the random directions.
         directions: one direction per axis, used instead of random directions. Each is a list with one tensor
             for each of `net_tensors.moving_tensors`.
-        batch_size, precision, memory, weight_decay, bn_samples, errors, allow_nan: as in
+        batch_size, precision, memory, weight_decay, bn_samples, errors, allow_nan, fix_randomness: as in
             `loss_measure.Measuring`.
+        strict: whether a warning of the checks is an error, before the first point.
         samples: the number of samples of each part to read, the first ones; None for all.
         surf_file: the file for the values; the next call resumes it. The directions are written beside it. If
             empty, nothing is written.
@@ -122,6 +125,7 @@ def loss_surface(
         bn_samples=bn_samples,
         errors=errors,
         allow_nan=allow_nan,
+        fix_randomness=fix_randomness,
     )
     device = ranks.all(devices.find, next(net.parameters()).device if device is None else device)
     run = ranks.all(
@@ -131,6 +135,7 @@ def loss_surface(
         quiet=quiet,
         overwrite=overwrite,
         wait=wait,
+        strict=strict,
         order=order,
         schedule=schedule,
     )

@@ -11,13 +11,15 @@ checkpoint. If it does not, the data, their preprocessing or the net differ from
 from dataclasses import replace
 
 from losslandscape.cli import options
-from losslandscape.cli.command_line import Parser, sentence
+from losslandscape.cli.command_line import Parser, as_flag, sentence
 from losslandscape.cli.request import DataOptions, NetOptions
 from losslandscape.core import quantity
 from losslandscape.data.samples import Samples
 from losslandscape.evaluate import losses
+from losslandscape.evaluate.batching import BATCH_SIZE, choose_batches
 from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.evaluate.fit_check import MAX_ACCURACY_DROP, check_data
+from losslandscape.measure.repeatability_checks import check_repeatability
 from losslandscape.parallel import devices
 from losslandscape.parallel.mpi4pytorch import Serial
 
@@ -32,9 +34,12 @@ def build_parser() -> Parser:
     group = parser.add_argument_group("hardware")
     group.add_argument("--cuda", "-c", action="store_true", help="compute on the GPU")
     group.add_argument(
-        "--batch_size", type=options.positive, default=128, help="samples in a forward pass (default: 128)"
+        "--batch_size",
+        type=options.positive,
+        help=f"samples in a forward pass (default: {BATCH_SIZE})",
     )
     options.add_precision(group)
+    options.add_fix_randomness(group)
     return parser
 
 
@@ -49,10 +54,28 @@ def main(argv: list[str] | None = None) -> None:
         net = net_options.load(file)
         loss = losses.find(args.loss_name)
         sets = replace(data, test_set=None).load(Serial())
-        for samples in sets.values():
+        net.to(device)
+        batching = choose_batches(
+            net,
+            sets,
+            loss,
+            model=args.model,
+            ranks=Serial(),
+            batch_size=args.batch_size,
+            fix_randomness=args.fix_randomness,
+        )
+        for samples in batching.sets.values():
             check_data(net, samples, loss, args.model)
+        repeatability = check_repeatability(batching).text(as_flag)
+        if repeatability:
+            print(repeatability)
         evaluator = Evaluator(
-            net.to(device), sets, loss=loss, batch_size=args.batch_size, precision=args.precision
+            net,
+            batching.sets,
+            loss=loss,
+            batch_size=batching.batch_size or BATCH_SIZE,
+            precision=args.precision,
+            fix_randomness=args.fix_randomness,
         )
         if not file:
             print("no --model_file: the net is not trained, unless the function that makes it trains it")

@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from losslandscape.cli.command_line import sentence
+from losslandscape.cli.command_line import as_flag, sentence
 from losslandscape.cli.hessian_report import print_density, print_eigenvalues, print_layers, print_trace
 from losslandscape.cli.hessian_request import HessianOptions, HessianRequest, build_parser
 from losslandscape.cli.landscapes import without_checkpoint
 from losslandscape.curvature.density import Density, spectral_density
-from losslandscape.curvature.hess_vec_prod import Curvature
+from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, Curvature
 from losslandscape.curvature.lanczos import Eigen, eigenvalues
 from losslandscape.curvature.layers import Ends, layer_eigenvalues
 from losslandscape.curvature.trace import Trace, trace
@@ -32,9 +32,10 @@ from losslandscape.draw import figures
 from losslandscape.draw.density_figure import draw_density
 from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.evaluate import losses
-from losslandscape.evaluate.fit_check import check_data
+from losslandscape.evaluate.batching import Batching, choose_batches
 from losslandscape.files import file_names
 from losslandscape.files.atomic_file import replacing
+from losslandscape.measure.repeatability_checks import check_repeatability
 from losslandscape.parallel.devices import require_cuda, set_precision
 from losslandscape.parallel.mpi4pytorch import Serial
 
@@ -85,7 +86,8 @@ def main(argv: list[str] | None = None) -> None:
             figures.require_writable_figures(
                 stem, ["density"], request.hessian.format, advice="give another {out}"
             )
-        matrix, samples, place = load_matrix(request)
+        matrix, batching, place = load_matrix(request)
+        samples = len(batching.sets["train"])
         name = NAMES[request.hessian.kind] + (f" at {place}" if place else "")
         if not place:
             print(without_checkpoint(request.net.model))
@@ -93,10 +95,8 @@ def main(argv: list[str] | None = None) -> None:
             f"{name}: mean loss over {samples} samples, "
             f"{matrix.dimension} parameters in {len(matrix.names)} tensors"
         )
-        doubt = matrix.doubt()
-        if doubt:
-            print(doubt)
-        estimates = estimate(matrix, request.hessian, stem)
+        print_cautions(matrix, batching, strict=request.hessian.strict)
+        estimates = estimate(matrix, request.hessian, stem, is_noisy=batching.is_noisy)
         if request.hessian.json:
             facts = {
                 "kind": request.hessian.kind,
@@ -115,8 +115,18 @@ def figure_stem(request: HessianRequest) -> str:
     return f"{start}_{options.kind}" + (f"_params={params}" if params else "")
 
 
-def load_matrix(request: HessianRequest) -> tuple[Curvature, int, str]:
-    """Return the matrix, the number of its samples, and the path of the checkpoint ("" without one)."""
+def print_cautions(matrix: Curvature, batching: Batching, *, strict: bool) -> None:
+    """Print what makes the results uncertain; if `strict`, a warning is an error."""
+    report = check_repeatability(batching)
+    for text in (report.text(as_flag), "" if batching.is_noisy else matrix.doubt()):
+        if text:
+            print(text)
+    if strict:
+        report.require_no_warning()
+
+
+def load_matrix(request: HessianRequest) -> tuple[Curvature, Batching, str]:
+    """Return the matrix, the batches of its data, and the path of the checkpoint ("" without one)."""
     options = request.hessian
     if options.cuda:
         require_cuda("cuda")
@@ -127,32 +137,42 @@ def load_matrix(request: HessianRequest) -> tuple[Curvature, int, str]:
     net = request.net.load(file).to(device)
     data = request.data.load(Serial())["train"].to(device)
     loss = losses.find(options.loss_name)
-    check_data(net, data, loss, request.net.model)
+    batching = choose_batches(
+        net,
+        {"train": data},
+        loss,
+        model=request.net.model,
+        ranks=Serial(),
+        batch_size=options.batch_size,
+        fix_randomness=options.fix_randomness,
+    )
     matrix = Curvature(
         net,
-        data,
+        batching.sets["train"],
         kind=options.kind,
         loss=loss,
-        batch_size=options.batch_size,
+        batch_size=batching.batch_size or BATCH_SIZE,
         all_parameters=options.all_parameters,
         params=options.params,
+        fix_randomness=options.fix_randomness,
     )
-    return matrix, len(data), file
+    return matrix, batching, file
 
 
-def estimate(matrix: Curvature, options: HessianOptions, stem: str) -> Estimates:
+def estimate(matrix: Curvature, options: HessianOptions, stem: str, *, is_noisy: bool) -> Estimates:
     """Compute and print the requested estimates, and draw the density as `<stem>_density.<format>`."""
     ends, traced, density, layers = None, None, None, None
     if "eigenvalues" in options.only:
         ends = estimate_eigenvalues(matrix, options)
-        print_eigenvalues(*ends, options.tolerance)
+        print_eigenvalues(*ends, options.tolerance, is_noisy=is_noisy)
     if "trace" in options.only:
         traced = estimate_trace(matrix, options)
-        print_trace(traced, options.trace_tolerance)
+        print_trace(traced, options.trace_tolerance, is_noisy=is_noisy)
     if options.per_layer:
         layers = estimate_layers(matrix, options)
     if layers or traced:
-        print_layers(matrix, layers or {}, traced.layers if traced else {}, options.tolerance)
+        traces = traced.layers if traced else {}
+        print_layers(matrix, layers or {}, traces, options.tolerance, is_noisy=is_noisy)
     if "density" in options.only:
         density = spectral_density(
             matrix, steps=options.steps, probes=options.density_probes, seed=options.seed, show_progress=True

@@ -8,8 +8,12 @@ from losslandscape.curvature.lanczos import Eigen
 from losslandscape.curvature.layers import Ends
 from losslandscape.curvature.trace import Trace
 
+NOISE = "Every product with the matrix has other random numbers, so the estimates are noise: see the warning."
 
-def print_eigenvalues(smallest: list[Eigen], largest: list[Eigen], tolerance: float) -> None:
+
+def print_eigenvalues(
+    smallest: list[Eigen], largest: list[Eigen], tolerance: float, *, is_noisy: bool = False
+) -> None:
     for name, eigens in (("largest", largest), ("smallest", smallest)):
         for i, eigen in enumerate(eigens, 1):
             label = f"{name} eigenvalue" + (f" {i}" if len(eigens) > 1 else "")
@@ -17,6 +21,8 @@ def print_eigenvalues(smallest: list[Eigen], largest: list[Eigen], tolerance: fl
             print(f"{label:<23} {value}{mark(eigen.converged)}")
     if not all(math.isfinite(eigen.value) for eigen in smallest + largest):
         print("The second derivative is not finite here: the loss may have overflowed.")
+    elif is_noisy:
+        print(NOISE)
     elif not all(eigen.converged for eigen in smallest + largest):
         print(
             f"Residuals are above --tolerance {tolerance:g}, or equal eigenvalues may be missing; "
@@ -27,10 +33,12 @@ def print_eigenvalues(smallest: list[Eigen], largest: list[Eigen], tolerance: fl
         print(f"|smallest / largest|    {abs(low / high) if high else math.nan:>12.6g}")
 
 
-def print_trace(estimate: Trace, tolerance: float) -> None:
+def print_trace(estimate: Trace, tolerance: float, *, is_noisy: bool = False) -> None:
     error = f"standard error {estimate.standard_error:.2g} from {estimate.probes} random vectors"
     print(f"trace                   {estimate.value:>12.6g}   {error}{mark(estimate.converged)}")
-    if math.isfinite(estimate.value) and not estimate.converged:
+    if is_noisy:
+        print(NOISE)
+    elif math.isfinite(estimate.value) and not estimate.converged:
         print(
             f"The standard error is above --trace_tolerance {tolerance:g}; "
             "give more --probes, or another --rank of Hutch++."
@@ -38,7 +46,12 @@ def print_trace(estimate: Trace, tolerance: float) -> None:
 
 
 def print_layers(
-    matrix: Curvature, ends: dict[str, Ends], traces: dict[str, tuple[float, float]], tolerance: float
+    matrix: Curvature,
+    ends: dict[str, Ends],
+    traces: dict[str, tuple[float, float]],
+    tolerance: float,
+    *,
+    is_noisy: bool = False,
 ) -> None:
     """Print a line for each parameter tensor, with the numbers of its diagonal block.
 
@@ -46,6 +59,7 @@ def print_layers(
         ends: the smallest and the largest eigenvalue of each block, by name; empty for none.
         traces: the trace of each block and its standard error, by name; empty for none.
         tolerance: largest residual of an eigenvalue, relative to it.
+        is_noisy: whether each product has other random numbers.
     """
     width = max(map(len, matrix.names))
     titles = [
@@ -60,7 +74,9 @@ def print_layers(
             numbers.append(traces[name])
         cells = "".join(f"   {value:>12.6g} +- {error:<6.2g}" for value, error in numbers)
         print(f"  {name:<{width}} {size:>10}{cells}".rstrip() + mark(all(e.converged for e in low_and_high)))
-    if not all(eigen.converged for pair in ends.values() for eigen in pair):
+    if is_noisy:
+        print(NOISE)
+    elif not all(eigen.converged for pair in ends.values() for eigen in pair):
         print(f"Residuals are above --tolerance {tolerance:g}; give more --most_products.")
 
 

@@ -23,7 +23,7 @@ class HessianOptions(Options):
     all_parameters: bool
     params: str
     per_layer: bool
-    batch_size: int
+    batch_size: int | None
     cuda: bool
     seed: int
     only: list[str]
@@ -39,6 +39,8 @@ class HessianOptions(Options):
     json: str
     out: str
     format: list[str]
+    fix_randomness: bool
+    strict: bool
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,9 @@ def build_parser(description: str | None) -> Parser:
     add(
         "--batch_size",
         type=options.positive,
-        default=BATCH_SIZE,
-        help="images in memory at a time (default: %(default)s)",
+        help=f"samples in memory at a time (default: {BATCH_SIZE})",
     )
+    options.add_randomness(group)
     add("--json", default="", type=output_file, metavar="FILE", help="write all numbers to this file")
     add(
         "--out",

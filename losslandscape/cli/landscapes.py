@@ -93,6 +93,7 @@ def make_run(request: SurfaceRequest, machine: Machine, landscape: Landscape) ->
         ends_program=True,
         overwrite=options.overwrite,
         wait=options.wait,
+        strict=options.strict,
         order=options.order,
         schedule=options.schedule,
         name_option=as_flag,
@@ -201,6 +202,7 @@ def _eigenvectors(
         number=number,
         dir_type=directions.dir_type,
         batch_size=request.batch_size,
+        fix_randomness=request.fix_randomness,
     )
 
 

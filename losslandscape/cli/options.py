@@ -401,6 +401,24 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--allow_nan", action="store_true", help="continue where the loss at the centre is not finite"
     )
+    add_randomness(group)
+
+
+def add_randomness(group: Group) -> None:
+    """Add the options for nets and losses that do not give the same value again."""
+    add_fix_randomness(group)
+    group.add_argument(
+        "--strict", action="store_true", help="stop before the first point if the checks give a warning"
+    )
+
+
+def add_fix_randomness(group: Group) -> None:
+    """Add the option that fixes random numbers."""
+    group.add_argument(
+        "--fix_randomness",
+        action="store_true",
+        help="for nets and losses that draw random numbers: every point gets the same numbers",
+    )
 
 
 def add_plot_levels(parser: argparse.ArgumentParser | Group) -> None:

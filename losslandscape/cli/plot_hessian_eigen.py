@@ -34,6 +34,7 @@ def build_parser() -> Parser:
     options.add_directions(parser)
     group = parser.add_argument_group("eigenvalues")
     options.add_lanczos(group)
+    options.add_randomness(group)
     group = parser.add_argument_group("plots")
     group.add_argument(
         "--plot", action="store_true", help="plot the ratio of the eigenvalues when they are measured"
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
         request.require_possible()
         machine = request.hardware.connect()
         sets = request.data.load(machine.ranks)
-        facts = EigenMeasure.facts(args.tolerance, args.all_parameters)
+        facts = EigenMeasure.facts(args.tolerance, args.all_parameters, args.fix_randomness)
         landscape = make_landscape(request, machine, sets, facts)
         run = make_run(request, machine, landscape)
         measure = EigenMeasure(
@@ -63,8 +64,11 @@ def main(argv: list[str] | None = None) -> None:
             most_products=args.most_products,
             batch_size=args.batch_size,
             all_parameters=args.all_parameters,
+            fix_randomness=args.fix_randomness,
         )
-        axes = find_request_axes(request, landscape, TrainLoss(landscape, machine.device), run)
+        axes = find_request_axes(
+            request, landscape, TrainLoss(landscape, measure.batching, machine.device), run
+        )
         surf_file = surface_file(request, landscape, axes)
         if not request.run.overwrite:
             machine.ranks.first(require_own_scale, surf_file)

@@ -84,6 +84,7 @@ def measuring_of(args: argparse.Namespace) -> Measuring:
         bn_samples=args.bn,
         errors=args.errors,
         allow_nan=args.allow_nan,
+        fix_randomness=args.fix_randomness,
     )
 
 

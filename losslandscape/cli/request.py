@@ -181,6 +181,7 @@ class RunOptions(Options):
     schedule: str
     overwrite: bool
     wait: bool
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,7 @@ class SurfaceRequest:
     directions: DirectionOptions
     grid: GridOptions
     run: RunOptions
+    fix_randomness: bool = False
     in_series: bool = False  # whether the surface is one of a series, which has a surface per checkpoint
 
     @classmethod
@@ -212,6 +214,7 @@ class SurfaceRequest:
             directions=DirectionOptions.of(args),
             grid=GridOptions.of(args),
             run=RunOptions.of(args),
+            fix_randomness=getattr(args, "fix_randomness", False),
         )
 
     @property

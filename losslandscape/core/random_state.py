@@ -2,9 +2,23 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
+
+from losslandscape.core.provenance import Facts
+
+FIXED_SEED = 0  # of the random numbers that every point gets, if they are fixed
+
+
+def randomness_facts(fix: bool) -> Facts:
+    """Return the fact that every point gets the same random numbers; empty unless `fix`."""
+    return {"random numbers": f"seed {FIXED_SEED} at every point"} if fix else {}
+
+
+def fixed(fix: bool) -> AbstractContextManager:
+    """Return `seeded(FIXED_SEED)`, or a context that does nothing unless `fix`."""
+    return seeded(FIXED_SEED) if fix else nullcontext()
 
 
 @contextmanager

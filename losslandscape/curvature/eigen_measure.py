@@ -6,18 +6,21 @@ import torch
 from torch import nn
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.random_state import randomness_facts
 from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, Curvature, extreme_eigenvalues
 from losslandscape.curvature.lanczos import eigenvalues
 from losslandscape.data.samples import Samples
+from losslandscape.evaluate.batching import Batching, choose_batches
 from losslandscape.evaluate.evaluation import Evaluator
-from losslandscape.evaluate.fit_check import check_data
 from losslandscape.evaluate.loss import Loss
 from losslandscape.files.surface import Surface
 from losslandscape.measure.landscape import Landscape
+from losslandscape.measure.repeatability_checks import check_repeatability
 from losslandscape.measure.run import Run
 from losslandscape.nets import net_plotter
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.parallel.devices import exact_products, set_precision
+from losslandscape.parallel.mpi4pytorch import Serial
 from losslandscape.parallel.scheduler import Values
 
 
@@ -33,9 +36,13 @@ class EigenMeasure:
         device: the device that the net and the data are moved to.
         tolerance: largest residual of an eigenvalue, relative to the eigenvalue.
         most_products: largest number of products with the Hessian per point.
-        batch_size: samples in memory at a time; the values do not depend on it.
+        batch_size: samples in memory at a time; the values depend on it only if the loss does.
         all_parameters: whether to include biases and batch norms. The published program takes only
             parameters of more than one dimension.
+        fix_randomness: whether every product gets the same random numbers.
+
+    Attributes:
+        batching: the batches in which the loss is measured.
     """
 
     names = ["min_eig", "max_eig", "min_eig_residual", "max_eig_residual"]
@@ -50,32 +57,44 @@ class EigenMeasure:
         most_products: int,
         batch_size: int | None = None,
         all_parameters: bool = False,
+        fix_randomness: bool = False,
     ):
         self._landscape, self._run, self._device = landscape, run, device
         self._tolerance, self._most_products = tolerance, most_products
-        self._batch_size, self._all_parameters = batch_size or BATCH_SIZE, all_parameters
+        self._all_parameters = all_parameters
         set_precision("fp32", device)  # TF32 is too coarse for second derivatives
-        model = landscape.net_facts.get("model", "the net")
-        run.ranks.all(check_data, landscape.net, landscape.sets["train"], landscape.loss, model)
+        self.batching = choose_batches(
+            landscape.net,
+            {"train": landscape.sets["train"]},
+            landscape.loss,
+            model=landscape.net_facts.get("model", "the net"),
+            ranks=run.ranks,
+            batch_size=batch_size,
+            fix_randomness=fix_randomness,
+        )
+        landscape.settings.update(self.batching.facts)
 
     @staticmethod
-    def facts(tolerance: float, all_parameters: bool) -> dict[str, str]:
+    def facts(tolerance: float, all_parameters: bool, fix_randomness: bool = False) -> dict[str, str]:
         """Return the settings that the values depend on."""
         parameters = "all" if all_parameters else "of more than one dimension"
-        return {"eigenvalue tolerance": f"{tolerance:g}", "parameters of the Hessian": parameters}
+        facts = {"eigenvalue tolerance": f"{tolerance:g}", "parameters of the Hessian": parameters}
+        return {**facts, **randomness_facts(fix_randomness)}
 
     def _make_matrix(self) -> Curvature:
         landscape = self._landscape
         return Curvature(
             landscape.net.to(self._device),
-            landscape.sets["train"].to(self._device),
+            self.batching.sets["train"].to(self._device),
             loss=landscape.loss,
-            batch_size=self._batch_size,
+            batch_size=self.batching.batch_size or BATCH_SIZE,
             all_parameters=self._all_parameters,
+            fix_randomness=self.batching.fix_randomness,
         )
 
     def prepare(self, surface: Surface, directions: list[Direction]) -> None:
         run, samples = self._run, len(self._landscape.sets["train"])
+        run.report(check_repeatability(self.batching))
         self._matrix = run.ranks.all(self._make_matrix)
         run.say(
             f"{self._device.type}, Hessian of the mean loss over {samples} samples, "
@@ -98,13 +117,19 @@ class TrainLoss:
 
     names = ["train_loss"]
 
-    def __init__(self, landscape: Landscape, device: torch.device):
-        self._landscape = landscape
+    def __init__(self, landscape: Landscape, batching: Batching, device: torch.device):
+        self._landscape, self._batching = landscape, batching
         landscape.net.to(device)  # must come first: the net has other tensors on another device
 
     @cached_property
     def _evaluator(self) -> Evaluator:
-        return Evaluator(self._landscape.net, self._landscape.sets, loss=self._landscape.loss)
+        return Evaluator(
+            self._landscape.net,
+            self._batching.sets,
+            loss=self._landscape.loss,
+            batch_size=self._batching.batch_size,
+            fix_randomness=self._batching.fix_randomness,
+        )
 
     def prepare(self, surface: Surface, directions: list[Direction]) -> None:
         pass
@@ -124,6 +149,7 @@ class Eigenvectors:
         number: number of eigenvectors.
         dir_type: type of the directions, `weights` or `states`.
         batch_size: samples in memory at a time.
+        fix_randomness: whether every product gets the same random numbers.
     """
 
     def __init__(
@@ -136,9 +162,11 @@ class Eigenvectors:
         number: int,
         dir_type: str,
         batch_size: int | None = None,
+        fix_randomness: bool = False,
     ):
         self._net, self._data, self._loss, self._device = net, data, loss, device
-        self._number, self._dir_type, self._batch_size = number, dir_type, batch_size or BATCH_SIZE
+        self._number, self._dir_type, self._batch_size = number, dir_type, batch_size
+        self._fix_randomness = fix_randomness
 
     def first(self) -> Direction:
         return self._directions[0]
@@ -149,7 +177,22 @@ class Eigenvectors:
     @cached_property
     def _directions(self) -> list[Direction]:
         net, data = self._net.to(self._device), self._data.to(self._device)
-        matrix = Curvature(net, data, loss=self._loss, batch_size=self._batch_size)
+        batching = choose_batches(
+            net,
+            {"train": data},
+            self._loss,
+            model="the net",
+            ranks=Serial(),
+            batch_size=self._batch_size,
+            fix_randomness=self._fix_randomness,
+        )
+        matrix = Curvature(
+            net,
+            batching.sets["train"],
+            loss=self._loss,
+            batch_size=batching.batch_size or BATCH_SIZE,
+            fix_randomness=self._fix_randomness,
+        )
         count = f"{self._number} eigenvector{'s' if self._number > 1 else ''}"
         print(f"{count} of the Hessian, {matrix.dimension} parameters, over {len(data)} samples")
         with exact_products():

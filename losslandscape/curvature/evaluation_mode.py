@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from losslandscape.nets.net_state import NetState
+
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -20,10 +22,12 @@ def evaluation_mode(net: nn.Module, parameters: list[nn.Parameter]) -> Iterator[
     In this mode, a batch norm is a fixed scale and shift. It is computed in this form, because
     PyTorch's own second derivative of a batch norm is slow. Attention uses its plain form, because its fast
     forms have no second derivative. What torch.compile has compiled runs uncompiled, for the same reason.
+    Afterwards the net's state is as before.
     """
     modes = {module: module.training for module in net.modules()}
     flags = {parameter: parameter.requires_grad for parameter in net.parameters()}
     norms = [module for module in modes if isinstance(module, BATCH_NORMS) and _is_plain(module)]
+    state = NetState(net)
     try:
         net.eval()
         for parameter in flags:  # one by one, because a scripted net has no `requires_grad_`
@@ -35,8 +39,7 @@ def evaluation_mode(net: nn.Module, parameters: list[nn.Parameter]) -> Iterator[
         with sdpa_kernel(SDPBackend.MATH), _uncompiled():
             yield
     finally:
-        for norm in norms:
-            vars(norm).pop("forward", None)
+        state.restore()  # this also removes `forward`
         for parameter, flag in flags.items():
             parameter.requires_grad_(flag)
         for module, training in modes.items():

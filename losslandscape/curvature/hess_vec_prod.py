@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.autograd import grad
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.random_state import fixed
 from losslandscape.core.text import one_line
 from losslandscape.curvature.evaluation_mode import evaluation_mode
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE, Eigen, eigenvalues
@@ -58,10 +59,12 @@ class Curvature:
         kind: one of `KINDS`.
         loss: the name of a loss in `evaluate.losses`, or a `Loss`. Only `hessian` takes a user's own loss.
             If samples have weights, the mean loss is weighted.
-        batch_size: number of samples in memory at a time; the matrix does not depend on it.
+        batch_size: number of samples in memory at a time; the matrix depends on it only if the loss does.
         all_parameters: whether to include biases and the weights of batch norms. By default, as in the
             published program, the matrix covers only parameters of more than one dimension.
         params: a regular expression; if it is not empty, the matrix covers only parameters whose names match.
+        fix_randomness: whether every product gets the same random numbers. Otherwise the matrix of a loss
+            that draws some is another one in each product.
 
     Attributes:
         names, sizes: names and sizes of the parameters, in the order of their entries in a vector.
@@ -84,12 +87,13 @@ class Curvature:
         batch_size: int = BATCH_SIZE,
         all_parameters: bool = False,
         params: str = "",
+        fix_randomness: bool = False,
     ):
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}")
         self._net, self._data, self._batch_size = unwrapped(net), data, batch_size
         self._loss = losses.find(loss)
-        self._kind = kind
+        self._kind, self._fix_randomness = kind, fix_randomness
         if kind != "hessian" and not isinstance(self._loss, BuiltIn):
             needs = f"the {kind} matrix needs the net's outputs"
             fault = f"{needs}, which the loss {self._loss.name} does not return"
@@ -152,7 +156,7 @@ class Curvature:
         split_totals = [self.split(row) for row in totals]
         weight: Tensor | float = 0
         needed = list(self._net.parameters()) if self._loss.needs_gradients else self._parameters
-        with evaluation_mode(self._net, needed), torch.enable_grad():
+        with evaluation_mode(self._net, needed), torch.enable_grad(), fixed(self._fix_randomness):
             for batch in batches(data, self._batch_size, self.device):
                 batch_weight, products = self._batch_products(samples.each(batch, self._fit), vectors)
                 weight += batch_weight

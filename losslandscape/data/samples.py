@@ -151,6 +151,17 @@ def gather(batches: Iterable[Batch], *, are_own: bool) -> SampleSet | OwnBatches
     return replace(joined, own_sizes=tuple(map(_length, batches))) if are_own else joined
 
 
+def spread(data: Samples, count: int) -> Samples:
+    """Return about `count` samples, or fewer, at even distances; data may be sorted by class.
+
+    Own batches stay whole, so one batch is returned even if it is larger.
+    """
+    if isinstance(data, OwnBatches):
+        number = max(1, len(data.batches) * count // max(len(data), count))
+        return data.pick(np.linspace(0, len(data.batches) - 1, number).astype(int))
+    return data.take(np.linspace(0, len(data) - 1, min(count, len(data))).astype(int))
+
+
 def stack(batches: Iterable[Batch]) -> SampleSet:
     """Join consecutive batches that can be cut into one chunk while their shapes and types agree.
 

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from losslandscape.core.errors import InputError
 from losslandscape.data.samples import Batch
+from losslandscape.nets.net_state import kept
 
 BATCH_SIZE = 128
 ONE_VALUE = "Expected more than 1 value per channel"  # in the message of PyTorch's error
@@ -38,6 +39,8 @@ def recompute(
 ) -> None:
     """Replace the statistics of each batch norm by the means of its batch statistics for the present net.
 
+    The net's other state is as before.
+
     Args:
         net: the net, in evaluation mode.
         batches: batches of training data. Their sizes should be about equal, because all batches have the
@@ -49,22 +52,25 @@ def recompute(
         InputError: if the run of every batch ends early.
     """
     norms = norms_of(net)
-    momenta = [norm.momentum for norm in norms]
-    try:
+    with kept(net):
         for norm in norms:
             norm.reset_running_stats()
             norm.train()
             norm.momentum = None  # PyTorch then keeps the mean over all batches
-        used = sum(_run(net, batch, forward) for batch in batches)
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.eval()
-            norm.momentum = momentum
+        try:
+            used = sum(_run(net, batch, forward) for batch in batches)
+        finally:
+            for norm in norms:
+                norm.eval()
+        statistics = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
     if not used:
         raise InputError(
             "every batch of the training data has a single sample, and batch norms need several",
             "give larger batches, or leave {bn_samples} out",
         )
+    for norm, buffers in zip(norms, statistics, strict=True):
+        for name, buffer in norm.named_buffers():
+            buffer.copy_(buffers[name])
 
 
 def _run(net: nn.Module, batch: Batch, forward: Callable[[nn.Module, Batch], object]) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from losslandscape.core.random_state import fixed
 from losslandscape.data.samples import Batch, OwnBatches, Samples
 from losslandscape.evaluate import batch_size as batch_sizes
 from losslandscape.evaluate import batch_stream, bn_statistics, losses
@@ -16,6 +17,7 @@ from losslandscape.evaluate.forward_pass import ForwardPass
 from losslandscape.evaluate.loss import Loss, Terms
 from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.totals import gradient_mode, total_terms
+from losslandscape.nets.net_state import kept
 
 PROBE_RUNS = 4  # with each batch size; the first run is slow
 
@@ -45,7 +47,7 @@ def evaluate(
 ) -> tuple[float, ...]:
     """Return the mean loss and the loss's other quantities (accuracy in percent), in evaluation mode.
 
-    Afterwards all modules have the mode that the net had before.
+    Afterwards all modules have the mode that the net had before, and the net's state is as before.
 
     Args:
         net: the net, on the device of the data.
@@ -57,7 +59,7 @@ def evaluate(
     training = net.training
     net.eval()
     try:
-        with gradient_mode(loss):
+        with gradient_mode(loss), kept(net):
             terms = total_terms(net, data, loss, batch_size=batch_size, device=data.device)
         return tuple(_means(terms))
     finally:
@@ -67,7 +69,8 @@ def evaluate(
 class Evaluator:
     """A fast evaluator, which measures the quantities of a loss for one net on one or two sets of samples.
 
-    Each `measure()` reads the net again, so the weights may change between two calls.
+    Each `measure()` reads the net again, so the weights may change between two calls. Every pass over a part
+    of the data starts from the net's state, such as its buffers, and leaves the state as it was.
 
     Args:
         net: the net, on the device that computes the loss.
@@ -86,6 +89,7 @@ class Evaluator:
             point; 0 for the stored statistics.
         errors: whether to add standard errors of the loss, and of its difference from the loss at
             `remember_centre()`.
+        fix_randomness: whether every pass over a part of the data gets the same random numbers.
         fuse, channels_last, graph: whether to use these optimisations. Switch one off only to measure
             how much it saves.
 
@@ -107,6 +111,7 @@ class Evaluator:
         weight_decay: float = 0.0,
         bn_samples: int = 0,
         errors: bool = False,
+        fix_randomness: bool = False,
         fuse: bool = True,
         channels_last: bool = True,
         graph: bool = True,
@@ -121,6 +126,7 @@ class Evaluator:
         )
         self._quantities = {part: self._forward.quantities(batch) for part, batch in first_batches.items()}
         self._weight_decay, self._errors = weight_decay, errors
+        self._fix_randomness = fix_randomness
         self.names = quantity_names(self._quantities, errors=errors, penalty=bool(weight_decay))
         self.batch_size = batch_size
         self._bn_data = _random_part(self._sets["train"], bn_samples) if bn_samples else None
@@ -128,7 +134,8 @@ class Evaluator:
         self._bn_batch_size = min(batch_size or bn_statistics.BATCH_SIZE, bn_statistics.BATCH_SIZE)
         self._centre: dict[str, Tensor] = {}
         on_cuda = self._device.type == "cuda"
-        self._use_graph = graph and on_cuda and not self._loss.needs_gradients and not errors
+        plain = not (self._loss.needs_gradients or errors or fix_randomness)
+        self._use_graph = graph and on_cuda and plain
         self._graphs: dict[str, CapturedCall[Terms]] = {}
         self._prepared = False
 
@@ -246,11 +253,11 @@ class Evaluator:
 
     def _recompute_statistics(self, data: Samples) -> None:
         size = bn_statistics.even_batch_size(len(data), most=self._bn_batch_size)
-        with gradient_mode(self._loss):
+        with gradient_mode(self._loss), fixed(self._fix_randomness):
             bn_statistics.recompute(self._net, batches(data, size, self._device), self._loss.probe)
 
     def _total_terms(self, data: Samples, batch_size: int | None = None) -> Terms:
-        with self._forward.autocast():
+        with self._forward.autocast(), self._forward.kept(), fixed(self._fix_randomness):
             return total_terms(
                 self._forward.net,
                 data,

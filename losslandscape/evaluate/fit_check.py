@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
+from losslandscape.data import samples
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Batch, OwnBatches, Samples, SampleSet
 from losslandscape.data.structure import columns, leaves
@@ -18,6 +19,7 @@ from losslandscape.evaluate.losses import BuiltIn, is_classification
 from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.targets import IGNORED
 from losslandscape.evaluate.totals import gradient_mode, total_terms
+from losslandscape.nets.net_state import kept
 
 MAX_ESTIMATE_SAMPLES = 1000  # the most samples for an estimate
 ESTIMATE_BATCH = 100  # the default batch size for an estimate
@@ -46,7 +48,7 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
     if isinstance(data, ImageSet) and isinstance(loss, BuiltIn):
         _check_images(net, data, batch, model)
     try:
-        with gradient_mode(loss):
+        with gradient_mode(loss), kept(net):
             if is_classification(loss) and not isinstance(data, ImageSet):
                 _check_classes(data, loss, classes=loss.outputs(net, batch).shape[1])
             names = loss.quantities(net, batch)
@@ -72,7 +74,7 @@ def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) 
     The mean of these losses must equal the mean that the loss returns.
     """
     batch = _first_batch(net, next(iter(sets.values())), SAMPLES_TO_TRY)
-    with gradient_mode(loss):
+    with gradient_mode(loss), kept(net):
         terms = loss.of(net, batch)
     if terms.samples is None:
         raise InputError(
@@ -117,10 +119,9 @@ class Estimate:
 
 def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | None = None) -> Estimate:
     """Estimate loss and accuracy on samples spread over the data, because the data may be sorted by class."""
-    count = min(len(data), MAX_ESTIMATE_SAMPLES)
-    tried = data.take(np.linspace(0, len(data) - 1, count).astype(int))
+    tried = samples.spread(data, MAX_ESTIMATE_SAMPLES)
     net.eval()
-    with gradient_mode(loss):
+    with gradient_mode(loss), kept(net):
         terms = total_terms(
             net,
             tried,
@@ -132,6 +133,30 @@ def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | Non
     means = (terms.sums / terms.weight).tolist()
     accuracy = means[1] if is_classification(loss) else None
     return Estimate(means[0], _error(terms, share=len(tried) / len(data)), accuracy, len(tried))
+
+
+def first_not_finite(
+    net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | None = None
+) -> int | None:
+    """Return the index of the first sample whose loss is not finite; None if all are finite.
+
+    If a batch has such a loss and none of its samples has it alone, return the batch's first sample.
+    """
+    device = next(net.parameters()).device
+    start = 0
+    with gradient_mode(loss), kept(net):
+        for batch in batches(data, batch_size or ESTIMATE_BATCH, device):
+            count = samples.size(batch) or 1
+            if not loss.of(net, batch).sums[0].isfinite():
+                rows = range(start, start + count)
+                return next((row for row in rows if not _is_finite(net, data, loss, row)), start)
+            start += count
+    return None
+
+
+def _is_finite(net: nn.Module, data: Samples, loss: Loss, row: int) -> bool:
+    (batch,) = batches(data.take(np.array([row])), 1, next(net.parameters()).device)
+    return bool(loss.of(net, batch).sums[0].isfinite())
 
 
 def _error(terms: Terms, *, share: float) -> float | None:
@@ -150,7 +175,7 @@ def _check_images(net: nn.Module, data: ImageSet, batch: Batch, model: str) -> N
     """Raise `InputError` if the net does not take the images, or has fewer outputs than there are classes."""
     assert isinstance(batch, tuple)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), kept(net):
             outputs = net(batch[0])
     except Exception as error:  # the net's own code may raise anything
         shape = "x".join(map(str, data.images.shape[1:]))

@@ -6,12 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.random_state import seeded
 from losslandscape.core.text import one_line
 from losslandscape.data import samples
 from losslandscape.data.samples import Batch
 from losslandscape.evaluate.fused_net import FusedNet
 from losslandscape.evaluate.loss import Loss, Net
 from losslandscape.evaluate.totals import gradient_mode
+from losslandscape.nets.net_state import kept
 from losslandscape.parallel.devices import exact_products
 
 
@@ -56,6 +58,10 @@ class ForwardPass:
         """Copy the net's present tensors into the copy."""
         self._fused.refresh()
 
+    def kept(self) -> AbstractContextManager:
+        """Return a context after which the state of the module that runs is as before."""
+        return kept(self._fused.module)
+
     def gradients(self) -> AbstractContextManager:
         """Return the cheapest gradient mode in which the loss has the right value."""
         if self._takes_no_gradient:
@@ -72,7 +78,7 @@ class ForwardPass:
         Raises:
             InputError: if the net does not run in the chosen precision.
         """
-        with gradient_mode(self._loss), self.autocast():
+        with gradient_mode(self._loss), self.autocast(), self.kept():
             try:
                 return self._loss.quantities(self.net, batch)
             except RuntimeError as error:
@@ -109,7 +115,7 @@ class ForwardPass:
     def _sums(self, mode: AbstractContextManager) -> Tensor | None:
         """Return the sums of the batch, or None if the loss raises an exception."""
         try:
-            with mode:
+            with mode, self.kept(), seeded(0):
                 return self._loss.of(self.net, samples.each(self._batch, torch.clone)).sums.detach()
         except Exception:  # the user's loss may raise anything
             return None

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from losslandscape.core.random_state import seeded
 from losslandscape.evaluate.batch_norm_fold import Fold, copy_of, fold
+from losslandscape.nets.net_state import kept
 
 RELATIVE_TOLERANCE = 1e-3  # largest relative difference between results of the copy and of the net
 PERTURBATION = 0.25  # relative change of the net's tensors, to test whether the copy follows
@@ -28,8 +30,8 @@ class FusedNet:
 
     Copies are tried from the fastest to the slowest: folded or not, channels-last or in the net's layout. The
     first copy that agrees with the net, both as it is and with perturbed tensors, is used. If no copy agrees,
-    for example because the net's outputs depend on the number of calls, the net itself is used. After the
-    test the net has its old values.
+    for example because the net keeps a state that is not in its modules, the net itself is used. After the
+    test the net has its old values and its old state.
 
     Args:
         net: in evaluation mode.
@@ -179,9 +181,9 @@ class FusedNet:
         Results near zero get the tolerance of a result of typical size. The typical size is a quantile, not a
         mean, because a few results, such as those of masks, may be huge.
         """
-        expected = self._numbers(net).detach().double()
+        expected = self._results(net)
         self.refresh()
-        numbers = self._numbers(self).detach().double()
+        numbers = self._results(self)
         sizes = expected[expected.isfinite() & (expected != 0)].abs()
         if not sizes.numel():  # all results are zero: those of a wrong fold would be, too
             return not self._folds
@@ -191,6 +193,15 @@ class FusedNet:
             return False
         same = (numbers == expected) | (numbers.isnan() & expected.isnan())
         return bool((same | ((numbers - expected).abs() <= tolerance)).all())
+
+    def _results(self, net: "nn.Module | FusedNet") -> Tensor:
+        """Return the results of two calls in a row: the first may change a state that the second uses.
+
+        Random numbers are the same for the net and for the copy.
+        """
+        with kept(self._copy if isinstance(net, FusedNet) else net), seeded(0):
+            results = [self._numbers(net).detach().double().flatten() for _ in range(2)]
+        return torch.cat(results)
 
 
 def _folded_copy(net: nn.Module) -> Copy | None:

@@ -116,6 +116,11 @@ class Surface:
         alpha = float(self.x[column])
         return (alpha,) if self.y is None else (alpha, float(self.y[row]))
 
+    def index(self, coordinates: tuple[float, ...]) -> int | None:
+        """Return the flat C-order index of the point with exactly these coordinates, or None."""
+        matches = np.flatnonzero((self.points() == coordinates).all(axis=1))
+        return int(matches[0]) if len(matches) else None
+
     def points(self) -> np.ndarray:
         """Return the coordinates (n, dimensions) of all points, in C order."""
         return np.array([self.point(index) for index in range(self.size)])

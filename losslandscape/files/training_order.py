@@ -17,7 +17,7 @@ NUMBER = re.compile(r"(?<==)\d+\.\d+|\d+", re.ASCII)
 # of transformers' trainer.
 WORDS = {
     "epoch": r"epochs?[\W_]{0,2}",
-    "step": r"(?:steps?|iter|iterations?)[\W_]{0,2}|^checkpoint-(?=\d+(?:/|$))",
+    "step": r"(?:steps?|iter|iterations?|batch)[\W_]{0,2}|(?:^|/)checkpoint-(?=\d+(?:/|$))",
 }
 UNITS = {
     unit: re.compile(f"(?:{word})({NUMBER.pattern})", re.ASCII | re.IGNORECASE)
@@ -97,16 +97,16 @@ def numbers(paths: Sequence[str]) -> Numbers:
     """Return the number of each path of a training, which are in order.
 
     It is the number that is named epoch. If epochs are missing or repeat, it is the one that is named step.
-    In names with neither word, it is the first number that increases from file to file, and counts epochs.
+    If neither differs, it is the first number that increases from file to file, and counts epochs.
     """
     parts = differing_parts(paths)
-    is_named = False
+    differs = False
     for unit in UNITS:
         named = [_named(part, unit) for part in parts]
-        is_named |= any(number is not None for number in named)
+        differs |= len(set(named)) > 1
         if _increase(named):
             return Numbers(np.array(named), unit)
-    rows = [] if is_named else [_all_numbers(part) for part in parts]
+    rows = [] if differs else [_all_numbers(part) for part in parts]
     if len({len(row) for row in rows}) == 1:
         for column in zip(*rows, strict=True):
             if _increase(column):

@@ -8,10 +8,11 @@ from losslandscape.files.file_names import WHOLE_RANGE, Axis
 from losslandscape.measure import auto_range
 from losslandscape.measure.auto_range import Auto
 from losslandscape.measure.earlier_range import find_earlier
-from losslandscape.measure.grid import Measure, buffers_kept
+from losslandscape.measure.grid import Measure
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.nets.moving import moving
+from losslandscape.nets.net_state import kept
 
 
 def find_axes(
@@ -96,7 +97,7 @@ def _search(
         earlier = find_earlier(axes, question, made_with=made_with, paths=paths)
         if earlier:
             return earlier
-    with buffers_kept(landscape.net), moving(landscape.net, directions, landscape.dir_type) as move:
+    with kept(landscape.net), moving(landscape.net, directions, landscape.dir_type) as move:
 
         def loss_at(point: tuple[float, ...]) -> float:
             move(point)

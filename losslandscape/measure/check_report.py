@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sized
 import numpy as np
 from torch import nn
 
+from losslandscape.evaluate.batching import Batching
 from losslandscape.evaluate.fit_check import Estimate
 from losslandscape.measure.direction_checks import check_directions
 from losslandscape.measure.net_checks import check_statistics, check_training_modes
+from losslandscape.measure.repeatability_checks import check_repeatability
 from losslandscape.measure.report import Caution, Report
 from losslandscape.nets.net_plotter import Direction
 
@@ -31,6 +33,7 @@ def report(
     centre: Mapping[str, Estimate] | None = None,
     recorded: float | None = None,
     penalty: float | None = None,
+    batching: Batching | None = None,
     recomputed: bool = False,
 ) -> Report:
     """Return facts and warnings about a surface before it is measured.
@@ -48,6 +51,7 @@ def report(
         recorded: the accuracy in percent on the last part in `centre`, as the checkpoint records it; None if
             the checkpoint records none.
         penalty: the weight penalty at the centre; None if it is not measured.
+        batching: the batches in which the loss is measured, and how it depends on them; None if not known.
         recomputed: whether batch norms' statistics are estimated again at each point.
     """
     centre = centre or {}
@@ -55,6 +59,8 @@ def report(
         net, directions, dir_type=dir_type, norms=norms or {}, params=params, other_model=other_model
     )
     data_reports = [_samples(sets, centre.get("train")), _penalty(centre.get("train"), penalty)]
+    if batching:
+        data_reports.append(check_repeatability(batching))
     lines = [line for part in direction_reports + data_reports for line in part.lines]
     leaves_centre = bool(np.any(points))  # if only the centre is measured, the directions do not matter
     warnings = [

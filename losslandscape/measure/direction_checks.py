@@ -2,38 +2,21 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from losslandscape.measure.filter_checks import filters_off_norm, zero_filters
+from losslandscape.measure.moved_tensors import Moved, moved_tensors
 from losslandscape.measure.report import Caution, Report
 from losslandscape.nets import net_plotter, net_tensors
 from losslandscape.nets.net_plotter import Direction
-from losslandscape.nets.net_tensors import NetTensor
 
 MAX_COSINE = 0.2  # a larger cosine gives a warning; random directions of small nets often reach 0.1
 ADAPTER = re.compile(r"lora_|adapter", re.IGNORECASE)
 MIN_MOVED_SHARE = 0.5  # of the parameters; if fewer move although none is excluded, it is probably a mistake
 MAX_LENGTH_RATIO = 5.0  # a random direction should not be more than 5 times longer or shorter than the net
-
-
-@dataclass(frozen=True)
-class _Moved:
-    """A tensor of the net, with the part of each direction that moves it."""
-
-    tensor: NetTensor
-    parts: tuple[Tensor, ...]
-
-    def entries(self) -> int:
-        """Return the number of entries that at least one direction changes."""
-        if not self.tensor.moves:
-            return 0
-        changed = self.parts[0] != 0
-        for part in self.parts[1:]:
-            changed |= part != 0
-        return int(changed.count_nonzero())
 
 
 def check_directions(
@@ -46,37 +29,40 @@ def check_directions(
     other_model: bool,
 ) -> list[Report]:
     """Return facts and warnings about the directions. `check_report.report` explains the arguments."""
-    tensors = net_tensors.tensors(net, dir_type)
-    moved = [_Moved(tensor, tuple(parts)) for tensor, *parts in zip(tensors, *directions, strict=True)]
+    stored, layers = moved_tensors(net, directions, dir_type, params)
     return [
-        _share(moved, params),
-        _lengths(moved, norms),
-        _cosine(moved, directions, other_model=other_model),
-        _zero_filters(moved),
-        _ties(moved),
-        _adapters(moved),
+        _share(stored, params),
+        _lengths(layers, norms),
+        _cosine(stored, directions, other_model=other_model),
+        zero_filters(layers, norms),
+        *(filters_off_norm(layers, axis, norms[axis]) for axis in "xy"[: len(directions)] if axis in norms),
+        _ties(stored),
+        _adapters(stored),
     ]
 
 
-def _share(moved: list[_Moved], params: str) -> Report:
+def _share(moved: list[Moved], params: str) -> Report:
     """Report which share of the net's parameters and buffers moves."""
     parameters = [part for part in moved if part.tensor.is_parameter]
     others = [part for part in moved if not part.tensor.is_parameter]
     entries, total = _count(parameters)
     other_entries, other_total = _count(others)
+    unused = sum(part.unused() for part in parameters)
     line = f"moves: {entries:,} of {total:,} parameters ({100 * entries / max(total, 1):.4g} %)"
+    if unused:
+        line += f", {unused:,} are pruned or without effect"
     if other_total:
         line += f", and {other_entries:,} of {other_total:,} numbers of BN statistics and other buffers"
     if params:
         line += f"; chosen by the pattern {params!r}"
     if not entries and not other_entries:
         return Report([line], [_nothing_moves(params)])
-    if entries < MIN_MOVED_SHARE * total and not params:
-        return Report([line], [_few_parameters_move(parameters, entries, total)])
+    if entries < MIN_MOVED_SHARE * (total - unused) and not params:
+        return Report([line], [_few_parameters_move(parameters, entries, total, unused)])
     return Report([line])
 
 
-def _count(parts: list[_Moved]) -> tuple[int, int]:
+def _count(parts: list[Moved]) -> tuple[int, int]:
     """Return the number of entries that move, and the number of all entries."""
     return sum(part.entries() for part in parts), sum(part.tensor.value.numel() for part in parts)
 
@@ -91,14 +77,15 @@ def _nothing_moves(params: str) -> Caution:
     return Caution(fault, "{xignore} and {yignore} hold the whole net, or all filters have zero norm")
 
 
-def _few_parameters_move(parameters: list[_Moved], entries: int, total: int) -> Caution:
+def _few_parameters_move(parameters: list[Moved], entries: int, total: int, unused: int) -> Caution:
     still: dict[str, int] = {}
     for part in parameters:
-        staying = part.tensor.value.numel() - part.entries()
+        staying = part.tensor.value.numel() - part.unused() - part.entries()
         still[part.tensor.kind] = still.get(part.tensor.kind, 0) + staying
     kind = max(still, key=still.__getitem__)
+    of_what = "parameters that have an effect" if unused else "parameters"
     fault = (
-        f"only {100 * entries / total:.3g} % of the parameters move; "
+        f"only {100 * entries / (total - unused):.3g} % of the {of_what} move; "
         f"{still[kind]:,} that stay are of kind {kind}"
     )
     if kind in ("norm", "bias"):
@@ -106,7 +93,7 @@ def _few_parameters_move(parameters: list[_Moved], entries: int, total: int) -> 
     return Caution(f"{fault}, and the directions are zero there")
 
 
-def _lengths(moved: list[_Moved], norms: Mapping[str, str]) -> Report:
+def _lengths(moved: list[Moved], norms: Mapping[str, str]) -> Report:
     """Report ||d|| / ||w|| for each kind of tensor, with a direction d and the net's weights w."""
     net_lengths = _lengths_by_kind(moved, [part.tensor.value for part in moved])
     kinds = [kind for kind in net_tensors.KINDS if kind in net_lengths]
@@ -138,7 +125,7 @@ def _far_from_net(axis: str, ratios: dict[str, float], norm: str) -> list[Cautio
     return [Caution(fault, f"{{{axis}norm:filter}} gives one that compares between nets")]
 
 
-def _lengths_by_kind(moved: list[_Moved], tensors: Sequence[Tensor]) -> dict[str, float]:
+def _lengths_by_kind(moved: list[Moved], tensors: Sequence[Tensor]) -> dict[str, float]:
     """Return the joint norm of all tensors of each kind, without the tensors that cannot move."""
     squares: dict[str, float] = {}
     for part, tensor in zip(moved, tensors, strict=True):
@@ -154,7 +141,7 @@ def _ratio(direction: float, net: float) -> float:
     return direction / net if net > 0 else float("inf")
 
 
-def _cosine(moved: list[_Moved], directions: list[Direction], *, other_model: bool) -> Report:
+def _cosine(moved: list[Moved], directions: list[Direction], *, other_model: bool) -> Report:
     if len(directions) < 2:
         return Report()
     cosine = net_plotter.cosine(*directions)
@@ -173,7 +160,7 @@ def _cosine(moved: list[_Moved], directions: list[Direction], *, other_model: bo
     return Report(lines, [Caution(fault, "another {seed} gives others")])
 
 
-def _is_own_bias_in_both(part: _Moved) -> bool:
+def _is_own_bias_in_both(part: Moved) -> bool:
     """Return whether both directions are equal and not zero in a bias or a norm layer."""
     tensor = part.tensor
     if not tensor.is_parameter or tensor.by_filters:
@@ -182,39 +169,12 @@ def _is_own_bias_in_both(part: _Moved) -> bool:
     return bool(x.any()) and torch.equal(x, y)
 
 
-def _zero_filters(moved: list[_Moved]) -> Report:
-    """Report filters of zero norm. Embeddings are left out, because a row for padding is always zero."""
-    total, zero = 0, 0
-    first = ""  # the name of the first tensor that has a filter of zero norm
-    held = True  # whether no direction moves a filter of zero norm
-    for part in moved:
-        tensor = part.tensor
-        if not tensor.by_filters or tensor.kind == "embedding":
-            continue
-        weights = tensor.value.to(net_tensors.wide(tensor.value.dtype))
-        dead = tensor.filter_norms(weights).cpu() == 0
-        total, zero = total + len(dead), zero + int(dead.count_nonzero())
-        if dead.any():
-            first = first or tensor.names[0]
-            held &= not any(tensor.filter_norms(direction)[dead].any() for direction in part.parts)
-    if not zero:
-        return Report()
-    have = "has" if zero == 1 else "have"
-    fault = f"{zero:,} of {total:,} filters {have} zero norm (pruned, or never trained), the first in {first}"
-    if held:
-        fault += ": they never move, as a filter of zero norm gives a direction of zero norm"
-        warning = Caution(fault, "{xnorm:layer} moves them with the rest")
-    else:
-        warning = Caution(f"{fault}: the directions move them away from zero")
-    return Report([f"filters of zero norm: {zero:,} of {total:,}, the first in {first}"], [warning])
-
-
-def _ties(moved: list[_Moved]) -> Report:
+def _ties(moved: list[Moved]) -> Report:
     ties = [" = ".join(part.tensor.names) for part in moved if len(part.tensor.names) > 1]
     return Report([f"tied tensors, moved once: {'; '.join(ties)}"] if ties else [])
 
 
-def _adapters(moved: list[_Moved]) -> Report:
+def _adapters(moved: list[Moved]) -> Report:
     """Report whether low-rank or other adapters move, and whether the net without them moves."""
     parameters = [part for part in moved if part.tensor.is_parameter]
     adapters = [part for part in parameters if ADAPTER.search(part.tensor.names[0])]

@@ -9,8 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
@@ -22,6 +21,7 @@ from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import open_files, require_surface_file
 from losslandscape.nets.moving import moving
 from losslandscape.nets.net_plotter import Direction
+from losslandscape.nets.net_state import kept
 from losslandscape.parallel import scheduler
 from losslandscape.parallel.point_order import ordered
 from losslandscape.parallel.scheduler import Values
@@ -33,8 +33,12 @@ class Measure(Protocol):
 
     names: list[str]
 
-    def prepare(self, surface: Surface, directions: list[Direction]) -> None:
-        """Prepare to measure, with the net at the centre. Every rank calls this, if points are missing."""
+    def prepare(self, surface: Surface, directions: list[Direction]) -> Values | None:
+        """Prepare to measure, with the net at the centre. Every rank calls this, if points are missing.
+
+        Returns:
+            The quantities at the centre if they were measured, the same on all ranks.
+        """
 
     def values(self) -> Values:
         """Return the quantities of the net with its present weights, by name."""
@@ -130,7 +134,13 @@ def _measure_missing_points(
         return
     net_place = landscape.place or (0.0,) * len(directions)
     with unchanged(landscape.net), interruptible() if run.ends_program else nullcontext():
-        measure.prepare(surface, directions)
+        results = _LockedSurface(surface, lock)
+        centre = measure.prepare(surface, directions)
+        centre_point = landscape.centre_point(surface)
+        if centre is not None and centre_point is not None and centre_point in points:
+            results.set(centre_point, centre)
+            run.ranks.first(results.save)
+            points = [point for point in points if point != centre_point]
         with moving(landscape.net, directions, landscape.dir_type) as move:
 
             def measure_at(point: int) -> Values:
@@ -139,41 +149,19 @@ def _measure_missing_points(
                 move(tuple(steps))
                 return measure.values()
 
-            results = _LockedSurface(surface, lock)
             scheduler.run(points, measure_at, results, run.ranks, schedule=run.schedule, quiet=run.quiet)
 
 
 @contextmanager
 def unchanged(net: nn.Module) -> Iterator[None]:
-    """Restore the net's modes, buffers and device after the block. `moving` restores its weights."""
+    """Restore the net's modes, state and device after the block. `moving` restores its weights."""
     modes = {module: module.training for module in net.modules()}
     device = next(net.parameters()).device
     try:
-        with buffers_kept(net):
+        with kept(net):
             net.eval()
             yield
     finally:
         net.to(device)
         for module, mode in modes.items():
             module.training = mode
-
-
-@contextmanager
-def buffers_kept(net: nn.Module) -> Iterator[None]:
-    """Restore the net's buffers, such as batch norms' statistics, after the block."""
-    buffers = [
-        (module, name, buffer.detach().clone())
-        for module in net.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
-    device = next(net.parameters()).device
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for module, name, value in buffers:
-                buffer = getattr(module, name, None)
-                if isinstance(buffer, Tensor) and buffer.shape == value.shape:
-                    buffer.copy_(value)
-                else:  # the net has replaced the buffer
-                    setattr(module, name, value.to(device))

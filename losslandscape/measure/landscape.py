@@ -15,6 +15,7 @@ from losslandscape.core.provenance import Facts, fingerprint_of_arrays, fingerpr
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.evaluate.loss import Loss
+from losslandscape.files.surface import Surface
 from losslandscape.nets import direction_file, net_plotter
 from losslandscape.nets.net_plotter import Direction, Recipe
 
@@ -76,6 +77,10 @@ class Landscape:
     def alike(self) -> bool:
         """Whether a step of 1 means the same on all axes: all directions have the same normalisation."""
         return self.same_dir or len({recipe.norm for recipe in self.recipes.values()}) == 1
+
+    def centre_point(self, surface: Surface) -> int | None:
+        """Return the index of the surface's point at the net's own place; None if there is no such point."""
+        return surface.index(self.place or (0.0,) * self.dimensions)
 
     def direction_facts(self) -> Facts:
         """Return the facts that describe how each direction is made."""

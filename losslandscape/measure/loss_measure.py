@@ -8,7 +8,9 @@ from numbers import Integral, Real
 import torch
 
 from losslandscape.core.errors import InputError, require_choice
+from losslandscape.core.random_state import randomness_facts
 from losslandscape.evaluate import bn_statistics, evaluation, fit_check, losses
+from losslandscape.evaluate.batching import choose_batches
 from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.evaluate.fit_check import Estimate
 from losslandscape.files.surface import Surface
@@ -34,6 +36,7 @@ class Measuring:
             each point; 0 keeps the stored statistics.
         errors: whether to measure standard errors too.
         allow_nan: whether to continue if the loss at the centre is not finite.
+        fix_randomness: whether net and loss get the same random numbers at every point.
 
     Raises:
         InputError: if a value is invalid.
@@ -46,6 +49,7 @@ class Measuring:
     bn_samples: int = 0
     errors: bool = False
     allow_nan: bool = False
+    fix_randomness: bool = False
 
     def __post_init__(self) -> None:
         require_choice("precision", self.precision, (*devices.PRECISIONS, ""))
@@ -63,7 +67,7 @@ class Measuring:
         facts = {"precision": self.precision or "default", "bn": self._batch_norms()}
         if self.weight_decay:
             facts["weight_decay"] = f"{self.weight_decay:g}"
-        return facts
+        return {**facts, **randomness_facts(self.fix_randomness)}
 
     def _batch_norms(self) -> str:
         if not self.bn_samples:
@@ -112,16 +116,30 @@ class LossMeasure:
         self._cached_evaluator: Evaluator | None = None
         run.ranks.all(devices.set_precision, measuring.precision, device)
         landscape.net.to(device)  # first: on another device the net has other tensors
+        self._batching = choose_batches(
+            landscape.net,
+            landscape.sets,
+            landscape.loss,
+            model=self._model,
+            ranks=run.ranks,
+            batch_size=measuring.batch_size,
+            fix_randomness=measuring.fix_randomness,
+        )
+        landscape.settings.update(self._batching.facts)
         quantities = run.ranks.all(self._try_out)
         self.names = evaluation.quantity_names(
             quantities, errors=measuring.errors, penalty=bool(measuring.weight_decay)
         )
 
+    @property
+    def _model(self) -> str:
+        """The name of the net in messages."""
+        return self._landscape.net_facts.get("model", "the net")
+
     def _try_out(self) -> dict[str, list[str]]:
         """Try the loss on a few samples, and return the names of the quantities of each part of the data."""
-        net, loss, sets = self._landscape.net, self._landscape.loss, self._landscape.sets
-        model = self._landscape.net_facts.get("model", "the net")
-        quantities = {part: fit_check.check_data(net, data, loss, model) for part, data in sets.items()}
+        net, loss, sets = self._landscape.net, self._landscape.loss, self._batching.sets
+        quantities = {part: fit_check.check_data(net, data, loss, self._model) for part, data in sets.items()}
         if self._measuring.bn_samples and not bn_statistics.norms_of(net):
             fault = "the net has no batch norm that keeps statistics"
             raise InputError(fault, "leave {bn_samples:recompute} out")
@@ -139,33 +157,71 @@ class LossMeasure:
         landscape, measuring = self._landscape, self._measuring
         return Evaluator(
             landscape.net,
-            landscape.sets,
+            self._batching.sets,
             loss=landscape.loss,
-            batch_size=measuring.batch_size,
+            batch_size=self._batching.batch_size,
             precision=measuring.precision,
             memory=measuring.memory,
             sharers=self._sharers,
             weight_decay=measuring.weight_decay,
             bn_samples=measuring.bn_samples,
             errors=measuring.errors,
+            fix_randomness=measuring.fix_randomness,
         )
 
     def values(self) -> Values:
         """Return the quantities of the net with its present weights."""
         return self._evaluator().measure()
 
-    def prepare(self, surface: Surface, directions: list[Direction]) -> None:
-        """Print the check report, choose one batch size for all ranks, and prepare the evaluator."""
+    def prepare(self, surface: Surface, directions: list[Direction]) -> Values | None:
+        """Print the check report, prepare the evaluator, and measure the centre on all data.
+
+        The centre is not measured if the surface has its values already, or if its loss need not be finite.
+        """
         ranks, measuring = self._run.ranks, self._measuring
         evaluator = ranks.all(self._evaluator)
         ranks.first(self._report, surface, directions)
-        if measuring.batch_size is None:  # one size for all ranks, so that values are equal on all
+        if self._batching.batch_size is None:  # one size for all ranks, so that values are equal on all
             evaluator.batch_size = ranks.first(self._batch_size)
         ranks.all(evaluator.prepare)
         ranks.all(evaluator.remember_centre)
         threads = f", {torch.get_num_threads()} threads per rank" if self._device.type == "cpu" else ""
         precision = f"{measuring.precision or 'default'} precision"
         self._run.say(f"{self._device.type}{threads}, {precision}, {evaluator.describe()}")
+        if measuring.allow_nan or self._is_measured(surface, self._landscape.centre_point(surface)):
+            return None
+        return ranks.first(self._finite_centre)
+
+    def _is_measured(self, surface: Surface, point: int | None) -> bool:
+        return point is not None and point not in surface.missing(self.names)
+
+    def _finite_centre(self) -> Values:
+        """Measure the net at the centre on all data.
+
+        Raises:
+            InputError: the loss of some part of the data is not finite there.
+        """
+        values = self.values()
+        for part in self._batching.sets:
+            self._require_finite(values[f"{part}_loss"], part)
+        return values
+
+    def _require_finite(self, loss: float, part: str) -> None:
+        if math.isfinite(loss) or self._measuring.allow_nan:
+            return
+        data = self._batching.sets[part]
+        first = fit_check.first_not_finite(
+            self._landscape.net, data, self._landscape.loss, batch_size=self._batching.batch_size
+        )
+        fault = f"the loss at the centre is {loss} on the {part} data"
+        if first is None:
+            fault += f", and finite in another precision than {self._measuring.precision or 'default'}"
+        else:
+            fault += (
+                f": the first sample whose loss is not finite is number {first}, counted from 0; "
+                "the net, the data or the preprocessing is wrong"
+            )
+        raise InputError(fault, "give {allow_nan:True} to continue all the same")
 
     def _batch_size(self) -> int:
         evaluator = self._evaluator()
@@ -189,11 +245,12 @@ class LossMeasure:
             centre=self._centre(recorded),
             recorded=recorded,
             penalty=self._evaluator().penalty() if self._measuring.weight_decay else None,
+            batching=self._batching,
             recomputed=bool(self._measuring.bn_samples),
         )
-        self._run.say(report.text(self._run.name_option))
         if surface.runs:
             surface.runs[-1]["check_report"] = report.as_dict(self._run.name_option)
+        self._run.report(report)
 
     def _random_norms(self) -> dict[str, str]:
         """Return by axis the normalisation of each random direction that this program makes."""
@@ -205,17 +262,13 @@ class LossMeasure:
 
     def _centre(self, recorded: float | None) -> dict[str, Estimate]:
         """Estimate the loss at the centre on `train`, and on the last part if an accuracy is recorded."""
-        landscape = self._landscape
-        last = list(landscape.sets)[-1]
+        landscape, sets = self._landscape, self._batching.sets
+        last = list(sets)[-1]
         parts = ["train"] if recorded is None else dict.fromkeys(["train", last])
         centre = {}
         for part in parts:
-            data = landscape.sets[part]
             centre[part] = fit_check.estimate(
-                landscape.net, data, landscape.loss, batch_size=self._measuring.batch_size
+                landscape.net, sets[part], landscape.loss, batch_size=self._batching.batch_size
             )
-        loss = centre["train"].loss
-        if not math.isfinite(loss) and not self._measuring.allow_nan:
-            fault = f"the loss at the centre is {loss}: the net, the data or the preprocessing is wrong"
-            raise InputError(fault, "give {allow_nan:True} to continue all the same")
+            self._require_finite(centre[part].loss, part)
         return centre

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from losslandscape.core.errors import NameOption, name_options
+from losslandscape.core.errors import InputError, NameOption, name_options
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Report:
 
     lines: list[str] = field(default_factory=list)
     warnings: list[Caution] = field(default_factory=list)
+
+    def require_no_warning(self) -> None:
+        """Raise `InputError` with the first warning, if there is one."""
+        for warning in self.warnings:
+            raise InputError(warning.fault, warning.advice)
 
     def text(self, name_option: NameOption) -> str:
         """Return all lines and warnings, with options in the form of an interface."""

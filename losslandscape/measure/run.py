@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from losslandscape.core.errors import NameOption, as_argument, require_choice
+from losslandscape.measure.report import Report
 from losslandscape.parallel.assignments import SCHEDULES
 from losslandscape.parallel.mpi4pytorch import Serial
 from losslandscape.parallel.point_order import ORDERS
@@ -19,6 +20,7 @@ class Run:
         quiet: whether to print only failures, and warnings about ranks and saving.
         overwrite: whether to start again; an old file is kept aside.
         wait: whether to wait while another run writes the surface file.
+        strict: whether a warning of the check report ends the run before a point is measured.
         order: the order of the points, one of `parallel.point_order.ORDERS`.
         schedule: the schedule by which ranks get points, one of `parallel.assignments.SCHEDULES`.
         name_option: returns the name of an option in messages, in the form of this interface.
@@ -30,6 +32,7 @@ class Run:
     quiet: bool = False
     overwrite: bool = False
     wait: bool = False
+    strict: bool = False
     order: str = "coarse"
     schedule: str = "dynamic"
     name_option: NameOption = as_argument
@@ -37,6 +40,17 @@ class Run:
     def __post_init__(self) -> None:
         require_choice("order", self.order, ORDERS)
         require_choice("schedule", self.schedule, SCHEDULES)
+
+    def report(self, report: Report) -> None:
+        """Print a report, if it says anything.
+
+        Raises:
+            InputError: the run is strict, and the report has a warning.
+        """
+        if report.lines or report.warnings:
+            self.say(report.text(self.name_option))
+        if self.strict:
+            report.require_no_warning()
 
     def say(self, text: object) -> None:
         """Print on rank 0 only, unless the run is quiet."""

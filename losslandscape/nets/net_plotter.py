@@ -3,9 +3,12 @@
 A direction is a list of float32 tensors on the CPU, one per tensor of `net_tensors.tensors`: the net's
 parameters in their order (`weights`), or its whole state dict with the BN statistics (`states`). The theory
 is in Li et al. 2018, "Visualizing the Loss Landscape of Neural Nets", sections 3 and 4.
+
+Where a layer computes its weight from other tensors (`computed_weights`), a direction is normalised by this
+weight: by how far the direction moves it, to first order.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +16,7 @@ from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError, require_choice
 from losslandscape.nets import net_tensors
+from losslandscape.nets.computed_weights import ComputedWeight, computed_weights
 from losslandscape.nets.net_tensors import IGNORES, NetTensor, moving_tensors
 
 SEED = 123  # of random directions in the published program; --idx N seeds with SEED + N
@@ -83,17 +87,42 @@ def random_direction(
     """
     tensors = net_tensors.tensors(net, dir_type)
     draws = [torch.randn(tensor.value.shape, dtype=torch.float32, device="cpu") for tensor in tensors]
-    direction = [_random(d, tensor, norm, ignore) for d, tensor in zip(draws, tensors, strict=True)]
-    return _only_chosen(direction, net, dir_type, params)
+    raw = _only_chosen(
+        [_random(d, tensor, ignore) for d, tensor in zip(draws, tensors, strict=True)], net, dir_type, params
+    )
+    places = {place for place, tensor in enumerate(tensors) if tensor.by_filters}
+    # Zeros again at the end, as they were: 0 times a negative weight is -0, with other bits in a file.
+    return _only_chosen(_normalised(raw, net, tensors, norm, places), net, dir_type, params)
 
 
-def _random(d: Tensor, tensor: NetTensor, norm: str, ignore: str) -> Tensor:
+def _random(d: Tensor, tensor: NetTensor, ignore: str) -> Tensor:
     if tensor.by_filters:
-        return _normalise(d, tensor, norm)
+        return d
     copied = tensor.kind == "norm" or (tensor.moves and tensor.kind != "buffer")
     if ignore == "biasbn" or not copied:
         return torch.zeros_like(d)
     return tensor.value.to("cpu", torch.float32, copy=True)
+
+
+def _normalised(
+    raw: Direction, net: nn.Module, tensors: list[NetTensor], norm: str, places: Set[int]
+) -> Direction:
+    """Return a direction that is normalised in the tensors at these places.
+
+    Of a weight that a layer computes, all stored tensors are scaled together, and entries without an effect
+    on it become zero.
+    """
+    direction = list(raw)
+    for place in places:
+        direction[place] = _normalise(raw[place], tensors[place], norm)
+    for weight in computed_weights(net, tensors):
+        stored = direction if norm == "weight" else raw
+        parts = weight.masked([stored[place] for place in weight.members])
+        if not places.isdisjoint(weight.members):
+            parts = _normalise_motion(parts, weight, norm)
+        for place, part in zip(weight.members, parts, strict=True):
+            direction[place] = part
+    return direction
 
 
 def _normalise(d: Tensor, tensor: NetTensor, norm: str) -> Tensor:
@@ -111,6 +140,33 @@ def _normalise(d: Tensor, tensor: NetTensor, norm: str) -> Tensor:
     if norm == "":
         return d
     raise ValueError(f"unknown norm {norm!r}; choose from {', '.join(NORMS)}")
+
+
+def _normalise_motion(parts: Direction, weight: ComputedWeight, norm: str) -> Direction:
+    """Normalise a direction's parts in the tensors of a computed weight by how they move the weight."""
+    goal = goal_norms(weight.tensor, norm)
+    if goal is None:
+        return parts
+    if norm in ("filter", "dfilter"):
+        return weight.scaled(parts, goal)
+    factor = (goal / _not_zero(weight.push(parts).norm())).float()
+    return [part * factor for part in parts]
+
+
+def goal_norms(tensor: NetTensor, norm: str) -> Tensor | None:
+    """Return the norms that a normalised direction has in a tensor: of filters, (filters,), or of all, ().
+
+    None if `norm` sets no norms.
+    """
+    if norm == "filter":
+        return tensor.filter_norms(tensor.value)
+    if norm == "layer":
+        return tensor.value.norm()
+    if norm == "dfilter":
+        return torch.ones_like(tensor.filter_norms(tensor.value))
+    if norm == "dlayer":
+        return torch.ones(())
+    return None
 
 
 def _not_zero(norm: Tensor) -> Tensor:
@@ -196,8 +252,8 @@ def vector_direction(
             "or take random directions",
         )
     scale = _sign(direction) / length
-    direction = [d * scale for d in direction]
-    return [_normalise(d, tensor, norm) for d, tensor in zip(direction, tensors, strict=True)]
+    raw = [d * scale for d in direction]
+    return _normalised(raw, net, tensors, norm, set(range(len(tensors))))
 
 
 def _sign(direction: Direction) -> int:

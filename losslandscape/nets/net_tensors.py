@@ -170,6 +170,32 @@ def _class_name(module: nn.Module | None) -> str:
     return str(getattr(module, "original_name", type(module).__name__))
 
 
+def role(owner: nn.Module | None, leaf: str, value: Tensor) -> tuple[str, int]:
+    """Return the `kind` and `transposed` of a layer's parameter, or of a weight that the layer computes.
+
+    Args:
+        owner: the layer.
+        leaf: the tensor's name in it.
+        value: the tensor.
+    """
+    if is_norm(owner):
+        return "norm", 0
+    if value.dim() <= 1:
+        return "bias", 0
+    if isinstance(owner, _ConvTransposeNd) or _class_name(owner) in TRANSPOSED_LAYERS:
+        groups = getattr(owner, "groups", 1)  # torch.jit.trace loses it
+        return "conv", groups if leaf == "weight" else 0
+    if isinstance(owner, _ConvNd):
+        return "conv", 0
+    if _is_conv1d_of_transformers(owner):
+        return "linear", int(leaf == "weight")
+    if isinstance(owner, LINEAR_LAYERS):
+        return "linear", 0
+    if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
+        return "embedding", 0
+    return "other", 0
+
+
 def _require_movable(name: str, parameter: Tensor) -> None:
     if is_lazy(parameter):
         raise InputError(
@@ -229,24 +255,10 @@ def _role(
 ) -> tuple[str, bool, int]:
     """Return the `kind`, `is_parameter` and `transposed` of a `NetTensor`."""
     owner, leaf = _owner(modules, name)
-    if is_norm(owner):
-        return "norm", name in parameters, 0
     if name not in parameters:
-        return "buffer", False, 0
-    if parameters[name].dim() <= 1:
-        return "bias", True, 0
-    if isinstance(owner, _ConvTransposeNd) or _class_name(owner) in TRANSPOSED_LAYERS:
-        groups = getattr(owner, "groups", 1)  # torch.jit.trace loses it
-        return "conv", True, groups if leaf == "weight" else 0
-    if isinstance(owner, _ConvNd):
-        return "conv", True, 0
-    if _is_conv1d_of_transformers(owner):
-        return "linear", True, int(leaf == "weight")
-    if isinstance(owner, LINEAR_LAYERS):
-        return "linear", True, 0
-    if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
-        return "embedding", True, 0
-    return "other", True, 0
+        return "norm" if is_norm(owner) else "buffer", False, 0
+    kind, transposed = role(owner, leaf, parameters[name])
+    return kind, True, transposed
 
 
 def _owner(modules: Mapping[str, nn.Module], name: str) -> tuple[nn.Module | None, str]:

@@ -138,7 +138,7 @@ def suggest(folder: str) -> str:
             stem, ending = os.path.dirname(stem), ""
         if training_order.NUMBER.search(stem):
             # Brackets, braces and quotation marks mean something in a pattern, our messages or a shell.
-            patterns[re.sub(r"[]['\"{}]", "?", re.sub(r"\d+", "*", stem)) + ending] += 1
+            patterns[re.sub(r"[]['\"{}]", "?", training_order.NUMBER.sub("*", stem)) + ending] += 1
     return max(patterns, key=patterns.__getitem__, default="")
 
 

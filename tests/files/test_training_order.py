@@ -32,6 +32,8 @@ NAMES = {  # paths in their order, their numbers, and what these count
     "steps in folders": (STEPS, [500, 1000, 10500], "step"),
     "folders": ([path.rpartition("/")[0] for path in STEPS], [500, 1000, 10500], "step"),
     "epochs called checkpoints": (["checkpoint-2.pth.tar", "checkpoint-10.pth.tar"], [2, 10], "epoch"),
+    "an epoch in all names": (["save_epoch=10_m1.pt", "save_epoch=10_m2.pt"], [1, 2], "epoch"),
+    "batches of an epoch": (["epoch=5-batch=100.pt", "epoch=5-batch=200.pt"], [100, 200], "step"),
     "iterations": (["iter_200.pt", "iter_1000.pt"], [200, 1000], "step"),
     "numbers of the run": (["bs=64_lr=0.1/e1.pt", "bs=64_lr=0.1/e2.pt"], [1, 2], "epoch"),
     "brackets": (["run[1]/m[2].pt", "run[1]/m[10].pt"], [2, 10], "epoch"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from losslandscape.cli.command_line import as_flag
 from losslandscape.core.errors import as_argument
@@ -333,3 +334,116 @@ def test_one_dimension_and_other_precisions():
 
 def test_directions_do_not_matter_at_the_centre():
     assert report(small_net(), norm="", points=np.zeros((1, 2))).warnings == []
+
+
+def pruned_net() -> nn.Module:
+    """The small net with 80 % of its linear weights masked, and 4 of its 16 convolution filters."""
+    net = small_net()
+    prune.l1_unstructured(net[5], "weight", 0.8)
+    prune.ln_structured(net[0], "weight", 0.25, n=2, dim=0)
+    return net
+
+
+@pytest.mark.parametrize("norm", ["filter", "layer"])
+def test_pruned_entries_do_not_move_and_are_no_mistake(norm):
+    made = report(pruned_net(), norm=norm)
+    masked = 512 + 4 * 27
+    moving = 1072 - masked
+    assert line(made, "moves") == (
+        f"moves: {moving} of 1,130 parameters ({moving / 11.3:.4g} %), {masked} are pruned or without effect"
+    )
+    assert line(made, "length").startswith(
+        "length of direction by length of net: x conv 1, linear 1, norm 0, bias 0;"
+    )
+    assert line(made, "filters") == (
+        "filters of zero norm: 4 of 26, the first in 0.weight; 4 are pruned and never move"
+    )
+    assert made.warnings == []
+
+
+def test_few_moving_parameters_are_counted_of_those_that_have_an_effect():
+    net = nn.Sequential(nn.Linear(30, 30), nn.LayerNorm((60, 60)))
+    prune.random_unstructured(net[0], "weight", 0.5)
+    (warning,) = warnings_of(report(net))
+    share = 450 / (450 + 30 + 7200)
+    assert warning.startswith(f"only {100 * share:.3g} % of the parameters that have an effect move; 7,200")
+
+
+def test_directions_that_were_normalised_by_what_is_stored_are_told():
+    """A direction file of an earlier version: filters of the stored weights, with their masked entries."""
+    net = pruned_net()
+    torch.manual_seed(1)
+    plain = small_net()
+    old = dict(
+        zip(
+            [name for name, _ in plain.named_parameters()],
+            net_plotter.random_direction(plain, "weights", norm="filter", ignore="biasbn"),
+            strict=True,
+        )
+    )
+    axis = [old[name.removesuffix("_orig")] for name, _ in net.named_parameters()]
+    made = report(net, [axis], points=POINTS[:, :1], norms={"x": "filter"})
+    ratios = [
+        ((d * mask).flatten(1).norm(dim=1) / weight.flatten(1).norm(dim=1))[weight.flatten(1).any(1)]
+        for d, mask, weight in (
+            (old["0.weight"], net[0].weight_mask, net[0].weight),
+            (old["5.weight"], net[5].weight_mask, net[5].weight),
+        )
+    ]
+    low, high = ratios[1].min().item(), ratios[1].max().item()
+    (warning,) = warnings_of(made)
+    assert warning.startswith(f"the x direction moves 5.weight by {low:.3g} to {high:.3g} times")
+    assert torch.allclose(ratios[0], torch.ones(12))
+    assert line(made, "moves").startswith("moves: 452 of")
+
+
+def zero_in(net: nn.Module, filters: slice) -> nn.Module:
+    with torch.no_grad():
+        net[0].weight[filters] = 0
+    return net
+
+
+@pytest.mark.parametrize(
+    ("norms", "filters", "advice"),
+    [
+        ("filter", slice(3), "--xnorm layer"),
+        ("weight", slice(3), "--xnorm layer"),
+        ("layer", slice(3), None),
+        ("dfilter", slice(3), None),
+        ("dlayer", slice(3), None),
+        ("", slice(3), None),
+        ("filter", slice(16), "--xnorm dfilter"),
+        ("weight", slice(16), "--xnorm dfilter"),
+        ("layer", slice(16), "--xnorm dfilter"),
+        ("dfilter", slice(16), None),
+    ],
+)
+def test_advice_for_zero_filters_is_what_moves_them(norms, filters, advice):
+    net = zero_in(small_net(), filters)
+    made = warnings_of(report(net, norm=norms))
+    (warning,) = (one for one in made if "zero norm" in one)
+    if advice is None:
+        assert warning.endswith("the directions move them away from zero")
+        return
+    assert "never move" in warning and f"; {advice} moves" in warning
+    torch.manual_seed(1)
+    followed = net_plotter.random_direction(net, "weights", norm=advice.split()[1], ignore="biasbn")
+    assert followed[0][filters].flatten(1).any(1).all()
+
+
+def test_zero_filters_that_are_not_random_or_not_chosen_have_no_advice():
+    net = zero_in(small_net(), slice(3))
+    (warning,) = warnings_of(report(net, norms={}))
+    assert warning.endswith(": the directions do not move them")
+    assert report(net, params="^5").warnings == []
+    assert "--ynorm layer" in warnings_of(report(net, norms={"y": "filter"}))[0]
+
+
+@pytest.mark.parametrize("parametrize", [parametrizations.weight_norm, parametrizations.spectral_norm])
+@pytest.mark.parametrize("dir_type", net_tensors.DIRECTION_TYPES)
+def test_parametrized_nets_have_the_length_of_their_weights(parametrize, dir_type):
+    net = small_net()
+    parametrize(net[0]), parametrize(net[5])
+    made = report(net.eval(), dir_type=dir_type)
+    assert made.warnings == []
+    assert "x conv 1, linear 1, norm 0, bias 0" in line(made, "length")

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from losslandscape.core.errors import InputError
@@ -43,9 +43,9 @@ def test_a_bowl(steep, gentle, bottom, rise, floor):
     threshold = rise * max(bottom, floor)
     needed = [math.sqrt((threshold - bottom) / slope) for slope in (steep, gentle)]
     risen = [distance for distance in needed if distance <= REACHES[-1]]
-    on_the_edge = any(distance == pytest.approx(REACHES[-1]) for distance in needed)
+    assume(not any(distance == pytest.approx(REACHES[-1]) for distance in needed))  # rounding decides
     assert reach.threshold == threshold and reach.reach in REACHES
-    assert reach.flat == pytest.approx(2 - len(risen), abs=int(on_the_edge))
+    assert reach.flat == 2 - len(risen)
     if risen:
         assert reach.reach >= max(risen) * (1 - 1e-9)
         assert reach.reach <= max(2.5 * max(risen) * (1 + 1e-9), REACHES[0])

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils.parametrize import register_parametrization
 
 from losslandscape.core.errors import InputError
 from losslandscape.nets import net_plotter, net_tensors
@@ -48,11 +47,6 @@ LAYERS = {  # a layer, an input for it, and the axis of its outputs in what it r
     "ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 6, 3), (4, 5, 5), 1),
     "grouped ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 6, 3, groups=2), (4, 5, 5), 1),
     "depthwise ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 4, 3, groups=4), (4, 5, 5), 1),
-    "parametrised ConvTranspose2d": (
-        lambda: register_parametrization(nn.ConvTranspose2d(2, 6, 3), "weight", nn.Softplus()),
-        (2, 5, 5),
-        1,
-    ),
 }
 
 

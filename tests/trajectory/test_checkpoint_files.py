@@ -73,6 +73,7 @@ def test_limits():
     ("names", "expected"),
     [
         (["epoch=0-step=9.ckpt", "epoch=1-step=18.ckpt", "last.ckpt", "log_1.txt"], "epoch=*-step=*.ckpt"),
+        (["epoch=0-val=0.5.ckpt", "epoch=1-val=1.5.ckpt"], "epoch=*-val=*.ckpt"),
         (["model_1.t7", "opt_state_1.t7", "model_2.t7", "opt_state_2.t7"], "model_*.t7"),
         (
             [

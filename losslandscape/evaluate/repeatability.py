@@ -1,0 +1,134 @@
+"""Finds out whether a measured loss can be repeated, and what prevents it.
+
+Three kinds of nets and losses give another value at each measurement: a net that changes while it runs, a net
+or loss that draws random numbers, and a loss that depends on which samples share a batch.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from losslandscape.core.random_state import seeded
+from losslandscape.data.samples import Samples, spread
+from losslandscape.evaluate.loss import Loss
+from losslandscape.evaluate.totals import gradient_mode, total_terms
+from losslandscape.nets.net_state import NetState, kept
+from losslandscape.parallel.devices import exact_products
+
+SAMPLES = 32  # the most samples that are measured
+BATCH_SIZE = 16  # two batches: what the first changes may count in the second
+SAME = 1e-5  # the largest relative difference of equal losses; a GPU may add in another order
+SAME_IN_HALVES = 1e-3  # in batches of another size, other kernels run, whose rounding differs
+SAME_IN_HALF_PRECISION = 3e-2
+
+
+@dataclass(frozen=True)
+class Repeatability:
+    """The mean loss of a few samples at one point, measured in several ways.
+
+    Attributes:
+        samples: the number of samples.
+        loss: the first measurement.
+        again: the same measurement, from the same state of the net and with the same random numbers.
+        carried: from the state that the net has after the first measurement and one at another point.
+        redrawn: with other random numbers.
+        halved: in batches of half the size; None if a batch has a single sample.
+        changed: the buffers and attributes of the net that are different after the measurements.
+        half_precision: whether the net computes with 16 bits or less.
+    """
+
+    samples: int
+    loss: float
+    again: float
+    carried: float
+    redrawn: float
+    halved: float | None
+    changed: tuple[str, ...]
+    half_precision: bool = False
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the same measurement gives the same loss."""
+        return _are_same(self.loss, self.again, SAME)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the loss depends on the measurements before it, unless the net's state is restored."""
+        return self.is_repeatable and not _are_same(self.loss, self.carried, SAME)
+
+    @property
+    def draws_random_numbers(self) -> bool:
+        return self.is_repeatable and not _are_same(self.loss, self.redrawn, SAME)
+
+    @property
+    def depends_on_batches(self) -> bool:
+        """Whether the loss depends on which samples share a batch.
+
+        Random numbers hide this, because a batch of another size gets other numbers.
+        """
+        if self.halved is None or not self.is_repeatable or self.draws_random_numbers:
+            return False
+        tolerance = SAME_IN_HALF_PRECISION if self.half_precision else SAME_IN_HALVES
+        return not _are_same(self.loss, self.halved, tolerance)
+
+
+def examine(net: nn.Module, data: Samples, loss: Loss) -> Repeatability:
+    """Measure the loss of a few samples in several ways. Afterwards the net is as before.
+
+    Args:
+        net: the net, on its device, at the centre of a surface.
+        data: the samples, on the net's device or on the CPU.
+        loss: the loss to measure.
+    """
+    few = spread(data, SAMPLES)
+    size = min(BATCH_SIZE, len(few))
+    net.eval()
+    state = NetState(net)
+    try:
+        first = _mean_loss(net, few, loss, batch_size=size)
+        with _doubled(net):
+            _mean_loss(net, few, loss, batch_size=size)
+        carried = _mean_loss(net, few, loss, batch_size=size)
+        changed = tuple(state.changed())
+    finally:
+        state.restore()
+    with kept(net):
+        again = _mean_loss(net, few, loss, batch_size=size)
+    with kept(net):
+        redrawn = _mean_loss(net, few, loss, batch_size=size, seed=1)
+    halved = None
+    if size > 1:
+        with kept(net):
+            halved = _mean_loss(net, few, loss, batch_size=size // 2)
+    half_precision = any(parameter.dtype.itemsize <= 2 for parameter in net.parameters())
+    return Repeatability(len(few), first, again, carried, redrawn, halved, changed, half_precision)
+
+
+def _mean_loss(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int, seed: int = 0) -> float:
+    device = next(net.parameters()).device
+    with seeded(seed), gradient_mode(loss), exact_products():
+        terms = total_terms(net, data, loss, batch_size=batch_size, device=device)
+    return float(terms.sums[0] / terms.weight)
+
+
+@contextmanager
+def _doubled(net: nn.Module) -> Iterator[None]:
+    """Double the net's parameters for the block. Halving them restores every digit, without a copy."""
+    parameters = [parameter for parameter in net.parameters() if parameter.dtype.itemsize >= 2]
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.mul_(2)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.mul_(0.5)
+
+
+def _are_same(a: float, b: float, tolerance: float) -> bool:
+    return math.isclose(a, b, rel_tol=tolerance) or (math.isnan(a) and math.isnan(b))
