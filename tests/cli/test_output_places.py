@@ -151,8 +151,9 @@ def test_names_that_are_too_long(own):
 
 def test_a_series_is_checked_before_its_first_surface_is_measured(read_only):
     """Its surfaces lie beside the checkpoints."""
-    save_checkpoint(read_only / "locked" / "m2.pt")
-    series = [*LINE, "--model_file", "locked/m*.pt", "--dir_file", "d.h5"]
+    for epoch in (1, 2):
+        save_checkpoint(read_only / "locked" / f"m_{epoch}.pt")
+    series = [*LINE, "--model_file", "locked/m_*.pt", "--dir_file", "d.h5"]
     assert "--surf_file" in refused(*series, cwd=read_only)
     succeed(*series, "--surf_file", "film", cwd=read_only)
     assert len(list(read_only.glob("film_*.h5"))) == 2
