@@ -96,6 +96,7 @@ def main(argv: list[str] | None = None) -> None:
             facts = {
                 "kind": request.hessian.kind,
                 "samples": samples,
+                **batching.facts,
                 "parameters": dict(zip(matrix.names, matrix.sizes, strict=True)),
             }
             write_json(request.hessian.json, {**facts, **estimates.plain()})

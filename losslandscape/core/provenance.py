@@ -21,6 +21,10 @@ from losslandscape.core.errors import InputError
 DIGITS = 16  # hexadecimal digits of a fingerprint: 64 bits distinguish all files of a project
 PACKAGES = ("torch", "numpy", "h5py")
 
+RANDOM_DATA = (
+    "if the data is drawn at random, seed its own generator, so that every run gets the same samples"
+)
+
 Facts = dict[str, str]
 
 
@@ -54,12 +58,13 @@ def require_same(path: str, file_facts: Facts, run_facts: Facts, advice: str) ->
     Raises:
         InputError: facts differ. The message names each differing fact.
     """
-    differences = []
-    for name, value in run_facts.items():
-        if file_facts.get(name, value) != value:
-            differences.append(f"{name} (there {file_facts[name]}, here {value})")
-    if differences:
-        raise InputError(f"{path!r} was made with another {', '.join(differences)}", advice)
+    differing = [name for name, value in run_facts.items() if file_facts.get(name, value) != value]
+    if not differing:
+        return
+    if any(name.endswith(" samples") for name in differing):
+        advice = f"{RANDOM_DATA}; or {advice}"
+    differences = [f"{name} (there {file_facts[name]}, here {run_facts[name]})" for name in differing]
+    raise InputError(f"{path!r} was made with another {', '.join(differences)}", advice)
 
 
 def command_line(program: str, arguments: Iterable[str]) -> str:

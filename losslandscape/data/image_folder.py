@@ -1,5 +1,6 @@
 """Reads images in folders, `DIR/train/<class>/*` and `DIR/test/<class>/*`, with several threads."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,30 +21,34 @@ LAYOUT = "put images into DIR/train/<class>/ and DIR/test/<class>/, and give DIR
 class ImageFolder:
     """The images of one part, `train` or `test`: the constructor lists the files, `take` decodes them.
 
+    Each folder is a class, and classes are numbered by name. Hidden folders and files, such as
+    `.ipynb_checkpoints`, are ignored. The test images may lack a class.
+
     Raises:
-        InputError: the folder has another layout, or the test images have a class that the training images
-            lack.
+        InputError: the folder has another layout, a class of the training images has no image, or the test
+            images have a class that the training images lack.
     """
 
     def __init__(self, datapath: str, part: str):
         # Imported here because it takes a second, and other datasets do not need it.
-        from torchvision.datasets import ImageFolder as TorchvisionFolder
+        from torchvision.datasets.folder import default_loader
 
-        self._part = part
+        self._part, self._decode = part, default_loader
         root = Path(datapath) / part
         if not root.is_dir():
             raise InputError(f"{str(root)!r} is not a folder", LAYOUT)
-        try:
-            folder = TorchvisionFolder(str(root))
-        except FileNotFoundError as error:
-            raise InputError(f"{str(root)!r} holds no class folders with images", LAYOUT) from error
-        self._decode = folder.loader
-        self._paths = [path for path, _ in folder.samples]
-        self._labels = torch.tensor([label for _, label in folder.samples])
+        images = {name: _images(root / name) for name in _classes(root)}
+        if not any(images.values()):
+            raise InputError(f"{str(root)!r} holds no class folders with images", LAYOUT)
+        empty = [name for name, paths in images.items() if not paths]
+        if empty and part == "train":
+            advice = "put images of this class there, or remove the folder"
+            raise InputError(f"the class folder {str(root / empty[0])!r} holds no image", advice)
         train = root.with_name("train")
-        if part != "train" and train.is_dir():
-            train_index = folder.find_classes(str(train))[1]
-            self._labels = _class_indices(folder.classes, train_index, root, train)[self._labels]
+        numbering = _classes(train) if train.is_dir() else list(images)
+        self._paths = [path for paths in images.values() for path in paths]
+        number = {name: _number(name, numbering, root, train) for name, paths in images.items() if paths}
+        self._labels = torch.tensor([number[name] for name, paths in images.items() for _ in paths])
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -88,15 +93,34 @@ class ImageFolder:
         return tqdm(images, text, total, unit="image", leave=False, delay=1, disable=not show)
 
 
-def _class_indices(classes: list[str], train_index: dict[str, int], root: Path, train: Path) -> Tensor:
-    """Return, for each class of a part, its index among the classes of the training images."""
-    for name in classes:
-        if name not in train_index:
-            raise InputError(
-                f"{str(root)!r} has the class {name!r}, which {str(train)!r} has not",
-                "both parts need the same classes",
-            )
-    return torch.tensor([train_index[name] for name in classes])
+def _classes(root: Path) -> list[str]:
+    """Return the names of the class folders, sorted."""
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and not _is_hidden(path.name))
+
+
+def _images(folder: Path) -> list[str]:
+    """Return the paths of the image files in a class folder and in folders below it."""
+    from torchvision.datasets.folder import is_image_file
+
+    found = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        found += [(place, name) for name in files if is_image_file(name) and not _is_hidden(name)]
+    return [os.path.join(place, name) for place, name in sorted(found)]
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
+
+
+def _number(name: str, numbering: list[str], root: Path, train: Path) -> int:
+    """Return the number of a class among the classes of the training images."""
+    if name not in numbering:
+        raise InputError(
+            f"{str(root)!r} has the class {name!r}, which {str(train)!r} has not",
+            "both parts need the same classes",
+        )
+    return numbering.index(name)
 
 
 def _size(shape: torch.Size) -> str:

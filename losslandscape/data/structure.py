@@ -69,7 +69,8 @@ def size(batch: object) -> int | None:
 
     These tell it, in this order: the batch's own attribute, such as `num_graphs`; a list with an object for
     each sample, such as the targets of a detection; the first axes of all tensors, if they have one length;
-    the batch itself, or its first part, if it is a list.
+    the batch itself, or its first part, if it is a list. A number beside tensors is more likely the label of
+    a single sample, so that nothing tells it.
     """
     for name in COUNTS if not isinstance(batch, dict) else ():
         number = getattr(batch, name, None)
@@ -80,6 +81,8 @@ def size(batch: object) -> int | None:
     for part in lists:
         if all(map(_is_object, part)):
             return len(part)
+    if any(_is_number(part, in_list=isinstance(batch, tuple | list)) for part in parts):
+        return None
     lengths = {len(tensor) for tensor in tensors(batch) if tensor.dim()}
     if len(lengths) == 1:
         return lengths.pop()
@@ -137,6 +140,10 @@ def _parts(value: object) -> list[tuple[str, object]] | None:
 def _is_object(value: object) -> bool:
     """Return whether a value holds parts by name, as a dict or a graph does."""
     return not isinstance(value, tuple | list) and bool(_parts(value))
+
+
+def _is_number(value: object, *, in_list: bool) -> bool:
+    return (isinstance(value, Tensor) and value.dim() == 0) or (in_list and isinstance(value, int | float))
 
 
 def _is_column(tensor: Tensor) -> bool:

@@ -148,10 +148,10 @@ def _whole(data: Any, name: str, count: int | None, bar: partial[tqdm]) -> Sampl
         batch = samples.as_batch(data)
         return samples.gather([batch if count is None else samples.cut(batch, count)], are_own=False)
     if isinstance(data, Iterable) and not isinstance(data, str | Tensor | np.ndarray):
-        batches = map(samples.as_batch, bar(_in_order(data)))
-        return samples.gather(
-            _limited(batches, data, name) if count is None else _first(batches, count), are_own=True
-        )
+        with bar(_in_order(data)) as progress:
+            batches = map(samples.as_batch, progress)
+            read = _limited(batches, data, name) if count is None else _first(batches, count)
+            return samples.gather(read, are_own=True)
     raise InputError(
         f"the {name} data is of type {type(data).__name__}",
         "give a torch Dataset or an iterable of batches, tuples or dicts of tensors",
@@ -200,7 +200,7 @@ def _length(data: Iterable) -> int:
     """Return the number of batches that some data says it has, or 0 if it does not say it."""
     try:
         return len(cast(Sized, data))
-    except TypeError:
+    except (TypeError, NotImplementedError):
         return 0
 
 

@@ -7,6 +7,7 @@ hidden state. So every pass starts from a saved state; otherwise a loss would de
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 # The attributes that every module has: parameters, submodules, hooks and so on. No pass changes them.
 COMMON_ATTRIBUTES = frozenset(vars(nn.Module()))
+CONSTANTS = frozenset((bool, int, float, str, type(None)))  # types of values that have no content to change
 
 
 class NetState:
@@ -28,8 +30,8 @@ class NetState:
 
     @torch.no_grad()
     def __init__(self, net: nn.Module):
-        self._saved = [
-            (f"{path}.".lstrip("."), values, {name: _save(values[name]) for name in _state_names(values)})
+        self._modules = [
+            _Values(f"{path}.".lstrip("."), values, dict(values), _copies(values))
             for path, module in net.named_modules()
             for values in (_buffers(module), vars(module))
         ]
@@ -37,22 +39,13 @@ class NetState:
     @torch.no_grad()
     def restore(self) -> None:
         """Restore every buffer and attribute, and remove those that are new."""
-        for _, values, saved in self._saved:
-            for name in _state_names(values):
-                if name not in saved:
-                    del values[name]
-            for name, value in saved.items():
-                values[name] = value.restored()
+        for module in self._modules:
+            module.restore()
 
     @torch.no_grad()
     def changed(self) -> list[str]:
         """Return the names of buffers and attributes that differ from the copy, as in `encoder.hidden`."""
-        names = []
-        for prefix, values, saved in self._saved:
-            for name in {**saved, **dict.fromkeys(_state_names(values))}:
-                if name not in saved or name not in values or not saved[name].equals(values[name]):
-                    names.append(prefix + name)
-        return names
+        return [module.path + name for module in self._modules for name in module.changed()]
 
 
 @contextmanager
@@ -65,6 +58,40 @@ def kept(net: nn.Module) -> Iterator[None]:
         state.restore()
 
 
+@dataclass(frozen=True)
+class _Values:
+    """The buffers or the attributes of a module: the dict itself, and what was in it.
+
+    Attributes:
+        path: the path of the module, which ends with a dot unless it is empty.
+        values: the dict of the module.
+        before: the same values by name, at first.
+        copies: a copy of the content of each value that can change.
+    """
+
+    path: str
+    values: dict[str, Any]
+    before: dict[str, Any]
+    copies: dict[str, "_Copy"]
+
+    def restore(self) -> None:
+        for name in [name for name in self.values if name not in self.before]:
+            del self.values[name]
+        self.values.update(self.before)
+        for copy in self.copies.values():
+            copy.restore()
+
+    def changed(self) -> Iterator[str]:
+        for name in {**self.before, **self.values}:
+            value, before = self.values.get(name), self.before.get(name)
+            if name in self.copies:
+                is_same = self.copies[name].equals(value)
+            else:
+                is_same = value is before or (type(value) in CONSTANTS and value == before)
+            if not is_same or (name in self.before) != (name in self.values):
+                yield name
+
+
 def _buffers(module: nn.Module) -> dict[str, Any]:
     """Return the buffers, in the module's own dict unless the module is scripted, as then it has none."""
     if isinstance(module, torch.jit.ScriptModule):
@@ -72,53 +99,44 @@ def _buffers(module: nn.Module) -> dict[str, Any]:
     return module._buffers
 
 
-def _state_names(values: dict[str, Any]) -> list[str]:
-    return [name for name in values if name not in COMMON_ATTRIBUTES]
+def _copies(values: dict[str, Any]) -> dict[str, "_Copy"]:
+    copies = {name: _copy(value) for name, value in values.items() if name not in COMMON_ATTRIBUTES}
+    return {name: copy for name, copy in copies.items() if copy}
 
 
-def _save(value: Any) -> "_Saved":
-    if isinstance(value, Tensor) and _is_plain(value):
-        return _SavedTensor(value)
-    if isinstance(value, dict | list | tuple | deque):
-        return _SavedItems(value)
-    return _Saved(value)
+def _copy(value: Any) -> "_Copy | None":
+    """Return a copy of a value's content; None if it has no content that can change, or is not copied."""
+    if type(value) in CONSTANTS:
+        return None
+    if isinstance(value, Tensor):
+        is_dense = value.layout is torch.strided and not value.is_quantized
+        return _TensorCopy(value) if is_dense and not isinstance(value, nn.Parameter) else None
+    if isinstance(value, tuple) and all(type(item) in CONSTANTS for item in value):
+        return None
+    return _ItemsCopy(value) if isinstance(value, dict | list | tuple | deque) else None
 
 
-def _is_plain(tensor: Tensor) -> bool:
-    is_dense = tensor.layout is torch.strided and not tensor.is_quantized
-    return is_dense and not isinstance(tensor, nn.Parameter)
+class _Copy:
+    """A copy of the content of a value."""
 
-
-class _Saved:
-    """A value without a copy: a number, a text, a parameter, or an object that is not entered."""
-
-    def __init__(self, value: Any):
-        self._value = value
-
-    def restored(self) -> Any:
-        """Return the value itself, with its old content."""
-        return self._value
+    def restore(self) -> None:
+        """Put the content back into the value."""
+        raise NotImplementedError
 
     def equals(self, value: Any) -> bool:
-        """Return whether a value is the saved one, or has the same content."""
-        if isinstance(value, bool | int | float | str):
-            return type(value) is type(self._value) and value == self._value
-        return value is self._value
+        """Return whether a value has the content of the copy."""
+        raise NotImplementedError
 
 
-class _SavedTensor(_Saved):
-    """A tensor, with a copy of its content."""
-
+class _TensorCopy(_Copy):
     def __init__(self, value: Tensor):
-        super().__init__(value)
-        self._copy = value.detach().clone()
+        self._value, self._copy = value, value.detach().clone()
 
-    def restored(self) -> Tensor:
+    def restore(self) -> None:
         if self._value.shape == self._copy.shape:
             self._value.copy_(self._copy)
         else:  # the pass has resized it
             self._value.data = self._copy.clone()
-        return self._value
 
     def equals(self, value: Any) -> bool:
         if not isinstance(value, Tensor) or value.shape != self._copy.shape:
@@ -127,31 +145,36 @@ class _SavedTensor(_Saved):
         return bool(same.all())
 
 
-class _SavedItems(_Saved):
-    """A list, tuple, deque or dict, with a copy of each item."""
+class _ItemsCopy(_Copy):
+    """A copy of a list, tuple, deque or dict, and of each item."""
 
     def __init__(self, value: Any):
-        super().__init__(value)
-        self._items = {key: _save(item) for key, item in _items(value).items()}
+        self._value = value
+        self._items = _items(value)
+        self._copies = {key: copy for key, item in self._items.items() if (copy := _copy(item))}
 
-    def restored(self) -> Any:
-        items = {key: item.restored() for key, item in self._items.items()}
+    def restore(self) -> None:
+        if not isinstance(self._value, tuple):
+            self._value.clear()
         if isinstance(self._value, dict):
-            self._value.clear()
-            self._value.update(items)
+            self._value.update(self._items)
         elif not isinstance(self._value, tuple):
-            self._value.clear()
-            self._value.extend(items.values())
-        return self._value
+            self._value.extend(self._items.values())
+        for copy in self._copies.values():
+            copy.restore()
 
     def equals(self, value: Any) -> bool:
         if type(value) is not type(self._value):
             return False
         items = _items(value)
-        return items.keys() == self._items.keys() and all(
-            saved.equals(items[key]) for key, saved in self._items.items()
-        )
+        return items.keys() == self._items.keys() and all(self._is_same(key, items[key]) for key in items)
+
+    def _is_same(self, key: Any, item: Any) -> bool:
+        if key in self._copies:
+            return self._copies[key].equals(item)
+        return item is self._items[key] or (type(item) in CONSTANTS and item == self._items[key])
 
 
 def _items(value: Any) -> dict[Any, Any]:
-    return value if isinstance(value, dict) else dict(enumerate(value))
+    """Return the items by key or index, in a dict of its own."""
+    return dict(value) if isinstance(value, dict) else dict(enumerate(value))

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from losslandscape.cli import hessian
 from losslandscape.core import user_code
-from tests.helpers import SMALL_BATCH, succeed
+from tests.helpers import SMALL_BATCH, run, succeed
 
 TWO_IMAGES = ["--dataset", "digits", "--data_split", "700", "--model", "resnet20"]
 QUICK = "--most_products 6 --probes 4 --steps 4 --density_probes 2".split()
@@ -152,3 +152,67 @@ def test_one_sentence_and_status_2(flags, named, tmp_path, capsys, monkeypatch):
     assert ended.value.code == 2
     assert named in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+UNSTEADY = """
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+
+def data():
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(24, 3, generator=generator)
+    return DataLoader(TensorDataset(inputs, torch.arange(24) % 2), batch_size=6)
+
+def noisy(net, batch):
+    return F.cross_entropy(net(batch[0] + torch.randn_like(batch[0])), batch[1])
+
+def contrastive(net, batch):
+    outputs = F.normalize(net(batch[0]))
+    return F.cross_entropy(outputs @ outputs.T / 0.5, torch.arange(len(outputs)))
+"""
+NET = ["--model", "mine.py:net", "--dataset", "mine.py:data"]
+
+
+def test_a_loss_that_draws_random_numbers_is_the_cause(tmp_path):
+    """Its Hessian is that of one draw, once the draw is fixed."""
+    (tmp_path / "mine.py").write_text(UNSTEADY)
+    flags = [*NET, "--loss_name", "mine.py:noisy", "--only", "eigenvalues"]
+    output = succeed("hessian.py", *flags, cwd=tmp_path)
+    assert "warning: the loss draws random numbers" in output and "--fix_randomness" in output
+    assert "the estimates are noise" in output and "--most_products" not in output
+    strict = run("hessian.py", *flags, "--strict", cwd=tmp_path)
+    assert strict.returncode == 2 and "draws random numbers" in strict.stderr
+    for name in ("first", "second"):
+        succeed("hessian.py", *flags, "--fix_randomness", "--json", f"{name}.json", cwd=tmp_path)
+    first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("first", "second"))
+    assert first == second
+    assert all(eigen["converged"] for eigen in first["eigenvalues"]["largest"])
+
+
+def test_a_loss_that_needs_its_batches(tmp_path):
+    """The largest eigenvalue is that of the mean loss over the loader's own batches."""
+    (tmp_path / "mine.py").write_text(UNSTEADY)
+    flags = [*NET, "--loss_name", "mine.py:contrastive", "--all_parameters", "--json", "own.json"]
+    succeed("hessian.py", *flags, "--only", "eigenvalues", cwd=tmp_path)
+    numbers = json.loads((tmp_path / "own.json").read_text())
+    assert numbers["batches"] == "of 6"
+    mine: dict = {}
+    exec(UNSTEADY, mine)
+    net = mine["net"]()
+    names = [name for name, _ in net.named_parameters()]
+    start = torch.nn.utils.parameters_to_vector(net.parameters()).detach()
+
+    def mean_loss(vector):
+        parts = vector.split([p.numel() for p in net.parameters()])
+        weights = {n: v.view_as(p) for n, v, p in zip(names, parts, net.parameters(), strict=True)}
+        call = lambda inputs: torch.func.functional_call(net, weights, inputs)  # noqa: E731
+        return sum(mine["contrastive"](call, batch) for batch in mine["data"]()) / 4
+
+    expected = torch.linalg.eigvalsh(torch.autograd.functional.hessian(mean_loss, start))[-1]
+    assert numbers["eigenvalues"]["largest"][0]["value"] == pytest.approx(float(expected), rel=1e-3)

@@ -12,6 +12,7 @@ from torchvision import datasets, transforms
 from losslandscape.core.errors import InputError
 from losslandscape.core.quantity import PARTS
 from losslandscape.data import dataloader
+from losslandscape.evaluate.evaluation import evaluate
 
 NORMALISE = transforms.Normalize(
     [x / 255 for x in (125.3, 123.0, 113.9)], [x / 255 for x in (63.0, 62.1, 66.7)]
@@ -183,3 +184,53 @@ def test_parts_of_a_folder_have_the_classes_of_train(tmp_path):
     (tmp_path / "test" / "emu").rename(tmp_path / "test" / "fox")
     with pytest.raises(InputError, match="has the class 'fox', which .*train' has not"):
         dataloader.load("folder", "test", datapath=str(tmp_path))
+
+
+def test_hidden_folders_and_files_are_no_classes_and_no_images(folder):
+    expected = {part: dataloader.load("folder", part, datapath=str(folder)) for part in PARTS}
+    for hidden in ("train/.ipynb_checkpoints", "train/cat/.ipynb_checkpoints", "test/.thumbnails"):
+        (folder / hidden).mkdir()
+        Image.new("RGB", (24, 20)).save(folder / hidden / "0-checkpoint.png")
+    (folder / "train" / "cat" / "._0.png").write_bytes(b"no image")
+    for part, known in expected.items():
+        data = dataloader.load("folder", part, datapath=str(folder))
+        assert torch.equal(data.images, known.images) and torch.equal(data.labels, known.labels)
+
+
+def test_hidden_folders_do_not_shift_the_accuracy(folder):
+    """A net that knows the labels by the images' means is right on all of them."""
+    (folder / "train" / ".cache").mkdir()
+    Image.new("RGB", (24, 20)).save(folder / "train" / ".cache" / "0.png")
+    for label, grey in (("cat", 0), ("dog", 255)):
+        for path in (folder / "train" / label).iterdir():
+            Image.new("RGB", (24, 20), (grey,) * 3).save(path)
+
+    class Brightness(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, images):
+            brightness = images.mean((1, 2, 3))[:, None]
+            return torch.cat([-brightness, brightness], 1) * self.scale
+
+    assert evaluate(Brightness(), dataloader.load("folder", "train", datapath=str(folder)))[1] == 100
+
+
+def test_an_empty_class_is_named_in_train_and_allowed_in_test(folder):
+    for part in PARTS:
+        (folder / part / "bee").mkdir()
+    with pytest.raises(InputError, match=r"class folder '.*train/bee' holds no image; put images"):
+        dataloader.load("folder", "train", datapath=str(folder))
+    assert dataloader.load("folder", "test", datapath=str(folder)).labels.tolist() == [1, 1, 1, 2, 2, 2]
+
+
+def test_the_first_samples(folder):
+    for dataset in ("digits", "folder"):
+        whole = dataloader.load(dataset, "train", datapath=str(folder))
+        data = dataloader.load(dataset, "train", datapath=str(folder), count=10)
+        assert torch.equal(data.images, whole.images[:10]) and torch.equal(data.labels, whole.labels[:10])
+        chosen = dataloader.split_indices(10, 2, 1)
+        half = dataloader.load(dataset, "train", datapath=str(folder), count=10, data_split=2, split_idx=1)
+        assert torch.equal(half.labels, whole.labels[chosen])
+        assert len(dataloader.load(dataset, "train", datapath=str(folder), count=10**6)) == len(whole)

@@ -1,5 +1,6 @@
 """One rank of a node loads the data and all see it; the file that holds it disappears with them."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -11,10 +12,13 @@ import pytest
 import torch
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.data import dataloader, node_memory, samples
 from losslandscape.data.image_set import ImageSet
+from losslandscape.data.own_batches import OwnBatches
+from losslandscape.files import h5_util
 from losslandscape.parallel.mpi4pytorch import Serial
-from tests.helpers import REPO, mpirun
+from tests.helpers import REPO, mpirun, succeed
 
 JOB = """
 import json, sys
@@ -121,3 +125,82 @@ class TwoNodes(Serial):
 def test_data_that_differs_from_node_to_node_is_refused():
     with pytest.raises(InputError, match="differs from node to node; .*seed"):
         node_memory.load_samples(TwoNodes(), ragged)
+
+
+class FirstOfTwo(Serial):
+    """The first rank of a node with two, alone."""
+
+    local_size = 2
+
+
+def test_own_batches_are_read_from_the_file_as_they_were():
+    batches = [
+        {
+            "images": [torch.ones(1, 2, 2) * i, torch.ones(1, 3, 3)],
+            "targets": [{"boxes": torch.ones(i, 4)}, {}],
+        }
+        for i in range(3)
+    ]
+    batches.append({"images": torch.eye(3).to_sparse(), "targets": np.ones(2), "name": "text"})
+    own = OwnBatches.of(batches)
+    shared = node_memory.load_samples(FirstOfTwo(), lambda: {**ragged(), "train": own})
+    before, after = (fingerprint_of_arrays(data.arrays()) for data in (own, shared["train"]))
+    assert before == after and shared["train"].sizes == own.sizes
+    assert torch.equal(shared["test"].images, ragged()["test"].images)
+
+
+def test_batches_of_a_class_that_cannot_be_sent_are_refused():
+    @dataclasses.dataclass
+    class Local:
+        x: torch.Tensor
+
+    with pytest.raises(InputError, match="cannot be sent to other ranks .*at the top of its file"):
+        node_memory.load_samples(FirstOfTwo(), lambda: {"train": OwnBatches.of([Local(torch.ones(2))])})
+
+
+GRAPHS = """
+import dataclasses
+import torch
+
+@dataclasses.dataclass
+class Graphs:
+    x: torch.Tensor
+    graph: torch.Tensor
+    y: torch.Tensor
+    num_graphs: int = 2
+
+def data():
+    for n in (3, 5):
+        graph = torch.arange(n) % 2
+        yield Graphs(torch.arange(3.0 * n).view(n, 3) / n, graph, torch.tensor([0, 1]))
+"""
+NET = """
+import torch
+def net():
+    torch.manual_seed(0)
+    return torch.nn.Linear(3, 2)
+def loss(net, batch):
+    outputs = torch.zeros(batch.num_graphs, 2).index_add(0, batch.graph, net(batch.x))
+    return torch.nn.functional.cross_entropy(outputs, batch.y)
+"""
+
+
+@pytest.mark.slow
+def test_ranks_share_batches_of_the_user_s_class(inside):
+    """The other ranks have not run the file that defines the class."""
+    (inside / "graphs.py").write_text(GRAPHS)
+    (inside / "net.py").write_text(NET)
+    flags = [
+        "--model",
+        "net.py:net",
+        "--loss_name",
+        "net.py:loss",
+        "--dataset",
+        "graphs.py:data",
+        "--x=-1:1:5",
+    ]
+    surfaces = []
+    for ranks in (0, 2):
+        succeed("plot_surface.py", *flags, "--surf_file", f"{ranks}.h5", ranks=ranks, cwd=inside)
+        surfaces.append(h5_util.read_surface(f"{ranks}.h5").get("train_loss"))
+    np.testing.assert_allclose(surfaces[0], surfaces[1], rtol=1e-6)

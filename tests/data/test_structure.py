@@ -83,7 +83,8 @@ BATCHES = {
     "list of graphs": ([Frozen(X, "a"), Frozen(X[:2], "b")], 2, 2),
     "a text for each": ({"x": X, "names": ["a", "b", "c"], "epoch": 7}, 1, 3),
     "unequal": ((X, Y[:2]), 2, None),
-    "scalar": ((X, torch.tensor(0.5)), 2, 3),
+    "a sample": ((X, torch.tensor(1)), 2, None),
+    "a sample with a number": ((X, 1), 1, None),
 }
 
 
