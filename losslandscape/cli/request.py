@@ -247,7 +247,7 @@ class SurfaceRequest:
         others = {"x": bool(net.model_file2), "y": bool(net.model_file3 or directions.same_dir)}
         for axis, other in others.items():
             kind = getattr(directions, f"{axis}dir")
-            if kind != "random" and (other or directions.dir_file):
+            if kind != "random" and other:
                 fault = f"--{axis}dir {kind} is one of two directions that are given for {axis}"
                 raise InputError(f"{fault}; leave it out, or the other")
 
