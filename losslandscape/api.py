@@ -26,11 +26,12 @@ from losslandscape.data.samples import Samples
 from losslandscape.evaluate import losses
 from losslandscape.files.file_names import WHOLE_RANGE, Axis, axis_fault
 from losslandscape.files.surface import Surface
+from losslandscape.files.writable import require_writable
 from losslandscape.measure.grid import measure_surface, unchanged
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
 from losslandscape.measure.loss_measure import LossMeasure, Measuring
 from losslandscape.measure.run import Run
-from losslandscape.measure.surface_files import require_folder
+from losslandscape.measure.surface_files import require_surface_file
 from losslandscape.nets import direction_file, net_tensors
 from losslandscape.nets.net_plotter import SEED, Direction, Recipe
 from losslandscape.nets.net_tensors import DIRECTION_TYPES
@@ -191,7 +192,10 @@ def _landscape(
         towards = partial(targets.__getitem__, axis) if axis in targets else None
         recipes[axis] = Recipe(towards, norm=norm, ignore=ignore, params=params)
     known_loss = losses.find(loss)
-    require_folder(surf_file)
+    dir_file = f"{surf_file}_directions.h5" if surf_file else ""
+    if dir_file:
+        require_surface_file(surf_file)
+        require_writable(dir_file, "give another {surf_file}")
     return Landscape(
         net,
         seed=seed,
@@ -206,7 +210,7 @@ def _landscape(
             **({"samples": str(samples)} if samples else {}),
             **measuring.facts(),
         },
-        dir_file=f"{surf_file}_directions.h5" if surf_file else "",
+        dir_file=dir_file,
         directions=None if directions is None else _directions(directions, net, dir_type, axes),
     )
 

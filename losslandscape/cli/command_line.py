@@ -11,6 +11,7 @@ from typing import NoReturn
 from losslandscape.core.errors import InputError
 from losslandscape.core.user_code import OwnCodeError
 from losslandscape.files.file_names import FIGURE_FORMATS
+from losslandscape.files.writable import require_writable
 from losslandscape.parallel.mpi4pytorch import launched
 
 # By module name, the package to install. Only some commands import these modules.
@@ -104,13 +105,13 @@ def _reader_has_gone() -> bool:
 
 
 def output_file(text: str) -> str:
-    """Return the name of an output file unchanged; refuse a folder, and a name in a missing folder."""
-    folder = os.path.dirname(text) or "."
-    if not os.path.isdir(folder):
-        fault = f"{text!r}: the folder {folder!r} does not exist"
-        raise argparse.ArgumentTypeError(f"{fault}; make it, or give another name")
+    """Return the name of an output file unchanged; refuse a folder, and a name that cannot be written."""
     if os.path.isdir(text):
         raise argparse.ArgumentTypeError(f"{text!r} is a folder; give the name of a file")
+    try:
+        require_writable(text, "give another name")
+    except InputError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
     return text
 
 

@@ -28,6 +28,7 @@ from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, Curvature
 from losslandscape.curvature.lanczos import Eigen, eigenvalues
 from losslandscape.curvature.layers import Ends, layer_eigenvalues
 from losslandscape.curvature.trace import Trace, trace
+from losslandscape.draw import figures
 from losslandscape.draw.density_figure import draw_density
 from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.evaluate import losses
@@ -80,6 +81,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = build_parser(__doc__)
     request = HessianRequest.of(parser.parse_args(argv))
     with sentence(parser), drawn_by("hessian.py", sys.argv[1:] if argv is None else argv):
+        stem = figure_stem(request)
+        if "density" in request.hessian.only:
+            figures.require_writable_figures(
+                stem, ["density"], request.hessian.format, advice="give another {out}"
+            )
         matrix, batching, place = load_matrix(request)
         samples = len(batching.sets["train"])
         name = NAMES[request.hessian.kind] + (f" at {place}" if place else "")
@@ -90,7 +96,6 @@ def main(argv: list[str] | None = None) -> None:
             f"{matrix.dimension} parameters in {len(matrix.names)} tensors"
         )
         print_cautions(matrix, batching, strict=request.hessian.strict)
-        stem = density_stem(request, place)
         estimates = estimate(matrix, request.hessian, stem, is_noisy=batching.is_noisy)
         if request.hessian.json:
             facts = {
@@ -102,11 +107,13 @@ def main(argv: list[str] | None = None) -> None:
             write_json(request.hessian.json, {**facts, **estimates.plain()})
 
 
-def density_stem(request: HessianRequest, place: str) -> str:
-    """Return the name of the density's figure without its format; without a checkpoint the net names it."""
-    start = place or file_names.model_name(request.net.model, request.net.model_args)
-    params = file_names.without_special_characters(request.hessian.params)
-    return f"{start}_{request.hessian.kind}" + (f"_params={params}" if params else "") + "_density"
+def figure_stem(request: HessianRequest) -> str:
+    """Return the beginning of the figure's name; without --out and a checkpoint the net names it."""
+    options, net = request.hessian, request.net
+    start = options.out or net.files().get("model_file", "")
+    start = start or file_names.model_name(net.model, net.model_args)
+    params = file_names.without_special_characters(options.params)
+    return f"{start}_{options.kind}" + (f"_params={params}" if params else "")
 
 
 def print_cautions(matrix: Curvature, batching: Batching, *, strict: bool) -> None:
@@ -154,7 +161,7 @@ def load_matrix(request: HessianRequest) -> tuple[Curvature, Batching, str]:
 
 
 def estimate(matrix: Curvature, options: HessianOptions, stem: str, *, is_noisy: bool) -> Estimates:
-    """Compute and print the requested estimates, and draw the density as `<stem>.<format>`."""
+    """Compute and print the requested estimates, and draw the density as `<stem>_density.<format>`."""
     ends, traced, density, layers = None, None, None, None
     if "eigenvalues" in options.only:
         ends = estimate_eigenvalues(matrix, options)
@@ -175,7 +182,7 @@ def estimate(matrix: Curvature, options: HessianOptions, stem: str, *, is_noisy:
         smallest, largest = ends or ([], [])
         draw_density(
             density,
-            stem,
+            f"{stem}_density",
             name=NAMES[options.kind],
             count=matrix.dimension,
             known=[eigen.value for eigen in smallest + largest],

@@ -37,6 +37,7 @@ class HessianOptions(Options):
     steps: int
     density_probes: int
     json: str
+    out: str
     format: list[str]
     fix_randomness: bool
     strict: bool
@@ -71,6 +72,12 @@ def build_parser(description: str | None) -> Parser:
     )
     options.add_randomness(group)
     add("--json", default="", type=output_file, metavar="FILE", help="write all numbers to this file")
+    add(
+        "--out",
+        default="",
+        metavar="STEM",
+        help="beginning of the figure's name (default: the checkpoint, or without one the net)",
+    )
     add_format_option(group)
     return parser
 

@@ -1,17 +1,17 @@
 """Makes the landscape, the run and the axes that a request asks for."""
 
-import os
 from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
+from losslandscape.cli import direction_place
 from losslandscape.cli.command_line import as_flag
 from losslandscape.cli.request import Machine, SurfaceRequest, absolute
 from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
-from losslandscape.core.provenance import Facts, fingerprint_of_file, record_of_run, require_same
+from losslandscape.core.provenance import Facts, fingerprint_of_file, record_of_run
 from losslandscape.curvature.eigen_measure import Eigenvectors
 from losslandscape.data.samples import Samples
 from losslandscape.evaluate import losses
@@ -22,8 +22,7 @@ from losslandscape.measure.axes import find_axes
 from losslandscape.measure.grid import Measure
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
 from losslandscape.measure.run import Run
-from losslandscape.measure.surface_files import require_folder
-from losslandscape.nets import library_nets
+from losslandscape.nets import library_nets, model_loader
 from losslandscape.nets.models import MODELS
 from losslandscape.nets.net_plotter import SEED, Recipe
 from losslandscape.parallel import devices
@@ -50,8 +49,9 @@ def make_landscape(
         print(without_checkpoint(request.net.model))
     loss = ranks.all(losses.find, request.loss_name)
     net_facts = ranks.all(_net_facts, request, net, files, seed, ranks)
-    dir_file = directions.dir_file or ranks.first(_direction_file, request, files, net_facts)
-    ranks.all(require_folder, request.run.surf_file or dir_file)
+    dir_file = directions.dir_file or ranks.first(direction_place.find, request, files, net_facts)
+    dir_file_given = ranks.first(direction_place.holds_given_directions, directions)
+    ranks.first(direction_place.require_writable_places, request, dir_file, given=dir_file_given)
     return Landscape(
         net,
         seed=seed,
@@ -63,7 +63,7 @@ def make_landscape(
         sets=sets,
         files=files,
         dir_file=dir_file,
-        dir_file_given=bool(directions.dir_file),
+        dir_file_given=dir_file_given,
         same_dir=directions.same_dir,
         settings={
             "loss_name": request.loss_name,
@@ -155,52 +155,6 @@ def without_checkpoint(model: str) -> str:
     return f"no --model_file: {net}"
 
 
-def _direction_file(request: SurfaceRequest, files: dict[str, str], net_facts: Facts) -> str:
-    """Return the path of the direction file, which the checkpoint names, or without a checkpoint the net.
-
-    Earlier versions gave the nets without a checkpoint one name, which began with `_`. An existing file of
-    that name is used by the net that it was made with.
-    """
-    if "model_file" in files:
-        return _named_direction_file(request, files, files["model_file"])
-    named = _named_direction_file(
-        request, files, file_names.model_name(request.net.model, request.net.model_args)
-    )
-    earlier = _named_direction_file(request, files, "")
-    is_resumed = not os.path.exists(named) and _was_made_with(earlier, net_facts)
-    return earlier if is_resumed else named
-
-
-def _was_made_with(dir_file: str, net_facts: Facts) -> bool:
-    """Return whether this is a direction file, and was made with the net of these facts."""
-    try:
-        made_with = h5_util.read_made_with(dir_file, "direction")
-        require_same(dir_file, made_with, net_facts, "")
-    except InputError:
-        return False
-    return all(made_with.get(name) == net_facts.get(name) for name in ("model", "model_args"))
-
-
-def _named_direction_file(request: SurfaceRequest, files: dict[str, str], model_file: str) -> str:
-    directions = request.directions
-    return file_names.direction_file_name(
-        model_file,
-        directions.dir_type,
-        model_file2=files.get("model_file2", ""),
-        model_file3=files.get("model_file3", ""),
-        two_d=request.is_plane,
-        xdir=directions.xdir,
-        xignore=directions.xignore,
-        xnorm=directions.xnorm,
-        ydir=directions.ydir,
-        yignore=directions.yignore,
-        ynorm=directions.ynorm,
-        same_dir=directions.same_dir,
-        params=directions.params,
-        idx=directions.idx,
-    )
-
-
 def _recipes(
     request: SurfaceRequest,
     machine: Machine,
@@ -264,6 +218,8 @@ def _net_facts(
     facts = {"model": model, "dir_type": request.directions.dir_type, **code_facts("model", model)}
     if request.net.model_args:
         facts["model_args"] = " ".join(request.net.model_args)
+    if model_loader.is_on_base(net):
+        facts["base of the adapter"] = fingerprint_of_net(net)
     if "model_file" in files:
         return {**facts, "model_file": fingerprint_of_file(files["model_file"])}
     if model in MODELS:

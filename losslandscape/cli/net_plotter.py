@@ -8,6 +8,7 @@ plot_surface.py with the same options uses the same file name and the same direc
 --y, makes two directions. The data are read only for `--xdir hessian` and `--ydir hessian`.
 """
 
+import os
 import sys
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.files.file_names import WHOLE_RANGE
 from losslandscape.measure.loss_measure import Measuring
 from losslandscape.measure.surface_files import write_directions
+from losslandscape.nets.models import MODELS
 
 
 def build_parser() -> Parser:
@@ -38,7 +40,9 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     request = SurfaceRequest.of(args, program="net_plotter.py", arguments=arguments)
     with sentence(parser):
-        dir_file = request.directions.dir_file or make_direction_file(request)
+        dir_file = request.directions.dir_file
+        if not os.path.exists(dir_file):
+            dir_file = make_direction_file(request)
         if dir_file:
             print(report(dir_file))
 
@@ -53,6 +57,9 @@ def make_direction_file(request: SurfaceRequest) -> str:
         fault = f"--model_file {request.net.model_file} names several checkpoints"
         raise InputError(f"{fault}; give the one that the directions start from")
     directions = request.directions
+    if directions.dir_file and not request.net.model_file and request.net.model in MODELS:
+        fault = f"--dir_file {directions.dir_file} does not exist"
+        raise InputError(f"{fault}; give --model_file to make directions of that net there")
     y_options = (directions.ynorm, directions.yignore, directions.same_dir, request.net.model_file3)
     if any(y_options) or directions.ydir != "random":
         request = replace(request, grid=replace(request.grid, y=WHOLE_RANGE))

@@ -189,7 +189,13 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_grid(group: Group) -> None:
-    group.add_argument("--dir_file", default="", metavar="FILE", help="use the directions of this file")
+    group.add_argument(
+        "--dir_file",
+        default="",
+        metavar="FILE",
+        help="use the directions of this file; if it does not exist, make them there (default: a file beside "
+        "the checkpoint, named after the options)",
+    )
     group.add_argument(
         "--dir_type",
         default="weights",

@@ -72,11 +72,21 @@ def main(argv: list[str] | None = None) -> None:
         surf_file = surface_file(request, landscape, axes)
         if not request.run.overwrite:
             machine.ranks.first(require_own_scale, surf_file)
+        if args.plot:
+            machine.ranks.first(require_figures, surf_file, args.format, is_line="y" not in axes)
         measure_surface(landscape, axes, measure, run, surf_file=surf_file)
         if args.plot and machine.ranks.rank == 0:
             from losslandscape.draw.eigen_figures import plot_eigenvalues
 
             plot_eigenvalues(surf_file, show=args.show, formats=args.format)
+
+
+def require_figures(surf_file: str, formats: list[str], *, is_line: bool) -> None:
+    """Raise `InputError` before the measurement if the figures cannot be written."""
+    from losslandscape.draw import eigen_figures, figures
+
+    endings = eigen_figures.endings(is_line=is_line)
+    figures.require_writable_figures(surf_file, endings, formats, advice="give another {surf_file}")
 
 
 def require_own_scale(surf_file: str) -> None:

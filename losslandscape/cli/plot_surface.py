@@ -119,9 +119,12 @@ def measure_around(
     surf_file = surface_file(request, job.landscape, axes)
     if plots.proj_file:
         machine.ranks.first(require_path_on_surface, job, plots.proj_file, surf_file)
+    is_plane = "y" in axes
+    if plots.plot:
+        machine.ranks.first(require_figures, plots, surf_file, job.measure.names, is_plane=is_plane)
     measure_surface(job.landscape, axes, job.measure, job.run, surf_file=surf_file)
     if plots.plot and machine.ranks.rank == 0:
-        plot(plots, surf_file, job.landscape.dir_file, is_plane="y" in axes)
+        plot(plots, surf_file, job.landscape.dir_file, is_plane=is_plane)
     return surf_file
 
 
@@ -184,6 +187,18 @@ def require_path_on_surface(job: SurfaceJob, proj_file: str, surf_file: str) -> 
     projection = h5_util.read_projection(proj_file)
     facts = landscape.surface_facts(directions)
     projection.require_fit(facts, surf_file=surf_file, dir_file=landscape.dir_file)
+
+
+def require_figures(plots: PlotOptions, surf_file: str, names: list[str], *, is_plane: bool) -> None:
+    """Raise `InputError` before the measurement if the figures of these quantities cannot be written."""
+    from losslandscape.draw import figures, line_figures, plane_figures
+
+    stem, endings = surf_file, plane_figures.endings(names)
+    if not is_plane:
+        endings = line_figures.endings(names, log=plots.log)
+    elif plots.proj_file:
+        stem, endings = plots.proj_file, [f"{endings[0]}_proj"]
+    figures.require_writable_figures(stem, endings, plots.format, advice="give another {surf_file}")
 
 
 def require_drawable(plots: PlotOptions) -> None:

@@ -14,9 +14,11 @@ from losslandscape.data.samples import Samples
 from losslandscape.files import h5_util
 from losslandscape.files.file_names import shortened
 from losslandscape.files.projection import Projection
+from losslandscape.files.writable import require_writable
 from losslandscape.measure.grid import measure_surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.loss_measure import Measuring
+from losslandscape.measure.surface_files import require_surface_file
 from losslandscape.trajectory import checkpoint_series
 from losslandscape.trajectory.checkpoint_files import Checkpoints
 
@@ -40,6 +42,7 @@ def measure_series(
     axes = find_request_axes(request, last.landscape, last.measure, last.run, path=places.T)
     name = named_surface_file(request, last.landscape, axes)
     paths = checkpoint_series.surface_files(files, name, request.run.surf_file)
+    ranks.first(_require_writable, [paths[file] for file in files], plots, is_plane="y" in axes)
     for number, file in enumerate([files[-1], *files[:-1]], start=1):  # the directions come from the last
         last.run.say(f"checkpoint {number} of {len(files)}: {file}")
         is_last = file == files[-1]
@@ -83,6 +86,22 @@ def _find_places(
     return np.array(places), fingerprints
 
 
+def _require_writable(surf_files: list[str], plots: PlotOptions, *, is_plane: bool) -> None:
+    """Raise `InputError` before the measurement if a file of the series cannot be written."""
+    for surf_file in surf_files:
+        require_surface_file(surf_file)
+    if is_plane:
+        require_writable(_projection_file(surf_files), "give another {surf_file}")
+    if is_plane and plots.plot:
+        from losslandscape.draw.film_files import film_stem
+
+        require_writable(f"{film_stem(surf_files[0])}.html", "give another {surf_file}")
+
+
+def _projection_file(surf_files: list[str]) -> str:
+    return shortened(f"{surf_files[-1]}_series_proj.h5")
+
+
 def _require_unchanged(landscape: Landscape, file: str, fingerprint: str) -> None:
     """Raise `InputError` if the checkpoint of a landscape does not have this fingerprint."""
     if landscape.net_facts["model_file"] != fingerprint:
@@ -96,7 +115,7 @@ def _finish(
     """Write the path of the checkpoints as a projection; plot the film if --plot is given."""
     directions = h5_util.read_directions(dir_file)[:2]
     projection = Projection(
-        path=shortened(f"{surf_files[-1]}_series_proj.h5"),
+        path=_projection_file(surf_files),
         x=places[:, 0],
         y=places[:, 1],
         epochs=checkpoints.numbers,

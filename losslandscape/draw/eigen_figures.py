@@ -67,6 +67,15 @@ def plot_eigenvalues(
     return paths
 
 
+def endings(*, is_line: bool) -> list[str]:
+    """Return the ends of the figures' names."""
+    return [_ending(name, is_line=is_line) for name in (RATIO, ABS_RATIO)]
+
+
+def _ending(name: str, *, is_line: bool) -> str:
+    return f"1d_{name}" if is_line else f"min_eig_max_{name}_heat_sns"
+
+
 def has_eigenvalues(surface: Surface) -> bool:
     """Return whether a surface has a finite ratio to draw."""
     return set(EIGENVALUES) <= set(surface.names) and bool(np.isfinite(eigenvalue_ratio(surface)).any())
@@ -90,7 +99,8 @@ def draw_lines(shown: Comparison, *, xmin: float | None = None, xmax: float | No
     for name, low in ((RATIO, -1), (ABS_RATIO, 0)):
         limits = ((low - MARGIN) * top, (1 + MARGIN) * top)
         axis = VerticalAxis((name,), label(name), limits=limits)
-        paths += shown.save(curves.side_by_side(shown, [axis], xmin=xmin, xmax=xmax), f"1d_{name}")
+        fig = curves.side_by_side(shown, [axis], xmin=xmin, xmax=xmax)
+        paths += shown.save(fig, _ending(name, is_line=True))
     return paths
 
 
@@ -102,7 +112,7 @@ def draw_heats(shown: Comparison) -> list[str]:
     for name, low, colours in ((RATIO, -top, DIVERGING), (ABS_RATIO, 0.0, COLOURS)):
         scale = Scale(np.linspace(low, top, 11), Normalize(low, top), (low, top))
         fig = panels.heat_figure(shown, name, scale, colours=colours)
-        paths += shown.save(fig, f"min_eig_max_{name}_heat_sns")
+        paths += shown.save(fig, _ending(name, is_line=False))
     return paths
 
 

@@ -19,6 +19,7 @@ from losslandscape.core.errors import require_choice
 from losslandscape.draw.figure_metadata import metadata
 from losslandscape.files.atomic_file import replacing
 from losslandscape.files.file_names import FIGURE_FORMATS
+from losslandscape.files.writable import require_writable
 
 STYLE: dict[Any, Any] = {
     "font.size": 13,
@@ -63,6 +64,19 @@ def footnote(fig: Figure, text: str | None) -> None:
     """Write a text in small type below the axes; do nothing if it is empty or None."""
     if text:
         fig.supxlabel(text, x=0.99, ha="right", fontsize=FOOTNOTE_SIZE, color="0.35")
+
+
+def require_writable_figures(
+    stem: str, endings: Iterable[str], formats: Iterable[str], *, advice: str
+) -> None:
+    """Raise `InputError` unless the figures `<stem>_<ending>.<format>` can be written.
+
+    Args:
+        advice: what the user can do, as for `InputError`.
+    """
+    longest = max(endings, key=lambda ending: len(os.fsencode(ending)))
+    for name in formats:
+        require_writable(f"{stem}_{longest}.{name}", advice)
 
 
 @contextmanager

@@ -49,10 +49,15 @@ def plot_film(
         raise InputError(f"the folder {folder!r} does not exist", "make it, or give another {out}")
     reel = film.read(surf_files, proj_file=proj_file, name=name, titles=titles)
     scale = film.scale_of(reel, vmin=vmin, vmax=vmax, vlevel=vlevel, log=log)
-    stem = out or f"{reel.surfaces[0].path}_film"
+    stem = out or film_stem(reel.surfaces[0].path)
     page = _write_page(reel, f"{stem}.html", log=scale.log, dir_file=dir_file)
     paths = [f"{stem}.{extension}" for extension in film.formats()]
     return [*film.write(reel, paths, scale=scale, dir_file=dir_file), page]
+
+
+def film_stem(surf_file: str) -> str:
+    """Return the beginning of the names of a film's files."""
+    return f"{surf_file}_film"
 
 
 def _write_page(reel: Reel, path: str, *, log: bool, dir_file: str) -> str:

@@ -77,6 +77,11 @@ def plot_1d(
     return paths
 
 
+def endings(names: Sequence[str], *, log: bool) -> list[str]:
+    """Return the ends of the figures' names, for a surface that will have these quantities."""
+    return [f"1d_{value}{'_log' if log else ''}" for value in ("loss_acc", *quantity.shown(names))]
+
+
 def plot_repeats(
     prefix: str,
     *,

@@ -80,6 +80,12 @@ def plot_2d(
     return paths
 
 
+def endings(names: Sequence[str]) -> list[str]:
+    """Return the ends of the figures' names, for a surface that will have these quantities."""
+    first = quantity.shown(names)[0]
+    return [f"{first}_2dcontour", f"{first}_2dcontourf", f"{first}_2dheat", f"{first}_3dsurface"]
+
+
 def plot_contour_trajectory(
     surf_file: str | Surface,
     *,

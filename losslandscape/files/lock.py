@@ -23,17 +23,18 @@ from losslandscape.core.errors import InputError
 HEARTBEAT_SECONDS = 10
 STALE_SECONDS = 120  # twelve heartbeats, because a busy network disk may lose some
 POLL_SECONDS = 1
+ENDING = ".running"  # of a lock file's name, after the name of the locked file
 
 
 class Lock:
-    """The lock of one file, `<path>.running`. Call `release` in a `finally`.
+    """The lock of one file, `<path>` and `ENDING`. Call `release` in a `finally`.
 
     The lock belongs to the process that acquired it, not to forks of that process.
     """
 
     def __init__(self, path: str):
         self._path = path
-        self._file = os.path.realpath(path) + ".running"
+        self._file = os.path.realpath(path) + ENDING
         self._content = b""  # the content of our lock file; empty while we hold no lock
         self._process = 0
         self._released = threading.Event()
@@ -56,7 +57,7 @@ class Lock:
             fault = f"{self._path!r} is being written by another run: {_holder(self._file)}"
             if not wait:
                 raise InputError(
-                    f"{fault}, lock file {self._path + '.running'!r}",
+                    f"{fault}, lock file {self._path + ENDING!r}",
                     "give {wait:True} to wait for it, or another {surf_file}; "
                     "if that run is certainly dead, remove its lock file",
                 )

@@ -93,5 +93,8 @@ def filters_off_norm(moved: list[Moved], axis: str, norm: str) -> Report:
         f"the {axis} direction moves {which} by "
         f"{min(ends):.3g} to {max(ends):.3g} times the length that the normalisation by {norm} says"
     )
-    advice = "a direction file of an earlier version is used as it is; move it away, and a new one is made"
+    advice = (
+        "if its direction file is of an earlier version, move the file away, and a new one is made; "
+        "otherwise these filters depend on each other, and cannot all have their norms"
+    )
     return Report([], [Caution(fault, advice)])

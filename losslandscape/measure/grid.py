@@ -18,7 +18,7 @@ from losslandscape.files.lock import Lock
 from losslandscape.files.surface import Surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
-from losslandscape.measure.surface_files import open_files
+from losslandscape.measure.surface_files import open_files, require_surface_file
 from losslandscape.nets.moving import moving
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.nets.net_state import kept
@@ -80,6 +80,7 @@ def measure_surface(
 
 
 def _acquire(lock: Lock, surf_file: str, *, wait: bool) -> None:
+    require_surface_file(surf_file)
     try:
         lock.acquire(wait=wait)
     except OSError as error:

@@ -19,6 +19,7 @@ from losslandscape.files.surface import Surface
 from losslandscape.nets import direction_file, net_plotter
 from losslandscape.nets.net_plotter import Direction, Recipe
 
+EIGENVECTOR = "eigenvector of the Hessian"  # the beginning of the fact of such a direction
 TARGET_FLAGS = {"x": "model_file2", "y": "model_file3"}
 
 
@@ -143,7 +144,7 @@ class Landscape:
             return f"to {fingerprint_of_file(target_file)}{params}"
         if recipe.target:
             return f"to {fingerprint_of_net(recipe.target())}{params}"
-        kind = "eigenvector of the Hessian" if recipe.vector else f"random of seed {self.seed}"
+        kind = EIGENVECTOR if recipe.vector else f"random of seed {self.seed}"
         return f"{kind}, norm {recipe.norm or 'none'}, ignore {recipe.ignore or 'nothing'}{params}"
 
     @cached_property

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from losslandscape.core.errors import InputError
-from losslandscape.files import h5_util
+from losslandscape.files import h5_util, lock
 from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.file_names import Axis
 from losslandscape.files.surface import Surface
+from losslandscape.files.writable import require_writable
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.nets import direction_file
@@ -58,9 +58,6 @@ def write_directions(landscape: Landscape, directions: list[Direction], say: Cal
     h5_util.write_directions(landscape.dir_file, arrays, made_with=landscape.direction_facts())
 
 
-def require_folder(surf_file: str) -> None:
-    """Raise `InputError` unless the folder of a surface file exists."""
-    folder = os.path.dirname(surf_file) or "."
-    if not os.path.isdir(folder):
-        fault = f"the folder {folder!r} of the surface file does not exist"
-        raise InputError(fault, "make it, or give another {surf_file}")
+def require_surface_file(surf_file: str) -> None:
+    """Raise `InputError` unless this surface file and its lock can be written."""
+    require_writable(surf_file, "give another {surf_file}", ending=lock.ENDING)

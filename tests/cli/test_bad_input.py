@@ -87,7 +87,7 @@ CASES = {
     "empty classes": ([*SURFACE, "--dataset", "folder", "--datapath", "."], ["train", "DIR/train/<class>/"]),
     "bad split": ([*SURFACE, "--data_split", "3", "--split_idx", "3"], ["split_idx 3", "data_split 3"]),
     "direction file that is none": ([*SURFACE, "--dir_file", "text.t7"], ["text.t7"]),
-    "missing direction file": ([*SURFACE, "--dir_file", "absent.h5"], ["absent.h5"]),
+    "new direction file in a missing folder": ([*SURFACE, "--dir_file", "nowhere/d.h5"], ["nowhere"]),
     "direction of another net": (
         [*SURFACE, "--dir_file", "other_net.h5"],
         ["other_net.h5", "does not fit the net"],

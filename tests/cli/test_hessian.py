@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from losslandscape.cli import hessian
 from losslandscape.core import user_code
+from tests.cli.own_net import OWN
 from tests.helpers import SMALL_BATCH, run, succeed
 
 TWO_IMAGES = ["--dataset", "digits", "--data_split", "700", "--model", "resnet20"]
@@ -36,30 +37,6 @@ def test_all_numbers_are_printed_and_written(tmp_path, capsys, monkeypatch):
     assert set(layers) == set(numbers["parameters"])
     assert len(numbers["density"]["grid"]) == len(numbers["density"]["density"])
     assert numbers["samples"] == 2 and "NOT CONVERGED" in printed
-
-
-OWN_CODE = """
-import torch
-from torch import nn
-
-def data():
-    generator = torch.Generator().manual_seed(3)
-    return torch.randn(40, 4, generator=generator), torch.arange(40) % 3
-
-def net(width=5):
-    torch.manual_seed(5)
-    net = nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 3))
-    for parameter in net.parameters():
-        nn.init.normal_(parameter)
-    return net
-"""
-OWN = ["--dataset", "mine.py:data", "--model", "mine.py:net"]
-
-
-@pytest.fixture
-def own(inside):
-    (inside / "mine.py").write_text(OWN_CODE)
-    return inside
 
 
 def dense_blocks(*names: str) -> torch.Tensor:

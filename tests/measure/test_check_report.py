@@ -393,6 +393,7 @@ def test_directions_that_were_normalised_by_what_is_stored_are_told():
     low, high = ratios[1].min().item(), ratios[1].max().item()
     (warning,) = warnings_of(made)
     assert warning.startswith(f"the x direction moves 5.weight by {low:.3g} to {high:.3g} times")
+    assert "move the file away" in warning
     assert torch.allclose(ratios[0], torch.ones(12))
     assert line(made, "moves").startswith("moves: 452 of")
 
