@@ -16,6 +16,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+import losslandscape
 from losslandscape.core.errors import InputError
 from losslandscape.data import samples, user_data
 from losslandscape.data.dataloader import split_indices
@@ -229,6 +230,15 @@ def test_an_endless_stream_is_refused_and_its_first_samples_are_read(stream, mon
     monkeypatch.setattr(user_data, "MOST_BYTES", 30)
     with pytest.raises(InputError, match="may be endless"):
         user_data.as_samples(STREAMS[stream]())
+
+
+def test_the_first_samples_from_python():
+    surface = losslandscape.loss_surface(
+        torch.nn.Linear(3, 2), endless(), x=(0, 1, 2), samples=10, quiet=True
+    )
+    assert surface.made_with["samples"] == "10"
+    with pytest.raises(InputError, match="samples 0 is not a whole number"):
+        losslandscape.loss_surface(torch.nn.Linear(3, 2), endless(), samples=0)
 
 
 def test_data_of_a_known_length_has_no_limit(monkeypatch):
