@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
+# Objects that hold tensors which are no part of a batch, and what has no parts.
+LEAVES = (Tensor, np.ndarray, type, ModuleType, nn.Module, Dataset, DataLoader)
 COUNTS = ("num_graphs", "batch_size")  # attributes in which a batch may hold the number of its samples
 
 
@@ -125,7 +128,7 @@ def _leaves(value: object, name: str, seen: set[int]) -> Iterator[tuple[str, obj
 
 def _parts(value: object) -> list[tuple[str, object]] | None:
     """Return the parts of a tuple, list, dict or object, with their names; None for a leaf."""
-    if isinstance(value, Tensor | np.ndarray | type | ModuleType | torch.nn.Module):
+    if isinstance(value, LEAVES):
         return None
     if isinstance(value, dict):
         return [(f"[{name!r}]", part) for name, part in value.items()]

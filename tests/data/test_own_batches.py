@@ -14,7 +14,7 @@ from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.curvature.hess_vec_prod import Curvature
 from losslandscape.data import samples, user_data
 from losslandscape.data.own_batches import OwnBatches
-from losslandscape.evaluate import losses
+from losslandscape.evaluate import evaluation, losses
 from losslandscape.evaluate.evaluation import evaluate
 from losslandscape.evaluate.fit_check import check_data
 
@@ -256,3 +256,11 @@ def test_a_batch_encoding_is_cut_and_keeps_its_class():
     assert evaluate(net, data, loss=loss, batch_size=3)[0] == pytest.approx(expected.item(), rel=1e-6)
     as_dict = user_data.as_samples([{"input_ids": ids[:2]}, {"input_ids": ids[2:]}])
     assert fingerprint_of_arrays(data.arrays()) == fingerprint_of_arrays(as_dict.arrays())
+
+
+def test_batch_norms_are_estimated_from_whole_batches():
+    """Enough random batches for the number of samples, each once."""
+    data = OwnBatches.of([{"x": torch.full((4, 1), float(i)), "name": "a"} for i in range(10)])
+    part = evaluation._random_part(data, 10)
+    assert part.sizes == (4, 4, 4) and len({batch["x"][0].item() for batch in part.batches}) == 3
+    assert evaluation._random_part(data, 1000).sizes == data.sizes

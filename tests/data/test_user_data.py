@@ -32,8 +32,21 @@ class Squares(Dataset):
         return {"x": torch.tensor([float(i)]), "target": i * i}
 
 
+class ByNumber:
+    """A dataset that is not of torch's class."""
+
+    inputs = torch.arange(10.0)
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, i):
+        return self.inputs[i : i + 1], i * i
+
+
 X, Y = torch.arange(10.0).view(10, 1), torch.arange(10) ** 2
 FORMS = {
+    "samples by number": (ByNumber(), (X, Y)),
     "dataset of dicts": (Squares(), {"x": X, "target": Y}),
     "dataset of tuples": (TensorDataset(X, Y), (X, Y)),
     "loader": (DataLoader(TensorDataset(X, Y), 4), (X, Y)),
@@ -79,6 +92,8 @@ def test_batches_that_do_not_stack_stay_apart_and_can_be_split():
         (3, ["int", "iterable of batches"]),
         (["text"], ["str", "a tuple or a dict of tensors"]),
         ([["text", None]], ["list", "no tensor"]),
+        ({"training": DataLoader(TensorDataset(X, Y))}, ["dict", "no tensor"]),
+        ([TensorDataset(X), TensorDataset(X), TensorDataset(X)], ["TensorDataset", "no tensor"]),
         ([(X, Y), {"x": X}], ["2 tensors", "a dict of x"]),
         (TensorDataset(X[:0]), ["no sample"]),
     ],
