@@ -14,11 +14,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.nets.tensor_names import State, prefixes
+from losslandscape.nets.tensor_names import WRAPPERS, State, bare_name, prefixes
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model"  # how the names of peft's files of weights begin
-PREFIX = "base_model.model."
+START_OF_PEFT = r"^.*base_model\.model\."
+START_OF_WRAPPERS = rf"^((?:{'|'.join(WRAPPERS)})\.)*"
 # The part of a tensor's name that tells an adapter. In nets of peft the adapter's name is the part after it.
 KIND = r"(?:^|\.)(?:lora|ia3|vera|hada|lokr|oft|boft|trainable_tokens|adapters?)(?:_\w+)?"
 ADAPTER = re.compile(rf"{KIND}(?:\.|$)")
@@ -125,17 +126,19 @@ def _is_of(adapter: str, name: str) -> bool:
 def _names(state: Collection[str], own: Collection[str], adapter: str) -> dict[str, str]:
     """Return the net's name of each tensor of the file that its adapter of this name has.
 
-    The net may be the `PeftModel` or what is inside it, and may itself be inside another module.
+    The net may be the `PeftModel` or what is inside it, and net and file may have parts of wrappers.
     """
-    short = {_short(name, adapter): name for name in own}
-    names: dict[str, str] = {}
-    for prefix in ("", PREFIX) if adapter else ("",):
-        inner = {name: name.split(prefix)[-1] if prefix else name for name in state}
+    if not adapter and set(state) <= set(own):
+        return {name: name for name in state}
+    short = {_short(bare_name(name), adapter): name for name in own}
+    found: dict[str, str] = {}
+    for start in START_OF_WRAPPERS, START_OF_PEFT:
+        inner = {name: re.sub(start, "", bare_name(name)) for name in state}
         known = {name: end for name, end in inner.items() if any(own.endswith(end) for own in short)}
         fitting = prefixes(short, [[end] for end in known.values()]) if known else []
-        if fitting and len(known) > len(names):
-            names = {name: short[fitting[0] + end] for name, end in known.items()}
-    return names
+        if fitting and len(known) > len(found):
+            found = {name: short[fitting[0] + end] for name, end in known.items()}
+    return found
 
 
 def _short(name: str, adapter: str) -> str:

@@ -129,6 +129,7 @@ def _value(folder: str, place: Any, *, unsafe_pickle: bool = False) -> Any:
     with open(os.path.join(folder, part), "rb") as file:
         file.seek(place.offset)
         content = io.BytesIO(file.read(place.length))
+    checkpoint_file.check_archive(content)
     return checkpoint_file.load_pickle(content, what=folder, unsafe_pickle=unsafe_pickle)
 
 

@@ -107,7 +107,7 @@ def load(
 
 
 def _build_base(model: str, model_args: Mapping[str, Any] | None) -> nn.Module:
-    """Build a net for an adapter. Its other weights are the same in every such net, also if they are random."""
+    """Build a net for an adapter. Its other weights are alike in every such net, also if they are random."""
     with _random_draws_apart(), seeded(0):
         return build(model, model_args)
 

@@ -95,10 +95,15 @@ def test_names_of_an_adapter_need_no_configuration(tmp_path):
     torch.save(ADAPTER, tmp_path / "m.pt")
     net = Wrapper("base_model", Wrapper("model", nn.ModuleDict({"first": Low("default")})))
     assert (load(net, tmp_path / "m.pt")["base_model.model.first.lora_A.default.weight"] == 2).all()
-    own = {key: value for key, value in net.state_dict().items() if "lora_" in key}
-    torch.save({"state_dict": own}, tmp_path / "own.pt")
-    assert read_checkpoint(tmp_path / "own.pt").is_adapter
-    load(net, tmp_path / "own.pt")
+    own = {key: value + 1 for key, value in net.state_dict().items() if "lora_" in key}
+    for prefix in ("", "module.", "model.net.", "_orig_mod."):
+        for wrap in (lambda net: net, torch.compile, lambda net: Wrapper("net", net)):
+            torch.save({"state_dict": {prefix + key: value for key, value in own.items()}}, tmp_path / "m.pt")
+            assert read_checkpoint(tmp_path / "m.pt").is_adapter
+            fresh = wrap(Wrapper("base_model", Wrapper("model", nn.ModuleDict({"first": Low("default")}))))
+            state = load(fresh, tmp_path / "m.pt")
+            for key, value in own.items():
+                assert any(torch.equal(value, other) for name, other in state.items() if name.endswith(key))
 
 
 def test_an_adapter_is_loaded_completely_or_not_at_all(tmp_path):

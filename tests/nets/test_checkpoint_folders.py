@@ -181,6 +181,15 @@ def test_a_distributed_checkpoint_of_several_ranks(tmp_path):
     fault(tmp_path, "lacks its file __2_0.distcp")
 
 
+def test_flipped_bits_in_a_distributed_checkpoint(tmp_path):
+    save_distributed(tmp_path, {"weight": torch.full((64,), 1.5)})
+    part = tmp_path / "__0_0.distcp"
+    number = torch.tensor(1.5).numpy().tobytes()
+    assert number * 64 in part.read_bytes()
+    part.write_bytes(part.read_bytes().replace(number, torch.tensor(2.5).numpy().tobytes(), 1))
+    fault(tmp_path, "damaged")
+
+
 def test_a_folder_of_lightning(tmp_path):
     """Lightning's sharded checkpoints: tensors in .distcp files, the epoch in meta.pt."""
     net, folder = small_net(), tmp_path / "epoch=3-step=8.ckpt"
@@ -207,6 +216,9 @@ def test_code_in_a_distributed_checkpoint_is_not_run(tmp_path):
     (folder / ".metadata").write_bytes(pickle.dumps({"a": Code(str(trace))}))
     fault(folder, "holds more than tensors ('posix.mkdir') and was not run", "unsafe_pickle=True")
     assert not trace.exists()
+    with pytest.raises(InputError, match="cannot be unpickled"):  # there is nothing but the code
+        read_checkpoint(folder, unsafe_pickle=True)
+    assert trace.exists()
     (folder / ".metadata").write_bytes(b"x")
     fault(folder, "damaged")
 
