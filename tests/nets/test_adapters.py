@@ -182,6 +182,24 @@ def test_a_line_between_two_adapters(tmp_path):
     assert done.returncode == 2 and "was made with another" in done.stderr
 
 
+def test_random_draws_after_an_adapter_do_not_depend_on_the_file(tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    write_adapter(tmp_path / "a", {"lora_A.weight": torch.ones(1, 4), "lora_B.weight": torch.ones(3, 1)})
+    after = []
+    for file in ("", f"{tmp_path}/a"):
+        torch.manual_seed(3)
+        net = model_loader.load(f"{tmp_path}/mine.py:Low", file)
+        assert model_loader.is_on_base(net) == bool(file)
+        after.append(torch.rand(3))
+    assert torch.equal(*after)
+    torch.save({"lora_A.weight": torch.ones(2, 2), "lora_A.bias": torch.ones(2)}, tmp_path / "whole.pt")
+    (tmp_path / "whole.py").write_text(
+        "from torch import nn\ndef net(): return nn.ModuleDict({'lora_A': nn.Linear(2, 2)})\n"
+    )
+    whole = model_loader.load(f"{tmp_path}/whole.py:net", f"{tmp_path}/whole.pt")
+    assert (whole["lora_A"].weight == 1).all() and not model_loader.is_on_base(whole)
+
+
 def test_the_base_of_an_adapter_is_a_fact_of_the_surface(tmp_path):
     (tmp_path / "mine.py").write_text(OWN)
     torch.save({"base": 1.0}, tmp_path / "scale.pt")

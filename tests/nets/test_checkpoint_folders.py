@@ -110,6 +110,14 @@ def test_a_folder_is_its_only_checkpoint_or_lists_what_it_has(tmp_path):
     fault(tmp_path, "is a folder with 2 checkpoints: model_3.t7, model_4.t7", "give one of them")
 
 
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    def denied(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", denied)
+    fault(tmp_path, "cannot be read (Permission denied)")
+
+
 def test_a_folder_of_folders(tmp_path):
     net = small_net()
     for step in (5, 10):
