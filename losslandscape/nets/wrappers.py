@@ -50,5 +50,5 @@ def traced_in_training(net: nn.Module) -> bool:
         list(node.inputs())[place].toIValue() is True
         for graph in graphs
         for operation, place in TRAINING_ARGUMENT.items()
-        for node in graph.findAllNodes(operation)
+        for node in graph.findAllNodes(operation)  # type: ignore[attr-defined]
     )
