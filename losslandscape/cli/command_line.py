@@ -1,6 +1,7 @@
 """Parses command lines, and refuses bad input with one sentence and exit status 2."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -37,6 +38,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, description: str | None):
+        _escape_unprintable()
         super().__init__(
             prog=os.path.basename(sys.argv[0]),  # newer Pythons have a different default under `python -m`
             description=description,
@@ -49,6 +51,17 @@ class Parser(argparse.ArgumentParser):
         if rank == 0:
             print(f"{self.prog}: error: {message}", file=sys.stderr, flush=True)
         raise SystemExit(2)
+
+
+def _escape_unprintable() -> None:
+    r"""Let standard output and error show a character outside their encoding as an escape, such as \xb1.
+
+    Such an encoding is that of `LC_ALL=C` or `PYTHONIOENCODING=ascii`. A file name that is no text, which
+    also UTF-8 cannot encode, is shown in the same way.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def as_flag(name: str, value: str) -> str:
