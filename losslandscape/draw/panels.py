@@ -24,6 +24,7 @@ from losslandscape.draw.contour_labels import label_contours
 from losslandscape.draw.contour_levels import COLOURS, Scale, log_ticks
 from losslandscape.draw.drawable import describe_missing, describe_no_logarithm, known_part, values_of
 from losslandscape.draw.labels import LevelFormatter, label
+from losslandscape.draw.type_settings import scaled
 from losslandscape.files.surface import Surface
 
 # The yellow end of the colour map is left out: a yellow line is hardly visible on white.
@@ -111,9 +112,9 @@ def add_colour_bar(
     if isinstance(drawn.norm, LogNorm):
         # The ticks are set here, as matplotlib may omit exactly those that would get a label. All lie within
         # the bar, which may be shorter than the scale: a tick outside would extend the bar with white.
-        low, high = bar.ax.get_ylim()
+        low, high = bar.long_axis.get_view_interval()
         bar.set_ticks(log_ticks(low, high).tolist())
-        bar.ax.yaxis.set_major_formatter(LevelFormatter())
+        bar.long_axis.set_major_formatter(LevelFormatter())
     return bar
 
 
@@ -206,8 +207,8 @@ def _finish_plane(axes: Axes, x: np.ndarray, y: np.ndarray, *, mark_centre: bool
     axes.locator_params(nbins=6)
     if mark_centre and x.min() <= 0 <= x.max() and y.min() <= 0 <= y.max():
         style: dict[str, Any] = {"marker": "+", "linestyle": "none", "zorder": 4, "clip_on": False}
-        axes.plot(0, 0, color="white", markersize=12, markeredgewidth=4, **style)
-        axes.plot(0, 0, color="black", markersize=11, markeredgewidth=1.8, **style)
+        axes.plot(0, 0, color="white", markersize=scaled(12), markeredgewidth=scaled(4), **style)
+        axes.plot(0, 0, color="black", markersize=scaled(11), markeredgewidth=scaled(1.8), **style)
 
 
 def _y(surface: Surface) -> np.ndarray:
