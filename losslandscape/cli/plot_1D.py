@@ -28,7 +28,7 @@ from losslandscape.cli.figure_options import page_of
 from losslandscape.cli.option_types import finite
 from losslandscape.draw import redraw, tensorboard_log
 from losslandscape.draw.figure_metadata import drawn_by
-from losslandscape.draw.line_axes import NONE, PLACES, Look
+from losslandscape.draw.line_axes import NONE, PLACES, CurveLook
 from losslandscape.draw.line_figures import plot_1d, plot_repeats, plot_together, repeat_files
 from losslandscape.draw.page_style import drawn_on
 from losslandscape.draw.together import BANDS, STD
@@ -64,7 +64,7 @@ def draw(args: argparse.Namespace) -> None:
         "show": args.show,
         "formats": args.format,
         "json_file": args.json,
-        "look": Look(args.xlabel, args.ylabel, args.legend, args.footnote, args.marks, args.barrier),
+        "look": CurveLook(args.xlabel, args.ylabel, args.legend, args.footnote, args.marks, args.barrier),
     }
     if args.prefix:
         plot_repeats(args.prefix, idx_min=args.idx_min, idx_max=args.idx_max, **options)

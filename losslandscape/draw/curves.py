@@ -4,6 +4,7 @@ A panel has one or two vertical axes, on the left and on the right.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -17,7 +18,7 @@ from losslandscape.draw.comparison import Comparison, titled
 from losslandscape.draw.drawable import describe_missing, finite
 from losslandscape.draw.labels import value_label
 from losslandscape.draw.line_axes import (
-    Look,
+    CurveLook,
     add_legend,
     finish_horizontal,
     finish_vertical,
@@ -43,7 +44,7 @@ def side_by_side(
     *,
     xmin: float | None = None,
     xmax: float | None = None,
-    look: Look | None = None,
+    look: CurveLook | None = None,
 ) -> Figure:
     """Return a figure with a panel per surface, all on the same scales.
 
@@ -52,7 +53,7 @@ def side_by_side(
         xmin, xmax: the ends of the horizontal axis; None takes the end of the data.
         look: what the user changes.
     """
-    look = look or Look()
+    look = look or CurveLook()
     fig, panels = figures.new_panels(shown.titles, panel=PANEL, margin=MARGIN, show=shown.show, sharey=True)
     handles: list[Artist] = []
     with_curves: list[list[Axes]] = [[] for _ in verticals]
@@ -88,13 +89,13 @@ def repeats(
     *,
     xmin: float | None = None,
     xmax: float | None = None,
-    look: Look | None = None,
+    look: CurveLook | None = None,
 ) -> Figure:
     """Return a figure of all surfaces in one panel, as thin lines.
 
     If all grids are equal, a thick line shows the mean, and a band one standard deviation on either side.
     """
-    look = look or Look()
+    look = look or CurveLook()
     surfaces = shown.surfaces
     fig, (left,) = figures.new_panels([f"{len(surfaces)} repeats"], panel=(6.4, 4.8), show=shown.show)
     is_same_grid = all(np.array_equal(surface.x, surfaces[0].x) for surface in surfaces)
@@ -140,7 +141,7 @@ def draw_line(
     """Draw one line, with markers at points that have no neighbours, which a line would not show."""
     is_drawn = np.pad(np.isfinite(y), 1)
     isolated = is_drawn[1:-1] & ~is_drawn[:-2] & ~is_drawn[2:]
-    look = {"color": colour, "alpha": alpha}
+    look: dict[str, Any] = {"color": colour, "alpha": alpha}
     (line,) = axes.plot(x, y, linestyle=style, linewidth=width, label=label, **look)
     if isolated.any():
         axes.plot(x[isolated], y[isolated], "o", markersize=scaled(4), **look)

@@ -17,7 +17,7 @@ from losslandscape.draw.contour_levels import COLOURS, Scale
 from losslandscape.draw.convexity import EIGENVALUES, eigenvalue_ratio
 from losslandscape.draw.drawable import describe_missing
 from losslandscape.draw.labels import label
-from losslandscape.draw.line_axes import Look
+from losslandscape.draw.line_axes import CurveLook
 from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.vertical_axes import LEAST_USED, VerticalAxis
 from losslandscape.files import h5_util
@@ -96,12 +96,12 @@ def require_eigenvalues(surface: Surface) -> None:
 
 
 def draw_lines(
-    shown: Comparison, *, xmin: float | None = None, xmax: float | None = None, look: Look | None = None
+    shown: Comparison, *, xmin: float | None = None, xmax: float | None = None, look: CurveLook | None = None
 ) -> list[str]:
     """Draw the ratio and its absolute value along lines; return the paths of the figures."""
     shown = replace(shown, surfaces=[_ratios(surface) for surface in shown.surfaces])
     top = _top(shown.surfaces, at_least=LEAST_USED)
-    own = replace(look or Look(), ylabel="", barrier=False)  # which are those of the loss
+    own = replace(look or CurveLook(), ylabel="", barrier=False)  # which are those of the loss
     paths = []
     for name, low in ((RATIO, -1), (ABS_RATIO, 0)):
         limits = ((low - MARGIN) * top, (1 + MARGIN) * top)

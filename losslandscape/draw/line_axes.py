@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter
 
 from losslandscape.core.errors import InputError, require_choice
@@ -16,8 +18,7 @@ from losslandscape.draw.vertical_axes import Limits, VerticalAxis
 from losslandscape.files.surface import Surface
 
 NONE = "none"
-PLACES = ("upper left", "upper right", "lower left", "lower right", "upper center", "lower center")
-PLACES = (*PLACES, "center left", "center right", "center", "best")
+PLACES = tuple(Legend.codes)  # "best", "upper right", …
 ROUND_STEPS = (1, 2, 5, 10)  # of x ticks; steps of 2.5 need one digit more, which narrow panels lack
 PLAIN = (1e-3, 1e5)  # sizes of numbers that are written without a power of ten
 MAX_DIGITS = 15
@@ -25,7 +26,7 @@ MAX_NOTES = 3  # lines of a footnote; if there are more notes, a further line sa
 
 
 @dataclass(frozen=True)
-class Look:
+class CurveLook:
     """What a user may change in 1-D figures; an empty text or None leaves the default.
 
     Args:
@@ -118,7 +119,7 @@ def finish_vertical(axes: Axes, vertical: VerticalAxis, *, coloured: bool) -> No
     axes.yaxis.set_major_formatter(LogFormatter() if vertical.log else UniformFormatter())
 
 
-def finish_horizontal(axes: Axes, ends: Limits, look: Look) -> None:
+def finish_horizontal(axes: Axes, ends: Limits, look: CurveLook) -> None:
     """Set the ends, ticks, label and grid of a panel."""
     axes.set_xlim(*ends)
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=ROUND_STEPS))
@@ -160,7 +161,7 @@ def name_outermost(with_curves: Sequence[list[Axes]]) -> None:
                 axes.set_ylabel("")
 
 
-def write_notes(fig: Figure, notes: Sequence[str], look: Look) -> None:
+def write_notes(fig: Figure, notes: Sequence[str], look: CurveLook) -> None:
     """Write the user's footnote, or the first different notes."""
     if look.footnote:
         figures.footnote(fig, "" if look.footnote == NONE else look.footnote)
@@ -172,7 +173,7 @@ def write_notes(fig: Figure, notes: Sequence[str], look: Look) -> None:
     figures.footnote(fig, "\n".join(lines))
 
 
-def add_legend(fig: Figure, handles: Sequence[Artist], look: Look) -> None:
+def add_legend(fig: Figure, handles: Sequence[Artist], look: CurveLook) -> None:
     """Add a legend where the user wants it, by default above the panels, where it hides nothing.
 
     Of handles with equal texts it shows the last. It is left out if axis labels already name all curves.
@@ -184,7 +185,8 @@ def add_legend(fig: Figure, handles: Sequence[Artist], look: Look) -> None:
     if look.legend:
         # The axes that were added last are drawn over all others: so nothing covers the legend.
         above = [axes for axes in fig.axes if axes.bbox.bounds == fig.axes[0].bbox.bounds][-1]
-        above.legend(handles=list(by_label.values()), loc=look.legend, framealpha=0.9)
+        place: Any = look.legend
+        above.legend(handles=list(by_label.values()), loc=place, framealpha=0.9)
         return
     _add_legend_above(fig, list(by_label.values()))
 
@@ -194,7 +196,12 @@ def _add_legend_above(fig: Figure, handles: Sequence[Artist]) -> None:
     heights = []
     for rows in range(1, len(handles) + 1):
         columns = -(-len(handles) // rows)
-        style = {"ncols": columns, "frameon": False, "columnspacing": 1.2, "handletextpad": 0.6}
+        style: dict[str, Any] = {
+            "ncols": columns,
+            "frameon": False,
+            "columnspacing": 1.2,
+            "handletextpad": 0.6,
+        }
         legend = fig.legend(handles=handles, loc="outside upper center", **style)
         box = legend.get_window_extent()
         heights.append(box.height)

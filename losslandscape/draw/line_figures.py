@@ -11,7 +11,7 @@ from losslandscape.draw import curves, eigen_figures, figures, metrics_table
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.drawable import describe_missing, values_of
 from losslandscape.draw.figure_metadata import commands
-from losslandscape.draw.line_axes import Look
+from losslandscape.draw.line_axes import CurveLook
 from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.together import BANDS, STD, Net, together
 from losslandscape.draw.vertical_axes import (
@@ -40,7 +40,7 @@ def plot_1d(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
-    look: Look | None = None,
+    look: CurveLook | None = None,
     page: Page | None = None,
 ) -> list[str]:
     """Draw every 1-D figure that the quantities of the surfaces allow, with one panel per surface.
@@ -108,7 +108,7 @@ def plot_together(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
-    look: Look | None = None,
+    look: CurveLook | None = None,
     page: Page | None = None,
 ) -> list[str]:
     """Draw several nets in one panel, each with a colour and a line style of its own.
@@ -168,7 +168,7 @@ def plot_repeats(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
-    look: Look | None = None,
+    look: CurveLook | None = None,
     page: Page | None = None,
 ) -> list[str]:
     """Draw the curves of several files in one panel, with mean and standard deviation if the grids agree.
@@ -234,7 +234,7 @@ def _log_ending(axis: VerticalAxis, *, log: bool) -> str:
     return "_log" if log and axis.log else ""
 
 
-def _require_barriers(surfaces: Sequence[Surface], look: Look | None) -> None:
+def _require_barriers(surfaces: Sequence[Surface], look: CurveLook | None) -> None:
     """Raise `InputError` if barriers are wanted and a surface has no loss, whose barrier they would be."""
     for surface in surfaces:
         if look and look.barrier and not set(LOSSES) & set(surface.names):

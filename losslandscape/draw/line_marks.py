@@ -13,7 +13,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import loss_shape
 from losslandscape.draw.drawable import LARGEST
 from losslandscape.draw.grid_values import ascending
-from losslandscape.draw.line_axes import NONE, Look
+from losslandscape.draw.line_axes import NONE, CurveLook
 from losslandscape.draw.panels import MISSING_COLOUR, MISSING_HATCH, edges
 from losslandscape.draw.surface_metrics import is_interpolation
 from losslandscape.draw.type_settings import scaled, text_size
@@ -28,7 +28,7 @@ BARRIER_POINTS = 200
 LOST: dict[str, str] = {"NaN": "x", "infinite": "^", "minus infinite": "v"}
 
 
-def mark_minimisers(axes: Axes, surfaces: Sequence[Surface], look: Look) -> None:
+def mark_minimisers(axes: Axes, surfaces: Sequence[Surface], look: CurveLook) -> None:
     """Mark the minimisers in a panel: 0, and also 1 if all surfaces are lines between two nets.
 
     Raises:

@@ -24,7 +24,7 @@ from losslandscape.draw.curves import (
     mean_and_deviation,
 )
 from losslandscape.draw.line_axes import (
-    Look,
+    CurveLook,
     add_legend,
     finish_horizontal,
     finish_vertical,
@@ -69,7 +69,7 @@ def together(
     band: str = STD,
     xmin: float | None = None,
     xmax: float | None = None,
-    look: Look | None = None,
+    look: CurveLook | None = None,
     show: bool = False,
 ) -> Figure:
     """Return a figure with all nets in one panel, and another panel for another part of the data.
@@ -80,7 +80,7 @@ def together(
         band: what a band around a mean shows, one of `BANDS`.
         xmin, xmax, look, show: as for `curves.side_by_side`.
     """
-    look = look or Look()
+    look = look or CurveLook()
     surfaces = [surface for net in nets for surface in net.surfaces]
     parts = [quantity.split(name)[0] for name in vertical.names]
     titles = parts if len(parts) > 1 else [""]

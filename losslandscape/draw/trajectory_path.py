@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from losslandscape.draw import figures, page_layout
-from losslandscape.draw.line_axes import Look, add_legend
+from losslandscape.draw.line_axes import CurveLook, add_legend
 from losslandscape.draw.panels import X_LABEL, Y_LABEL
 from losslandscape.draw.type_settings import scaled, text_size, width_of_page
 from losslandscape.files.projection import Projection
@@ -41,7 +41,7 @@ def add_path(fig: Figure, projection: Projection, shares: np.ndarray | None) -> 
     draw_path(axes, projection, shares)
     axes.margins(0.08)
     _mark_drops(axes, projection)
-    add_legend(fig, axes.get_legend_handles_labels()[0], Look())
+    add_legend(fig, axes.get_legend_handles_labels()[0], CurveLook())
     if _is_tsne(projection):
         figures.footnote(fig, TSNE)
     # The layout sets the size of the axes, and so which texts overlap.
