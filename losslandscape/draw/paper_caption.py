@@ -74,7 +74,7 @@ def caption(
         shown: what the panels show, in their order.
         notes: further sentences on how to read the panels.
     """
-    pairs = list(zip(titles, surfaces, strict=True))
+    pairs = list(zip(_distinct(surfaces, titles), surfaces, strict=True))
     nets = list(dict.fromkeys(title for title in titles if title))
     what = label(name)
     first = f"{what} of {_listed(nets)}." if nets else f"{what}."
@@ -125,6 +125,15 @@ def _numbers(title: str, surface: Surface, name: str) -> str:
 
 def _of(title: str, text: str) -> str:
     return f"{title}: {text}" if title else text
+
+
+def _distinct(surfaces: Sequence[Surface], titles: Sequence[str]) -> list[str]:
+    """Return titles that tell a line and a plane of the same net apart."""
+    kinds = ["line" if surface.y is None else "plane" for surface in surfaces]
+    return [
+        f"{title}, {kind}" if list(titles).count(title) > 1 else title
+        for title, kind in zip(titles, kinds, strict=True)
+    ]
 
 
 def _listed(texts: Sequence[str]) -> str:

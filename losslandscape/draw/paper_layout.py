@@ -15,6 +15,7 @@ from losslandscape.draw.type_settings import width_of_page
 
 TEXT_ABOVE_AND_BELOW = 5.0  # ems that the title and the texts of an axis need
 TEXT_BESIDE = 4.0  # ems left of a panel
+ASPECT = 0.8  # height by width of a panel, in the mean
 SLACK = 1.25  # of the height, which is fitted to the panels at the end
 GAP = 0.06  # between panels, by their width: tick labels of neighbours do not read as one
 MIN_HEIGHT = 5.0  # of a panel, in ems
@@ -53,6 +54,8 @@ class Place:
 def columns_of(counts: Sequence[int]) -> tuple[int, int]:
     """Return how many panels of a kind stand in a row, and how many kinds stand beside each other.
 
+    There are as many columns as look well, or more if the figure would become too high for the page.
+
     Args:
         counts: the numbers of panels of each kind.
 
@@ -64,7 +67,17 @@ def columns_of(counts: Sequence[int]) -> tuple[int, int]:
     width = width_of_page(total)
     if most == 1:
         return 1, page.columns_for(total, width=width, font_size=font_size)
-    return page.columns_for(most, width=width, font_size=font_size), 1
+    if page.columns or width is None:
+        return page.columns_for(most, width=width, font_size=font_size), 1
+    room = width * 72 / font_size - page_style.BESIDE
+    fewest, largest = (max(1, int(room / panel)) for panel in (page_style.GOOD_PANEL, page_style.MIN_PANEL))
+    for columns in range(min(fewest, most), min(largest, most) + 1):
+        panel = panel_width(columns, 1, total) * 72 / font_size
+        rows = sum(-(-count // columns) for count in counts)
+        if rows * (TEXT_ABOVE_AND_BELOW + ASPECT * panel) * font_size / 72 <= page.max_height:
+            break
+    rows = -(-most // columns)
+    return -(-most // rows), 1
 
 
 def panel_width(columns: int, beside: int, total: int) -> float:
@@ -101,6 +114,7 @@ def lay_out(blocks: Sequence[Block]) -> tuple[Figure, list[Place]]:
                 axes = fig.add_subplot(grid[row + index // columns, offset * columns + index % columns])
                 if has_letters:
                     letters.append(letter(number))
+                axes.set_anchor("N")
                 axes.set_title(" ".join(filter(None, [f"({letter(number)})" if has_letters else "", title])))
                 panels.append(axes)
                 number += 1

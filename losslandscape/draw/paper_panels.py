@@ -6,33 +6,41 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from losslandscape.core import quantity
 from losslandscape.draw.contour_levels import Scale
+from losslandscape.draw.curves import draw_line
 from losslandscape.draw.drawable import known_part, values_of
-from losslandscape.draw.labels import label
+from losslandscape.draw.labels import label, value_label
+from losslandscape.draw.line_axes import CurveLook, finish_horizontal, finish_vertical, horizontal_ends
+from losslandscape.draw.line_marks import hatch_missing, mark_lost
 from losslandscape.draw.panels import add_colour_bar, draw_contour
 from losslandscape.draw.paper_layout import Place
 from losslandscape.draw.relief_pictures import Reliefs
+from losslandscape.draw.vertical_axes import VerticalAxis
 from losslandscape.files.surface import Surface
 
-ALONG_X, ALONG_Y = ("along α", "#0072b2", "-"), ("along β", "#d55e00", (0, (5, 1.6)))
-PARTS = {"train": ("train", "#0072b2", "-"), "test": ("test", "#d55e00", (0, (5, 1.6)))}
-LEGEND_DEPTH = 3.6  # of a legend below the texts of an axis, in ems
+CURVE_ASPECT = 0.62  # height by width of a panel with curves
+SOLID, DASHED = ("#0072b2", "-"), ("#d55e00", (0, (5, 1.6)))  # colours that colour-blind readers tell apart
+KEY_DEPTH = 3.4  # of a colour bar or legend below a panel, in ems
+BAR_HEIGHT = 0.06  # of a colour bar below a panel, by the height of the panel
+MARGIN = 0.05  # above and below curves, by the height of their panel
 TOLERANCE = 1e-9  # of a coordinate that counts as zero, by the range of its axis
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve of a panel: its coordinates, values (NaN makes a gap) and name in the legend."""
+    """One curve of a panel: its coordinates, values (NaN makes a gap), name in the legend, and line."""
 
     x: np.ndarray
     values: np.ndarray
-    style: tuple
+    name: str
+    line: tuple[str, str | tuple]
 
 
 def draw_contours(fig: Figure, place: Place, surfaces: Sequence[Surface], name: str, scale: Scale) -> None:
@@ -41,8 +49,14 @@ def draw_contours(fig: Figure, place: Place, surfaces: Sequence[Surface], name: 
     for axes, surface in zip(place.panels, surfaces, strict=True):
         drawn = draw_contour(axes, surface, name, scale) or drawn
     _name_outermost(place)
-    if drawn:
-        add_colour_bar(fig, drawn, place.panels, name, location=place.key)
+    if not drawn:
+        return
+    if place.key == "right":
+        add_colour_bar(fig, drawn, place.panels, name)
+        return
+    first = place.panels[0]
+    inside = first.inset_axes((0, -BAR_HEIGHT, 1, BAR_HEIGHT), transform=_below(fig, first))
+    add_colour_bar(fig, drawn, first, name, cax=inside, orientation="horizontal")
 
 
 def draw_reliefs(place: Place, made: Reliefs) -> None:
@@ -54,34 +68,32 @@ def draw_reliefs(place: Place, made: Reliefs) -> None:
 
 def draw_curves(fig: Figure, place: Place, surfaces: Sequence[Surface], name: str, scale: Scale) -> None:
     """Draw curves: lines as they are, and of planes the cross-sections nearest to the centre."""
-    low, high = scale.heights
-    handles: dict[str, Line2D] = {}
-    for axes, surface in zip(place.panels, surfaces, strict=True):
-        for curve in curves_of(surface, name, log=scale.log):
-            text, colour, style = curve.style
-            alone = _isolated(curve.values)
-            marker = {"marker": "o", "markersize": 2, "markevery": alone} if alone else {}
-            handles[text] = axes.plot(
-                curve.x, curve.values, color=colour, linestyle=style, label=text, **marker
-            )[0]
+    drawn = [curves_of(surface, name, log=scale.log) for surface in surfaces]
+    are_parts = any(len(curves) > 1 and one.y is None for curves, one in zip(drawn, surfaces, strict=True))
+    vertical = VerticalAxis(
+        (name,),
+        value_label(quantity.split(name)[1]) if are_parts else label(name),
+        log=scale.log,
+        limits=_ends(drawn, log=scale.log),
+    )
+    handles: dict[str, Artist] = {}
+    for axes, surface, curves in zip(place.panels, surfaces, drawn, strict=True):
         axes.set_box_aspect(CURVE_ASPECT)
-        axes.margins(x=0)
-        axes.set_xlabel(r"$\alpha$" if surface.y is None else r"$\alpha$ or $\beta$")
-        axes.set_ylabel(label(name))
-        if scale.log:
-            axes.set_yscale("log")
-        if high > low:
-            margin = (high / low) ** 0.05 if scale.log else 0.05 * (high - low)
-            axes.set_ylim((low / margin, high * margin) if scale.log else (low - margin, high + margin))
-        axes.grid(True, axis="y", color="0.92", linewidth=0.5)
-        axes.set_axisbelow(True)
-        axes.locator_params(axis="x", nbins=5)
+        is_line = surface.y is None
+        look = CurveLook(xlabel=r"$\alpha$" if is_line else r"$\alpha$ or $\beta$")
+        finish_horizontal(axes, horizontal_ends([surface], None, None), look)
+        for curve in curves:
+            colour, style = curve.line
+            made = [draw_line(axes, curve.x, curve.values, label=curve.name, colour=colour, style=style)]
+            made += mark_lost(axes, surface, [name], colour) if is_line else []
+            handles |= {str(handle.get_label()): handle for handle in made}
+        if is_line:
+            missing = hatch_missing(axes, surface, [curve.values for curve in curves])
+            handles |= {str(handle.get_label()): handle for handle in missing}
+        finish_vertical(axes, vertical, coloured=False)
     _name_outermost(place)
     if len(handles) > 1:
         _add_legend(fig, place, list(handles.values()))
-
-
-CURVE_ASPECT = 0.62  # height by width of a panel with curves
 
 
 def curves_of(surface: Surface, name: str, *, log: bool) -> list[Curve]:
@@ -89,15 +101,18 @@ def curves_of(surface: Surface, name: str, *, log: bool) -> list[Curve]:
     if surface.y is not None:
         x, y, values = known_part(surface, name, log=log)
         row, column = (int(np.abs(axis).argmin()) for axis in (y, x))
-        return [Curve(x, values[row], ALONG_X), Curve(y, values[:, column], ALONG_Y)]
+        return [
+            Curve(x, values[row], r"along $\alpha$", SOLID),
+            Curve(y, values[:, column], r"along $\beta$", DASHED),
+        ]
     part, value = quantity.split(name)
-    if not part:
-        return [Curve(surface.x, values_of(surface, name, log=log), ("", *ALONG_X[1:]))]
-    names = [f"{other}_{value}" for other in PARTS]
+    names = {name: part or value_label(value)}
+    if part:
+        names = {f"{other}_{value}": other for other in quantity.PARTS}
     return [
-        Curve(surface.x, values_of(surface, other, log=log), PARTS[quantity.split(other)[0]])
-        for other in names
-        if other in surface.names
+        Curve(surface.x, values_of(surface, one, log=log), text, line)
+        for (one, text), line in zip(names.items(), (SOLID, DASHED), strict=False)
+        if one in surface.names
     ]
 
 
@@ -108,10 +123,18 @@ def through_centre(surface: Surface) -> bool:
     return all(bool(np.abs(axis).min() <= TOLERANCE * np.ptp(axis)) for axis in axes)
 
 
-def _isolated(values: np.ndarray) -> list[int]:
-    """Return the indices of points without neighbours, which a line does not show."""
-    known = np.pad(np.isfinite(values), 1)
-    return np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:]).tolist()
+def _ends(drawn: Sequence[Sequence[Curve]], *, log: bool) -> tuple[float, float] | None:
+    """Return the ends of an axis that holds all curves; None to leave them to matplotlib."""
+    values = np.concatenate([curve.values for curves in drawn for curve in curves])
+    values = values[np.isfinite(values)]
+    if not values.size or not values.max() > values.min():
+        return None
+    low, high = float(values.min()), float(values.max())
+    if log:
+        factor = (high / low) ** MARGIN
+        return low / factor, high * factor
+    margin = MARGIN * (high - low)
+    return low - margin, high + margin
 
 
 def _name_outermost(place: Place) -> None:
@@ -126,24 +149,24 @@ def _name_outermost(place: Place) -> None:
             axes.set_xlabel("")
 
 
-def _add_legend(fig: Figure, place: Place, handles: Sequence[Line2D]) -> None:
+def _add_legend(fig: Figure, place: Place, handles: Sequence[Artist]) -> None:
     """Add a legend where it hides nothing: right of the last panel of the first row, or below."""
-    style: dict[str, Any] = {"frameon": False, "borderaxespad": 0.0, "handlelength": 1.5}
-    em = float(matplotlib.rcParams["font.size"]) / 72
+    style: dict[str, Any] = {"handles": handles, "frameon": False, "borderaxespad": 0.0, "handlelength": 1.5}
     axes = place.panels[min(place.columns, len(place.panels)) - 1]
-    if place.key == "right":
-        beside = axes.transAxes + ScaledTranslation(em, 0, fig.dpi_scale_trans)
-        legend = axes.legend(
-            handles=handles, loc="upper left", bbox_to_anchor=(1, 1), bbox_transform=beside, **style
-        )
-        legend.set_in_layout(not any(hasattr(other, "_colorbar") for other in fig.axes))  # a bar makes room
-    else:
-        below = axes.transAxes + ScaledTranslation(0, -LEGEND_DEPTH * em, fig.dpi_scale_trans)
-        axes.legend(
-            handles=handles,
-            loc="upper center",
-            bbox_to_anchor=(0.5, 0),
-            bbox_transform=below,
-            ncols=2,
-            **style,
-        )
+    if place.key == "bottom":
+        where = _below(fig, axes)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=where, ncols=2, **style)
+        return
+    where = axes.transAxes + ScaledTranslation(_em(), 0, fig.dpi_scale_trans)
+    legend = axes.legend(loc="upper left", bbox_to_anchor=(1, 1), bbox_transform=where, **style)
+    legend.set_in_layout(not any(hasattr(other, "_colorbar") for other in fig.axes))  # a bar makes room
+
+
+def _below(fig: Figure, axes: Axes) -> Transform:
+    """Return coordinates that are those of axes, but begin below the texts of the horizontal axis."""
+    return axes.transAxes + ScaledTranslation(0, -KEY_DEPTH * _em(), fig.dpi_scale_trans)
+
+
+def _em() -> float:
+    """Return the font size in inches."""
+    return float(matplotlib.rcParams["font.size"]) / 72
