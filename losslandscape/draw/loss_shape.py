@@ -211,6 +211,22 @@ def barrier(x: np.ndarray, values: np.ndarray) -> float | None:
     return math.inf if above >= HIGHER_THAN_ANY / 2 else above
 
 
+def barrier_place(
+    x: np.ndarray, values: np.ndarray
+) -> tuple[float, float, float, tuple[float, float]] | None:
+    """Return where the barrier is: t, the straight line and the loss there, and the losses at 0 and 1.
+
+    It is None if the barrier is None or infinite.
+    """
+    path = _Interpolation.of(x, values)
+    if path is None or not np.isfinite(path.above).all() or np.abs(path.heights).max() >= HIGHER_THAN_ANY:
+        return None
+    top = int(path.above.argmax())
+    height = float(path.heights[top])
+    ends = float(path.heights[0]), float(path.heights[-1])
+    return float(path.t[top]), height - float(path.above[top]), height, ends
+
+
 def barrier_error(x: np.ndarray, values: np.ndarray, errors: np.ndarray) -> float | None:
     """Return an upper bound on the standard error of the barrier: the sum of all errors that enter it.
 
