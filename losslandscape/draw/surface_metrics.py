@@ -21,7 +21,6 @@ from losslandscape.draw.grid_values import (
 )
 from losslandscape.files.surface import Surface
 
-
 DEEP = (0.1, 1.0)  # a minimum is deep if the loss must rise by more than this on every way out
 
 
