@@ -1,6 +1,7 @@
 """Parses command lines, and refuses bad input with one sentence and exit status 2."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -8,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from losslandscape.cli.figure_options import add_page_options
 from losslandscape.core.errors import InputError
 from losslandscape.core.user_code import OwnCodeError
-from losslandscape.files.file_names import FIGURE_FORMATS
 from losslandscape.files.writable import require_writable
 from losslandscape.parallel.mpi4pytorch import launched
 
@@ -37,6 +38,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, description: str | None):
+        _escape_unprintable()
         super().__init__(
             prog=os.path.basename(sys.argv[0]),  # newer Pythons have a different default under `python -m`
             description=description,
@@ -49,6 +51,17 @@ class Parser(argparse.ArgumentParser):
         if rank == 0:
             print(f"{self.prog}: error: {message}", file=sys.stderr, flush=True)
         raise SystemExit(2)
+
+
+def _escape_unprintable() -> None:
+    r"""Let standard output and error show a character outside their encoding as an escape, such as \xb1.
+
+    Such an encoding is that of `LC_ALL=C` or `PYTHONIOENCODING=ascii`. A file name that is no text, which
+    also UTF-8 cannot encode, is shown in the same way.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def as_flag(name: str, value: str) -> str:
@@ -115,17 +128,6 @@ def output_file(text: str) -> str:
     return text
 
 
-def add_format_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Add `--format`, which every command that draws figures has."""
-    parser.add_argument(
-        "--format",
-        nargs="+",
-        choices=FIGURE_FORMATS,
-        default=["pdf"],
-        help="formats of the figures (default: pdf)",
-    )
-
-
 def add_figure_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for the figures and the printed metrics of a plot command."""
     parser.add_argument("--show", action="store_true", help="open the figures in windows as well")
@@ -145,7 +147,7 @@ def add_figure_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the numbers that are printed to this file",
     )
-    add_format_option(parser)
+    add_page_options(parser)
 
 
 def add_comparison_options(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from losslandscape.measure.axes import find_axes
 from losslandscape.measure.grid import Measure
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
 from losslandscape.measure.run import Run
-from losslandscape.nets import library_nets
+from losslandscape.nets import library_nets, model_loader
 from losslandscape.nets.models import MODELS
 from losslandscape.nets.net_plotter import SEED, Recipe
 from losslandscape.parallel import devices
@@ -218,6 +218,8 @@ def _net_facts(
     facts = {"model": model, "dir_type": request.directions.dir_type, **code_facts("model", model)}
     if request.net.model_args:
         facts["model_args"] = " ".join(request.net.model_args)
+    if model_loader.is_on_base(net):
+        facts["base of the adapter"] = fingerprint_of_net(net)
     if "model_file" in files:
         return {**facts, "model_file": fingerprint_of_file(files["model_file"])}
     if model in MODELS:

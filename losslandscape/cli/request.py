@@ -116,13 +116,16 @@ class NetOptions(Options):
 
     def load(self, file: str = "") -> nn.Module:
         """Return the net with the weights of a checkpoint; if `file` is empty, with its initial weights."""
-        return model_loader.load(
+        net = model_loader.load(
             self.model,
             file,
             model_args=model_loader.parse_model_args(self.model_args),
             state_key=self.state_key,
             unsafe_pickle=self.unsafe_pickle,
         )
+        if model_loader.is_on_base(net) and mpi4pytorch.launched()[0] == 0:
+            print(f"{file} is an adapter alone: all other weights are as {self.model} makes them")
+        return net
 
     def recorded_accuracy(self, file: str) -> float | None:
         """Return the accuracy in percent that a checkpoint records; None if there is no file or no record."""

@@ -67,13 +67,13 @@ def _target_fingerprint(flag: str, facts: Facts) -> str:
 
 
 def _state(file: str, fingerprint: str) -> str:
-    if not os.path.isfile(file):
+    if not os.path.exists(file):
         return GONE
     if not fingerprint:
         return UNKNOWN
     try:
         return UNCHANGED if fingerprint_of_file(file) == fingerprint else CHANGED
-    except OSError:
+    except (OSError, InputError):
         return UNREADABLE
 
 

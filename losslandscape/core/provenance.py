@@ -17,6 +17,7 @@ import numpy as np
 
 from losslandscape import __version__
 from losslandscape.core.errors import InputError
+from losslandscape.core.weight_files import files_of
 
 DIGITS = 16  # hexadecimal digits of a fingerprint: 64 bits distinguish all files of a project
 PACKAGES = ("torch", "numpy", "h5py")
@@ -29,9 +30,18 @@ Facts = dict[str, str]
 
 
 def fingerprint_of_file(path: str) -> str:
-    """Return the fingerprint of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
+    """Return the fingerprint of a checkpoint's bytes: of its file, or of all files that hold its weights.
+
+    Raises:
+        InputError: the path is a folder without one checkpoint, or only a part of one.
+    """
+    digests = []
+    for part in files_of(path):
+        with open(part, "rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256"))
+    if len(digests) == 1:
+        return digests[0].hexdigest()[:DIGITS]
+    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()[:DIGITS]
 
 
 def fingerprint_of_arrays(arrays: Iterable[np.ndarray]) -> str:

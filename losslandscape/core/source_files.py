@@ -35,24 +35,55 @@ def with_imports(file: str, root: str) -> set[str]:
     return files
 
 
+def relative_imports(file: str) -> tuple[str, set[str]]:
+    """Return what relative imports need, such as `from .layers import Layer`.
+
+    Args:
+        file: the real path of a file.
+
+    Returns:
+        The highest folder that must be a package, and the files that `file` imports relatively, directly or
+        through each other. Without relative imports: "" and no file.
+    """
+    top, files, queue = "", set[str](), [file]
+    while queue:
+        folder, tree = os.path.dirname(queue[-1]), _parsed(queue.pop())
+        for node in ast.walk(tree) if tree else ():
+            if isinstance(node, ast.ImportFrom) and node.level:
+                package = os.path.normpath(os.path.join(folder, *[os.pardir] * (node.level - 1)))
+                top = min(top or package, package, key=len)
+                found = set().union(*(_files_of(name, package) for name in _names_from(node)))
+                queue += found - files
+                files |= found
+    return top, files
+
+
 def _is_left_out(file: str) -> bool:
     return is_of_program(file) or os.path.dirname(file) == CHECKOUT
 
 
 def _imported(file: str) -> set[str]:
     """Return the dotted names that a file imports or may import; relative names without leading dots."""
-    with open(file, "rb") as content:
-        try:
-            tree = ast.parse(content.read())
-        except (SyntaxError, ValueError):
-            return set()
-    names = set()
-    for node in ast.walk(tree):
+    names: set[str] = set()
+    tree = _parsed(file)
+    for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" if node.module else alias.name for alias in node.names}
+            names |= _names_from(node)
     return names
+
+
+def _names_from(node: ast.ImportFrom) -> set[str]:
+    return {f"{node.module}.{alias.name}" if node.module else alias.name for alias in node.names}
+
+
+def _parsed(file: str) -> ast.Module | None:
+    with open(file, "rb") as content:
+        try:
+            return ast.parse(content.read())
+        except (SyntaxError, ValueError):
+            return None
 
 
 def _files_of(name: str, folder: str) -> set[str]:

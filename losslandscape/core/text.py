@@ -19,3 +19,15 @@ def printable(line: str) -> str:
     'red ?[31m'
     """
     return "".join(letter if letter.isprintable() else "?" for letter in line)
+
+
+def legible(text: str) -> str:
+    """Return a file name or an argument with the characters that its bytes are in UTF-8.
+
+    Where the encoding of the system is another one, as with `LC_ALL=C`, or where a name is no text, Python
+    keeps bytes as characters of their own, which no font has.
+
+    >>> legible("m\\udcc3\\udca9sure"), legible("\\udcff")
+    ('mésure', '\ufffd')
+    """
+    return text.encode(errors="surrogateescape").decode(errors="replace")

@@ -1,7 +1,8 @@
 """Load and call the user's own functions, named as `FILE.py:FUNCTION` or `package.module:function`.
 
-The user's files can import files beside them, as scripts can. An error in the user's code ends in one
-sentence, with a traceback that leaves out the leading frames of this program.
+The user's files can import files beside them, as scripts can, and relatively, as parts of a package can. An
+error in the user's code ends in one sentence, with a traceback that leaves out the leading frames of this
+program.
 """
 
 import hashlib
@@ -15,10 +16,12 @@ from operator import attrgetter
 from types import ModuleType
 from typing import Any, TypeVar
 
+from losslandscape.core import user_package
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import DIGITS, Facts
-from losslandscape.core.source_files import is_of_program, with_imports
+from losslandscape.core.source_files import is_of_program, relative_imports, with_imports
 from losslandscape.core.text import one_line
+from losslandscape.core.user_package import import_first_from
 
 T = TypeVar("T")
 
@@ -109,8 +112,12 @@ def source_facts(spec: str) -> Facts:
         root = os.getcwd()
     if file is None:  # built into Python
         return {}
+    file, root = os.path.realpath(file), os.path.realpath(root)
+    files = with_imports(file, root)
+    if source.endswith(".py"):
+        files = files.union(*(with_imports(other, root) for other in relative_imports(file)[1]))
     digest = hashlib.sha256()
-    for path in sorted(with_imports(os.path.realpath(file), os.path.realpath(root))):
+    for path in sorted(files):
         with open(path, "rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
     return {f"code of {os.path.basename(source)}:{name}": digest.hexdigest()[:DIGITS]}
@@ -138,9 +145,13 @@ def _load_file(path: str) -> ModuleType:
     file = os.path.realpath(path)
     if file in _modules:
         return _modules[file]
+    top, _ = relative_imports(file)
+    if top:
+        _modules[file] = call(user_package.load, file, top, what=path)
+        return _modules[file]
     folder = os.path.dirname(file)
     name = os.path.splitext(os.path.basename(file))[0]
-    _import_first_from(folder)
+    import_first_from(folder)
     imported = sys.modules.get(name)
     if imported is None:
         return _run_file(file, name, what=path)
@@ -170,7 +181,7 @@ def _load_module(name: str) -> ModuleType:
     folders = {os.path.dirname(file) for file in _modules}
     if here not in folders:
         # After the folders of the files that have run: their functions may still import files beside them.
-        _import_first_from(here, behind=len(folders & set(sys.path)))
+        import_first_from(here, behind=len(folders & set(sys.path)))
     return call(_import_module, name, what=name)
 
 
@@ -182,18 +193,6 @@ def _import_module(name: str) -> ModuleType:
             raise  # the module exists, but imports one that does not
         fault = f"there is no module {error.name!r} in {os.getcwd()}, nor is it installed"
         raise InputError(fault, HOW_TO_NAME) from None
-
-
-def _import_first_from(folder: str, *, behind: int = 0) -> None:
-    """Make imports search a folder first, as Python does for a script in that folder.
-
-    With `behind`, that many entries of `sys.path` stay before the folder. The change is permanent, because
-    functions may import modules when they are called.
-    """
-    if folder in sys.path:
-        sys.path.remove(folder)
-    sys.path.insert(behind, folder)
-    importlib.invalidate_caches()  # files may have been added since the last import
 
 
 def _content(module: ModuleType) -> str:

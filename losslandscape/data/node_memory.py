@@ -24,6 +24,7 @@ from losslandscape.core.text import one_line
 from losslandscape.data import samples
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
+from losslandscape.data.structure import is_dense
 from losslandscape.parallel.mpi4pytorch import Serial
 
 ALIGNMENT = 64  # bytes; each tensor starts at a multiple of this in the file
@@ -154,7 +155,7 @@ class _Place:
 class _Plan:
     """Sets with an empty tensor in place of each tensor that goes into the file, and the places of these.
 
-    The place of a sparse tensor, which stays in the set, is None.
+    The place of a sparse or nested tensor, which stays in the set, is None.
     """
 
     sets: Sets
@@ -185,7 +186,7 @@ def _plan(sets: Sets) -> bytes:
 
     def stand_in(tensor: Tensor) -> Tensor:
         nonlocal end
-        if tensor.layout is not torch.strided:
+        if not is_dense(tensor):
             places.append(None)
             return tensor
         place = _Place(-(-end // ALIGNMENT) * ALIGNMENT, tuple(tensor.shape), tensor.dtype)

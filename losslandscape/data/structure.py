@@ -7,12 +7,16 @@ in its attributes, such as the batches of torch_geometric; all of these may be n
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils.data import DataLoader, Dataset
 
+# Objects that hold tensors which are no part of a batch, and what has no parts.
+LEAVES = (Tensor, np.ndarray, type, ModuleType, nn.Module, Dataset, DataLoader)
 COUNTS = ("num_graphs", "batch_size")  # attributes in which a batch may hold the number of its samples
 
 
@@ -58,7 +62,7 @@ def columns(batch: Any) -> dict[Any, Tensor] | None:
         parts = dict(enumerate(batch))
     else:
         return None
-    are_columns = all(isinstance(part, Tensor) and _is_column(part) for part in parts.values())
+    are_columns = all(isinstance(part, Tensor) and is_dense(part) and part.dim() for part in parts.values())
     if not are_columns or len({len(part) for part in parts.values()}) != 1:
         return None
     return parts if len(tensors(batch)) == len(parts) else None
@@ -69,15 +73,15 @@ def size(batch: object) -> int | None:
 
     These tell it, in this order: the batch's own attribute, such as `num_graphs`; a list with an object for
     each sample, such as the targets of a detection; the first axes of all tensors, if they have one length;
-    the batch itself, or its first part, if it is a list. A number beside tensors is more likely the label of
-    a single sample, so that nothing tells it.
+    the batch itself, if it is a list of objects; its tensors and lists, without those inside them, if they
+    have one length. A number beside tensors is more likely the label of a single sample, and tells nothing.
     """
     for name in COUNTS if not isinstance(batch, dict) else ():
         number = getattr(batch, name, None)
         if isinstance(number, int):
             return number
     parts = [part for _, part in _parts(batch) or ()]
-    lists = [part for part in parts if isinstance(part, tuple | list) and part]
+    lists = [part for part in parts if _is_list(part)]
     for part in lists:
         if all(map(_is_object, part)):
             return len(part)
@@ -86,9 +90,10 @@ def size(batch: object) -> int | None:
     lengths = {len(tensor) for tensor in tensors(batch) if tensor.dim()}
     if len(lengths) == 1:
         return lengths.pop()
-    if isinstance(batch, tuple | list) and all(map(_is_object, batch)):
-        return len(batch)
-    return len(lists[0]) if lists else None
+    if _is_list(batch) and all(map(_is_object, parts)):
+        return len(parts)
+    lengths = {len(part) for part in [*lists, *(part for part in parts if isinstance(part, Tensor))]}
+    return lengths.pop() if len(lengths) == 1 else None
 
 
 def nbytes(tensor: Tensor) -> int:
@@ -96,10 +101,17 @@ def nbytes(tensor: Tensor) -> int:
     return sum(part.nbytes for part in dense_parts(tensor))
 
 
+def is_dense(tensor: Tensor) -> bool:
+    """Return whether a tensor's values lie in memory as an array: it is neither sparse nor nested."""
+    return tensor.layout is torch.strided and not tensor.is_nested
+
+
 def dense_parts(tensor: Tensor) -> list[Tensor]:
-    """Return the dense tensors that hold a sparse tensor; a dense tensor is its only part."""
-    if tensor.layout is torch.strided:
+    """Return the dense tensors that hold a sparse or nested tensor; a dense tensor is its only part."""
+    if is_dense(tensor):
         return [tensor]
+    if tensor.is_nested:
+        return list(tensor.unbind())
     entries = tensor.to_sparse_coo().coalesce()
     return [entries.indices(), entries.values()]
 
@@ -125,8 +137,11 @@ def _leaves(value: object, name: str, seen: set[int]) -> Iterator[tuple[str, obj
 
 def _parts(value: object) -> list[tuple[str, object]] | None:
     """Return the parts of a tuple, list, dict or object, with their names; None for a leaf."""
-    if isinstance(value, Tensor | np.ndarray | type | ModuleType | torch.nn.Module):
+    if isinstance(value, LEAVES):
         return None
+    if isinstance(value, PackedSequence):  # its `batch_sizes` must stay on the CPU
+        moved = ("data", "sorted_indices", "unsorted_indices")
+        return [(f".{name}", getattr(value, name)) for name in moved]
     if isinstance(value, dict):
         return [(f"[{name!r}]", part) for name, part in value.items()]
     if isinstance(value, tuple | list):
@@ -137,6 +152,11 @@ def _parts(value: object) -> list[tuple[str, object]] | None:
     return [(f".{name}", part) for name, part in state.items()] or None
 
 
+def _is_list(value: object) -> TypeGuard[tuple | list]:
+    """Return whether a value is a list or tuple that may hold one part for each sample."""
+    return isinstance(value, tuple | list) and bool(value) and not hasattr(value, "_fields")
+
+
 def _is_object(value: object) -> bool:
     """Return whether a value holds parts by name, as a dict or a graph does."""
     return not isinstance(value, tuple | list) and bool(_parts(value))
@@ -144,7 +164,3 @@ def _is_object(value: object) -> bool:
 
 def _is_number(value: object, *, in_list: bool) -> bool:
     return (isinstance(value, Tensor) and value.dim() == 0) or (in_list and isinstance(value, int | float))
-
-
-def _is_column(tensor: Tensor) -> bool:
-    return tensor.layout is torch.strided and tensor.dim() > 0

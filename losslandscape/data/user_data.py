@@ -24,13 +24,14 @@ from losslandscape.data import samples
 from losslandscape.data.dataloader import split_indices
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Batch, OwnBatches, Samples, SampleSet
-from losslandscape.data.structure import is_named, leaves, nbytes, size, tensors
+from losslandscape.data.structure import is_named, nbytes, size, tensors
 
 COLLATE_SIZE = 256  # samples of a Dataset that are collated into one batch
 READING_SEED = 0  # of all random numbers that are drawn while data is read
 # A stream without a known length is refused as endless when it has given more than one of these.
 MOST_SAMPLES = 1_000_000
 MOST_BYTES = 2**30
+TENSOR_BYTES = 1000  # what a tensor takes beside its values
 
 
 def load(
@@ -118,7 +119,7 @@ def as_samples(
     """
     bar = partial(tqdm, desc=f"{name} data", leave=False, delay=1, disable=not show_progress)
     with seeded(READING_SEED):
-        if isinstance(data, Dataset) and not isinstance(data, IterableDataset) and isinstance(data, Sized):
+        if _is_dataset(data):
             return _from_dataset(data, data_split, split_idx, count, bar)
         everything = _whole(data, name, count, bar)
     _require_samples(len(everything))
@@ -130,10 +131,10 @@ def as_samples(
 
 
 def _from_dataset(
-    data: Dataset, data_split: int, split_idx: int, count: int | None, bar: partial[tqdm]
+    data: Any, data_split: int, split_idx: int, count: int | None, bar: partial[tqdm]
 ) -> Samples:
     """Collate the chosen samples of a dataset; the others are not read."""
-    length = _require_samples(len(cast(Sized, data)))
+    length = _require_samples(len(data))
     index = split_indices(min(length, count or length), data_split, split_idx)
     groups = [index[start : start + COLLATE_SIZE] for start in range(0, len(index), COLLATE_SIZE)]
     batches = (samples.as_batch(_collated(data, group)) for group in bar(groups))
@@ -158,14 +159,22 @@ def _whole(data: Any, name: str, count: int | None, bar: partial[tqdm]) -> Sampl
     )
 
 
+def _is_dataset(data: object) -> bool:
+    """Return whether some data has a length and samples by number, as torch's Datasets have."""
+    if isinstance(data, Dataset):
+        return isinstance(data, Sized) and not isinstance(data, IterableDataset)
+    if hasattr(data, "__getitems__"):  # a Dataset of Hugging Face, which also iterates over its samples
+        return True
+    return isinstance(data, Sized) and hasattr(data, "__getitem__") and not isinstance(data, Iterable)
+
+
 def _is_batch(data: object) -> bool:
     """Return whether some data is one batch of all samples, and no iterable of batches."""
     if isinstance(data, tuple) and data:
         return hasattr(data, "_fields") or _are_all(data, Tensor | np.ndarray)
     if is_named(data):
         return True
-    is_object = not isinstance(data, Iterable | Tensor) and bool(tensors(data))
-    return is_object and next(leaves(data))[1] is not data
+    return not isinstance(data, Iterable) and bool(tensors(data))
 
 
 def _first(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
@@ -186,7 +195,8 @@ def _limited(batches: Iterable[Batch], data: Iterable, name: str) -> Iterator[Ba
     """
     read, memory, expected = 0, 0, _length(data)
     for number, batch in enumerate(batches, 1):
-        read, memory = read + (size(batch) or 1), memory + sum(map(nbytes, tensors(batch)))
+        read += size(batch) or 1
+        memory += sum(nbytes(tensor) + TENSOR_BYTES for tensor in tensors(batch))
         if number > expected and (read > MOST_SAMPLES or memory > MOST_BYTES):
             raise InputError(
                 f"the {name} data has given {read:,} samples ({memory / 2**30:.2f} GiB) and may be endless, "

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import legible
 from losslandscape.draw import figures
 from losslandscape.draw.figure_metadata import commands
 from losslandscape.draw.labels import escape_mathematics
@@ -53,9 +54,10 @@ class Comparison:
                 f"there are {len(titles)} titles for {len(names)} surface files",
                 "give one for each ({titles})",
             )
+        titles = list(map(legible, titles))
         _require_readable(titles)
         stem = out or (names[0] if len(names) == 1 else f"{names[0]}_compared")
-        titles = list(titles) or _default_titles(names)
+        titles = titles or _default_titles(list(map(legible, names)))
         _require_different(titles)
         return cls(surfaces, titles, stem, show=show, formats=formats)
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import require_same
+from losslandscape.core.text import legible
 from losslandscape.draw import figures
 from losslandscape.draw.contour_levels import Scale, choose_scale
 from losslandscape.draw.drawable import describe_missing, has_cells, values_of
@@ -68,7 +69,8 @@ def read(
         raise InputError(
             f"there are {len(titles)} titles for {count} checkpoints", "give one for each ({titles})"
         )
-    return Reel(surfaces, name, projection, list(titles) or _default_titles(surfaces, projection))
+    titles = list(titles) or _default_titles(surfaces, projection)
+    return Reel(surfaces, name, projection, list(map(legible, titles)))
 
 
 def _read_surface(path: str, name: str) -> Surface:

@@ -6,6 +6,7 @@ import torch
 
 from losslandscape.data import samples
 from losslandscape.data.samples import Batch, Samples
+from losslandscape.data.structure import is_dense
 
 
 def place(
@@ -57,17 +58,22 @@ def _copied_batches(data: Samples, batch_size: int, device: torch.device) -> Ite
     for next_source in [*sources[1:], None]:
         computing.wait_stream(copying)
         batch = next_batch
-        for tensor in samples.tensors(batch):
+        for tensor in filter(is_dense, samples.tensors(batch)):
             tensor.record_stream(computing)  # the memory is not reused before the computation ends
         if next_source is not None:
             next_batch = _copy(next_source, device, copying)
-        yield _prepared(data, batch)
+        yield _prepared(data, samples.each(batch, lambda tensor: tensor.to(device)))
 
 
 def _copy(batch: Batch, device: torch.device, stream: torch.cuda.Stream) -> Batch:
-    """Start to copy a batch to the device on this stream, and return the copy without waiting."""
+    """Start to copy a batch to the device on this stream, and return the copy without waiting.
+
+    Sparse and nested tensors, which cannot be pinned, stay where they are.
+    """
 
     def copied(tensor: torch.Tensor) -> torch.Tensor:
+        if not is_dense(tensor):
+            return tensor
         return tensor.contiguous().pin_memory().to(device, non_blocking=True)
 
     with torch.cuda.stream(stream):

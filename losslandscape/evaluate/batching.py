@@ -27,7 +27,7 @@ class Batching:
     Attributes:
         sets: the data, by part.
         batch_size: the number of samples in a batch; None if any size gives the same loss.
-        facts: a fact on the batches, if the loss depends on them.
+        facts: a fact on the batches, if the loss depends on them, and on random numbers that are not fixed.
         fix_randomness: whether every point gets the same random numbers.
         is_assumed: whether the loss depends on the batches, and neither the user nor the data say their size.
         repeatability: how the loss of a few samples depends on how it is measured; None if the loss only
@@ -77,7 +77,8 @@ def choose_batches(
     """
     found = ranks.first(_examine, net, next(iter(sets.values())), loss, model)
     if found and not (fix_randomness or found.depends_on_batches or found.has_state):
-        return Batching(sets, batch_size, found, fix_randomness=fix_randomness)
+        facts = {"random numbers": "new at every point"} if found.draws_random_numbers else {}
+        return Batching(sets, batch_size, found, facts)
     own = {part: data.in_own_batches() for part, data in sets.items() if isinstance(data, SampleSet)}
     if batch_size is None or found is None:
         sets = {part: own.get(part) or data for part, data in sets.items()}

@@ -303,5 +303,9 @@ def _first(data: Samples, count: int) -> Samples:
 
 
 def _random_part(data: Samples, count: int) -> Samples:
-    """Return `count` random samples; each call returns the same samples."""
+    """Return `count` random samples, in whole batches of the user; each call returns the same samples."""
+    if isinstance(data, OwnBatches):
+        order = np.random.RandomState(0).permutation(len(data.batches))
+        reached = np.cumsum(np.array(data.sizes)[order])
+        return data.pick(order[: np.searchsorted(reached, count) + 1])
     return data.take(np.random.RandomState(0).permutation(len(data))[:count])

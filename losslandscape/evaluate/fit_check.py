@@ -12,7 +12,7 @@ from losslandscape.core.text import one_line
 from losslandscape.data import samples
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Batch, OwnBatches, Samples, SampleSet
-from losslandscape.data.structure import columns, leaves
+from losslandscape.data.structure import columns, is_named, leaves
 from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.loss import Loss, Terms
 from losslandscape.evaluate.losses import BuiltIn, is_classification
@@ -219,8 +219,14 @@ def _two_means(terms: Terms) -> tuple[float, float]:
 
 def _shapes(batch: Batch) -> str:
     """Describe the first tensors of a batch, by name if they have names."""
-    parts = columns(batch) or {name: leaf for name, leaf in leaves(batch) if isinstance(leaf, Tensor)}
+    parts: dict[object, object] = dict(leaves(batch))
+    if is_named(batch):
+        parts = {name: batch[name] for name in batch.keys()}  # noqa: SIM118
+    elif columns(batch):
+        parts = dict(enumerate(batch))
     texts = [
-        f"{'' if isinstance(name, int) else f'{name} '}{list(part.shape)}" for name, part in parts.items()
+        f"{'' if isinstance(name, int) else f'{name} '}{list(part.shape)}"
+        for name, part in parts.items()
+        if isinstance(part, Tensor)
     ]
     return ", ".join([*texts[:SHAPES_SHOWN], *["…"][: len(texts) > SHAPES_SHOWN]])

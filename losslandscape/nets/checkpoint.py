@@ -1,6 +1,8 @@
 """Reads a checkpoint: a net's tensors by name, the epoch and the accuracy."""
 
+import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -9,12 +11,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from losslandscape.core import weight_files
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
-from losslandscape.nets import checkpoint_file
-from losslandscape.nets.tensor_names import State, below
+from losslandscape.nets import adapters, checkpoint_parts
+from losslandscape.nets.tensor_names import State, below, with_versions
 
-STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "net")  # training programs store it there
+# Training programs store it there; `app` is the key in the guide to torch.distributed.checkpoint.
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "net", "app")
+TRAINER_STATE = "trainer_state.json"  # in which a trainer of transformers keeps the epoch
 MAX_DEPTH = 4  # levels of nested dicts under these keys
 KEYS_SHOWN = 3  # a message lists this many keys of states
 
@@ -28,12 +33,14 @@ class Checkpoint:
         epoch: the epoch of training; None if the file does not name it.
         acc: the test accuracy in percent; None if the file does not name it.
         candidates: all states in the file, by the `state_key` that selects each; `state` is the first.
+        is_adapter: whether the state is an adapter's, so that the net's other tensors are not in it.
     """
 
     state: State
     epoch: int | None = None
     acc: float | None = None
     candidates: dict[str, State] = field(default_factory=dict)
+    is_adapter: bool = False
 
 
 def read_checkpoint(
@@ -41,30 +48,42 @@ def read_checkpoint(
 ) -> Checkpoint:
     """Read a file of `torch.save`, in the current or an old format, or a `.safetensors` file.
 
-    The file holds a state dict, or a dict with a state dict under one of `STATE_DICT_KEYS` or `state_key`.
+    Shards with an index, folders of torch.distributed.checkpoint, and folders with one checkpoint are read
+    likewise (`core.weight_files`). The file holds a state dict, or a dict with a state dict under one of
+    `STATE_DICT_KEYS` or `state_key`.
     The prefix `module.` of `DataParallel` is removed if all names have it. `tensor_names.rename`, which knows
     the net's names, removes other prefixes.
 
     Args:
-        path: the file to read.
+        path: the file or folder to read.
         state_key: the keys of nested dicts, joined by dots (`a.b`). The last ones may be a prefix of tensor
             names instead.
         unsafe_pickle: whether to run the code in the file. A whole net is replaced by its `state_dict()`.
 
     Raises:
-        InputError: `checkpoint_file.read` raises it, or the file does not hold a state dict.
+        InputError: there is not one checkpoint at `path`, it cannot be read, or it holds no state dict.
     """
-    path = fspath(path)
-    saved = _unwrapped(checkpoint_file.read(path, unsafe_pickle=unsafe_pickle))
+    path = weight_files.find(fspath(path))
+    saved = _unwrapped(checkpoint_parts.read(path, unsafe_pickle=unsafe_pickle))
     state = state_of(saved, state_key=state_key, what=path)
     others = {key: other for key, other in _states(saved).items() if key not in ("", state_key)}
-    epoch = _finite_float(saved.get("epoch"))
+    epoch = _finite_float(saved.get("epoch", _epoch_of_trainer(path)))
     return Checkpoint(
         state,
         epoch=None if epoch is None else int(epoch),
         acc=_finite_float(saved.get("acc")),
         candidates={state_key: state, **others},
+        is_adapter=adapters.is_adapter(path, state),
     )
+
+
+def _epoch_of_trainer(path: str) -> object:
+    """Return the epoch in the file that a trainer of transformers keeps beside the weights, or None."""
+    try:
+        with open(os.path.join(os.path.dirname(path), TRAINER_STATE), encoding="utf-8") as file:
+            return json.load(file).get("epoch")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def state_of(saved: object, *, state_key: str = "", what: str) -> State:
@@ -81,7 +100,7 @@ def state_of(saved: object, *, state_key: str = "", what: str) -> State:
     state = _innermost(start) if start else None
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
         raise _no_tensors(saved, state_key, what)
-    state = {str(name): value for name, value in state.items()}
+    state = with_versions({str(name): value for name, value in state.items()}, state)
     return below("module.", state) if all(name.startswith("module.") for name in state) else state
 
 
@@ -131,7 +150,7 @@ def _follow(saved: Any, state_key: str) -> Any:
                 return end
     prefix = f"{state_key}."
     named = {name: value for name, value in saved.items() if isinstance(name, str)}
-    return below(prefix, named) or None
+    return below(prefix, with_versions(named, saved)) or None
 
 
 def _states(saved: Any) -> dict[str, State]:
@@ -147,7 +166,7 @@ def _states(saved: Any) -> dict[str, State]:
             continue
         seen.add(id(value))
         if any(isinstance(tensor, Tensor) for tensor in value.values()):
-            states[key] = dict(value)
+            states[key] = with_versions(dict(value), value)
         queue += [(f"{key}.{name}".lstrip("."), inner) for name, inner in value.items()]
     return states
 

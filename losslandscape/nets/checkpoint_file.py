@@ -1,7 +1,7 @@
 """Reads an untrusted checkpoint file: tensors and plain values, and no code unless the user asks for it.
 
 torch.load with `weights_only` runs no code. It does not compare checksums, and it unpacks compressed archives
-of any size, so `_check_archive` runs first. Every error becomes one sentence.
+of any size, so `check_archive` runs first. Every error becomes one sentence.
 """
 
 import argparse
@@ -10,8 +10,9 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -48,15 +49,22 @@ def read(path: str, *, unsafe_pickle: bool = False) -> object:
         InputError: the file does not exist, is not a checkpoint, is damaged, or holds more than tensors and
             plain values; or the package safetensors or memory is missing.
     """
-    if os.path.isdir(path):
-        raise InputError(f"{path}: is a folder", "give a checkpoint file in it")
     if not os.path.isfile(path):
         advice = "give a checkpoint that torch.save wrote, or a .safetensors file"
         raise InputError(f"{path}: there is no such file", advice)
-    try:
+    with damage_in_one_sentence(path, unsafe_pickle=unsafe_pickle):
         if path.lower().endswith(".safetensors"):
             return _read_safetensors(path)
-        return _read_pickle(path, unsafe_pickle=unsafe_pickle)
+        with open(path, "rb") as file:
+            check_archive(file)
+        return load_pickle(path, what=path, unsafe_pickle=unsafe_pickle)
+
+
+@contextmanager
+def damage_in_one_sentence(path: str, *, unsafe_pickle: bool = False) -> Iterator[None]:
+    """Turn every error in the block into an `InputError` about the checkpoint at `path`."""
+    try:
+        yield
     except InputError:
         raise
     except Exception as error:  # a damaged file may raise EOFError, KeyError, struct.error, …
@@ -69,20 +77,29 @@ def read(path: str, *, unsafe_pickle: bool = False) -> object:
         ) from error
 
 
-def _read_pickle(path: str, *, unsafe_pickle: bool) -> object:
-    _check_archive(path)
+def load_pickle(file: str | BinaryIO, *, what: str, unsafe_pickle: bool = False) -> Any:
+    """Return what torch.save wrote to a file, with its tensors on the CPU.
+
+    Raises:
+        InputError: the file holds more than tensors and plain values. The message begins with `what`.
+    """
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(SAFE_GLOBALS):
             warnings.simplefilter("ignore")  # about odd pickles, for which the code below raises
-            return torch.load(path, map_location="cpu", weights_only=not unsafe_pickle)
+            return torch.load(file, map_location="cpu", weights_only=not unsafe_pickle)
     except Exception as error:
         refused = "" if unsafe_pickle else _refused(str(error))
         if not refused:
             raise
-        raise InputError(
-            f"{path}: holds more than tensors ({refused}) and was not run",
-            f"{ONLY_TENSORS}, or, only if you trust the file, run its code with {{unsafe_pickle:True}}",
-        ) from error
+        raise code_refused(what, refused) from error
+
+
+def code_refused(what: str, refused: str) -> InputError:
+    """Return the error for a file that would run code; `refused` names the code."""
+    return InputError(
+        f"{what}: holds more than tensors ({refused}) and was not run",
+        f"{ONLY_TENSORS}, or, only if you trust the file, run its code with {{unsafe_pickle:True}}",
+    )
 
 
 def _refused(message: str) -> str:
@@ -93,18 +110,19 @@ def _refused(message: str) -> str:
     return repr(name[1][:100]) if name else ""
 
 
-def _check_archive(path: str) -> None:
+def check_archive(file: BinaryIO) -> None:
     """Raise an error if an archive unpacks to more bytes than the file has, or fails its checksums."""
-    with open(path, "rb") as file:
-        if file.read(4) != b"PK\x03\x04":  # not a zip archive: the format before PyTorch 1.6
-            return
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if file.read(4) == b"PK\x03\x04":  # else it is no zip archive: the format before PyTorch 1.6
         with zipfile.ZipFile(file) as archive:
             records = archive.infolist()
-            if sum(record.file_size for record in records) > os.path.getsize(path):
+            if sum(record.file_size for record in records) > size:
                 raise ValueError("torch.save does not compress")
             for record in records:
                 if record.CRC:  # 0 if saved without: torch.serialization.set_crc32_options(False)
                     _compare_checksum(archive, record)
+    file.seek(0)
 
 
 def _compare_checksum(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> None:

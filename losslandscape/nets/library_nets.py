@@ -1,12 +1,14 @@
 """Builds nets of other packages by name: `torchvision:NAME`, `timm:NAME`, `hf:NAME_OR_FOLDER`.
 
+A folder of `hf` may hold an adapter of the package peft; then its base is built first.
 Nothing is downloaded unless the model's arguments ask for weights of torchvision or timm.
 """
 
 import difflib
 import importlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -15,6 +17,7 @@ from torch import nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
+from losslandscape.nets import adapters
 
 # The files of weights that transformers' save_pretrained writes.
 WEIGHT_FILES = (
@@ -23,6 +26,15 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+# The class of transformers for the task that an adapter's configuration names.
+CLASS_OF_TASK = {
+    "CAUSAL_LM": "AutoModelForCausalLM",
+    "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
+    "SEQ_CLS": "AutoModelForSequenceClassification",
+    "TOKEN_CLS": "AutoModelForTokenClassification",
+    "QUESTION_ANS": "AutoModelForQuestionAnswering",
+    "FEATURE_EXTRACTION": "AutoModel",
+}
 NAMES_SHOWN = 3  # a message lists this many missing tensors
 
 Arguments = Mapping[str, Any]
@@ -82,6 +94,8 @@ def _require_known(library: str, name: str, names: list[str]) -> None:
 
 def _hf(transformers: ModuleType, name: str, arguments: Arguments) -> nn.Module:
     """Build the net of a folder or a downloaded model; `arguments` override entries of its config.json."""
+    if os.path.isfile(os.path.join(name, adapters.CONFIG)):
+        return _hf_adapter(transformers, name, arguments)
     if os.path.isdir(name) and not os.path.isfile(os.path.join(name, "config.json")):
         fault = f"model hf:{name} is a folder without a config.json"
         raise InputError(fault, "give one that save_pretrained wrote")
@@ -93,6 +107,44 @@ def _hf(transformers: ModuleType, name: str, arguments: Arguments) -> nn.Module:
                 return architecture.from_config(config)
             return architecture(config)
         return _hf_net(architecture, name, config)
+
+
+def _hf_adapter(transformers: ModuleType, folder: str, arguments: Arguments) -> nn.Module:
+    """Build the base that an adapter's configuration names, and apply the adapter."""
+    try:
+        peft = importlib.import_module("peft")
+    except ImportError as error:
+        fault = f"model hf:{folder} is an adapter, which needs the package peft ({error})"
+        raise InputError(fault, "pip install peft") from error
+    adapter = adapters.configuration(folder)
+    base = adapter.get("base_model_name_or_path")
+    if not base:
+        fault = f"model hf:{folder} is an adapter that does not name its base"
+        raise InputError(fault, f"give base_model_name_or_path in its {adapters.CONFIG}")
+    beside = os.path.join(folder, base)
+    base = beside if os.path.isdir(beside) and not os.path.isdir(base) else base
+    with _quiet(transformers), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            config = _hf_configuration(transformers, base, arguments)
+            architecture = _hf_base(transformers, base, config, adapter)
+            net = _hf_net(architecture, base, config, others=adapter.get("modules_to_save") or ())
+        except InputError as error:
+            raise InputError(
+                f"model hf:{folder} is an adapter; its base: {error.fault}", error.advice
+            ) from error
+        net = peft.PeftModel.from_pretrained(net, folder)
+    lacking = [str(warning.message) for warning in said if "missing adapter keys" in str(warning.message)]
+    if lacking:
+        raise InputError(f"model hf:{folder}: {one_line(lacking[0])}", "save the adapter again")
+    return net.float()
+
+
+def _hf_base(transformers: ModuleType, base: str, config: Any, adapter: Mapping[str, Any]) -> Any:
+    """Return the class of the net that an adapter was trained on."""
+    mapping = adapter.get("auto_mapping") or {}
+    name = mapping.get("base_model_class") or CLASS_OF_TASK.get(adapter.get("task_type") or "")
+    return getattr(transformers, name or "", None) or _hf_architecture(transformers, base, config)
 
 
 def _hf_configuration(transformers: ModuleType, name: str, arguments: Arguments) -> Any:
@@ -122,7 +174,8 @@ def _has_weights(folder: str) -> bool:
     return any(os.path.isfile(os.path.join(folder, file)) for file in WEIGHT_FILES)
 
 
-def _hf_net(architecture: Any, name: str, config: Any) -> nn.Module:
+def _hf_net(architecture: Any, name: str, config: Any, *, others: Collection[str] = ()) -> nn.Module:
+    """Return a net with its stored weights; those of the modules `others` need not be there."""
     try:
         net, loaded = architecture.from_pretrained(
             name, config=config, local_files_only=True, output_loading_info=True
@@ -130,7 +183,7 @@ def _hf_net(architecture: Any, name: str, config: Any) -> nn.Module:
     except OSError as error:
         fault = f"model hf:{name}: its weights are not downloaded, or damaged ({one_line(error)})"
         raise InputError(f"{fault}; run hf download {name} first") from error
-    missing = sorted(loaded["missing_keys"])
+    missing = sorted(name for name in loaded["missing_keys"] if not set(name.split(".")) & set(others))
     if missing:
         names = ", ".join(missing[:NAMES_SHOWN])
         fault = f"model hf:{name}: its weights lack {names}, which a {architecture.__name__} has"

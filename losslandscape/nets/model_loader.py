@@ -13,14 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from losslandscape.core import user_code
+from losslandscape.core import user_code, weight_files
 from losslandscape.core.errors import InputError
-from losslandscape.nets import library_nets
+from losslandscape.core.random_state import seeded
+from losslandscape.nets import adapters, library_nets
 from losslandscape.nets.checkpoint import read_checkpoint
 from losslandscape.nets.models import MODELS
 from losslandscape.nets.state_loading import load_state
+from losslandscape.nets.tensor_names import needed_names
 from losslandscape.nets.wrappers import unwrapped
 
+_on_base: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()  # nets whose file is an adapter alone
 _in_use: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()  # nets that the user's functions returned
 
 
@@ -58,9 +61,16 @@ def _literal(text: str) -> Any:
 
 
 def find(folder: str, name: str) -> str:
-    """Return the path of a model file: `name`, or `folder`/`name` if only this exists."""
+    """Return the path of a model file: `name`, or `folder`/`name` if only this exists.
+
+    The path of a folder ends in the folder's name, because files beside it are named after it.
+    """
     inside = os.path.join(folder, name)
-    return inside if folder and name and not os.path.exists(name) and os.path.exists(inside) else name
+    path = inside if folder and name and not os.path.exists(name) and os.path.exists(inside) else name
+    if not os.path.isdir(path):
+        return path
+    path = os.path.normpath(path)
+    return os.path.abspath(path) if os.path.basename(path) in (os.curdir, os.pardir) else path
 
 
 def load(
@@ -84,11 +94,27 @@ def load(
     Raises:
         InputError: `build` raises it, or the file cannot be read or does not fit the net.
     """
-    net = build(model, model_args)
-    if model_file:
-        saved = read_checkpoint(model_file, state_key=state_key, unsafe_pickle=unsafe_pickle)
-        load_state(net, saved.state, what=model_file, candidates=saved.candidates)
+    if not model_file:
+        return build(model, model_args).eval()
+    saved = read_checkpoint(model_file, state_key=state_key, unsafe_pickle=unsafe_pickle)
+    net = _build_base(model, model_args) if saved.is_adapter else build(model, model_args)
+    load_state(net, saved.state, what=model_file, candidates=saved.candidates, is_adapter=saved.is_adapter)
+    if saved.is_adapter:
+        adapters.require_same_scale(net, weight_files.find(model_file))
+        if len(saved.state) < len(needed_names(net)):
+            _on_base.add(net)
     return net.eval()
+
+
+def _build_base(model: str, model_args: Mapping[str, Any] | None) -> nn.Module:
+    """Build a net for an adapter. Its other weights are alike in every such net, also if they are random."""
+    with _random_draws_apart(), seeded(0):
+        return build(model, model_args)
+
+
+def is_on_base(net: nn.Module) -> bool:
+    """Return whether `load` took only an adapter from the file: other weights are as `build` made them."""
+    return net in _on_base
 
 
 def build(model: str, model_args: Mapping[str, Any] | None = None) -> nn.Module:

@@ -6,11 +6,12 @@ error names the first one that does not.
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
+from losslandscape.nets import adapters, own_loading
+from losslandscape.nets.tensor_fit import misfit, tied_fault
 from losslandscape.nets.tensor_names import State, bare_name, below, needed_names, prefixes, rename
 
 NAMES_SHOWN = 3  # a message lists this many tensor names of the net, and as many of the file
@@ -23,8 +24,11 @@ def load_state(
     *,
     what: str,
     candidates: Mapping[str, State] | None = None,
+    is_adapter: bool = False,
 ) -> None:
     """Copy a state into a net. Prefixes of wrappers are removed as in `tensor_names.rename`.
+
+    A net whose modules load in their own way, through hooks or methods, gets the state through them.
 
     These may be missing: `num_batches_tracked` (PyTorch before 0.4.1 had none, and evaluation does not use
     it), and all but one of the names of a tied tensor. NaN is copied like any other value.
@@ -35,20 +39,42 @@ def load_state(
             precision.
         what: where the state comes from, such as a file name; it begins the message.
         candidates: all states of the same file by `state_key`, to suggest one that fits.
+        is_adapter: whether the state is an adapter's: the net then keeps its other tensors. So it is if all
+            names are those of an adapter.
 
     Raises:
         InputError: a tensor is missing, does not fit, or is not in the net. The message names the first such
             tensor, some names that only the net or only the file has, and a `state_key` that would fit.
     """
-    fitted = rename(state, net)
-    fault = _fault(net, fitted)
+    if is_adapter or adapters.is_adapter("", state):
+        fitted = adapters.complete(state, net, what=what)
+    else:
+        fitted = rename(state, net)
+    fault = _load(net, fitted)
     if fault:
         fault = f"{what}: {fault}{_differences(net, fitted)}"
         key = _fitting_key(net, candidates or {"": dict(state)})
         if key:
             raise InputError(f"{fault}, but state_key {key} fits", "give this {state_key}")
         raise InputError(fault, "is it the file of another model?")
-    net.load_state_dict({**net.state_dict(), **fitted})
+
+
+def _load(net: nn.Module, state: State) -> str:
+    """Load a state into a net, completely or not at all; return why it does not fit, empty if it does."""
+    if own_loading.has_own_loading(net):
+        fault = own_loading.load(net, state)
+        inner = own_loading.states_below_wrappers(state) if fault else []
+        return "" if any(not own_loading.load(net, below_wrapper) for below_wrapper in inner) else fault
+    fault = _fault(net, state)
+    if not fault:
+        net.load_state_dict({**net.state_dict(), **state})
+    return fault
+
+
+def _fits(net: nn.Module, state: State) -> bool:
+    if own_loading.has_own_loading(net):
+        return own_loading.fits(net, state)
+    return not _fault(net, state)
 
 
 def _fault(net: nn.Module, state: Mapping[str, Tensor]) -> str:
@@ -58,38 +84,15 @@ def _fault(net: nn.Module, state: Mapping[str, Tensor]) -> str:
     tied_names = {name: names for names in needed for name in names}
     for name, tensor in own.items():
         if name in state:
-            misfit = _misfit(state[name], tensor) if isinstance(tensor, Tensor) else ""
-            if misfit:
-                return f"tensor {name!r} {misfit}"
+            cause = misfit(state[name], tensor) if isinstance(tensor, Tensor) else ""
+            if cause:
+                return f"tensor {name!r} {cause}"
         elif name in tied_names and not any(other in state for other in tied_names[name]):
             return f"tensor {name!r} is missing"
     for name in state:
         if name not in own:
             return f"tensor {one_line(name)!r} is not in the net"
-    for names in needed:
-        present = [name for name in names if name in state]
-        for name in present[1:]:
-            if not _are_equal(state[present[0]], state[name]):
-                return f"tensors {present[0]!r} and {name!r} differ, but in the net they are one tied tensor"
-    return ""
-
-
-def _misfit(value: object, tensor: Tensor) -> str:
-    """Why a value cannot be copied into a tensor of the net; empty if it can."""
-    if not isinstance(value, Tensor):
-        return f"is a {type(value).__name__}, not a tensor"
-    if value.layout is not torch.strided or value.is_quantized or value.is_meta:
-        return "is sparse, quantized or without data; the net's is dense"
-    if value.shape != tensor.shape:
-        return f"has shape {one_line(list(value.shape))}; the net's has {list(tensor.shape)}"
-    is_integer_for_float = tensor.is_floating_point() and not value.is_floating_point()
-    if is_integer_for_float or value.is_complex() != tensor.is_complex():
-        return f"is of {value.dtype}; the net's is of {tensor.dtype}"
-    return ""
-
-
-def _are_equal(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a.double(), b.double(), rtol=0, atol=0, equal_nan=True)
+    return tied_fault(net, state)
 
 
 def _differences(net: nn.Module, state: Mapping[str, Tensor]) -> str:
@@ -116,6 +119,6 @@ def _fitting_key(net: nn.Module, candidates: Mapping[str, State]) -> str:
         for prefix in prefixes(state, needed):
             states[f"{key}.{prefix}".strip(".")] = below(prefix, state)
         for state_key, candidate in states.items():
-            if state_key and not _fault(net, rename(candidate, net)):
+            if state_key and _fits(net, rename(candidate, net)):
                 return state_key
     return ""

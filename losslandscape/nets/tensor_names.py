@@ -5,6 +5,7 @@ part in the middle, to the names of tensors. The net's own names decide which pa
 """
 
 import os
+from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -30,15 +31,45 @@ def rename(state: Mapping[str, Tensor], net: nn.Module) -> State:
     bare = {bare_name(name): value for name, value in state.items()}
     for prefix in prefixes(bare, needed):
         if set(prefix.split(".")[:-1]) <= set(WRAPPERS):
-            inside = below(prefix, bare)
-            return {own.get(name, name): value for name, value in inside.items()}
+            inside = {own.get(name, name): value for name, value in below(prefix, bare).items()}
+            return with_versions(inside, state, {path: prefix + path for path in _module_paths(net)})
     prefix = _common_prefix(own)
     while prefix:
         without = [[name.removeprefix(prefix) for name in names] for names in needed]
         if "" in prefixes(bare, without):
-            return {own.get(prefix + name, prefix + name): value for name, value in bare.items()}
+            inside = {own.get(prefix + name, prefix + name): value for name, value in bare.items()}
+            paths = [path for path in _module_paths(net) if f"{path}.".startswith(prefix)]
+            return with_versions(inside, state, {path: f"{path}.".removeprefix(prefix) for path in paths})
         prefix = ".".join([*prefix.split(".")[:-2], ""])
-    return dict(state)
+    return with_versions(dict(state), state)
+
+
+def with_versions(state: State, source: Mapping[str, Any], paths: Mapping[str, str] | None = None) -> State:
+    """Return a state with the versions of modules that torch keeps in the state dict `source`.
+
+    A module with its own loading tells old files from new ones by its version. Files of safetensors have
+    none.
+
+    Args:
+        state: the tensors.
+        source: the state dict that may have versions.
+        paths: for each module, its path in `source`; None if the paths are the same. Dots at the end and the
+            parts of `HIDDEN_WRAPPERS` do not count.
+    """
+    versions = getattr(source, "_metadata", None)
+    if not isinstance(versions, Mapping):
+        return state
+    if paths is not None:
+        bare = {bare_name(path): version for path, version in versions.items()}
+        old = {path: bare_name(place).strip(".") for path, place in paths.items()}
+        versions = {path: bare[place] for path, place in old.items() if place in bare}
+    kept = OrderedDict(state)
+    kept._metadata = versions  # type: ignore[attr-defined]
+    return kept
+
+
+def _module_paths(net: nn.Module) -> list[str]:
+    return [path for path, _ in net.named_modules(remove_duplicate=False)]
 
 
 def prefixes(names: Collection[str], needed: list[list[str]]) -> list[str]:
@@ -64,7 +95,9 @@ def prefixes(names: Collection[str], needed: list[list[str]]) -> list[str]:
 
 def below(prefix: str, state: Mapping[str, Tensor]) -> State:
     """Return the tensors whose names begin with a prefix, and remove the prefix from the names."""
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    paths = [path for path in getattr(state, "_metadata", ()) if f"{path}.".startswith(prefix)]
+    return with_versions(inside, state, {f"{path}.".removeprefix(prefix).strip("."): path for path in paths})
 
 
 def needed_names(net: nn.Module) -> list[list[str]]:

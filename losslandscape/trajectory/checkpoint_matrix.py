@@ -3,9 +3,11 @@
 300 checkpoints of 25 million weights are 30 GB. Each file is read once as a whole, and checked. After that,
 the file is mapped into memory. A pass over the matrix goes from left to right, in blocks of as many columns
 (weights) as memory allows, so each value is read once per pass. Files from before PyTorch 1.6 and pickles of
-more than tensors cannot be mapped. Such a file is read as a whole for each block.
+more than tensors cannot be mapped. Such a file is read as a whole for each block. So is an adapter, and the
+file of a net that loads in its own way: its tensors are those of a net that has loaded it.
 """
 
+import copy
 import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +20,9 @@ from tqdm import tqdm
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays, fingerprint_of_file
-from losslandscape.nets import net_plotter, net_tensors
-from losslandscape.nets.checkpoint import read_checkpoint, state_of
+from losslandscape.core.weight_files import files_of, find
+from losslandscape.nets import net_plotter, net_tensors, own_loading
+from losslandscape.nets.checkpoint import Checkpoint, read_checkpoint, state_of
 from losslandscape.nets.state_loading import load_state
 from losslandscape.nets.tensor_names import rename
 
@@ -40,6 +43,7 @@ class CheckpointMatrix:
         biases: names of the tensors that `biasbn` ignores.
         keys: for each file, the key of each tensor in it, by name.
         mapped: the files that can be mapped.
+        loader: a net to load the files into, if a file's tensors may not be those of the net; else None.
         stamps: size and modification time of each file when it was checked.
         fingerprint, origin: fingerprints of all files, and of the last file.
         state_key, unsafe_pickle: options of `read_checkpoint` for these files.
@@ -50,6 +54,7 @@ class CheckpointMatrix:
     biases: frozenset[str]
     keys: dict[str, dict[str, str]]
     mapped: frozenset[str]
+    loader: nn.Module | None
     stamps: dict[str, tuple[int, int]]
     fingerprint: str
     origin: str
@@ -124,11 +129,17 @@ class CheckpointMatrix:
 
     def load_into(self, net: nn.Module, file: str) -> None:
         """Load a checkpoint, with its BN statistics, into a net on any device."""
-        load_state(net, self._read(file), what=file)
+        if self.loader is None:
+            load_state(net, self._read(file), what=file)
+        else:
+            net.load_state_dict(self._read(file))
 
     def _read(self, file: str) -> Mapping[str, Tensor]:
         if _stamp(file) != self.stamps[file]:
             raise InputError(f"{file}: was changed while it was read", "wait until the training has ended")
+        if self.loader is not None:
+            load(self.loader, file, state_key=self.state_key, unsafe_pickle=self.unsafe_pickle)
+            return self.loader.state_dict()
         if file in self.mapped:
             return _map(file, self.state_key)
         return read_checkpoint(file, state_key=self.state_key, unsafe_pickle=self.unsafe_pickle).state
@@ -149,28 +160,45 @@ def read(
         InputError: if a tensor does not fit the net or is not finite. The message names the file and tensor.
     """
     mapped, keys, stamps, fingerprints = set(), {}, {}, []
+    first_shapes: dict[str, torch.Size] = {}
+    needs_loader = own_loading.has_own_loading(net)
     aliases = {tensor.names[0]: tensor.names for tensor in net_tensors.tensors(net, dir_type)}
     for file in tqdm(files, desc="checkpoints checked", unit="file", disable=None, leave=False):
-        saved = read_checkpoint(file, state_key=state_key, unsafe_pickle=unsafe_pickle)
-        load_state(net, saved.state, what=file, candidates=saved.candidates)
+        saved = load(net, file, state_key=state_key, unsafe_pickle=unsafe_pickle)
+        needs_loader = needs_loader or saved.is_adapter
         _require_finite(net, dir_type, file)
+        shapes = {name: value.shape for name, value in net_tensors.moving_tensors(net, dir_type).items()}
+        first_shapes = first_shapes or shapes
+        if shapes != first_shapes:
+            fault = f"{file}: its statistics have other shapes than those of {files[0]}"
+            raise InputError(fault, "give {dir_type:weights}")
         keys[file] = _keys(saved.state, net, aliases)
         stamps[file] = _stamp(file)
         fingerprints.append(fingerprint_of_file(file))
         if _map(file, state_key).keys() == saved.state.keys():
             mapped.add(file)
+    if needs_loader:
+        keys = dict.fromkeys(files, {name: name for name in aliases})
     return CheckpointMatrix(
         files=files,
         tensors=net_tensors.moving_tensors(net, dir_type),
         biases=net_tensors.ignored(net, dir_type, "biasbn"),
         keys=keys,
         mapped=frozenset(mapped),
+        loader=copy.deepcopy(net) if needs_loader else None,
         stamps=stamps,
         fingerprint=fingerprint_of_arrays([np.frombuffer("".join(fingerprints).encode(), np.uint8)]),
         origin=fingerprints[-1],
         state_key=state_key,
         unsafe_pickle=unsafe_pickle,
     )
+
+
+def load(net: nn.Module, file: str, *, state_key: str, unsafe_pickle: bool) -> Checkpoint:
+    """Load a checkpoint into a net, and return what the file holds."""
+    saved = read_checkpoint(file, state_key=state_key, unsafe_pickle=unsafe_pickle)
+    load_state(net, saved.state, what=file, candidates=saved.candidates, is_adapter=saved.is_adapter)
+    return saved
 
 
 def _require_finite(net: nn.Module, dir_type: str, file: str) -> None:
@@ -223,15 +251,15 @@ def cut(sizes: Mapping[str, int], width: int) -> Iterator[list[Slice]]:
 
 
 def _stamp(file: str) -> tuple[int, int]:
-    """Return the size and the modification time of a file, which change when it is written."""
-    status = os.stat(file)
-    return status.st_size, status.st_mtime_ns
+    """Return the size and the modification time of a checkpoint, which change when it is written."""
+    parts = [os.stat(part) for part in files_of(file)]
+    return sum(part.st_size for part in parts), max(part.st_mtime_ns for part in parts)
 
 
 def _map(file: str, state_key: str) -> Mapping[str, Tensor]:
     """Return the mapped tensors of a checked checkpoint, or nothing if the file cannot be mapped."""
     try:
-        saved = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, pickle.UnpicklingError):
+        saved = torch.load(find(file), map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, OSError, pickle.UnpicklingError):
         return {}
     return state_of(saved, state_key=state_key, what=file)

@@ -124,6 +124,64 @@ def test_a_module_of_a_package_is_found_in_the_working_folder_and_installed(insi
     assert user_code.load("os.path:join") is os.path.join
 
 
+def write_package(folder, *inits: str) -> None:
+    """A net in proj/models/mlp.py, which imports from its own folder and from the one above."""
+    files = {
+        "proj/models/mlp.py": "from ..sizes import width\nfrom .layers import depth\n"
+        "def make():\n    from . import late\n    return width, depth, late.value\n",
+        "proj/models/layers.py": "from ..sizes import width\ndepth = width + 1\n",
+        "proj/models/late.py": "value = 7\n",
+        "proj/sizes.py": "width = 5\n",
+    }
+    for name, text in {**files, **dict.fromkeys(inits, "")}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize("inits", [(), ("proj/__init__.py", "proj/models/__init__.py")])
+@pytest.mark.parametrize(
+    ("where", "path"),
+    [(".", "proj/models/mlp.py"), ("proj", "models/mlp.py"), ("proj/models", "mlp.py"), ("other", "")],
+)
+def test_relative_imports_of_a_file(inside, monkeypatch, inits, where, path):
+    write_package(inside, *inits)
+    (inside / "other").mkdir()
+    monkeypatch.chdir(inside / where)
+    spec = f"{path or inside / 'proj/models/mlp.py'}:make"
+    make = user_code.load(spec)
+    assert make() == (5, 6, 7) and user_code.load(spec) is make
+    assert user_code.load("proj.models.mlp:make") is make
+    facts = user_code.source_facts(spec)
+    for name in ("proj/sizes.py", "proj/models/layers.py", "proj/models/late.py"):
+        text = (inside / name).read_text()
+        (inside / name).write_text(text + "# changed\n")
+        assert user_code.source_facts(spec) != facts, name
+        (inside / name).write_text(text)
+
+
+def test_two_packages_of_one_name_are_two(inside):
+    for folder in ("one", "two"):
+        (inside / folder / "net").mkdir(parents=True)
+        (inside / folder / "net" / "net.py").write_text("from .layers import whose\ndef f(): return whose\n")
+        (inside / folder / "net" / "layers.py").write_text(f"whose = {folder!r}\n")
+    (inside / "two" / "net" / "__init__.py").write_text("")
+    assert [user_code.load(f"{folder}/net/net.py:f")() for folder in ("one", "two", "one")] == [
+        "one",
+        "two",
+        "one",
+    ]
+
+
+def test_relative_imports_that_cannot_work(inside):
+    (inside / "my-proj").mkdir()
+    text = "from .layers import depth\ndef make(): return depth\n"
+    (inside / "my-proj" / "mlp.py").write_text(text)
+    (inside / "my-proj" / "layers.py").write_text("depth = 3\n")
+    refused("my-proj/mlp.py:make", "my-proj/mlp.py imports relatively, and ", "'my-proj'", "rename")
+    (inside / "lone.py").write_text("from .nothing import x\n")
+    refused("lone.py:make", "lone.py raised ModuleNotFoundError", "nothing", kind=OwnCodeError)
+
+
 def test_what_is_not_there_is_named_with_what_is(inside):
     (inside / "net.py").write_text("from os.path import join\nsize = 3\ndef build(): pass\nclass Net: pass\n")
     refused("nte.py:build", "'nte.py'", "net.py")

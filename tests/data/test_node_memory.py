@@ -147,6 +147,9 @@ def test_own_batches_are_read_from_the_file_as_they_were():
     before, after = (fingerprint_of_arrays(data.arrays()) for data in (own, shared["train"]))
     assert before == after and shared["train"].sizes == own.sizes
     assert torch.equal(shared["test"].images, ragged()["test"].images)
+    loaded = samples.gather(list(ragged()["train"].chunks), are_own=True)
+    shared = node_memory.load_samples(FirstOfTwo(), lambda: {"train": loaded})
+    assert shared["train"].own_sizes == loaded.own_sizes == (1, 1)
 
 
 def test_batches_of_a_class_that_cannot_be_sent_are_refused():

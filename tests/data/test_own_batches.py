@@ -14,7 +14,7 @@ from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.curvature.hess_vec_prod import Curvature
 from losslandscape.data import samples, user_data
 from losslandscape.data.own_batches import OwnBatches
-from losslandscape.evaluate import losses
+from losslandscape.evaluate import evaluation, losses
 from losslandscape.evaluate.evaluation import evaluate
 from losslandscape.evaluate.fit_check import check_data
 
@@ -254,5 +254,46 @@ def test_a_batch_encoding_is_cut_and_keeps_its_class():
 
     expected = nn.functional.cross_entropy(net(ids).flatten(0, 1), ids.flatten())
     assert evaluate(net, data, loss=loss, batch_size=3)[0] == pytest.approx(expected.item(), rel=1e-6)
+
+    class Net(nn.Embedding):
+        def forward(self, input_ids):
+            return super().forward(input_ids)
+
+    expected = nn.functional.cross_entropy(net(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+    named = Net(5, 5, _weight=net[0].weight)
+    assert evaluate(named, data, loss="next_token")[0] == pytest.approx(expected.item(), rel=1e-6)
     as_dict = user_data.as_samples([{"input_ids": ids[:2]}, {"input_ids": ids[2:]}])
     assert fingerprint_of_arrays(data.arrays()) == fingerprint_of_arrays(as_dict.arrays())
+
+
+def test_batch_norms_are_estimated_from_whole_batches():
+    """Enough random batches for the number of samples, each once."""
+    data = OwnBatches.of([{"x": torch.full((4, 1), float(i)), "name": "a"} for i in range(10)])
+    part = evaluation._random_part(data, 10)
+    assert part.sizes == (4, 4, 4) and len({batch["x"][0].item() for batch in part.batches}) == 3
+    assert evaluation._random_part(data, 1000).sizes == data.sizes
+
+
+RAGGED = {
+    "nested": lambda x: torch.nested.as_nested_tensor(x, layout=torch.jagged),
+    "packed": lambda x: torch.nn.utils.rnn.pack_sequence(x, enforce_sorted=False),
+}
+
+
+@pytest.mark.parametrize("form", RAGGED)
+def test_sequences_of_several_lengths_in_one_tensor(form):
+    torch.manual_seed(0)
+    sequences, y = [torch.randn(n, 3) for n in (2, 4, 3)], torch.arange(3.0)
+    batches = [(RAGGED[form](sequences[low:high]), y[low:high]) for low, high in ((0, 2), (2, 3))]
+    net = nn.LSTM(3, 1, batch_first=True)
+
+    def loss(net, batch):
+        rows = batch[0].unbind() if form == "nested" else torch.nn.utils.rnn.unpack_sequence(batch[0])
+        return sum((net(row)[0].sum() - y) ** 2 for row, y in zip(rows, batch[1], strict=True)) / len(rows)
+
+    data = user_data.as_samples(batches)
+    assert isinstance(data, OwnBatches) and data.sizes == (2, 1)
+    expected = sum((net(x)[0].sum() - y).item() ** 2 for x, y in zip(sequences, y, strict=True)) / 3
+    assert evaluate(net, data, loss=loss)[0] == pytest.approx(expected, rel=1e-5)
+    prints = [fingerprint_of_arrays(user_data.as_samples(batches, 2, i).arrays()) for i in (0, 1)]
+    assert prints[0] != prints[1]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_sequence
 
 from losslandscape.data import structure
 
@@ -81,6 +82,9 @@ BATCHES = {
     "samples": ([{"image": X, "boxes": Y[:1]}, {"image": X, "boxes": Y[:2]}], 4, 2),
     "lists of tensors": (([X, X[:1]], [Y, Y[:2]]), 4, 2),
     "list of graphs": ([Frozen(X, "a"), Frozen(X[:2], "b")], 2, 2),
+    "packed sequences and labels": ((pack_sequence([X, X[:1]]), Y[:2]), 2, 2),
+    "graphs and labels": (({"nodes": X, "edges": X[:2]}, Y[:1]), 3, 1),
+    "two inputs in a list": (([X, X[:1], X], Y[:2]), 4, None),
     "a text for each": ({"x": X, "names": ["a", "b", "c"], "epoch": 7}, 1, 3),
     "unequal": ((X, Y[:2]), 2, None),
     "a sample": ((X, torch.tensor(1)), 2, None),
@@ -110,7 +114,17 @@ def test_what_can_be_cut_between_any_two_samples():
     assert list(structure.columns(Named({"x": X}))) == ["x"]
     assert list(structure.columns(Pair(X, Y))) == [0, 1]
     sparse = torch.eye(3).to_sparse()
-    for batch in ((X, sparse), (X, Y[:2]), (X, 1.0), (X, torch.tensor(1.0)), (X, [Y]), Frozen(X, "a"), ()):
+    nested = torch.nested.nested_tensor([X, X[:1]], layout=torch.jagged)
+    for batch in (
+        (X, sparse),
+        (nested, Y[:2]),
+        (X, Y[:2]),
+        (X, 1.0),
+        (X, torch.tensor(1.0)),
+        (X, [Y]),
+        Frozen(X, "a"),
+        (),
+    ):
         assert structure.columns(batch) is None
 
 

@@ -16,6 +16,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+import losslandscape
 from losslandscape.core.errors import InputError
 from losslandscape.data import samples, user_data
 from losslandscape.data.dataloader import split_indices
@@ -32,8 +33,21 @@ class Squares(Dataset):
         return {"x": torch.tensor([float(i)]), "target": i * i}
 
 
+class ByNumber:
+    """A dataset that is not of torch's class."""
+
+    inputs = torch.arange(10.0)
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, i):
+        return self.inputs[i : i + 1], i * i
+
+
 X, Y = torch.arange(10.0).view(10, 1), torch.arange(10) ** 2
 FORMS = {
+    "samples by number": (ByNumber(), (X, Y)),
     "dataset of dicts": (Squares(), {"x": X, "target": Y}),
     "dataset of tuples": (TensorDataset(X, Y), (X, Y)),
     "loader": (DataLoader(TensorDataset(X, Y), 4), (X, Y)),
@@ -79,6 +93,8 @@ def test_batches_that_do_not_stack_stay_apart_and_can_be_split():
         (3, ["int", "iterable of batches"]),
         (["text"], ["str", "a tuple or a dict of tensors"]),
         ([["text", None]], ["list", "no tensor"]),
+        ({"training": DataLoader(TensorDataset(X, Y))}, ["dict", "no tensor"]),
+        ([TensorDataset(X), TensorDataset(X), TensorDataset(X)], ["TensorDataset", "no tensor"]),
         ([(X, Y), {"x": X}], ["2 tensors", "a dict of x"]),
         (TensorDataset(X[:0]), ["no sample"]),
     ],
@@ -216,6 +232,15 @@ def test_an_endless_stream_is_refused_and_its_first_samples_are_read(stream, mon
         user_data.as_samples(STREAMS[stream]())
 
 
+def test_the_first_samples_from_python():
+    surface = losslandscape.loss_surface(
+        torch.nn.Linear(3, 2), endless(), x=(0, 1, 2), samples=10, quiet=True
+    )
+    assert surface.made_with["samples"] == "10"
+    with pytest.raises(InputError, match="samples 0 is not a whole number"):
+        losslandscape.loss_surface(torch.nn.Linear(3, 2), endless(), samples=0)
+
+
 def test_data_of_a_known_length_has_no_limit(monkeypatch):
     monkeypatch.setattr(user_data, "MOST_SAMPLES", 5)
     assert len(user_data.as_samples(DataLoader(NUMBERS, 4))) == 40
@@ -284,3 +309,27 @@ def test_padding_of_the_user_is_kept():
             squares += own(net, batch)[0].item() * own(net, batch)[1]
     assert evaluate(net, data, loss="next_token")[0] == pytest.approx(total / tokens, rel=1e-6)
     assert evaluate(net, data, loss=own)[0] == pytest.approx(squares / 5, rel=1e-6)
+
+
+class Rows:
+    """A dataset as Hugging Face's, which is an iterable of samples too."""
+
+    rows = [{"x": torch.full((3,), float(i)), "label": i % 2} for i in range(5)]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+    def __getitems__(self, indices):
+        return [self.rows[i] for i in indices]
+
+    def __iter__(self):
+        return iter(self.rows)
+
+
+def test_a_dataset_that_iterates_over_its_samples():
+    samples = user_data.as_samples(Rows())
+    assert len(samples) == 5
+    assert samples.chunks[0]["x"].shape == (5, 3) and samples.chunks[0]["label"].tolist() == [0, 1, 0, 1, 0]

@@ -19,6 +19,7 @@ def surfaces(*paths: str) -> list[Surface]:
         (["a/s.h5", "b/t.h5"], ["s.h5", "t.h5"], "a/s.h5_compared"),
         (["a/s.h5", "b/s.h5"], ["a/s.h5", "b/s.h5"], "a/s.h5_compared"),
         (["a_$1.h5", "b.h5"], [r"a_\$1.h5", "b.h5"], "a_$1.h5_compared"),
+        (["\udcc3\udca9.h5", "\udcff.h5"], ["é.h5", "\ufffd.h5"], "\udcc3\udca9.h5_compared"),
         ([""], [""], "surface"),
     ],
 )

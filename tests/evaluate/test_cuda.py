@@ -5,6 +5,7 @@ import torch
 
 from losslandscape.data import dataloader
 from losslandscape.data.image_set import ImageSet
+from losslandscape.data.own_batches import OwnBatches
 from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.evaluation import Evaluator, evaluate
 from losslandscape.nets import model_loader, net_plotter
@@ -74,3 +75,20 @@ def test_bf16_is_within_a_percent(digits):
     loss, _ = evaluate(net, digits.to("cuda"))
     values = Evaluator(net, {"train": digits}, precision="bf16").measure()
     assert values["train_loss"] == pytest.approx(loss, rel=0.01)
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+def test_batches_of_any_structure_are_moved_to_the_gpu(memory):
+    graphs = [
+        {"x": torch.randn(n, 3), "edges": [torch.eye(n).to_sparse()], "y": (torch.ones(n), {"name": str(n)})}
+        for n in (4, 6, 5)
+    ]
+
+    def loss(net, batch):
+        outputs = torch.sparse.mm(batch["edges"][0], net(batch["x"]))
+        return (outputs[:, 0] - batch["y"][0]).square().mean(), len(batch["x"])
+
+    net, data = torch.nn.Linear(3, 1), OwnBatches.of(graphs)
+    expected = evaluate(net, data, loss=loss)[0]
+    evaluator = Evaluator(net.cuda(), {"train": data}, loss=loss, memory=memory)
+    assert evaluator.measure()["train_loss"] == pytest.approx(expected, rel=1e-4)

@@ -99,6 +99,12 @@ def test_random_numbers_are_warned_of(capsys):
         measured(Base(), noisy, strict=True)
 
 
+def test_fixed_and_new_random_numbers_do_not_mix(tmp_path):
+    measured(Base(), noisy, surf_file=tmp_path / "surface.h5", quiet=True)
+    with pytest.raises(InputError, match="another random numbers"):
+        measured(Base(), noisy, surf_file=tmp_path / "surface.h5", fix_randomness=True)
+
+
 def test_a_generator_of_the_loss_is_warned_of():
     with pytest.raises(InputError, match="outside of the net's modules"):
         measured(Base(), Own(), strict=True, fix_randomness=True)

@@ -43,3 +43,46 @@ def test_a_checkpoint_that_changes_after_it_was_checked(run):
     torch.save({"state_dict": net.state_dict()}, "run/model_1.t7")
     with pytest.raises(InputError, match="run/model_1.t7: was changed"):
         next(matrix.pieces())
+
+
+def rows(matrix) -> np.ndarray:
+    return np.concatenate(list(matrix.pieces(memory=40)), axis=1)
+
+
+def test_adapters_and_nets_with_their_own_loading(tmp_path):
+    """Their files have other names, or fewer tensors, than the net."""
+
+    class Adapted(torch.nn.Linear):
+        def __init__(self):
+            super().__init__(3, 2)
+            self.lora_A = torch.nn.Parameter(torch.zeros(1, 3))
+
+    def renaming(_, state, prefix, *rest):
+        if prefix + "w" in state:
+            state[prefix + "weight"] = state.pop(prefix + "w")
+
+    torch.manual_seed(0)
+    adapted, renamed = Adapted(), torch.nn.Linear(3, 1, bias=False)
+    renamed.register_load_state_dict_pre_hook(renaming)
+    for net, key in ((adapted, "lora_A"), (renamed, "w")):
+        files = []
+        for epoch in range(3):
+            files.append(str(tmp_path / f"{key}_{epoch}.pt"))
+            torch.save({key: torch.arange(3.0)[None] * epoch}, files[-1])
+        matrix = checkpoint_matrix.read(files, net, "weights")
+        expected = np.arange(3.0) * np.array([[-2.0], [-1.0], [0.0]])
+        moved = rows(matrix)[:, rows(matrix).any(0)]
+        np.testing.assert_array_equal(moved, expected[:, 1:])
+        matrix.load_into(net, files[1])
+        assert (net.lora_A if key == "lora_A" else net.weight).tolist() == [[0.0, 1.0, 2.0]]
+
+
+def test_folders(tmp_path):
+    net, files = torch.nn.Linear(3, 1, bias=False), []
+    for epoch in range(3):
+        files.append(str(tmp_path / f"checkpoint-{epoch}"))
+        (tmp_path / f"checkpoint-{epoch}").mkdir()
+        torch.save({"weight": torch.ones(1, 3) * epoch}, f"{files[-1]}/pytorch_model.bin")
+    matrix = checkpoint_matrix.read(files, net, "weights")
+    (tmp_path / "checkpoint-1" / "surface.h5").write_bytes(b"x")
+    assert rows(matrix).tolist() == [[-2.0] * 3, [-1.0] * 3, [0.0] * 3]

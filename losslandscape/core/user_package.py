@@ -1,0 +1,68 @@
+"""Imports a file of the user that has relative imports, as a part of the package that its folders are."""
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+from types import ModuleType
+
+from losslandscape.core.errors import InputError
+
+DIGITS = 8  # hexadecimal digits in the name of a package whose own name is taken
+
+
+def load(file: str, top: str) -> ModuleType:
+    """Return the module of a file; relative imports in it work.
+
+    Args:
+        file: the real path of the file.
+        top: the highest folder that its relative imports reach. The package begins there, or above if the
+            folders above have an `__init__.py` too.
+
+    Raises:
+        InputError: a folder cannot be a package because of its name.
+    """
+    while os.path.isfile(os.path.join(os.path.dirname(top), "__init__.py")):
+        top = os.path.dirname(top)
+    root = os.path.dirname(top)
+    parts = os.path.splitext(os.path.relpath(file, root))[0].split(os.sep)
+    for part in parts:
+        if not part.isidentifier():
+            fault = f"{file} imports relatively, and {part!r} cannot be a name in its package"
+            raise InputError(fault, "rename it")
+    import_first_from(root)
+    import_first_from(os.path.dirname(file))
+    return importlib.import_module(".".join([_import_package(top), *parts[1:]]))
+
+
+def _import_package(folder: str) -> str:
+    """Import a folder as a package, and return its name: longer than the folder's if another has that."""
+    name = os.path.basename(folder)
+    package = sys.modules.get(name)
+    if package and folder not in map(os.path.realpath, getattr(package, "__path__", ())):
+        name = f"{name}_{hashlib.sha256(folder.encode()).hexdigest()[:DIGITS]}"
+    if name not in sys.modules:
+        code = os.path.join(folder, "__init__.py")
+        spec = importlib.util.spec_from_file_location(name, code, submodule_search_locations=[folder])
+        assert spec is not None and spec.loader is not None  # as its name ends in .py
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            if os.path.isfile(code):
+                spec.loader.exec_module(sys.modules[name])
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return name
+
+
+def import_first_from(folder: str, *, behind: int = 0) -> None:
+    """Make imports search a folder first, as Python does for a script in that folder.
+
+    With `behind`, that many entries of `sys.path` stay before the folder. The change is permanent, because
+    functions may import modules when they are called.
+    """
+    if folder in sys.path:
+        sys.path.remove(folder)
+    sys.path.insert(behind, folder)
+    importlib.invalidate_caches()  # files may have been added since the last import

@@ -1,0 +1,156 @@
+"""Fits an adapter (LoRA and others, as the package peft saves them) into a net that has it.
+
+A file of an adapter holds a few small tensors. The net's other weights stay as the function that makes the
+net gives them. peft writes `base_model.model.layer.lora_A.weight` into the file, where the net has
+`base_model.model.layer.lora_A.default.weight`: `default` is the name of the adapter in the net.
+"""
+
+import json
+import os
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from losslandscape.core.errors import InputError
+from losslandscape.nets.tensor_names import WRAPPERS, State, bare_name, prefixes
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model"  # how the names of peft's files of weights begin
+START_OF_PEFT = r"^.*base_model\.model\."
+START_OF_WRAPPERS = rf"^((?:{'|'.join(WRAPPERS)})\.)*"
+# The part of a tensor's name that tells an adapter. In nets of peft the adapter's name is the part after it.
+KIND = r"(?:^|\.)(?:lora|ia3|vera|hada|lokr|oft|boft|trainable_tokens|adapters?)(?:_\w+)?"
+ADAPTER = re.compile(rf"{KIND}(?:\.|$)")
+IN_NET = re.compile(rf"(?:{KIND}|(?:^|\.)modules_to_save)\.(\w+)")
+# Names that peft shortens in its files.
+SHORTENED = {
+    "lora_magnitude_vector.weight": "lora_magnitude_vector",
+    "prompt_encoder.embedding.weight": "prompt_embeddings",
+}
+NOT_IN_FILES = "ranknum"  # a tensor of AdaLoRA that peft leaves out
+DEFAULT = "default"
+# Entries of a configuration that scale the adapter, and are not in its weights.
+SCALES = ("lora_alpha", "use_rslora", "alpha_pattern", "rank_pattern")
+
+
+def configuration(folder: str) -> dict[str, Any]:
+    """Return the configuration in the folder of an adapter; empty if there is none.
+
+    Raises:
+        InputError: the file is not a dict in JSON.
+    """
+    path = os.path.join(folder, CONFIG)
+    if not os.path.isfile(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            return dict(json.load(file))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: is not a configuration of an adapter", "copy it again") from error
+
+
+def require_same_scale(net: nn.Module, path: str) -> None:
+    """Raise `InputError` if the net scales its adapter in another way than the adapter at `path` is scaled.
+
+    Args:
+        net: a net that may have the configurations of peft.
+        path: the file of the adapter's weights.
+    """
+    there = configuration(os.path.dirname(path))
+    for module in net.modules():
+        own = getattr(module, "peft_config", None)
+        for config in own.values() if isinstance(own, Mapping) else ():
+            for name in SCALES:
+                if name in there and getattr(config, name, there[name]) != there[name]:
+                    fault = f"{path}: its {name} is {there[name]}, and the net's is {getattr(config, name)}"
+                    raise InputError(fault, "the net must have the adapter as it was trained")
+
+
+def is_adapter(path: str, state: Collection[str]) -> bool:
+    """Return whether a checkpoint is an adapter alone.
+
+    Args:
+        path: the file, beside which peft keeps the adapter's configuration.
+        state: the names of its tensors.
+    """
+    folder, name = os.path.split(path)
+    if name.startswith(WEIGHTS) and os.path.isfile(os.path.join(folder, CONFIG)):
+        return True
+    return bool(state) and all(ADAPTER.search(name) for name in state)
+
+
+def complete(state: Mapping[str, Tensor], net: nn.Module, *, what: str) -> State:
+    """Return an adapter's state with the net's names, and with the net's own tensors that no adapter has.
+
+    Args:
+        state: the tensors of the adapter, by their names in the file.
+        net: a net that has the adapter.
+        what: where the state comes from; it begins the message.
+
+    Raises:
+        InputError: the net has no adapter, or several that the file would fit.
+    """
+    own = net.state_dict()
+    adapters = _adapters(net, own)
+    if not adapters and not any(map(ADAPTER.search, own)):
+        fault = f"{what}: is an adapter alone, and the net has none"
+        raise InputError(
+            fault, "make a net with the adapter, such as hf: with the adapter's folder in {model}"
+        )
+    found = {adapter: _names(state, own, adapter) for adapter in ("", *adapters)}
+    most = max(map(len, found.values()))
+    fitting = [adapter for adapter, names in found.items() if len(names) == most]
+    if most and len(fitting) > 1 and not {"", DEFAULT} & set(fitting):
+        fault = f"{what}: fits several adapters of the net, {', '.join(fitting)}"
+        raise InputError(fault, "make a net with one of them")
+    adapter = DEFAULT if DEFAULT in fitting else fitting[0]
+    base = {name: value for name, value in own.items() if not _is_of(adapter, name)}
+    return {**base, **{found[adapter].get(name, name): value for name, value in state.items()}}
+
+
+def _adapters(net: nn.Module, names: Collection[str]) -> list[str]:
+    """Return the names of the adapters in a net, from peft's configurations and from its tensors' names."""
+    configured = [getattr(module, "peft_config", None) for module in net.modules()]
+    found = [name for configs in configured if isinstance(configs, Mapping) for name in configs]
+    return list(dict.fromkeys([*found, *(match[1] for match in map(IN_NET.search, names) if match)]))
+
+
+def _is_of(adapter: str, name: str) -> bool:
+    """Return whether a tensor of the net belongs to its adapter of this name; "" stands for any."""
+    parts = name.split(".")
+    return adapter in parts and NOT_IN_FILES not in parts if adapter else bool(ADAPTER.search(name))
+
+
+def _names(state: Collection[str], own: Collection[str], adapter: str) -> dict[str, str]:
+    """Return the net's name of each tensor of the file that its adapter of this name has.
+
+    The net may be the `PeftModel` or what is inside it, and net and file may have parts of wrappers.
+    """
+    if not adapter and set(state) <= set(own):
+        return {name: name for name in state}
+    short = {_short(bare_name(name), adapter): name for name in own}
+    found: dict[str, str] = {}
+    for start in START_OF_WRAPPERS, START_OF_PEFT:
+        inner = {name: re.sub(start, "", bare_name(name)) for name in state}
+        known = {name: end for name, end in inner.items() if any(own.endswith(end) for own in short)}
+        fitting = prefixes(short, [[end] for end in known.values()]) if known else []
+        if fitting and len(known) > len(found):
+            found = {name: short[fitting[0] + end] for name, end in known.items()}
+    return found
+
+
+def _short(name: str, adapter: str) -> str:
+    """Return the name that peft writes into a file for a tensor of the net.
+
+    >>> _short("base_model.model.head.modules_to_save.default.weight", "default")
+    'base_model.model.head.weight'
+    """
+    if not adapter or not _is_of(adapter, name):
+        return name
+    parts = [part for part in name.split(".") if part not in ("modules_to_save", adapter)]
+    short = ".".join(parts)
+    for long, written in SHORTENED.items():
+        short = re.sub(rf"(^|\.){re.escape(long)}$", rf"\1{written}", short)
+    return short
