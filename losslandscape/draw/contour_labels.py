@@ -11,8 +11,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Affine2D
 
 from losslandscape.draw.labels import level_texts
+from losslandscape.draw.type_settings import CONTOUR_LABEL, text_size
 
-SIZE = 9
 MIN_EXTENT_RATIO = 2  # extent of a contour by length of its label, which would hide a smaller contour
 
 
@@ -31,7 +31,7 @@ def label_contours(fig: Figure) -> None:
 
 def _label_lines(axes: Axes, lines: ContourSet) -> None:
     texts = dict(zip(lines.levels, level_texts(np.asarray(lines.levels)), strict=True))
-    style: dict[str, Any] = {"fontsize": SIZE, "fmt": texts, "colors": "0.15"}
+    style: dict[str, Any] = {"fontsize": text_size(CONTOUR_LABEL), "fmt": texts, "colors": "0.15"}
     trial = axes.clabel(lines, inline=False, **style)
     places = _places_with_room(axes, trial, pieces_in_pixels(axes, lines))
     for text in trial:

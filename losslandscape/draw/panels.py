@@ -133,7 +133,7 @@ def draw_contour(
 ) -> ScalarMappable | None:
     """Draw contour lines."""
     x, y, values = known_part(surface, name, log=scale.log)
-    style = {"cmap": LINE_COLOURS, "norm": scale.norm, "linewidths": 1.3}
+    style = {"cmap": LINE_COLOURS, "norm": scale.norm, "linewidths": scaled(1.3)}
     if scale.levels.size:
         _contours(axes.contour, x, y, values, levels=scale.levels, **style)
     _finish_plane(axes, surface.x, _y(surface), mark_centre=mark_centre)

@@ -30,6 +30,7 @@ from losslandscape.draw.labels import escape_mathematics, label
 from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.paper_caption import Shown, caption
 from losslandscape.draw.relief_pictures import Reliefs, reliefs
+from losslandscape.draw.surface_title import all_titles
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import replacing
 from losslandscape.files.surface import Surface
@@ -142,12 +143,11 @@ def _titles(surfaces: Sequence[Surface], titles: Sequence[str]) -> list[str]:
         fault = f"there are {len(titles)} titles for {len(surfaces)} surface files"
         raise InputError(fault, "give one for each ({titles})")
     nets = [surface_facts.net(surface) for surface in surfaces]
-    files = [escape_mathematics(os.path.basename(surface.called).removesuffix(".h5")) for surface in surfaces]
     if len(surfaces) == 1 and not titles:
         return [""]
-    own = list(titles) or (nets if all(nets) and _are_different(surfaces, nets) else files)
-    if not titles and not _are_different(surfaces, own):
-        own = [escape_mathematics(surface.called) for surface in surfaces]
+    own = list(titles) or nets
+    if not (titles or (all(nets) and _are_different(surfaces, nets))):
+        own = list(map(escape_mathematics, all_titles(surfaces)))
     for is_line in (False, True):
         some = [(s, title) for s, title in zip(surfaces, own, strict=True) if (s.y is None) == is_line]
         if some:  # checks the titles
@@ -191,11 +191,11 @@ def _reliefs(
 def _block(kind: str, some: Sequence[tuple[Surface, str]], made: Reliefs | None) -> paper_layout.Block:
     titles = [title for _, title in some]
     if kind == "curve":
-        return paper_layout.Block(titles, paper_panels.CURVE_ASPECT)
+        return paper_layout.Block(titles, [paper_panels.CURVE_ASPECT] * len(titles))
     if kind == "3d" and made:
         height, width, _ = made.pictures[0].shape
-        return paper_layout.Block(titles, height / width)
-    return paper_layout.Block(titles, max(_aspect(surface) for surface, _ in some))
+        return paper_layout.Block(titles, [height / width] * len(titles))
+    return paper_layout.Block(titles, [_aspect(surface) for surface, _ in some])
 
 
 def _told_once(block: paper_layout.Block, above: Sequence[paper_layout.Block]) -> Sequence[str]:

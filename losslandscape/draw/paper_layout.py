@@ -14,6 +14,7 @@ from losslandscape.draw import figures, page_style
 from losslandscape.draw.type_settings import width_of_page
 
 TEXT_ABOVE_AND_BELOW = 5.0  # ems that the title and the texts of an axis need
+KEY_BELOW = 4.5  # ems that a colour bar or a legend below needs
 TEXT_BESIDE = 4.0  # ems left of a panel
 ASPECT = 0.8  # height by width of a panel, in the mean
 SLACK = 1.25  # of the height, which is fitted to the panels at the end
@@ -27,11 +28,15 @@ class Block:
 
     Args:
         titles: of the panels, without letters.
-        aspect: height by width of a panel.
+        aspects: height by width of each panel.
     """
 
     titles: Sequence[str]
-    aspect: float
+    aspects: Sequence[float]
+
+    @property
+    def aspect(self) -> float:
+        return max(self.aspects)
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,14 @@ class Place:
         letters: of the panels; empty if they have none.
         columns: panels in a row.
         key: where the colour bar or the legend of the block stands: right or bottom.
+        aspect: height by width of a panel, or of the highest.
     """
 
     panels: list[Axes]
     letters: list[str]
     columns: int
     key: str
+    aspect: float
 
 
 def columns_of(counts: Sequence[int]) -> tuple[int, int]:
@@ -100,14 +107,18 @@ def lay_out(blocks: Sequence[Block]) -> tuple[Figure, list[Place]]:
     columns, beside = columns_of(counts)
     bands = [list(range(start, min(start + beside, len(blocks)))) for start in range(0, len(blocks), beside)]
     ratios: list[float] = []
-    for band in bands:
+    heights = [max(blocks[i].aspect for i in band) for band in bands]
+    for band, height in zip(bands, heights, strict=True):
         rows = max(-(-counts[i] // columns) for i in band)
-        ratios += [max(blocks[i].aspect for i in band)] * rows
-    fig = _figure(ratios, panel_width(columns, beside, total), total)
+        ratios += [height] * rows
+    texts = TEXT_ABOVE_AND_BELOW + (KEY_BELOW if beside > 1 else 0)
+    fig = _figure(ratios, panel_width(columns, beside, total), total, texts=texts)
+    if any(len(set(block.aspects)) > 1 for block in blocks):
+        fig.set_layout_engine("constrained", wspace=GAP)  # else the lowest panel sets the height of a row
     grid = fig.add_gridspec(len(ratios), columns * beside, height_ratios=ratios)
     has_letters, number, row = page_style.current().has_letters(total), 0, 0
     places = []
-    for band in bands:
+    for band, height in zip(bands, heights, strict=True):
         for offset, i in enumerate(band):
             panels, letters = [], []
             for index, title in enumerate(blocks[i].titles):
@@ -118,7 +129,7 @@ def lay_out(blocks: Sequence[Block]) -> tuple[Figure, list[Place]]:
                 axes.set_title(" ".join(filter(None, [f"({letter(number)})" if has_letters else "", title])))
                 panels.append(axes)
                 number += 1
-            places.append(Place(panels, letters, columns, "right" if beside == 1 else "bottom"))
+            places.append(Place(panels, letters, columns, "right" if beside == 1 else "bottom", height))
         row += max(-(-counts[i] // columns) for i in band)
     return fig, places
 
@@ -133,18 +144,25 @@ def letter(number: int) -> str:
     return (letter(more - 1) if more else "") + ascii_lowercase[rest]
 
 
-def _figure(ratios: Sequence[float], width: float, count: int) -> Figure:
-    """Return an empty figure that is high enough for rows of panels of this width."""
+def _figure(ratios: Sequence[float], width: float, count: int, *, texts: float) -> Figure:
+    """Return an empty figure that is high enough for rows of panels of this width.
+
+    Args:
+        ratios: height by width of the panels of each row.
+        width: of a panel, in inches.
+        count: the number of panels.
+        texts: what texts and keys need above and below each row, in ems.
+    """
     em = float(matplotlib.rcParams["font.size"]) / 72
-    texts = len(ratios) * TEXT_ABOVE_AND_BELOW * em
-    least = texts + MIN_HEIGHT * em * len(ratios)
+    all_texts = len(ratios) * texts * em
+    least = all_texts + MIN_HEIGHT * em * len(ratios)
     most = page_style.current().max_height
     if least > most:
         raise InputError(
             f"{len(ratios)} rows of panels need {least:.2g} inches, and the page is {most:.2g} high",
             "give fewer surface files or {kinds}, or a smaller {font_size}",
         )
-    height = min(most, SLACK * (texts + width * sum(ratios)))
+    height = min(most, SLACK * (all_texts + width * sum(ratios)))
     page_width = width_of_page(count) or 6.4
     fig = figures.new_figure(size=(page_width, height), count=count, layout="compressed")
     engine = fig.get_layout_engine()

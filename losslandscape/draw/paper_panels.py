@@ -63,6 +63,8 @@ def draw_reliefs(place: Place, made: Reliefs) -> None:
     """Draw pictures without axes."""
     for axes, picture in zip(place.panels, made.pictures, strict=True):
         axes.imshow(picture, interpolation="antialiased")
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_box_aspect(place.aspect)
         axes.set_axis_off()
 
 
@@ -78,7 +80,7 @@ def draw_curves(fig: Figure, place: Place, surfaces: Sequence[Surface], name: st
     )
     handles: dict[str, Artist] = {}
     for axes, surface, curves in zip(place.panels, surfaces, drawn, strict=True):
-        axes.set_box_aspect(CURVE_ASPECT)
+        axes.set_box_aspect(place.aspect)
         is_line = surface.y is None
         look = CurveLook(xlabel=r"$\alpha$" if is_line else r"$\alpha$ or $\beta$")
         finish_horizontal(axes, horizontal_ends([surface], None, None), look)
@@ -151,15 +153,18 @@ def _name_outermost(place: Place) -> None:
 
 def _add_legend(fig: Figure, place: Place, handles: Sequence[Artist]) -> None:
     """Add a legend where it hides nothing: right of the last panel of the first row, or below."""
-    style: dict[str, Any] = {"handles": handles, "frameon": False, "borderaxespad": 0.0, "handlelength": 1.5}
+    style: dict[str, Any] = {"handles": handles, "frameon": False, "borderaxespad": 0.0}
+    style |= {"handlelength": 1.4, "handletextpad": 0.5}
     axes = place.panels[min(place.columns, len(place.panels)) - 1]
     if place.key == "bottom":
         where = _below(fig, axes)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=where, ncols=2, **style)
         return
-    where = axes.transAxes + ScaledTranslation(_em(), 0, fig.dpi_scale_trans)
+    where = axes.transAxes + ScaledTranslation(_em() / 2, 0, fig.dpi_scale_trans)
     legend = axes.legend(loc="upper left", bbox_to_anchor=(1, 1), bbox_transform=where, **style)
-    legend.set_in_layout(not any(hasattr(other, "_colorbar") for other in fig.axes))  # a bar makes room
+    legend.set_in_layout(False)  # a colour bar has made room
+    fig.draw_without_rendering()
+    legend.set_in_layout(legend.get_window_extent().x1 > fig.bbox.x1)
 
 
 def _below(fig: Figure, axes: Axes) -> Transform:

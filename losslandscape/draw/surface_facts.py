@@ -12,6 +12,7 @@ import numpy as np
 
 from losslandscape.core import quantity
 from losslandscape.draw.labels import escape_mathematics
+from losslandscape.draw.surface_title import OWN_DATA, size
 from losslandscape.files.file_names import SEED
 from losslandscape.files.surface import Surface
 
@@ -23,7 +24,6 @@ NORMS = {
     "": "not normalised",
 }
 FIXED = "biases and batch-norm parameters fixed"
-OWN_DATA = "trainloader"  # the name of data in a file of the user
 SAMPLES = re.compile(r"([\d,]+) (train|test)\b")
 
 
@@ -59,10 +59,10 @@ def grid(surface: Surface) -> str:
     """Return the number of points and the range of each axis."""
     if surface.y is None:
         return f"{len(surface.x)} points, α from {_range(surface.x)}"
-    size = f"{len(surface.x)}×{len(surface.y)} points"
+    points = f"{size(surface.shape)} points"
     if np.array_equal(surface.x[[0, -1]], surface.y[[0, -1]]):
-        return f"{size}, α and β from {_range(surface.x)}"
-    return f"{size}, α from {_range(surface.x)}, β from {_range(surface.y)}"
+        return f"{points}, α and β from {_range(surface.x)}"
+    return f"{points}, α from {_range(surface.x)}, β from {_range(surface.y)}"
 
 
 def directions(surface: Surface) -> str:
