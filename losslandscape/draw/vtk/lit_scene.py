@@ -28,7 +28,7 @@ SHADOW_RADIUS, SHADOW_BIAS, SHADOW_SAMPLES = (
     0.004,
     64,
 )  # ambient occlusion; lengths in widths of the plane
-ISOLINE_COLOUR, ISOLINE_WIDTH = (0.1, 0.1, 0.1), 1 / 700  # width in heights of the picture
+ISOLINE_COLOUR = (0.1, 0.1, 0.1)
 ISOLINE_LIFT = 0.002  # above the surface
 
 
@@ -102,17 +102,17 @@ def map_scene(
     *,
     marks: Iterable[Mark] = (),
     levels: Sequence[float],
-    pixels: int,
+    line_width: float,
 ) -> vtkRenderer:
     """Return a scene with a scaled surface from the top: pure colours, and isolines.
 
     Args:
         levels: the unscaled heights of the isolines.
-        pixels: the height of the picture.
+        line_width: the width of isolines, in pixels of the window.
     """
     actor = _actor(surface, colours)
     actor.GetProperty().LightingOff()
-    lines = _isolines(surface, levels, max(1.0, ISOLINE_WIDTH * pixels))
+    lines = _isolines(surface, levels, line_width)
     return _renderer([actor, lines, *_drawn(marks)])
 
 

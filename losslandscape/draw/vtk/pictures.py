@@ -66,13 +66,13 @@ def _bar(subject: Subject, size: tuple[int, int], look: Look, ink: str) -> np.nd
     return colour_bar(subject.colours, subject.label, subject.ticks, size=size, ink=ink)
 
 
-def _scene(subject: Subject, elevation: float) -> Callable[[int], vtkRenderer]:
-    """Return a function that makes the scene of a subject for a window of so many pixels in height."""
+def _scene(subject: Subject, elevation: float) -> Callable[[float], vtkRenderer]:
+    """Return a function that makes the scene of a subject, with lines of a width in pixels of the window."""
     mesh, colours, marks = subject.mesh, subject.colours, subject.marks
     if is_map(elevation):
         levels = subject.levels()
-        return lambda pixels: lit_scene.map_scene(mesh, colours, marks=marks, levels=levels, pixels=pixels)
-    return lambda pixels: lit_scene.lit_scene(mesh, colours, marks=marks)
+        return lambda width: lit_scene.map_scene(mesh, colours, marks=marks, levels=levels, line_width=width)
+    return lambda _: lit_scene.lit_scene(mesh, colours, marks=marks)
 
 
 def _compose(parts: Sequence[np.ndarray], size: tuple[int, int], background: np.ndarray | None) -> np.ndarray:

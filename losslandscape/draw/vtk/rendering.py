@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Pixels per side. A picture of up to half the most is rendered at twice its size or more, and averaged.
 MIN_PIXELS, MAX_PIXELS = 16, 8192
 FINEST = 4  # samples of a pixel, across and down; half as many in films
+LINES_PER_HEIGHT = 700  # thin lines side by side would fill a picture
 MAX_SAMPLES = 12_000_000  # of a picture with more than 2x2 samples per pixel
 
 
@@ -29,14 +30,14 @@ def require_size(size: tuple[int, int]) -> None:
 
 
 def render(
-    scenes: Sequence[Callable[[int], vtkRenderer]], cameras: Sequence[vtkCamera], size: tuple[int, int]
+    scenes: Sequence[Callable[[float], vtkRenderer]], cameras: Sequence[vtkCamera], size: tuple[int, int]
 ) -> Iterator[list[np.ndarray]]:
     """Yield the pictures of all scenes by each camera, as red, green, blue and alpha (height, width, 4).
 
     Values are bytes. Colours are not multiplied with alpha. The top row is first.
 
     Args:
-        scenes: functions that return a scene for a window of so many pixels in height.
+        scenes: functions that return a scene, given the width of thin lines in pixels of the window.
         cameras: where to look from.
         size: width and height in pixels.
 
@@ -47,7 +48,8 @@ def render(
     width, height = size
     finer = _samples_across(width, height, most=FINEST if len(cameras) == 1 else FINEST // 2)
     window.SetSize(finer * width, finer * height)
-    renderers = [scene(finer * height) for scene in scenes]
+    line_width = finer * max(1.0, height / LINES_PER_HEIGHT)
+    renderers = [scene(line_width) for scene in scenes]
     for renderer in renderers:
         window.AddRenderer(renderer)
     for camera in cameras:
