@@ -17,6 +17,11 @@ NAMES = {
     "eig_ratio": r"$\lambda_{\min}\,/\,|\lambda_{\max}|$ of the Hessian",
     "eig_abs_ratio": r"$|\lambda_{\min}\,/\,\lambda_{\max}|$ of the Hessian",
 }
+# The same where no mathematics is set, as in a page.
+PLAIN_NAMES = {
+    "eig_ratio": "λmin / |λmax| of the Hessian",
+    "eig_abs_ratio": "|λmin / λmax| of the Hessian",
+}
 MIN_DIGITS, MAX_DIGITS = 4, 15  # significant digits of a contour level or tick
 
 
@@ -28,6 +33,17 @@ def label(name: str) -> str:
     """
     part, value = quantity.split(name)
     return f"{part} {value_label(value)}".strip()
+
+
+def page_label(name: str) -> str:
+    """Return the display name of a quantity as plain text, without mathematics.
+
+    >>> page_label("train_acc"), page_label("test_$")
+    ('train accuracy (%)', 'test $')
+    """
+    part, value = quantity.split(name)
+    text = PLAIN_NAMES.get(value) or NAMES.get(value) or value.replace("_", " ")
+    return f"{part} {text}".strip()
 
 
 def value_label(value: str) -> str:
@@ -51,16 +67,19 @@ class LevelFormatter(Formatter):
         return level_text(value)
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
-        return level_texts(np.asarray(values))
+        return level_texts(np.asarray(values), alike=True)
 
 
-def level_texts(levels: np.ndarray) -> list[str]:
+def level_texts(levels: np.ndarray, *, alike: bool = False) -> list[str]:
     """Return a text for each level; `levels` must be ascending.
 
-    The digits suffice for rounding errors of at most a tenth of the distance to the nearest level.
+    The digits suffice for rounding errors of at most a tenth of the distance to the nearest level. With
+    `alike`, if one level needs a power of ten, all are written with one.
 
     >>> level_texts(np.array([1234.5005, 1234.501, 1234.5015]))
     ['1234.5005', '1234.501', '1234.5015']
+    >>> level_texts(np.array([1.0, 10.0, 1e4]), alike=True)
+    ['$10^{0}$', '$10^{1}$', '$10^{4}$']
     """
     to_lower = np.diff(levels, prepend=-np.inf)
     to_higher = np.diff(levels, append=np.inf)
@@ -68,7 +87,8 @@ def level_texts(levels: np.ndarray) -> list[str]:
     digits = MIN_DIGITS
     while digits < MAX_DIGITS and not _rounds_within(tolerance, levels, digits):
         digits += 1
-    return [level_text(level, digits) for level in levels]
+    powers = alike and any(_needs_power(level) for level in levels)
+    return [level_text(level, digits, power=powers) for level in levels]
 
 
 def _rounds_within(tolerance: np.ndarray, levels: np.ndarray, digits: int) -> bool:
@@ -76,10 +96,17 @@ def _rounds_within(tolerance: np.ndarray, levels: np.ndarray, digits: int) -> bo
     return bool((np.abs(rounded - levels) <= tolerance).all())
 
 
-def level_text(value: float, digits: int = MIN_DIGITS) -> str:
-    """Return a number as text, with a power of ten if its magnitude is below 1e-3 or at least 1e4."""
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
+def level_text(value: float, digits: int = MIN_DIGITS, *, power: bool = False) -> str:
+    """Return a number as text.
+
+    It has a power of ten with `power`, and if its magnitude is below 1e-3 or at least 1e4.
+    """
+    if value == 0 or not (power or _needs_power(value)):
         return f"{value:.{digits}g}"
-    factor, power = f"{value:.{digits - 1}e}".split("e")
+    factor, exponent = f"{value:.{digits - 1}e}".split("e")
     times = "" if float(factor) == 1 else rf"{float(factor):.{digits}g}\times"
-    return rf"${times}10^{{{int(power)}}}$"
+    return rf"${times}10^{{{int(exponent)}}}$"
+
+
+def _needs_power(value: float) -> bool:
+    return value != 0 and not 1e-3 <= abs(value) < 1e4

@@ -26,12 +26,12 @@ MIN_HEIGHT_PAD = 3.5  # minimum distance between the height axis and its tick la
 @figures.overflow_ignored
 def surface_figure(shown: Comparison, name: str, scale: Scale, *, zlim: float | None = None) -> Figure:
     """Return a figure of 3-D surfaces. If `zlim` is not None, it cuts off every surface at this height."""
-    count = len(shown.surfaces)
-    fig = figures.new_figure(show=shown.show, size=(0.6 + 6.2 * count, 5.6))
-    panels = fig.subplots(1, count, squeeze=False, subplot_kw={"projection": "3d"})[0]
-    for axes, (surface, title) in zip(panels, shown, strict=True):
+    fig, panels = figures.new_panels(
+        shown.titles, panel=(6.2, 5.6), margin=0.6, show=shown.show, subplot_kw={"projection": "3d"}
+    )
+    for axes, surface in zip(panels, shown.surfaces, strict=True):
         drawn = _draw_surface(axes, surface, name, scale, zlim=zlim)
-        axes.set_title(title, y=1.0)
+        axes.title.set_y(1.0)
     add_colour_bar(fig, drawn, panels, name, shrink=0.65, pad=0.1)
     notes = describe_hidden(shown, name, scale)
     if zlim is not None and any((surface.get(name) > zlim).any() for surface in shown.surfaces):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from losslandscape.draw.vtk.resampling import whole_cells
+from losslandscape.draw.resampling import whole_cells
 from losslandscape.draw.vtk.sheet import Sheet
 from losslandscape.files.atomic_file import replacing
 

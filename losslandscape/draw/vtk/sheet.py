@@ -11,7 +11,7 @@ import numpy as np
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.draw.grid_part import measured_part
-from losslandscape.draw.vtk.resampling import resample, whole_cells
+from losslandscape.draw.resampling import resample, whole_cells
 from losslandscape.files.surface import Surface
 
 LOG_OFFSET = 0.1  # of the published program; it makes the logarithm of a zero loss finite

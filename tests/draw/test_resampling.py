@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import RegularGridInterpolator
 
-from losslandscape.draw.vtk.resampling import resample
+from losslandscape.draw.resampling import resample
 from losslandscape.draw.vtk.sheet import make_sheet
 from losslandscape.files.surface import Surface
 
