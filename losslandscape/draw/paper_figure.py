@@ -117,7 +117,7 @@ def _draw(
         if kind == "contour":
             paper_panels.draw_contours(fig, place, them, name, scale)
         elif kind == "3d" and made:
-            paper_panels.draw_reliefs(place, made)
+            paper_panels.draw_reliefs(fig, place, made, name)
         else:
             paper_panels.draw_curves(fig, place, them, name, scale)
         shown.append(Shown(_clause(kind, them, name, made), place.letters))

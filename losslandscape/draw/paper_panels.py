@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation, Transform
 
@@ -49,23 +50,21 @@ def draw_contours(fig: Figure, place: Place, surfaces: Sequence[Surface], name: 
     for axes, surface in zip(place.panels, surfaces, strict=True):
         drawn = draw_contour(axes, surface, name, scale) or drawn
     _name_outermost(place)
-    if not drawn:
-        return
-    if place.key == "right":
-        add_colour_bar(fig, drawn, place.panels, name)
-        return
-    first = place.panels[0]
-    inside = first.inset_axes((0, -BAR_HEIGHT, 1, BAR_HEIGHT), transform=_below(fig, first))
-    add_colour_bar(fig, drawn, first, name, cax=inside, orientation="horizontal")
+    if drawn:
+        _add_bar(fig, place, drawn, name)
 
 
-def draw_reliefs(place: Place, made: Reliefs) -> None:
-    """Draw pictures without axes."""
+def draw_reliefs(fig: Figure, place: Place, made: Reliefs, name: str) -> None:
+    """Draw pictures without axes, with one colour bar."""
     for axes, picture in zip(place.panels, made.pictures, strict=True):
         axes.imshow(picture, interpolation="antialiased")
         axes.set_aspect("equal", adjustable="datalim")
         axes.set_box_aspect(place.aspect)
         axes.set_axis_off()
+    if not made.colours:
+        return
+    bar = _add_bar(fig, place, made.colours, name)
+    bar.set_ticks([height for height, _ in made.ticks], labels=[text for _, text in made.ticks])
 
 
 def draw_curves(fig: Figure, place: Place, surfaces: Sequence[Surface], name: str, scale: Scale) -> None:
@@ -149,6 +148,14 @@ def _name_outermost(place: Place) -> None:
                 axes.tick_params(axis="y", which="both", labelleft=False)
         if index + place.columns < len(place.panels):
             axes.set_xlabel("")
+
+
+def _add_bar(fig: Figure, place: Place, drawn: ScalarMappable, name: str) -> Colorbar:
+    if place.key == "right":
+        return add_colour_bar(fig, drawn, place.panels, name)
+    first = place.panels[0]
+    inside = first.inset_axes((0, -BAR_HEIGHT, 1, BAR_HEIGHT), transform=_below(fig, first))
+    return add_colour_bar(fig, drawn, first, name, cax=inside, orientation="horizontal")
 
 
 def _add_legend(fig: Figure, place: Place, handles: Sequence[Artist]) -> None:
