@@ -17,7 +17,7 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",
     "×": r"$\times$",
     "±": r"$\pm$",
     "\N{MINUS SIGN}": "$-$",

@@ -117,7 +117,8 @@ def _wrap(text: Text, room: float) -> bool:
 def _thin_all(fig: Figure) -> bool:
     """Drop tick labels that would touch their neighbours; return whether any was."""
     flat = [axes for axes in fig.axes if not isinstance(axes, Axes3D)]
-    flat += [inside for axes in flat for inside in axes.child_axes if hasattr(inside, "_colorbar")]
+    inside = [one for axes in flat for one in axes.child_axes if isinstance(one, Axes)]
+    flat += [axes for axes in inside if hasattr(axes, "_colorbar")]
     changed = [_thin(axis) for axes in flat for axis in (axes.xaxis, axes.yaxis)]
     return any(changed)
 

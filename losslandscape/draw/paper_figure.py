@@ -27,7 +27,7 @@ from losslandscape.draw.contour_levels import Scale, choose_scale
 from losslandscape.draw.drawable import describe_missing, describe_thin, has_cells, values_of
 from losslandscape.draw.figure_metadata import commands, drawing_command
 from losslandscape.draw.labels import escape_mathematics, label
-from losslandscape.draw.page_style import Page, paged
+from losslandscape.draw.page_style import Page
 from losslandscape.draw.paper_caption import Shown, caption
 from losslandscape.draw.relief_pictures import Reliefs, reliefs
 from losslandscape.draw.surface_title import all_titles
@@ -40,7 +40,6 @@ DPI = 300  # of the pictures, and of the figure as PNG
 PAPER = Page("neurips")  # without another page
 
 
-@paged
 def plot_paper_figure(
     *surf_files: str | Surface,
     kinds: Sequence[str] = KINDS,
@@ -49,7 +48,7 @@ def plot_paper_figure(
     out: str = "figure",
     log: bool = False,
     formats: str | Sequence[str] = ("pdf", "png"),
-    page: Page | None = None,
+    page: Page = PAPER,
 ) -> list[str]:
     """Draw contours, lit 3-D surfaces and curves of several nets in one figure, and write its caption.
 
@@ -64,7 +63,7 @@ def plot_paper_figure(
         out: the figure is `<out>.pdf` and so on, and its LaTeX source `<out>.tex`.
         log: whether the scale is logarithmic also where the loss ranges over less than two orders.
         formats: file formats of the figure.
-        page: the printed page.
+        page: the printed page; by default that of NeurIPS.
 
     Returns:
         The paths of the files.
@@ -80,11 +79,11 @@ def plot_paper_figure(
         if not np.isfinite(values_of(surface, name)).any():
             raise InputError(f"{surface.called} has no {name} to draw ({describe_missing(surface, name)})")
     titles = _titles(surfaces, titles)
-    fig, sentences = _draw(surfaces, titles, name, list(dict.fromkeys(kinds)), log=log)
-    made_by = commands(*surfaces)
-    with matplotlib.rc_context({"savefig.dpi": DPI}):
-        paths = figures.save(fig, out, formats, made_by=made_by)
-    paths.append(_write_latex(out, paths, sentences, width=fig.get_figwidth()))
+    with page_style.drawn_on(page):
+        fig, sentences = _draw(surfaces, titles, name, list(dict.fromkeys(kinds)), log=log)
+        with matplotlib.rc_context({"savefig.dpi": DPI}):
+            paths = figures.save(fig, out, formats, made_by=commands(*surfaces))
+        paths.append(_write_latex(out, paths, sentences, width=fig.get_figwidth()))
     metrics_table.report(surfaces, titles, [name])
     return paths
 

@@ -26,8 +26,12 @@ from losslandscape.draw.relief_pictures import Reliefs
 from losslandscape.draw.vertical_axes import VerticalAxis
 from losslandscape.files.surface import Surface
 
+Line = tuple[str, str | tuple]
+
 CURVE_ASPECT = 0.62  # height by width of a panel with curves
-SOLID, DASHED = ("#0072b2", "-"), ("#d55e00", (0, (5, 1.6)))  # colours that colour-blind readers tell apart
+# Colours that colour-blind readers tell apart, with the styles of their lines.
+SOLID: Line = ("#0072b2", "-")
+DASHED: Line = ("#d55e00", (0, (5, 1.6)))
 KEY_DEPTH = 3.4  # of a colour bar or legend below a panel, in ems
 BAR_HEIGHT = 0.06  # of a colour bar below a panel, by the height of the panel
 MARGIN = 0.05  # above and below curves, by the height of their panel
@@ -41,7 +45,7 @@ class Curve:
     x: np.ndarray
     values: np.ndarray
     name: str
-    line: tuple[str, str | tuple]
+    line: Line
 
 
 def draw_contours(fig: Figure, place: Place, surfaces: Sequence[Surface], name: str, scale: Scale) -> None:
@@ -85,7 +89,9 @@ def draw_curves(fig: Figure, place: Place, surfaces: Sequence[Surface], name: st
         finish_horizontal(axes, horizontal_ends([surface], None, None), look)
         for curve in curves:
             colour, style = curve.line
-            made = [draw_line(axes, curve.x, curve.values, label=curve.name, colour=colour, style=style)]
+            made: list[Artist] = [
+                draw_line(axes, curve.x, curve.values, label=curve.name, colour=colour, style=style)
+            ]
             made += mark_lost(axes, surface, [name], colour) if is_line else []
             handles |= {str(handle.get_label()): handle for handle in made}
         if is_line:
