@@ -58,7 +58,7 @@ def _rises(heights: np.ndarray, shape: tuple[int, ...]) -> list[tuple[int, float
 def _neighbours(point: int, shape: tuple[int, ...]) -> list[int]:
     """Return the flat indices of the points around a point of the grid."""
     place = np.unravel_index(point, shape)
-    ranges = [range(max(i - 1, 0), min(i + 2, size)) for i, size in zip(place, shape, strict=True)]
+    ranges = [range(max(i - 1, 0), min(i + 2, size)) for i, size in zip(map(int, place), shape, strict=True)]
     around = [int(np.ravel_multi_index(other, shape)) for other in itertools.product(*ranges)]
     return [other for other in around if other != point]
 
