@@ -11,6 +11,7 @@ from importlib import import_module
 __version__ = "1.0.0"
 __all__ = [
     "InputError",
+    "Page",
     "loss_surface",
     "plot_1d",
     "plot_2d",
@@ -24,6 +25,7 @@ __all__ = [
 # The module that defines each public name.
 _MODULES = {
     "InputError": "core.errors",
+    "Page": "draw.page_style",
     "loss_surface": "api",
     "plot_1d": "draw.line_figures",
     "plot_2d": "draw.plane_figures",

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from losslandscape.cli.figure_options import add_page_options
 from losslandscape.core.errors import InputError
 from losslandscape.core.user_code import OwnCodeError
-from losslandscape.files.file_names import FIGURE_FORMATS
 from losslandscape.files.writable import require_writable
 from losslandscape.parallel.mpi4pytorch import launched
 
@@ -128,17 +128,6 @@ def output_file(text: str) -> str:
     return text
 
 
-def add_format_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Add `--format`, which every command that draws figures has."""
-    parser.add_argument(
-        "--format",
-        nargs="+",
-        choices=FIGURE_FORMATS,
-        default=["pdf"],
-        help="formats of the figures (default: pdf)",
-    )
-
-
 def add_figure_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for the figures and the printed metrics of a plot command."""
     parser.add_argument("--show", action="store_true", help="open the figures in windows as well")
@@ -158,7 +147,7 @@ def add_figure_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the numbers that are printed to this file",
     )
-    add_format_option(parser)
+    add_page_options(parser)
 
 
 def add_comparison_options(parser: argparse.ArgumentParser) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from losslandscape.cli.command_line import as_flag, sentence
+from losslandscape.cli.figure_options import page_of
 from losslandscape.cli.hessian_report import print_density, print_eigenvalues, print_layers, print_trace
 from losslandscape.cli.hessian_request import HessianOptions, HessianRequest, build_parser
 from losslandscape.cli.landscapes import without_checkpoint
@@ -31,6 +32,7 @@ from losslandscape.curvature.trace import Trace, trace
 from losslandscape.draw import figures
 from losslandscape.draw.density_figure import draw_density
 from losslandscape.draw.figure_metadata import drawn_by
+from losslandscape.draw.page_style import drawn_on
 from losslandscape.evaluate import losses
 from losslandscape.evaluate.batching import Batching, choose_batches
 from losslandscape.files import file_names
@@ -79,8 +81,10 @@ def plain(eigen: Eigen) -> dict[str, object]:
 
 def main(argv: list[str] | None = None) -> None:
     parser = build_parser(__doc__)
-    request = HessianRequest.of(parser.parse_args(argv))
-    with sentence(parser), drawn_by("hessian.py", sys.argv[1:] if argv is None else argv):
+    args = parser.parse_args(argv)
+    request = HessianRequest.of(args)
+    arguments = sys.argv[1:] if argv is None else argv
+    with sentence(parser), drawn_on(page_of(args)), drawn_by("hessian.py", arguments):
         stem = figure_stem(request)
         if "density" in request.hessian.only:
             figures.require_writable_figures(

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from losslandscape.cli import options
-from losslandscape.cli.command_line import Parser, add_format_option, output_file
+from losslandscape.cli.command_line import Parser, output_file
+from losslandscape.cli.figure_options import add_page_options
 from losslandscape.cli.request import DataOptions, NetOptions, Options
 from losslandscape.curvature.density import DENSITY_PROBES, STEPS
 from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, KINDS
@@ -78,7 +79,7 @@ def build_parser(description: str | None) -> Parser:
         metavar="STEM",
         help="beginning of the figure's name (default: the checkpoint, or without one the net)",
     )
-    add_format_option(group)
+    add_page_options(group)
     return parser
 
 

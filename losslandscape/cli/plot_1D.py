@@ -19,10 +19,12 @@ import sys
 from functools import partial
 
 from losslandscape.cli.command_line import Parser, add_comparison_options, add_figure_options, sentence
+from losslandscape.cli.figure_options import page_of
 from losslandscape.cli.option_types import finite
 from losslandscape.draw import redraw, tensorboard_log
 from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.draw.line_figures import LOSS_MAX, plot_1d, plot_repeats, repeat_files
+from losslandscape.draw.page_style import drawn_on
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -33,7 +35,12 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("give one of --surf_file and --prefix")
     if args.prefix and (args.title or args.out):
         parser.error("--title and --out are for --surf_file; leave them out with --prefix")
-    with sentence(parser), drawn_by(__file__, argv), tensorboard_log.logged_to(args.tensorboard):
+    with (
+        sentence(parser),
+        drawn_on(page_of(args)),
+        drawn_by(__file__, argv),
+        tensorboard_log.logged_to(args.tensorboard),
+    ):
         files = args.surf_file or repeat_files(args.prefix, args.idx_min, args.idx_max)
         redraw.draw(partial(draw, args), files, watch=args.watch)
 

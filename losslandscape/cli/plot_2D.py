@@ -20,10 +20,12 @@ import sys
 from functools import partial
 
 from losslandscape.cli.command_line import Parser, add_comparison_options, add_figure_options, sentence
+from losslandscape.cli.figure_options import page_of
 from losslandscape.cli.option_types import finite
 from losslandscape.draw import redraw, tensorboard_log, trajectory_figures
 from losslandscape.draw.contour_levels import VLEVEL, VMAX, VMIN
 from losslandscape.draw.figure_metadata import drawn_by
+from losslandscape.draw.page_style import drawn_on
 from losslandscape.draw.plane_figures import ALL, plot_2d, plot_contour_trajectory
 
 
@@ -34,7 +36,12 @@ def main(argv: list[str] | None = None) -> None:
     fault = option_fault(args)
     if fault:
         parser.error(fault)
-    with sentence(parser), drawn_by(__file__, argv), tensorboard_log.logged_to(args.tensorboard):
+    with (
+        sentence(parser),
+        drawn_on(page_of(args)),
+        drawn_by(__file__, argv),
+        tensorboard_log.logged_to(args.tensorboard),
+    ):
         others = [args.proj_file] if args.proj_file else []
         redraw.draw(partial(draw, args), args.surf_file, watch=args.watch, others=others)
 

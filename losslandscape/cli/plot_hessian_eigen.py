@@ -16,11 +16,13 @@ import os
 import sys
 
 from losslandscape.cli import options
-from losslandscape.cli.command_line import Parser, add_format_option, sentence
+from losslandscape.cli.command_line import Parser, sentence
+from losslandscape.cli.figure_options import add_page_options, page_of
 from losslandscape.cli.landscapes import find_request_axes, make_landscape, make_run, surface_file
 from losslandscape.cli.request import SurfaceRequest
 from losslandscape.core.errors import InputError
 from losslandscape.curvature.eigen_measure import EigenMeasure, TrainLoss
+from losslandscape.draw.page_style import drawn_on
 from losslandscape.files import h5_util
 from losslandscape.measure.grid import measure_surface
 
@@ -40,7 +42,7 @@ def build_parser() -> Parser:
         "--plot", action="store_true", help="plot the ratio of the eigenvalues when they are measured"
     )
     group.add_argument("--show", action="store_true", help="and show the plots on the screen")
-    add_format_option(group)
+    add_page_options(group)
     return parser
 
 
@@ -49,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     arguments = sys.argv[1:] if argv is None else argv
     request = SurfaceRequest.of(args, program="plot_hessian_eigen.py", arguments=arguments)
-    with sentence(parser):
+    with sentence(parser), drawn_on(page_of(args)):
         request.require_possible()
         machine = request.hardware.connect()
         sets = request.data.load(machine.ranks)

@@ -15,7 +15,8 @@ import argparse
 import sys
 
 from losslandscape.cli import options
-from losslandscape.cli.command_line import Parser, add_format_option, sentence
+from losslandscape.cli.command_line import Parser, sentence
+from losslandscape.cli.figure_options import add_page_options, page_of
 from losslandscape.cli.landscapes import find_request_axes, surface_file
 from losslandscape.cli.option_types import finite
 from losslandscape.cli.request import Machine, SurfaceRequest
@@ -23,6 +24,7 @@ from losslandscape.cli.surface_job import PlotOptions, SurfaceJob
 from losslandscape.cli.surface_series import measure_series
 from losslandscape.core.provenance import require_same
 from losslandscape.data.samples import Samples
+from losslandscape.draw.page_style import drawn_on
 from losslandscape.files import h5_util
 from losslandscape.measure.grid import measure_surface
 from losslandscape.measure.loss_measure import Measuring
@@ -47,7 +49,7 @@ def build_parser() -> Parser:
         "--proj_file", default="", metavar="FILE", help="draw this projected trajectory over the contours"
     )
     options.add_plot_levels(group)
-    add_format_option(group)
+    add_page_options(group)
     return parser
 
 
@@ -57,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     request = SurfaceRequest.of(args, program="plot_surface.py", arguments=arguments)
     plots, measuring = PlotOptions.of(args), measuring_of(args)
-    with sentence(parser):
+    with sentence(parser), drawn_on(page_of(args)):
         require_consistent(request, plots, parser, args.seeds)
         machine = request.hardware.connect()
         if plots.plot and request.is_plane:

@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 from losslandscape.cli.command_line import sentence
+from losslandscape.cli.figure_options import page_of
 from losslandscape.cli.landscapes import code_facts
 from losslandscape.cli.trajectory_request import PathRequest, build_parser
 from losslandscape.core.errors import InputError
@@ -35,6 +36,7 @@ from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.draw import figures, film, trajectory_figures
 from losslandscape.draw.figure_metadata import drawn_by
+from losslandscape.draw.page_style import drawn_on
 from losslandscape.evaluate import losses
 from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.evaluate.fit_check import check_data
@@ -78,9 +80,10 @@ class Losses:
 
 def main(argv: list[str] | None = None) -> None:
     parser = build_parser(__doc__)
-    request = PathRequest.of(parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    request = PathRequest.of(args)
     arguments = sys.argv[1:] if argv is None else argv
-    with sentence(parser), drawn_by("plot_trajectory.py", arguments):
+    with sentence(parser), drawn_on(page_of(args)), drawn_by("plot_trajectory.py", arguments):
         options = request.path
         options.require_consistent()
         checkpoints = request.find_checkpoints()

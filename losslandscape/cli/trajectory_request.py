@@ -9,7 +9,8 @@ import numpy as np
 from torch import nn
 
 from losslandscape.cli import options
-from losslandscape.cli.command_line import Parser, add_format_option
+from losslandscape.cli.command_line import Parser
+from losslandscape.cli.figure_options import add_page_options
 from losslandscape.cli.request import DataOptions, NetOptions, Options
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts
@@ -145,7 +146,7 @@ def build_parser(description: str | None) -> Parser:
     text = "the quantity whose contours these are (default: %(default)s)"
     group.add_argument("--surf_name", default="train_loss", help=text)
     group.add_argument("--show", action="store_true", help="open the figure in a window as well")
-    add_format_option(group)
+    add_page_options(group)
     return parser
 
 

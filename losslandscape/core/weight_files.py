@@ -16,7 +16,8 @@ PART = ".distcp"
 ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".t7", ".ckpt")
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.safetensors|\.bin)")
 # Files and folders that trainers write beside the weights.
-OF_TRAINING = re.compile(r"(opt(im|_state)|scheduler|scaler|rng_state|random_states|training_args)")
+OF_OPTIMIZER = r"optim(izer)?s?([_.\d]|$)"
+OF_TRAINING = re.compile(rf"{OF_OPTIMIZER}|opt_state|scheduler|scaler|rng_state|random_states|training_args")
 NAMES_SHOWN = 6  # a message lists this many names of a folder
 
 
@@ -49,8 +50,8 @@ def files_of(path: str) -> list[str]:
     path = find(path)
     folder = path if is_distributed(path) else os.path.dirname(path)
     if is_distributed(path):
-        parts = [name for name in os.listdir(path) if name.endswith(PART)]
-        return [os.path.join(folder, name) for name in (DISTRIBUTED, *sorted(parts))]
+        parts = [name for name in _names(path) if name.endswith(PART)]
+        return [os.path.join(folder, name) for name in (DISTRIBUTED, *parts)]
     if is_index(path):
         return [path, *(os.path.join(folder, name) for name in sorted({*shard_of_tensors(path).values()}))]
     return [path]
@@ -113,7 +114,7 @@ def _index_of(shard: re.Match[str]) -> str:
 def _only_checkpoint(folder: str) -> str:
     names = _checkpoints(folder)
     if not names:
-        for inner in sorted(os.listdir(folder), key=lambda name: (len(name), name)):
+        for inner in sorted(_names(folder), key=lambda name: (len(name), name)):
             if os.path.isdir(os.path.join(folder, inner)) and not OF_TRAINING.match(inner):
                 names += [os.path.join(inner, name) for name in _checkpoints(os.path.join(folder, inner))]
     if len(names) == 1:
@@ -121,7 +122,7 @@ def _only_checkpoint(folder: str) -> str:
     if names:
         fault = f"{folder}: is a folder with {len(names)} checkpoints: {_list(names)}"
         raise InputError(fault, "give one of them")
-    content = sorted(os.listdir(folder))
+    content = _names(folder)
     for shard in filter(None, map(_shard, content)):
         fault = f"{folder}: is a folder with shards, whose {_index_of(shard)} is not there"
         raise InputError(fault, "copy the index beside the shards")
@@ -133,12 +134,23 @@ def _checkpoints(folder: str) -> list[str]:
     """Return the names of the checkpoints that lie in a folder; `.` if the folder itself is one."""
     if is_distributed(folder):
         return [os.curdir]
-    names = [name for name in sorted(os.listdir(folder)) if os.path.isfile(os.path.join(folder, name))]
-    is_weights = [
-        name.endswith(ENDINGS) and not _shard(name) and not OF_TRAINING.match(name) for name in names
-    ]
-    whole = [name for name, is_whole in zip(names, is_weights, strict=True) if is_whole]
-    return [name for name in names if is_index(name)] + whole
+    names = [name for name in _names(folder) if os.path.isfile(os.path.join(folder, name))]
+    return [name for name in names if is_index(name)] + [name for name in names if _is_whole(name, names)]
+
+
+def _is_whole(name: str, beside: list[str]) -> bool:
+    """Return whether a file is a checkpoint by itself, by its name and those of the files beside it."""
+    shard = SHARD.fullmatch(name)
+    if not name.endswith(ENDINGS) or OF_TRAINING.match(name):
+        return False
+    return not shard or (not _shard(name) and _index_of(shard) not in beside)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})", "check its permissions") from error
 
 
 def _list(names: list[str]) -> str:

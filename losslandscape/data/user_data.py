@@ -163,6 +163,8 @@ def _is_dataset(data: object) -> bool:
     """Return whether some data has a length and samples by number, as torch's Datasets have."""
     if isinstance(data, Dataset):
         return isinstance(data, Sized) and not isinstance(data, IterableDataset)
+    if hasattr(data, "__getitems__"):  # a Dataset of Hugging Face, which also iterates over its samples
+        return True
     return isinstance(data, Sized) and hasattr(data, "__getitem__") and not isinstance(data, Iterable)
 
 

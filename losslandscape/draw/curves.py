@@ -43,12 +43,10 @@ def side_by_side(
         verticals: the vertical axes, first the left and, if there are two, then the right.
         xmin, xmax: the ends of the horizontal axis; None takes the end of the data.
     """
-    count = len(shown.surfaces)
-    fig = figures.new_figure(show=shown.show, size=(1.4 + 5 * count, 4.8))
-    panels = fig.subplots(1, count, squeeze=False, sharey=True)[0]
+    fig, panels = figures.new_panels(shown.titles, panel=(5, 4.8), margin=1.4, show=shown.show, sharey=True)
     curves: list[Artist] = []
     with_curves: list[list[Axes]] = [[] for _ in verticals]
-    for left, (surface, title) in zip(panels, shown, strict=True):
+    for left, surface in zip(panels, shown.surfaces, strict=True):
         for side, (axes, vertical) in enumerate(_axes_of(left, verticals)):
             drawn = _draw_surface(axes, surface, vertical)
             _finish_vertical(axes, vertical, coloured=len(verticals) > 1)
@@ -56,7 +54,7 @@ def side_by_side(
             if drawn:
                 with_curves[side].append(axes)
                 curves += drawn
-        left.set_title(title, pad=ABOVE_MARKS)
+        left.set_title(left.get_title(), pad=ABOVE_MARKS)
         _finish_horizontal(left, [surface], xmin=xmin, xmax=xmax)
     _name_outermost(with_curves)
     _write_notes(fig, shown, verticals)

@@ -17,6 +17,7 @@ from losslandscape.draw.contour_levels import COLOURS, Scale
 from losslandscape.draw.convexity import EIGENVALUES, eigenvalue_ratio
 from losslandscape.draw.drawable import describe_missing
 from losslandscape.draw.labels import label
+from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.vertical_axes import VerticalAxis
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
@@ -29,6 +30,7 @@ TOPS = (0.5, 1.0)
 DIVERGING = "RdBu"  # red where the loss curves down, white where it is flat, blue where it curves up
 
 
+@paged
 def plot_eigenvalues(
     *surf_files: str | Surface,
     titles: Sequence[str] = (),
@@ -36,6 +38,7 @@ def plot_eigenvalues(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
+    page: Page | None = None,
 ) -> list[str]:
     """Draw the ratio of eigenvalues of surfaces, side by side on one scale, and print the metrics.
 

@@ -1,69 +1,119 @@
-"""Makes, saves and shows figures in one style for papers.
+"""Makes, saves and shows figures for the current page (`page_style`), with panels in rows.
 
-Text is readable at column width, and its fonts are embedded in the file. Pyplot makes only the figures that
-are to be shown, so that all other drawing works without a display and leaves no figure open.
+Fonts are embedded in the files. Pyplot makes only the figures that are to be shown, so that all other drawing
+works without a display and leaves no figure open.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from string import ascii_lowercase
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
 
 from losslandscape.core.errors import require_choice
+from losslandscape.draw import page_layout, page_style, type_settings
 from losslandscape.draw.figure_metadata import metadata
+from losslandscape.draw.type_settings import FOOTNOTE, rc_context, text_size, width_of_page
 from losslandscape.files.atomic_file import replacing
 from losslandscape.files.file_names import FIGURE_FORMATS
 from losslandscape.files.writable import require_writable
 
-STYLE: dict[Any, Any] = {
-    "font.size": 13,
-    "axes.titlesize": 13,
-    "axes.labelsize": 14,
-    "xtick.labelsize": 12,
-    "ytick.labelsize": 12,
-    "legend.fontsize": 12,
-    "lines.linewidth": 1.8,
-    "axes.linewidth": 0.9,
-    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3 fonts
-    "svg.hashsalt": "figure",  # drawing the same figure again writes the same bytes
-    "savefig.dpi": 200,
-}
-FOOTNOTE_SIZE = 10
-
+SPARE_HEIGHT = 1.4  # of figures whose height is fitted to their panels: room for titles and notes
+Layout = Literal["constrained", "compressed"]
 Observer = Callable[[str, Figure], object]
+styled = type_settings.styled
 _observer: ContextVar[Observer | None] = ContextVar("_observer", default=None)
-
-styled = matplotlib.rc_context(STYLE)
-"""Decorator for a function that draws: it sets the style inside the function and restores settings after."""
 
 # matplotlib divides by the range of the values, which may be tiny.
 overflow_ignored = np.errstate(over="ignore")
 
 
-def new_figure(*, show: bool = False, size: tuple[float, float] = (6.4, 4.8)) -> Figure:
+def new_figure(
+    *,
+    show: bool = False,
+    size: tuple[float, float] = (6.4, 4.8),
+    count: int = 1,
+    layout: Layout = "constrained",
+) -> Figure:
     """Return an empty figure.
 
     Args:
         show: whether `show()` opens the figure, if there is a display.
-        size: the width and height in inches.
+        size: the width and height in inches; a page with a width of its own keeps only their ratio.
+        count: the number of panels.
+        layout: "compressed" for panels of a fixed aspect, which then stand close together.
     """
+    width = width_of_page(count)
+    if width is not None:
+        size = width, min(width * size[1] / size[0], page_style.current().max_height)
     if show and has_display():
         from matplotlib import pyplot  # only here: the import is slow, and looks for a display
 
-        return pyplot.figure(figsize=size, layout="constrained")
-    return Figure(figsize=size, layout="constrained")
+        return pyplot.figure(figsize=size, layout=layout)
+    return Figure(figsize=size, layout=layout)
+
+
+def new_panels(
+    titles: Sequence[str],
+    *,
+    panel: tuple[float, float],
+    margin: float = 0.0,
+    show: bool = False,
+    layout: Layout = "constrained",
+    **subplots: Any,
+) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure with a panel per title, in rows as the page wants them.
+
+    Args:
+        titles: of the panels; an empty one may get a letter.
+        panel: width and height in inches of a panel without a page.
+        margin: width in inches of what stands beside all panels, such as a colour bar.
+        subplots: further arguments of matplotlib's `Figure.subplots`.
+
+    Raises:
+        InputError: the page wants more columns than it has room for.
+    """
+    page, count = page_style.current(), len(titles)
+    font_size = float(matplotlib.rcParams["font.size"])
+    columns = page.columns_for(count, width=width_of_page(count), font_size=font_size)
+    rows = -(-count // columns)
+    size = margin + panel[0] * columns, panel[1] * rows * (SPARE_HEIGHT if layout == "compressed" else 1)
+    fig = new_figure(show=show, size=size, count=count, layout=layout)
+    grid = fig.subplots(rows, columns, squeeze=False, **subplots).ravel()
+    for spare in grid[count:]:
+        spare.remove()
+    for index, (axes, title) in enumerate(zip(grid, titles, strict=False)):
+        letter = f"({ascii_lowercase[index % 26]})" if page.has_letters(count) else ""
+        axes.set_title(f"{letter} {title}".strip())
+    return fig, list(grid[:count])
+
+
+def name_outermost(panels: Sequence[Axes]) -> None:
+    """Keep the labels of equal axes only at the left and below, where nothing else stands."""
+    places = [place for axes in panels if (place := axes.get_subplotspec())]
+    for axes, place in zip(panels, places, strict=True):
+        if not place.is_first_col():
+            axes.set_ylabel("")
+        is_above = any(
+            other.colspan.start == place.colspan.start and other.rowspan.start > place.rowspan.start
+            for other in places
+        )
+        if is_above:
+            axes.set_xlabel("")
 
 
 def footnote(fig: Figure, text: str | None) -> None:
     """Write a text in small type below the axes; do nothing if it is empty or None."""
     if text:
-        fig.supxlabel(text, x=0.99, ha="right", fontsize=FOOTNOTE_SIZE, color="0.35")
+        size = text_size(FOOTNOTE)
+        fig.supxlabel(text, x=0.99, ha="right", fontsize=size, color="0.35")
 
 
 def require_writable_figures(
@@ -110,13 +160,15 @@ def save(
     """
     stem, made_by = os.fspath(stem), list(made_by)
     names = [formats] if isinstance(formats, str) else formats
+    with rc_context():
+        frame = page_layout.fit(fig, full_width=width_of_page() is not None)
     paths = []
     for name in dict.fromkeys(names):
         require_choice("format", name, FIGURE_FORMATS)
         path = f"{stem}.{name}"
         about = metadata(name, stem, made_by)
-        with matplotlib.rc_context(STYLE), replacing(path) as part:
-            fig.savefig(part, format=name, metadata=about, bbox_inches="tight", pad_inches=0.08)
+        with rc_context(), replacing(path) as part:
+            fig.savefig(part, format=name, metadata=about, bbox_inches=frame, pad_inches=0)
         print(f"saved {path}")
         paths.append(path)
     if observer := _observer.get():

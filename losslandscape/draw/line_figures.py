@@ -10,6 +10,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import curves, eigen_figures, figures, metrics_table
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.drawable import describe_missing, values_of
+from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.vertical_axes import (
     VerticalAxis,
     accuracy_axis,
@@ -24,6 +25,7 @@ from losslandscape.files.surface import Surface
 LOSS_MAX = 5.0  # the default of the published program
 
 
+@paged
 def plot_1d(
     *surf_files: str | Surface,
     titles: Sequence[str] = (),
@@ -35,6 +37,7 @@ def plot_1d(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
+    page: Page | None = None,
 ) -> list[str]:
     """Draw every 1-D figure that the quantities of the surfaces allow, with one panel per surface.
 
@@ -50,6 +53,7 @@ def plot_1d(
         json_file: a JSON file to write the metrics to.
         show: whether to also open the figures in windows.
         formats: file formats of the figures: pdf, png, svg.
+        page: the printed page that the figures are for; None for the published look.
 
     Returns:
         The paths of the figures.
@@ -82,6 +86,7 @@ def endings(names: Sequence[str], *, log: bool) -> list[str]:
     return [f"1d_{value}{'_log' if log else ''}" for value in ("loss_acc", *quantity.shown(names))]
 
 
+@paged
 def plot_repeats(
     prefix: str,
     *,
@@ -94,6 +99,7 @@ def plot_repeats(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
+    page: Page | None = None,
 ) -> list[str]:
     """Draw the curves of several files in one panel, with mean and standard deviation if the grids agree.
 

@@ -16,6 +16,8 @@ from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d import Axes3D, proj3d
 from mpl_toolkits.mplot3d.axis3d import Axis
 
+from losslandscape.draw import page_layout
+
 STEPS = 5  # until zoom and places of texts change no more
 MAX_ROUNDS = 4  # of leaving out ticks
 SMALL = 0.3  # zoom at which a box and its texts lie within the axes, so that the layout gives these the whole cell
@@ -34,7 +36,7 @@ def fit_panels(fig: Figure, panels: Sequence[Axes3D], box: Sequence[Sequence[flo
     _set_zoom(panels, box, SMALL)
     for axes in panels:
         axes.title.set_in_layout(False)
-    fig.draw_without_rendering()
+    page_layout.fit(fig, full_width=True)
     fig.set_layout_engine("none")
     cells = [_cell_below_title(axes) for axes in panels]
     zoom = SMALL
@@ -42,7 +44,8 @@ def fit_panels(fig: Figure, panels: Sequence[Axes3D], box: Sequence[Sequence[flo
         zoom = _enlarge(fig, panels, box, cells, zoom)
         if not any([_thin(axes) for axes in panels]):
             break
-    for axes in panels:
+    for axes, cell in zip(panels, cells, strict=True):
+        _place_title(axes, cell)
         _reserve(fig, _content(axes))
 
 
@@ -110,20 +113,32 @@ def _set_zoom(panels: Sequence[Axes3D], box: Sequence[Sequence[float]], zoom: fl
 
 
 def _cell_below_title(axes: Axes3D) -> Bbox:
-    """Write the title at the top of a panel's cell; return the rest of the cell, in pixels."""
-    fig, title = axes.figure, axes.title
-    cell = fig.transFigure.transform_bbox(axes.get_position(original=True))
-    if title.get_text():
-        height = title.get_window_extent().height
-        gap = GAP * title.get_fontsize() * fig.dpi / 72
-        cell = Bbox.from_extents(cell.x0, cell.y0, cell.x1, cell.y1 - height - gap)
-        axes.set_title(title.get_text(), y=0, pad=0)
-        title.set(transform=fig.transFigure, va="bottom")
-        title.set_position(fig.transFigure.inverted().transform(((cell.x0 + cell.x1) / 2, cell.y1 + gap)))
+    """Return what the layout gives a panel, less the place of its title, in pixels.
+
+    The axes become a square in it, smaller than the box, so that they can be moved.
+    """
+    to_pixels = axes.figure.transFigure
+    cell = to_pixels.transform_bbox(axes.get_position(original=True))
+    cell = Bbox.from_extents(cell.x0, cell.y0, cell.x1, cell.y1 - _title_height(axes))
     side = min(cell.width, cell.height) / 2
     square = Bbox.from_bounds((cell.x0 + cell.x1 - side) / 2, (cell.y0 + cell.y1 - side) / 2, side, side)
-    axes.set_position(fig.transFigure.inverted().transform_bbox(square))
+    axes.set_position(to_pixels.inverted().transform_bbox(square))
     return cell
+
+
+def _title_height(axes: Axes3D) -> float:
+    title = axes.title
+    height = title.get_window_extent().height + 0.5 * title.get_fontsize() * axes.figure.dpi / 72
+    return height if title.get_text() else 0.0
+
+
+def _place_title(axes: Axes3D, cell: Bbox) -> None:
+    """Write the title of a panel above its box."""
+    title, to_figure = axes.title, axes.figure.transFigure.inverted()
+    gap = 0.3 * title.get_fontsize() * axes.figure.dpi / 72
+    axes.set_title(title.get_text(), y=0, pad=0)  # with a `y`, matplotlib does not move it any more
+    title.set(transform=axes.figure.transFigure, va="bottom")
+    title.set_position(to_figure.transform(((cell.x0 + cell.x1) / 2, _content(axes).y1 + gap)))
 
 
 def _content(axes: Axes3D) -> Bbox:

@@ -42,6 +42,7 @@ def contour_figure(shown: Comparison, name: str, scale: Scale, *, mark_centre: b
     drawn = None
     for axes, surface in zip(panels, shown.surfaces, strict=True):
         drawn = draw_contour(axes, surface, name, scale, mark_centre=mark_centre)
+    figures.name_outermost(panels)
     if drawn:
         add_colour_bar(fig, drawn, panels, name)
     figures.footnote(fig, "; ".join(_notes(shown, name, scale)))
@@ -57,6 +58,7 @@ def filled_contour_figure(shown: Comparison, name: str, scale: Scale) -> Figure:
     drawn = None
     for axes, surface in zip(panels, shown.surfaces, strict=True):
         drawn = draw_filled_contour(axes, surface, name, scale)
+    figures.name_outermost(panels)
     if drawn:
         add_colour_bar(fig, drawn, panels, name)
     figures.footnote(fig, "; ".join(_notes(shown, name, scale)))
@@ -70,18 +72,16 @@ def heat_figure(shown: Comparison, name: str, scale: Scale, *, colours: str = CO
     fig, panels = _flat_panels(shown)
     for axes, surface in zip(panels, shown.surfaces, strict=True):
         drawn = draw_heat(axes, surface, name, scale, colours=colours)
+    figures.name_outermost(panels)
     add_colour_bar(fig, drawn, panels, name, extend=_extend(shown.surfaces, name, scale))
     figures.footnote(fig, "; ".join(_notes(shown, name, scale)))
     return fig
 
 
-def _flat_panels(shown: Comparison) -> tuple[Figure, np.ndarray]:
-    count = len(shown.surfaces)
-    fig = figures.new_figure(show=shown.show, size=(0.6 + 5.8 * count, 5.2))
-    panels = fig.subplots(1, count, squeeze=False)[0]
-    for axes, title in zip(panels, shown.titles, strict=True):
-        axes.set_title(title)
-    return fig, panels
+def _flat_panels(shown: Comparison) -> tuple[Figure, list[Axes]]:
+    return figures.new_panels(
+        shown.titles, panel=(5.8, 5.2), margin=0.6, show=shown.show, layout="compressed"
+    )
 
 
 def _notes(shown: Comparison, name: str, scale: Scale) -> list[str]:
@@ -104,7 +104,7 @@ def _describe_no_logarithm(surface: Surface, name: str) -> str | None:
 
 
 def add_colour_bar(
-    fig: Figure, drawn: ScalarMappable, axes: Axes | np.ndarray, name: str, **place: Any
+    fig: Figure, drawn: ScalarMappable, axes: Axes | Sequence[Axes], name: str, **place: Any
 ) -> Colorbar:
     """Add a colour bar beside axes. `place` holds further arguments of matplotlib's `Figure.colorbar`."""
     bar = fig.colorbar(drawn, ax=axes, label=label(name), **place)

@@ -11,6 +11,7 @@ from losslandscape.draw import eigen_figures, figures, metrics_table, panels
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.contour_levels import Scale, choose_scale
 from losslandscape.draw.drawable import describe_missing, describe_thin, has_cells, values_of
+from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.surface_panels import surface_figure
 from losslandscape.draw.tensorboard_log import send_mesh
 from losslandscape.draw.trajectory_figures import read_projection, read_shares
@@ -22,6 +23,7 @@ from losslandscape.files.surface import Surface
 ALL = "all"  # the name that stands for every quantity
 
 
+@paged
 def plot_2d(
     *surf_files: str | Surface,
     name: str = "",
@@ -35,6 +37,7 @@ def plot_2d(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
+    page: Page | None = None,
 ) -> list[str]:
     """Draw a quantity of planes as contour lines, filled contours, a heat map and a 3-D surface.
 
@@ -52,6 +55,7 @@ def plot_2d(
         json_file: a JSON file to write the metrics to.
         show: whether to also open the figures in windows.
         formats: file formats of the figures: pdf, png, svg.
+        page: the printed page that the figures are for; None for the published look.
 
     Returns:
         The paths of the figures.
@@ -86,6 +90,7 @@ def endings(names: Sequence[str]) -> list[str]:
     return [f"{first}_2dcontour", f"{first}_2dcontourf", f"{first}_2dheat", f"{first}_3dsurface"]
 
 
+@paged
 def plot_contour_trajectory(
     surf_file: str | Surface,
     *,
@@ -99,6 +104,7 @@ def plot_contour_trajectory(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
+    page: Page | None = None,
 ) -> list[str]:
     """Draw a training path over the contours of a plane, as `<proj_file>_<name>_2dcontour_proj`.
 

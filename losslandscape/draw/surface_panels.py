@@ -17,7 +17,7 @@ from losslandscape.draw import figures
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.contour_levels import COLOURS, Scale, log_ticks
 from losslandscape.draw.drawable import known_part, values_of
-from losslandscape.draw.labels import LevelFormatter, label, level_texts
+from losslandscape.draw.labels import LevelFormatter, label
 from losslandscape.draw.panel_fit import fit_panels
 from losslandscape.draw.panels import (
     LINE_COLOURS,
@@ -52,19 +52,18 @@ def surface_figure(shown: Comparison, name: str, scale: Scale, *, zlim: float | 
         zlim: the height at which surfaces end, along the isocontour; by default, the end of the colours, beyond
             which there are values only if the user chose the levels.
     """
-    count = len(shown.surfaces)
-    fig = figures.new_figure(show=shown.show, size=(0.6 + 6.2 * count, 5.6))
-    panels = fig.subplots(1, count, squeeze=False, subplot_kw={"projection": "3d"})[0]
+    fig, panels = figures.new_panels(
+        shown.titles, panel=(6.2, 5.2), margin=0.6, show=shown.show, subplot_kw={"projection": "3d"}
+    )
     heights = _Heights(scale, zlim)
-    for axes, (surface, title) in zip(panels, shown, strict=True):
+    for axes, surface in zip(panels, shown.surfaces, strict=True):
         _set_up(axes, surface, name, heights)
-        axes.set_title(title)
-    add_colour_bar(fig, ScalarMappable(heights.colours, COLOURS), list(panels), name, shrink=0.65, pad=0.02)
+    add_colour_bar(fig, ScalarMappable(heights.colours, COLOURS), panels, name, shrink=0.7, pad=0.02)
     notes = describe_hidden(shown, name, scale)
     if any((values_of(surface, name) > heights.top).any() for surface in shown.surfaces):
-        notes.append(f"cut at {level_texts(np.array([heights.top]))[0]}")
+        notes.append(f"cut at {heights.top:.6g}")
     figures.footnote(fig, "; ".join(notes))
-    fit_panels(fig, list(panels), [_box(surface) for surface in shown.surfaces])
+    fit_panels(fig, panels, [_box(surface) for surface in shown.surfaces])
     for axes, surface in zip(panels, shown.surfaces, strict=True):
         _draw_surface(axes, surface, name, heights)
     return fig

@@ -12,14 +12,21 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import figures
 from losslandscape.draw.contour_levels import LOG_RATIO
 from losslandscape.draw.drawable import finite
+from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.panels import set_aspect
 from losslandscape.draw.trajectory_path import DROP_COLOUR, add_path
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 
 
+@paged
 def plot_trajectory(
-    proj_file: str, *, dir_file: str = "", show: bool = False, formats: str | Sequence[str] = ("pdf",)
+    proj_file: str,
+    *,
+    dir_file: str = "",
+    show: bool = False,
+    formats: str | Sequence[str] = ("pdf",),
+    page: Page | None = None,
 ) -> list[str]:
     """Draw the projected path of a training, and the distance from the plane beside it, if known.
 
@@ -28,6 +35,7 @@ def plot_trajectory(
         dir_file: a PCA direction file; the axes then show the share of the variance that each explains.
         show: whether to also open the figure in a window.
         formats: file formats of the figure: pdf, png, svg.
+        page: the printed page that the figure is for; None for the published look.
 
     Returns:
         The paths of the figure, one per format.

@@ -18,6 +18,7 @@ from losslandscape.measure import check_report
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.nets.net_plotter import Direction
+from losslandscape.nets.wrappers import is_scripted
 from losslandscape.parallel import devices
 from losslandscape.parallel.scheduler import Values
 
@@ -142,6 +143,8 @@ class LossMeasure:
         quantities = {part: fit_check.check_data(net, data, loss, self._model) for part, data in sets.items()}
         if self._measuring.bn_samples and not bn_statistics.norms_of(net):
             fault = "the net has no batch norm that keeps statistics"
+            if is_scripted(net):
+                fault = "torch.jit has compiled the net, so its batch norms cannot be found"
             raise InputError(fault, "leave {bn_samples:recompute} out")
         if self._measuring.errors:
             fit_check.require_sample_losses(net, sets, loss)

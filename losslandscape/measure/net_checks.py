@@ -8,6 +8,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from losslandscape.measure.report import Caution
 from losslandscape.nets.negative_variance import negative_variances
 from losslandscape.nets.net_plotter import Direction
+from losslandscape.nets.wrappers import traced_in_training
 
 
 def check_training_modes(net: nn.Module) -> list[Caution]:
@@ -29,6 +30,10 @@ def check_training_modes(net: nn.Module) -> list[Caution]:
     if bare:
         fault = f"{_some('batch norm', bare)} without running statistics"
         advice = "give the {batch_size} of the training, and the same for all surfaces that are compared"
+        warnings.append(Caution(f"{fault}, so the loss depends on which samples share a batch", advice))
+    if traced_in_training(net):
+        fault = "torch.jit.trace recorded the net in training mode, which eval() cannot change"
+        advice = "call eval() before the net is traced"
         warnings.append(Caution(f"{fault}, so the loss depends on which samples share a batch", advice))
     return warnings
 

@@ -14,20 +14,22 @@ from typing import Any
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.nets.tensor_names import State, prefixes
+from losslandscape.nets.tensor_names import WRAPPERS, State, bare_name, prefixes
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model"  # how the names of peft's files of weights begin
-PREFIX = "base_model.model."
-# The part of a tensor's name that tells an adapter, and the part after it.
-KIND = r"(?:^|\.)(?:lora|ia3|vera|hada|lokr|oft|boft|adapters?)(?:_\w+)?"
+START_OF_PEFT = r"^.*base_model\.model\."
+START_OF_WRAPPERS = rf"^((?:{'|'.join(WRAPPERS)})\.)*"
+# The part of a tensor's name that tells an adapter. In nets of peft the adapter's name is the part after it.
+KIND = r"(?:^|\.)(?:lora|ia3|vera|hada|lokr|oft|boft|trainable_tokens|adapters?)(?:_\w+)?"
 ADAPTER = re.compile(rf"{KIND}(?:\.|$)")
-IN_NET = re.compile(rf"(?:{KIND}|modules_to_save)\.(\w+)(?:\.|$)|(?:^|\.)prompt_encoder\.(\w+)\.")
+IN_NET = re.compile(rf"(?:{KIND}|(?:^|\.)modules_to_save)\.(\w+)")
 # Names that peft shortens in its files.
 SHORTENED = {
     "lora_magnitude_vector.weight": "lora_magnitude_vector",
     "prompt_encoder.embedding.weight": "prompt_embeddings",
 }
+NOT_IN_FILES = "ranknum"  # a tensor of AdaLoRA that peft leaves out
 DEFAULT = "default"
 # Entries of a configuration that scale the adapter, and are not in its weights.
 SCALES = ("lora_alpha", "use_rslora", "alpha_pattern", "rank_pattern")
@@ -91,12 +93,13 @@ def complete(state: Mapping[str, Tensor], net: nn.Module, *, what: str) -> State
         InputError: the net has no adapter, or several that the file would fit.
     """
     own = net.state_dict()
-    if not any(ADAPTER.search(name) or IN_NET.search(name) for name in own):
+    adapters = _adapters(net, own)
+    if not adapters and not any(map(ADAPTER.search, own)):
         fault = f"{what}: is an adapter alone, and the net has none"
         raise InputError(
             fault, "make a net with the adapter, such as hf: with the adapter's folder in {model}"
         )
-    found = {adapter: _names(state, own, adapter) for adapter in ("", *_adapters(own))}
+    found = {adapter: _names(state, own, adapter) for adapter in ("", *adapters)}
     most = max(map(len, found.values()))
     fitting = [adapter for adapter, names in found.items() if len(names) == most]
     if most and len(fitting) > 1 and not {"", DEFAULT} & set(fitting):
@@ -107,27 +110,35 @@ def complete(state: Mapping[str, Tensor], net: nn.Module, *, what: str) -> State
     return {**base, **{found[adapter].get(name, name): value for name, value in state.items()}}
 
 
-def _adapters(names: Collection[str]) -> list[str]:
-    """Return the names of the adapters in a net of peft, from the names of its tensors."""
-    found = [match[1] or match[2] for match in map(IN_NET.search, names) if match]
-    return list(dict.fromkeys(found))
+def _adapters(net: nn.Module, names: Collection[str]) -> list[str]:
+    """Return the names of the adapters in a net, from peft's configurations and from its tensors' names."""
+    configured = [getattr(module, "peft_config", None) for module in net.modules()]
+    found = [name for configs in configured if isinstance(configs, Mapping) for name in configs]
+    return list(dict.fromkeys([*found, *(match[1] for match in map(IN_NET.search, names) if match)]))
 
 
 def _is_of(adapter: str, name: str) -> bool:
     """Return whether a tensor of the net belongs to its adapter of this name; "" stands for any."""
-    if not adapter:
-        return bool(ADAPTER.search(name))
-    match = IN_NET.search(name)
-    return bool(match and adapter in match.groups())
+    parts = name.split(".")
+    return adapter in parts and NOT_IN_FILES not in parts if adapter else bool(ADAPTER.search(name))
 
 
 def _names(state: Collection[str], own: Collection[str], adapter: str) -> dict[str, str]:
-    """Return the net's name of each tensor of the file that its adapter of this name has."""
-    short = {_short(name, adapter): name for name in own}
-    in_file = {name: name.split(PREFIX)[-1] if adapter else name for name in state}
-    known = {name: inner for name, inner in in_file.items() if any(end.endswith(inner) for end in short)}
-    fitting = prefixes(short, [[inner] for inner in known.values()]) if known else []
-    return {name: short[fitting[0] + inner] for name, inner in known.items()} if fitting else {}
+    """Return the net's name of each tensor of the file that its adapter of this name has.
+
+    The net may be the `PeftModel` or what is inside it, and net and file may have parts of wrappers.
+    """
+    if not adapter and set(state) <= set(own):
+        return {name: name for name in state}
+    short = {_short(bare_name(name), adapter): name for name in own}
+    found: dict[str, str] = {}
+    for start in START_OF_WRAPPERS, START_OF_PEFT:
+        inner = {name: re.sub(start, "", bare_name(name)) for name in state}
+        known = {name: end for name, end in inner.items() if any(own.endswith(end) for own in short)}
+        fitting = prefixes(short, [[end] for end in known.values()]) if known else []
+        if fitting and len(known) > len(found):
+            found = {name: short[fitting[0] + end] for name, end in known.items()}
+    return found
 
 
 def _short(name: str, adapter: str) -> str:

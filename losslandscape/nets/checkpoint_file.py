@@ -1,7 +1,7 @@
 """Reads an untrusted checkpoint file: tensors and plain values, and no code unless the user asks for it.
 
 torch.load with `weights_only` runs no code. It does not compare checksums, and it unpacks compressed archives
-of any size, so `_check_archive` runs first. Every error becomes one sentence.
+of any size, so `check_archive` runs first. Every error becomes one sentence.
 """
 
 import argparse
@@ -55,7 +55,8 @@ def read(path: str, *, unsafe_pickle: bool = False) -> object:
     with damage_in_one_sentence(path, unsafe_pickle=unsafe_pickle):
         if path.lower().endswith(".safetensors"):
             return _read_safetensors(path)
-        _check_archive(path)
+        with open(path, "rb") as file:
+            check_archive(file)
         return load_pickle(path, what=path, unsafe_pickle=unsafe_pickle)
 
 
@@ -109,18 +110,19 @@ def _refused(message: str) -> str:
     return repr(name[1][:100]) if name else ""
 
 
-def _check_archive(path: str) -> None:
+def check_archive(file: BinaryIO) -> None:
     """Raise an error if an archive unpacks to more bytes than the file has, or fails its checksums."""
-    with open(path, "rb") as file:
-        if file.read(4) != b"PK\x03\x04":  # not a zip archive: the format before PyTorch 1.6
-            return
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if file.read(4) == b"PK\x03\x04":  # else it is no zip archive: the format before PyTorch 1.6
         with zipfile.ZipFile(file) as archive:
             records = archive.infolist()
-            if sum(record.file_size for record in records) > os.path.getsize(path):
+            if sum(record.file_size for record in records) > size:
                 raise ValueError("torch.save does not compress")
             for record in records:
                 if record.CRC:  # 0 if saved without: torch.serialization.set_crc32_options(False)
                     _compare_checksum(archive, record)
+    file.seek(0)
 
 
 def _compare_checksum(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> None:

@@ -110,7 +110,7 @@ def _hf(transformers: ModuleType, name: str, arguments: Arguments) -> nn.Module:
 
 
 def _hf_adapter(transformers: ModuleType, folder: str, arguments: Arguments) -> nn.Module:
-    """Build the base that an adapter's configuration names, and apply the adapter; both can be trained."""
+    """Build the base that an adapter's configuration names, and apply the adapter."""
     try:
         peft = importlib.import_module("peft")
     except ImportError as error:
@@ -133,7 +133,7 @@ def _hf_adapter(transformers: ModuleType, folder: str, arguments: Arguments) -> 
             raise InputError(
                 f"model hf:{folder} is an adapter; its base: {error.fault}", error.advice
             ) from error
-        net = peft.PeftModel.from_pretrained(net, folder, is_trainable=True)
+        net = peft.PeftModel.from_pretrained(net, folder)
     lacking = [str(warning.message) for warning in said if "missing adapter keys" in str(warning.message)]
     if lacking:
         raise InputError(f"model hf:{folder}: {one_line(lacking[0])}", "save the adapter again")

@@ -5,7 +5,7 @@ import inspect
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from losslandscape.nets import adapters, library_nets
 from losslandscape.nets.checkpoint import read_checkpoint
 from losslandscape.nets.models import MODELS
 from losslandscape.nets.state_loading import load_state
+from losslandscape.nets.tensor_names import needed_names
 from losslandscape.nets.wrappers import unwrapped
 
 _on_base: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()  # nets whose file is an adapter alone
@@ -96,14 +97,19 @@ def load(
     if not model_file:
         return build(model, model_args).eval()
     saved = read_checkpoint(model_file, state_key=state_key, unsafe_pickle=unsafe_pickle)
-    # The base of an adapter must be the same in each of its nets, also if it is random.
-    with seeded(0) if saved.is_adapter else nullcontext():
-        net = build(model, model_args)
+    net = _build_base(model, model_args) if saved.is_adapter else build(model, model_args)
     load_state(net, saved.state, what=model_file, candidates=saved.candidates, is_adapter=saved.is_adapter)
     if saved.is_adapter:
         adapters.require_same_scale(net, weight_files.find(model_file))
-        _on_base.add(net)
+        if len(saved.state) < len(needed_names(net)):
+            _on_base.add(net)
     return net.eval()
+
+
+def _build_base(model: str, model_args: Mapping[str, Any] | None) -> nn.Module:
+    """Build a net for an adapter. Its other weights are alike in every such net, also if they are random."""
+    with _random_draws_apart(), seeded(0):
+        return build(model, model_args)
 
 
 def is_on_base(net: nn.Module) -> bool:

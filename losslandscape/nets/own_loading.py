@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from losslandscape.core.text import one_line
-from losslandscape.nets.tensor_fit import are_equal, misfit
+from losslandscape.nets.tensor_fit import are_equal, misfit, tied_fault
 from losslandscape.nets.tensor_names import WRAPPERS, State, below, needed_names
 
 METHODS = ("load_state_dict", "_load_from_state_dict", "set_extra_state")
@@ -119,7 +119,7 @@ def _load(net: nn.Module, state: Mapping[str, Tensor], before: Mapping[str, Any]
             return fault
     for name in getattr(found, "unexpected_keys", ()):
         return f"tensor {one_line(name)!r} is not in the net"
-    return ""
+    return tied_fault(net, state)
 
 
 def _takes_strict(net: nn.Module) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
 from losslandscape.nets import adapters, own_loading
-from losslandscape.nets.tensor_fit import are_equal, misfit
+from losslandscape.nets.tensor_fit import misfit, tied_fault
 from losslandscape.nets.tensor_names import State, bare_name, below, needed_names, prefixes, rename
 
 NAMES_SHOWN = 3  # a message lists this many tensor names of the net, and as many of the file
@@ -92,12 +92,7 @@ def _fault(net: nn.Module, state: Mapping[str, Tensor]) -> str:
     for name in state:
         if name not in own:
             return f"tensor {one_line(name)!r} is not in the net"
-    for names in needed:
-        present = [name for name in names if name in state]
-        for name in present[1:]:
-            if not are_equal(state[present[0]], state[name]):
-                return f"tensors {present[0]!r} and {name!r} differ, but in the net they are one tied tensor"
-    return ""
+    return tied_fault(net, state)
 
 
 def _differences(net: nn.Module, state: Mapping[str, Tensor]) -> str:

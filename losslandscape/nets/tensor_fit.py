@@ -1,9 +1,13 @@
 """Whether a value of a checkpoint fits a tensor of the net, and whether the tensor holds it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from losslandscape.core.text import one_line
+from losslandscape.nets.tensor_names import needed_names
 
 
 def misfit(value: object, tensor: Tensor) -> str:
@@ -17,6 +21,17 @@ def misfit(value: object, tensor: Tensor) -> str:
     is_integer_for_float = tensor.is_floating_point() and not value.is_floating_point()
     if is_integer_for_float or value.is_complex() != tensor.is_complex():
         return f"is of {value.dtype}; the net's is of {tensor.dtype}"
+    return ""
+
+
+def tied_fault(net: nn.Module, state: Mapping[str, Any]) -> str:
+    """Return which two tensors of a state differ that are one tied tensor in the net; empty if none do."""
+    for names in needed_names(net):
+        present = [name for name in names if isinstance(state.get(name), Tensor)]
+        for name in present[1:]:
+            one, other = state[present[0]], state[name]
+            if one.shape != other.shape or not are_equal(one, other):
+                return f"tensors {present[0]!r} and {name!r} differ, but in the net they are one tied tensor"
     return ""
 
 

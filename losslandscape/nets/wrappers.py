@@ -6,6 +6,9 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from losslandscape.core.errors import InputError
 
+# Of operations that differ in training, the place of the argument that says so.
+TRAINING_ARGUMENT = {"aten::batch_norm": 5, "aten::dropout": 2, "aten::feature_dropout": 2}
+
 
 def unwrapped(net: nn.Module) -> nn.Module:
     """Return the net inside wrappers of torch.compile, DataParallel and DistributedDataParallel.
@@ -14,12 +17,16 @@ def unwrapped(net: nn.Module) -> nn.Module:
     differentiated twice.
 
     Raises:
-        InputError: `torch.jit.freeze` has made the weights constants, so nothing can move.
+        InputError: `torch.jit.freeze` has made the weights constants, so nothing can move; or the net comes
+            from torch.export and has no evaluation mode.
     """
     while (inner := _inner(net)) is not None:
         net = inner
     if is_scripted(net) and next(net.parameters(), None) is None:
         fault = "the net has no parameters, as torch.jit.freeze makes them constants"
+        raise InputError(fault, "give the net as it was before")
+    if isinstance(net, torch.fx.GraphModule) and "eval" in vars(net):  # there it raises an error
+        fault = "the net comes from torch.export, which takes its evaluation mode away"
         raise InputError(fault, "give the net as it was before")
     return net
 
@@ -33,3 +40,15 @@ def _inner(net: nn.Module) -> nn.Module | None:
 def is_scripted(net: nn.Module) -> bool:
     """Return whether torch.jit has compiled the net or a part of it."""
     return any(isinstance(module, torch.jit.ScriptModule) for module in net.modules())
+
+
+def traced_in_training(net: nn.Module) -> bool:
+    """Return whether torch.jit.trace recorded a part of the net in training mode, which then is permanent."""
+    scripted = [module for module in net.modules() if isinstance(module, torch.jit.ScriptModule)]
+    graphs = [module.inlined_graph for module in scripted if hasattr(module, "inlined_graph")]
+    return any(
+        list(node.inputs())[place].toIValue() is True
+        for graph in graphs
+        for operation, place in TRAINING_ARGUMENT.items()
+        for node in graph.findAllNodes(operation)  # type: ignore[attr-defined]
+    )

@@ -309,3 +309,27 @@ def test_padding_of_the_user_is_kept():
             squares += own(net, batch)[0].item() * own(net, batch)[1]
     assert evaluate(net, data, loss="next_token")[0] == pytest.approx(total / tokens, rel=1e-6)
     assert evaluate(net, data, loss=own)[0] == pytest.approx(squares / 5, rel=1e-6)
+
+
+class Rows:
+    """A dataset as Hugging Face's, which is an iterable of samples too."""
+
+    rows = [{"x": torch.full((3,), float(i)), "label": i % 2} for i in range(5)]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+    def __getitems__(self, indices):
+        return [self.rows[i] for i in indices]
+
+    def __iter__(self):
+        return iter(self.rows)
+
+
+def test_a_dataset_that_iterates_over_its_samples():
+    samples = user_data.as_samples(Rows())
+    assert len(samples) == 5
+    assert samples.chunks[0]["x"].shape == (5, 3) and samples.chunks[0]["label"].tolist() == [0, 1, 0, 1, 0]

@@ -95,10 +95,15 @@ def test_names_of_an_adapter_need_no_configuration(tmp_path):
     torch.save(ADAPTER, tmp_path / "m.pt")
     net = Wrapper("base_model", Wrapper("model", nn.ModuleDict({"first": Low("default")})))
     assert (load(net, tmp_path / "m.pt")["base_model.model.first.lora_A.default.weight"] == 2).all()
-    own = {key: value for key, value in net.state_dict().items() if "lora_" in key}
-    torch.save({"state_dict": own}, tmp_path / "own.pt")
-    assert read_checkpoint(tmp_path / "own.pt").is_adapter
-    load(net, tmp_path / "own.pt")
+    own = {key: value + 1 for key, value in net.state_dict().items() if "lora_" in key}
+    for prefix in ("", "module.", "model.net.", "_orig_mod."):
+        for wrap in (lambda net: net, torch.compile, lambda net: Wrapper("net", net)):
+            torch.save({"state_dict": {prefix + key: value for key, value in own.items()}}, tmp_path / "m.pt")
+            assert read_checkpoint(tmp_path / "m.pt").is_adapter
+            fresh = wrap(Wrapper("base_model", Wrapper("model", nn.ModuleDict({"first": Low("default")}))))
+            state = load(fresh, tmp_path / "m.pt")
+            for key, value in own.items():
+                assert any(torch.equal(value, other) for name, other in state.items() if name.endswith(key))
 
 
 def test_an_adapter_is_loaded_completely_or_not_at_all(tmp_path):
@@ -180,6 +185,24 @@ def test_a_line_between_two_adapters(tmp_path):
     write_adapter(tmp_path / "a", {**ends[0], "lora_B.weight": torch.zeros(3, 1)})
     done = run("plot_surface.py", *flags, "--model_file2", "b", "--x=0:1:3", cwd=tmp_path)
     assert done.returncode == 2 and "was made with another" in done.stderr
+
+
+def test_random_draws_after_an_adapter_do_not_depend_on_the_file(tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    write_adapter(tmp_path / "a", {"lora_A.weight": torch.ones(1, 4), "lora_B.weight": torch.ones(3, 1)})
+    after = []
+    for file in ("", f"{tmp_path}/a"):
+        torch.manual_seed(3)
+        net = model_loader.load(f"{tmp_path}/mine.py:Low", file)
+        assert model_loader.is_on_base(net) == bool(file)
+        after.append(torch.rand(3))
+    assert torch.equal(*after)
+    torch.save({"lora_A.weight": torch.ones(2, 2), "lora_A.bias": torch.ones(2)}, tmp_path / "whole.pt")
+    (tmp_path / "whole.py").write_text(
+        "from torch import nn\ndef net(): return nn.ModuleDict({'lora_A': nn.Linear(2, 2)})\n"
+    )
+    whole = model_loader.load(f"{tmp_path}/whole.py:net", f"{tmp_path}/whole.pt")
+    assert (whole["lora_A"].weight == 1).all() and not model_loader.is_on_base(whole)
 
 
 def test_the_base_of_an_adapter_is_a_fact_of_the_surface(tmp_path):

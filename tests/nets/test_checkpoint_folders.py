@@ -110,6 +110,26 @@ def test_a_folder_is_its_only_checkpoint_or_lists_what_it_has(tmp_path):
     fault(tmp_path, "is a folder with 2 checkpoints: model_3.t7, model_4.t7", "give one of them")
 
 
+@needs_safetensors
+def test_names_of_files_in_a_folder(tmp_path):
+    """`optimal.pt` is no optimizer, and a single shard with an index is one checkpoint."""
+    net = small_net()
+    torch.save(net.state_dict(), tmp_path / "optimal.pt")
+    for name in ("optimizer.pt", "optimizer_1.pt", "optim.pt", "opt_state_1.t7", "scheduler.pt"):
+        (tmp_path / name).write_bytes(b"")
+    assert loads(net, tmp_path)
+    write_shards(tmp_path / "one", net, shards=1)
+    assert loads(net, tmp_path / "one") and loads(net, tmp_path / "one/model-00001-of-00001.safetensors")
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    def denied(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", denied)
+    fault(tmp_path, "cannot be read (Permission denied)")
+
+
 def test_a_folder_of_folders(tmp_path):
     net = small_net()
     for step in (5, 10):
@@ -173,6 +193,15 @@ def test_a_distributed_checkpoint_of_several_ranks(tmp_path):
     fault(tmp_path, "lacks its file __2_0.distcp")
 
 
+def test_flipped_bits_in_a_distributed_checkpoint(tmp_path):
+    save_distributed(tmp_path, {"weight": torch.full((64,), 1.5)})
+    part = tmp_path / "__0_0.distcp"
+    number = torch.tensor(1.5).numpy().tobytes()
+    assert number * 64 in part.read_bytes()
+    part.write_bytes(part.read_bytes().replace(number, torch.tensor(2.5).numpy().tobytes(), 1))
+    fault(tmp_path, "damaged")
+
+
 def test_a_folder_of_lightning(tmp_path):
     """Lightning's sharded checkpoints: tensors in .distcp files, the epoch in meta.pt."""
     net, folder = small_net(), tmp_path / "epoch=3-step=8.ckpt"
@@ -199,6 +228,9 @@ def test_code_in_a_distributed_checkpoint_is_not_run(tmp_path):
     (folder / ".metadata").write_bytes(pickle.dumps({"a": Code(str(trace))}))
     fault(folder, "holds more than tensors ('posix.mkdir') and was not run", "unsafe_pickle=True")
     assert not trace.exists()
+    with pytest.raises(InputError, match="cannot be unpickled"):  # there is nothing but the code
+        read_checkpoint(folder, unsafe_pickle=True)
+    assert trace.exists()
     (folder / ".metadata").write_bytes(b"x")
     fault(folder, "damaged")
 

@@ -10,7 +10,7 @@ from torch import nn
 from losslandscape.core.errors import InputError
 from losslandscape.nets.checkpoint import read_checkpoint
 from losslandscape.nets.state_loading import load_state
-from tests.nets.small_nets import Wrapper, one_sentence, refused, same, small_net
+from tests.nets.small_nets import Tied, Wrapper, one_sentence, refused, same, small_net
 
 
 def load(net: nn.Module, file, saved: object) -> nn.Module:
@@ -139,6 +139,15 @@ def test_weight_norm_before_and_after_it_was_a_parametrization(tmp_path):
     load(fresh, tmp_path / "m.pt", old.state_dict())
     inputs = torch.randn(4, 3)
     assert torch.allclose(fresh(inputs), old(inputs))
+
+
+def test_tied_tensors_of_a_net_with_hooks(tmp_path):
+    net, fresh = Tied(), Tied()
+    fresh.register_load_state_dict_pre_hook(lambda *_: None)
+    state = net.state_dict()
+    assert same(load(fresh, tmp_path / "m.pt", {n: state[n] for n in state if n != "head.weight"}), net)
+    torch.save({**state, "head.weight": torch.zeros(5, 3)}, tmp_path / "m.pt")
+    refused(fresh, tmp_path / "m.pt", "'embedding.weight' and 'head.weight' differ")
 
 
 def test_pre_hooks_may_drop_what_is_stale(tmp_path):

@@ -14,7 +14,7 @@ from losslandscape.curvature.hess_vec_prod import Curvature
 from losslandscape.data import user_data
 from losslandscape.nets import model_loader
 from losslandscape.nets.net_plotter import random_direction
-from losslandscape.nets.wrappers import unwrapped
+from losslandscape.nets.wrappers import traced_in_training, unwrapped
 
 IMAGES = torch.randn(12, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(12) % 3
@@ -116,6 +116,40 @@ def test_what_cannot_be_unwrapped_is_said():
         frozen = torch.jit.freeze(jit("script", plain_net()))
     with pytest.raises(InputError, match="torch.jit.freeze"):
         loss_surface(frozen, DATA, quiet=True)
+
+
+class Listed(nn.Module):
+    """A module in a list, which itself has no forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleList([nn.Linear(36, 3), nn.Dropout()])
+
+    def forward(self, images):
+        values = images.flatten(1)
+        for part in self.parts:
+            values = part(values)
+        return values
+
+
+@pytest.mark.parametrize("make", [plain_net, Listed])
+def test_a_net_that_was_traced_in_training_mode_is_warned_about(make, capsys):
+    for how, training, is_warned in (("trace", True, True), ("trace", False, False), ("script", True, False)):
+        net = jit(how, make().train(training))
+        assert traced_in_training(net) == is_warned
+        loss_surface(net, DATA, x=(0, 1, 2))
+        assert ("call eval() before the net is traced" in capsys.readouterr().out) == is_warned
+
+
+def test_what_torch_export_makes_is_refused():
+    exported = torch.export.export(plain_net(), (IMAGES[:2],)).module()
+    with pytest.raises(InputError, match="torch.export"):
+        loss_surface(exported, DATA, quiet=True)
+
+
+def test_statistics_of_scripted_batch_norms_are_not_recomputed():
+    with pytest.raises(InputError, match="torch.jit has compiled the net"):
+        loss_surface(jit("script", plain_net()), DATA, bn_samples=12, quiet=True)
 
 
 class NotTwice(torch.autograd.Function):
