@@ -18,14 +18,14 @@ from mpl_toolkits.mplot3d.axis3d import Axis
 
 from losslandscape.draw import page_layout
 
-STEPS = 5  # until zoom and places of texts change no more
+STEPS = 4  # until zoom and places of texts change no more
 MAX_ROUNDS = 4  # of leaving out ticks
-SMALL = 0.3  # zoom at which a box and its texts lie within the axes, so that the layout gives these the whole cell
+SMALL = 0.3  # zoom at which a box and its texts lie within the axes, which then get a whole cell
 GAP = 0.2  # between tick labels and their axis, and between them and the axis label, by the size of the type
 TICK_OFFSET, LABEL_OFFSET = 8.0, 21.0  # points that matplotlib adds to the `pad` of ticks and labels
 
 
-def fit_panels(fig: Figure, panels: Sequence[Axes3D], box: Sequence[Sequence[float]]) -> None:
+def fit_panels(fig: Figure, panels: Sequence[Axes3D], box: Sequence[np.ndarray]) -> None:
     """Make the boxes as large as the cells allow, one zoom for all, and keep the texts apart.
 
     Args:
@@ -42,7 +42,8 @@ def fit_panels(fig: Figure, panels: Sequence[Axes3D], box: Sequence[Sequence[flo
     zoom = SMALL
     for _ in range(MAX_ROUNDS):
         zoom = _enlarge(fig, panels, box, cells, zoom)
-        if not any([_thin(axes) for axes in panels]):
+        are_thinned = [_thin(axes) for axes in panels]
+        if not any(are_thinned):
             break
     for axes, cell in zip(panels, cells, strict=True):
         _place_title(axes, cell)
@@ -50,7 +51,7 @@ def fit_panels(fig: Figure, panels: Sequence[Axes3D], box: Sequence[Sequence[flo
 
 
 def _enlarge(
-    fig: Figure, panels: Sequence[Axes3D], box: Sequence[Sequence[float]], cells: Sequence[Bbox], zoom: float
+    fig: Figure, panels: Sequence[Axes3D], box: Sequence[np.ndarray], cells: Sequence[Bbox], zoom: float
 ) -> float:
     """Place the texts, zoom and move the boxes until they fill their cells; return the zoom.
 
@@ -85,7 +86,11 @@ def _thin(axes: Axes3D) -> bool:
             changed = True
     across = [tick.label1.get_window_extent() for axis in (axes.xaxis, axes.zaxis) for tick in _ticks(axis)]
     ticks = _ticks(axes.yaxis)
-    free = [tick.get_loc() for tick in ticks if not tick.label1.get_window_extent().padded(1).count_overlaps(across)]
+    free = [
+        tick.get_loc()
+        for tick in ticks
+        if not tick.label1.get_window_extent().padded(1).count_overlaps(across)
+    ]
     if len(free) < len(ticks):
         _keep(axes.yaxis, free)
         changed = True
@@ -104,10 +109,12 @@ def _ticks(axis: Axis) -> list[Tick]:
     """Return the ticks of an axis that were drawn with a label."""
     low, high = axis.get_view_interval()
     count = len(axis.get_majorticklocs())  # matplotlib keeps ticks that it had before
-    return [tick for tick in axis.majorTicks[:count] if low <= tick.get_loc() <= high and tick.label1.get_text()]
+    return [
+        tick for tick in axis.majorTicks[:count] if low <= tick.get_loc() <= high and tick.label1.get_text()
+    ]
 
 
-def _set_zoom(panels: Sequence[Axes3D], box: Sequence[Sequence[float]], zoom: float) -> None:
+def _set_zoom(panels: Sequence[Axes3D], box: Sequence[np.ndarray], zoom: float) -> None:
     for axes, sides in zip(panels, box, strict=True):
         axes.set_box_aspect(sides, zoom=zoom)
 
@@ -157,7 +164,7 @@ def _shift(axes: Axes3D, shift: np.ndarray) -> None:
 
 
 def _reserve(fig: Figure, box: Bbox) -> None:
-    """Make a place in pixels count as a part of the figure: matplotlib does not know where a zoomed box ends."""
+    """Make a place in pixels a part of the figure: matplotlib does not know where a zoomed box ends."""
     place = fig.transFigure.inverted().transform_bbox(box)
     fig.add_artist(Rectangle(place.p0, place.width, place.height, fill=False, linewidth=0))
 
@@ -176,7 +183,7 @@ def _place_texts(axes: Axes3D, axis: Axis) -> None:
         marks = axes.transData.transform(np.concatenate([tick.tick1line.get_xydata() for tick in ticks]))
         ratio = ((((marks - start) @ outward).max() + gap + halves) / middles).max()
         widest = (ratio * middles + halves).max()
-        axis.set_tick_params(pad=(ticks[0].get_pad() + TICK_OFFSET) * ratio - TICK_OFFSET)
+        axis.set_tick_params(pad=(float(ticks[0].get_pad()) + TICK_OFFSET) * ratio - TICK_OFFSET)  # type: ignore
     axis.label.set_rotation_mode("anchor")
     away = (axes.transData.transform(axis.label.get_position()) - start) @ outward
     half = 0.6 * axis.label.get_fontsize() * axes.figure.dpi / 72

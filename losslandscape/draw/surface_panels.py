@@ -33,6 +33,8 @@ from losslandscape.draw.relief import make_relief, refine
 from losslandscape.draw.resampling import whole_cells
 from losslandscape.files.surface import Surface
 
+Grid = tuple[np.ndarray, np.ndarray, np.ndarray]  # x (nx,), y (ny,) and values (ny, nx)
+
 AZIMUTH, ELEVATION = -60.0, 32.0  # of the eye, in degrees
 HEIGHT_RATIO = 0.62  # height of the box by the longer side of the plane
 FLOOR_DEPTH = 0.3  # from the lowest height down to the floor, by the range of the heights
@@ -49,8 +51,8 @@ def surface_figure(shown: Comparison, name: str, scale: Scale, *, zlim: float | 
     Heights are logarithmic if the scale is and `zlim` is None.
 
     Args:
-        zlim: the height at which surfaces end, along the isocontour; by default, the end of the colours, beyond
-            which there are values only if the user chose the levels.
+        zlim: the height at which surfaces end, along the isocontour; by default, the end of the colours,
+            beyond which there are values only if the user chose the levels.
     """
     fig, panels = figures.new_panels(
         shown.titles, panel=(6.2, 5.2), margin=0.6, show=shown.show, subplot_kw={"projection": "3d"}
@@ -76,7 +78,7 @@ class _Heights:
         self.log = scale.log and zlim is None
         low, high = scale.heights
         if zlim is None:
-            self.top = high if scale.levels.size == 0 else min(high, float(scale.norm.vmax))
+            self.top = high if scale.norm.vmax is None else min(high, float(scale.norm.vmax))
         else:
             low, self.top = min(0.0, low), min(zlim, high)
         ceiling = self.top if zlim is None else zlim
@@ -114,7 +116,7 @@ class _PowersOfTen(LevelFormatter):
     """Writes 10 to the power of each tick."""
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
-        return super().format_ticks(10 ** np.asarray(values))
+        return super().format_ticks((10 ** np.asarray(values)).tolist())
 
 
 def _set_up(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> None:
@@ -127,11 +129,11 @@ def _set_up(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> Non
     axes.set(xlabel=X_LABEL, ylabel=Y_LABEL, zlabel=label(name) + (" (log)" if heights.log else ""))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=MAX_TICKS, steps=STEPS))
-    axes.zaxis.set_major_locator(FixedLocator(heights.ticks()))
+    axes.zaxis.set_major_locator(FixedLocator(heights.ticks().tolist()))
     axes.zaxis.set_major_formatter(_PowersOfTen() if heights.log else LevelFormatter())
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color("white")
-        axis.pane.set_edgecolor("0.8")
+        axis.pane.set(edgecolor="0.8", closed=True)
         axis._axinfo["grid"].update(color="0.88", linewidth=0.5)
         for artist in (axis.pane, axis.gridlines):
             artist.set_clip_on(False)  # the box may be larger than the axes, see `fit_panels`
@@ -139,18 +141,18 @@ def _set_up(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> Non
 
 def _draw_surface(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> None:
     x, y, values = _ascending(*known_part(surface, name, log=heights.log))
-    values = heights.of(values)
-    _hatch_missing(axes, x, y, values, heights.floor)
-    _draw_floor(axes, x, y, values, heights)
+    grid = x, y, heights.of(values)
+    _hatch_missing(axes, grid, heights.floor)
+    _draw_floor(axes, grid, heights)
     size = _box(surface) / [np.ptp(ends) for ends in (axes.get_xlim(), axes.get_ylim(), axes.get_zlim())]
-    _draw_faces(axes, x, y, values, heights, size)
+    _draw_faces(axes, grid, heights, size)
 
 
-def _draw_faces(axes, x, y, values, heights, size) -> None:
+def _draw_faces(axes: Axes3D, grid: Grid, heights: _Heights, size: np.ndarray) -> None:
     top = float(heights.of(heights.top))
     azimuth, elevation = np.radians([AZIMUTH, ELEVATION])
     viewer = np.array([np.cos(azimuth), np.sin(azimuth), np.tan(elevation)])
-    relief = make_relief(x, y, values, top=top, size=size, viewer=viewer)
+    relief = make_relief(*grid, top=top, size=size, viewer=viewer)
     colours = colormaps[COLOURS](heights.colour_range()(relief.heights))
     colours[:, :3] *= relief.brightness[:, None]
     faces = Poly3DCollection(
@@ -160,11 +162,12 @@ def _draw_faces(axes, x, y, values, heights, size) -> None:
     faces.set_clip_on(False)
 
 
-def _draw_floor(axes, x, y, values, heights) -> None:
+def _draw_floor(axes: Axes3D, grid: Grid, heights: _Heights) -> None:
+    """Draw the contours below the surface."""
     if not heights.levels.size:
         return
     lines = axes.contour(
-        *refine(x, y, values),
+        *refine(*grid),
         levels=heights.of(heights.levels),
         cmap=LINE_COLOURS,
         norm=heights.colour_range(),
@@ -176,9 +179,9 @@ def _draw_floor(axes, x, y, values, heights) -> None:
     lines.set_clip_on(False)
 
 
-def _hatch_missing(axes: Axes3D, x, y, values, floor: float) -> None:
+def _hatch_missing(axes: Axes3D, grid: Grid, floor: float) -> None:
     """Hatch the floor where no surface is, because a corner has no value."""
-    x, y, values = _framed(axes, x, y, values)
+    x, y, values = _framed(axes, *grid)
     missing = ~whole_cells(np.isfinite(values))
     if not missing.any():
         return
@@ -191,17 +194,15 @@ def _hatch_missing(axes: Axes3D, x, y, values, floor: float) -> None:
     hatched.set_clip_on(False)
 
 
-def _framed(axes: Axes3D, x, y, values):
+def _framed(axes: Axes3D, x: np.ndarray, y: np.ndarray, values: np.ndarray) -> Grid:
     """Add rows and columns without values up to the ends of the axes."""
-    before = [int(axes.get_xlim()[0] < x[0]), int(axes.get_ylim()[0] < y[0])]
-    after = [int(axes.get_xlim()[1] > x[-1]), int(axes.get_ylim()[1] > y[-1])]
-    x = np.concatenate([axes.get_xlim()[:1] * before[0], x, axes.get_xlim()[1:] * after[0]])
-    y = np.concatenate([axes.get_ylim()[:1] * before[1], y, axes.get_ylim()[1:] * after[1]])
-    values = np.pad(values, ((before[1], after[1]), (before[0], after[0])), constant_values=np.nan)
-    return x, y, values
+    new_x, new_y = np.union1d(x, axes.get_xlim()), np.union1d(y, axes.get_ylim())
+    framed = np.full((new_y.size, new_x.size), np.nan)
+    framed[np.ix_(np.isin(new_y, y), np.isin(new_x, x))] = values
+    return new_x, new_y, framed
 
 
-def _ascending(x: np.ndarray, y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _ascending(x: np.ndarray, y: np.ndarray, values: np.ndarray) -> Grid:
     """Return the coordinates in ascending order and each once, and the values there."""
     x, columns = np.unique(x, return_index=True)
     y, rows = np.unique(y, return_index=True)
@@ -209,7 +210,7 @@ def _ascending(x: np.ndarray, y: np.ndarray, values: np.ndarray) -> tuple[np.nda
 
 
 def _box(surface: Surface) -> np.ndarray:
-    """Return the sides (3,) of the box: one unit has the same length on x and y, unless the box would be too narrow."""
+    """Return the sides (3,) of the box. One unit has the same length on x and y, if it is not too narrow."""
     assert surface.y is not None
     sides = np.array([np.ptp(surface.x), np.ptp(surface.y)])
     sides = np.maximum(sides / sides.max(), 1 / MAX_ASPECT_RATIO)
