@@ -135,6 +135,24 @@ def negative_curvature(values: np.ndarray) -> float | None:
     return float(np.mean(smallest < -LOSS_ROUNDING * np.abs(around).max(axis=1)))
 
 
+def roughness(values: np.ndarray) -> float | None:
+    """Return the rms of the second differences, along each axis, over the standard deviation of the values.
+
+    Only points whose neighbours are all known count. A value that is NaN or infinite leaves it unknown. The
+    second differences shrink with the square of the grid's step, so grids must have equal steps to compare.
+    """
+    around = neighbourhoods(values)
+    if not around.size or np.nanmax(values) >= HIGHER_THAN_ANY:
+        return None
+    middle = around.shape[1] // 2
+    pairs = [(0, 2)] if values.ndim == 1 else [(3, 5), (1, 7)]
+    seconds = np.array([around[:, low] - 2 * around[:, middle] + around[:, high] for low, high in pairs])
+    spread = float(np.nanstd(values))
+    if spread <= LOSS_ROUNDING * float(np.nanmax(np.abs(values))):
+        return 0.0
+    return float(np.sqrt(np.mean(seconds**2))) / spread
+
+
 def local_minima(values: np.ndarray) -> int | None:
     """Return how many points are lower than all their neighbours, 2 on a line and 8 in a plane.
 
