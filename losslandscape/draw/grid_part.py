@@ -73,7 +73,7 @@ def coarse_line(surface: Surface, names: Sequence[str]) -> Surface:
         x=surface.x[known],
         y=None,
         quantities={name: surface.get(name)[known] for name in surface.names},
-        measured=each[:, known].all(axis=0),
+        measured=np.all(each[:, known], axis=0),
         runs=surface.runs,
     )
 
