@@ -10,6 +10,7 @@ from importlib import import_module
 
 __version__ = "1.0.0"
 __all__ = [
+    "Details",
     "InputError",
     "Page",
     "loss_surface",
@@ -24,6 +25,7 @@ __all__ = [
 
 # The module that defines each public name.
 _MODULES = {
+    "Details": "draw.figure_details",
     "InputError": "core.errors",
     "Page": "draw.page_style",
     "loss_surface": "api",

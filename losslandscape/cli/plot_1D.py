@@ -19,9 +19,10 @@ import sys
 from functools import partial
 
 from losslandscape.cli.command_line import Parser, add_comparison_options, add_figure_options, sentence
-from losslandscape.cli.figure_options import page_of
+from losslandscape.cli.figure_options import add_detail_options, details_of, page_of
 from losslandscape.cli.option_types import finite
 from losslandscape.draw import redraw, tensorboard_log
+from losslandscape.draw.figure_details import drawn_with
 from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.draw.line_figures import LOSS_MAX, plot_1d, plot_repeats, repeat_files
 from losslandscape.draw.page_style import drawn_on
@@ -33,11 +34,12 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if bool(args.surf_file) == bool(args.prefix):
         parser.error("give one of --surf_file and --prefix")
-    if args.prefix and (args.title or args.out):
-        parser.error("--title and --out are for --surf_file; leave them out with --prefix")
+    if args.prefix and args.title:
+        parser.error("--title is for --surf_file; leave it out with --prefix")
     with (
         sentence(parser),
         drawn_on(page_of(args)),
+        drawn_with(details_of(args)),
         drawn_by(__file__, argv),
         tensorboard_log.logged_to(args.tensorboard),
     ):
@@ -57,7 +59,7 @@ def draw(args: argparse.Namespace) -> None:
         "json_file": args.json,
     }
     if args.prefix:
-        plot_repeats(args.prefix, idx_min=args.idx_min, idx_max=args.idx_max, **options)
+        plot_repeats(args.prefix, idx_min=args.idx_min, idx_max=args.idx_max, out=args.out, **options)
     else:
         plot_1d(*args.surf_file, titles=args.title, out=args.out, **options)
 
@@ -90,6 +92,7 @@ def argument_parser() -> Parser:
     parser.add_argument("--idx_max", type=int, default=10, help="last repeat (default: %(default)s)")
     add_comparison_options(parser)
     add_figure_options(parser)
+    add_detail_options(parser, plane=False)
     return parser
 
 

@@ -13,11 +13,12 @@ from matplotlib.colors import Normalize
 from losslandscape.core.errors import InputError
 from losslandscape.draw import curves, figures, metrics_table, panels
 from losslandscape.draw.comparison import Comparison
-from losslandscape.draw.contour_levels import COLOURS, Scale
+from losslandscape.draw.contour_levels import Scale
 from losslandscape.draw.convexity import EIGENVALUES, eigenvalue_ratio
 from losslandscape.draw.drawable import describe_missing
+from losslandscape.draw.figure_details import Details, paged
 from losslandscape.draw.labels import label
-from losslandscape.draw.page_style import Page, paged
+from losslandscape.draw.page_style import Page
 from losslandscape.draw.vertical_axes import VerticalAxis
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
@@ -39,6 +40,7 @@ def plot_eigenvalues(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw the ratio of eigenvalues of surfaces, side by side on one scale, and print the metrics.
 
@@ -112,7 +114,7 @@ def draw_heats(shown: Comparison) -> list[str]:
     shown = replace(shown, surfaces=[_ratios(surface) for surface in shown.surfaces])
     top = _top(shown.surfaces)
     paths = []
-    for name, low, colours in ((RATIO, -top, DIVERGING), (ABS_RATIO, 0.0, COLOURS)):
+    for name, low, colours in ((RATIO, -top, DIVERGING), (ABS_RATIO, 0.0, "")):
         scale = Scale(np.linspace(low, top, 11), Normalize(low, top), (low, top))
         fig = panels.heat_figure(shown, name, scale, colours=colours)
         paths += shown.save(fig, _ending(name, is_line=False))

@@ -10,7 +10,8 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import curves, eigen_figures, figures, metrics_table
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.drawable import describe_missing, values_of
-from losslandscape.draw.page_style import Page, paged
+from losslandscape.draw.figure_details import Details, paged
+from losslandscape.draw.page_style import Page
 from losslandscape.draw.vertical_axes import (
     VerticalAxis,
     accuracy_axis,
@@ -38,6 +39,7 @@ def plot_1d(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw every 1-D figure that the quantities of the surfaces allow, with one panel per surface.
 
@@ -52,8 +54,9 @@ def plot_1d(
         log: whether to draw losses on a logarithmic scale.
         json_file: a JSON file to write the metrics to.
         show: whether to also open the figures in windows.
-        formats: file formats of the figures: pdf, png, svg.
+        formats: file formats of the figures: pdf, png, svg, eps, pgf.
         page: the printed page that the figures are for; None for the published look.
+        details: texts, marks, colours and an inset; None for the usual ones.
 
     Returns:
         The paths of the figures.
@@ -92,6 +95,7 @@ def plot_repeats(
     *,
     idx_min: int = 1,
     idx_max: int = 10,
+    out: str = "",
     xmin: float | None = None,
     xmax: float | None = None,
     loss_max: float = LOSS_MAX,
@@ -100,11 +104,13 @@ def plot_repeats(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw the curves of several files in one panel, with mean and standard deviation if the grids agree.
 
     The files are `<prefix>_<idx_min>.h5` to `<prefix>_<idx_max>.h5`. The figures are
-    `<prefix>_1d_loss_err_repeat`, and `<prefix>_1d_<value>_repeat` for each other value. The metrics of
+    `<prefix>_1d_loss_err_repeat`, and `<prefix>_1d_<value>_repeat` for each other value; `out` replaces the
+    prefix in their names. The metrics of
     each curve are printed, with mean and standard deviation. For the other arguments, see `plot_1d`.
 
     Raises:
@@ -118,7 +124,7 @@ def plot_repeats(
                 f"give another {{idx_min}} than {idx_min} or {{idx_max}} than {idx_max}",
             )
     surfaces = [read_line(file) for file in files]
-    shown = Comparison(surfaces, [""] * len(surfaces), prefix, show=show, formats=formats)
+    shown = Comparison(surfaces, [""] * len(surfaces), out or prefix, show=show, formats=formats)
     _print_missing(surfaces)
     axes = _axes(surfaces, loss_max=loss_max, log=log)
     published = [axes.pop(value) for value in ("train_loss", "train_err") if value in axes]

@@ -11,7 +11,8 @@ from losslandscape.draw import eigen_figures, figures, metrics_table, panels
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.contour_levels import Scale, choose_scale
 from losslandscape.draw.drawable import describe_missing, describe_thin, has_cells, values_of
-from losslandscape.draw.page_style import Page, paged
+from losslandscape.draw.figure_details import Details, paged
+from losslandscape.draw.page_style import Page
 from losslandscape.draw.surface_panels import surface_figure
 from losslandscape.draw.tensorboard_log import send_mesh
 from losslandscape.draw.trajectory_figures import read_projection, read_shares
@@ -38,6 +39,7 @@ def plot_2d(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw a quantity of planes as contour lines, filled contours, a heat map and a 3-D surface.
 
@@ -54,8 +56,9 @@ def plot_2d(
         zlim: the height at which the 3-D surface is cut off.
         json_file: a JSON file to write the metrics to.
         show: whether to also open the figures in windows.
-        formats: file formats of the figures: pdf, png, svg.
+        formats: file formats of the figures: pdf, png, svg, eps, pgf.
         page: the printed page that the figures are for; None for the published look.
+        details: texts, marks, colours and an inset; None for the usual ones.
 
     Returns:
         The paths of the figures.
@@ -97,6 +100,7 @@ def plot_contour_trajectory(
     proj_file: str,
     dir_file: str = "",
     name: str = "",
+    out: str = "",
     vmin: float | None = None,
     vmax: float | None = None,
     vlevel: float | None = None,
@@ -105,6 +109,7 @@ def plot_contour_trajectory(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw a training path over the contours of a plane, as `<proj_file>_<name>_2dcontour_proj`.
 
@@ -112,6 +117,7 @@ def plot_contour_trajectory(
         surf_file: a surface file, or a surface.
         proj_file: the projection file of the path, on the directions of the surface.
         dir_file: a PCA direction file; the axes then show the share of the variance that each explains.
+        out: the beginning of the figure's file name; by default, the name of the projection file.
 
     For the other arguments, see `plot_2d`.
 
@@ -135,7 +141,7 @@ def plot_contour_trajectory(
     projection.require_on(surface)
     shares = read_shares(dir_file)
     scale = _scale([surface], name, {"vmin": vmin, "vmax": vmax, "vlevel": vlevel}, log=log)
-    shown = Comparison([surface], [""], proj_file, show=show, formats=formats)
+    shown = Comparison([surface], [""], out or proj_file, show=show, formats=formats)
     _print_missing(shown, name, scale)
     _print_doubts(surface, projection)
     # The centre has no mark: the last checkpoint lies there.

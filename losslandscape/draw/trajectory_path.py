@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from losslandscape.draw import figures
+from losslandscape.draw import figures, page_layout
 from losslandscape.draw.panels import X_LABEL, Y_LABEL
 from losslandscape.files.projection import Projection
 
@@ -107,7 +107,9 @@ def _write_epochs(fig: Figure, axes: Axes, projection: Projection) -> None:
     epochs = projection.epochs
     if epochs is None:
         return
-    fig.draw_without_rendering()  # the layout sets the size of the axes, and so which labels overlap
+    page_layout.fit(
+        fig, full_width=False
+    )  # the layout sets the size of the axes, and so which labels overlap
     pixels = axes.transData.transform(np.column_stack([projection.x, projection.y]))
     ticks = MaxNLocator(nbins=MAX_INTERVALS, integer=True).tick_values(epochs[0], epochs[-1])
     nearest = [int(np.abs(epochs - tick).argmin()) for tick in ticks]
