@@ -10,6 +10,7 @@ from importlib import import_module
 
 __version__ = "1.0.0"
 __all__ = [
+    "CurveLook",
     "Details",
     "InputError",
     "Page",
@@ -19,12 +20,14 @@ __all__ = [
     "plot_contour_trajectory",
     "plot_eigenvalues",
     "plot_film",
+    "plot_together",
     "plot_trajectory",
     "read_surface",
 ]
 
 # The module that defines each public name.
 _MODULES = {
+    "CurveLook": "draw.line_axes",
     "Details": "draw.figure_details",
     "InputError": "core.errors",
     "Page": "draw.page_style",
@@ -34,6 +37,7 @@ _MODULES = {
     "plot_contour_trajectory": "draw.plane_figures",
     "plot_eigenvalues": "draw.eigen_figures",
     "plot_film": "draw.film_files",
+    "plot_together": "draw.line_figures",
     "plot_trajectory": "draw.trajectory_figures",
     "read_surface": "files.h5_util",
 }

@@ -1,7 +1,6 @@
 """The options of every command that draws figures with matplotlib: formats, the page, and what is shown."""
 
 import argparse
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from losslandscape.cli.option_types import finite, positive
@@ -50,17 +49,12 @@ def add_page_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) 
     add("--svg_text", action="store_true", help="keep text in SVG files as text rather than outlines")
 
 
-def add_detail_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, plane: bool) -> None:
-    """Add the options for what figures show apart from the data; with `plane`, also those of planes."""
-    from losslandscape.draw.figure_details import LEGEND_PLACES  # here: matplotlib takes time
-
+def add_detail_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add the options for what figures of planes show apart from the data."""
     add = parser.add_argument
     add("--footnote", metavar="TEXT", help="the text below the figures; none: no text")
     add("--xlabel", default="", metavar="TEXT", help="the text below the horizontal axis")
     add("--ylabel", default="", metavar="TEXT", help="the text beside the vertical axis")
-    add("--legend", default="above", choices=LEGEND_PLACES, help="place of the legend (default: above)")
-    if not plane:
-        return
     add("--cmap", default="", metavar="NAME", help="a colour map of matplotlib (default: viridis)")
     add("--no_centre", action="store_true", help="no mark at the minimiser")
     add("--no_contour_labels", action="store_true", help="no levels on contour lines")
@@ -90,16 +84,10 @@ def details_of(args: argparse.Namespace) -> "Details":
     """
     from losslandscape.draw.figure_details import Details  # here: matplotlib takes time
 
-    details = Details(
+    return Details(
         footnote="" if args.footnote == "none" else args.footnote,
         xlabel=args.xlabel,
         ylabel=args.ylabel,
-        legend=args.legend,
-    )
-    if "cmap" not in args:
-        return details
-    return replace(
-        details,
         cmap=args.cmap,
         centre=not args.no_centre,
         contour_labels=not args.no_contour_labels,

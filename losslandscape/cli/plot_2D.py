@@ -112,7 +112,7 @@ def argument_parser() -> Parser:
     )
     add_comparison_options(parser)
     add_figure_options(parser)
-    add_detail_options(parser, plane=True)
+    add_detail_options(parser)
     return parser
 
 

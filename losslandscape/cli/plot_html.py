@@ -4,10 +4,14 @@
     python plot_html.py --surf_file path_to_surf_file --surf_name test_loss --log
     python plot_html.py --surf_file growing_surf_file --watch
     python plot_html.py --surf_file path_to_surf_file --proj_file path_to_proj_file
+    python plot_html.py --surf_file with_shortcuts.h5 without.h5 --title "with shortcuts" without
 
 `<surf>_3dsurface.html` shows a lit surface over its contours. It has buttons for each quantity and for the
 logarithms of losses, the values at the point under the mouse, the lowest point and the centre. A trajectory
 lies on the surface, with a slider and a play button. For a 1-D file, `<surf>_1d.html` shows the curves.
+
+Several surfaces stand side by side in `<first>_compared_3dsurface.html`, on one scale of heights and colours.
+Turning one turns the others.
 """
 
 from functools import partial
@@ -28,15 +32,25 @@ def main(argv: list[str] | None = None) -> None:
         name=args.surf_name,
         log=args.log,
         zmax=args.zmax,
+        titles=args.title,
+        out=args.out,
+        own_scale=args.own_scale,
     )
     with sentence(parser):
-        redraw.draw(draw, [args.surf_file], watch=args.watch)
+        redraw.draw(draw, args.surf_file, watch=args.watch)
 
 
 def argument_parser() -> Parser:
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--surf_file", "-f", required=True, help="surface file, of one coordinate or two")
+    add(
+        "--surf_file",
+        "-f",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="surface file, of one coordinate or two, or several of them",
+    )
     add("--proj_file", default="", help="projection file of a trajectory, which is drawn on the surface")
     add("--dir_file", default="", help="PCA direction file: the axes then show the variance they explain")
     add("--surf_name", default="", help="the quantity shown first (default: train_loss, or the first one)")
@@ -50,6 +64,24 @@ def argument_parser() -> Parser:
         "--zmax",
         type=float,
         help="cut losses off at this value (default: where a few huge values would flatten the rest)",
+    )
+    add(
+        "--own_scale",
+        action="store_true",
+        help="give each of several surfaces its own heights and colours (default: all on one scale)",
+    )
+    add(
+        "--title",
+        nargs="+",
+        default=[],
+        metavar="TEXT",
+        help="a title for each surface file (default: its net, checkpoint and data)",
+    )
+    add(
+        "--out",
+        default="",
+        metavar="STEM",
+        help="beginning of the page's name (default: the surface file, plus _compared for several)",
     )
     add(
         "--watch",

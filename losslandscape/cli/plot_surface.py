@@ -43,7 +43,9 @@ def build_parser() -> Parser:
     group.add_argument("--show", action="store_true", help="and show the plots on the screen")
     group.add_argument("--log", action="store_true", help="logarithmic loss in the 1-D plots")
     group.add_argument(
-        "--loss_max", type=finite, default=5, help="highest loss in the 1-D plots (default: 5)"
+        "--loss_max",
+        type=finite,
+        help="top of the loss axis of 1-D plots (default: 5, or fitted to flat curves)",
     )
     group.add_argument(
         "--proj_file", default="", metavar="FILE", help="draw this projected trajectory over the contours"

@@ -19,7 +19,7 @@ class PlotOptions(Options):
     plot: bool
     show: bool
     log: bool
-    loss_max: float
+    loss_max: float | None
     proj_file: str
     vmin: float | None
     vmax: float | None

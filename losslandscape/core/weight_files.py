@@ -16,7 +16,8 @@ PART = ".distcp"
 ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".t7", ".ckpt")
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.safetensors|\.bin)")
 # Files and folders that trainers write beside the weights.
-OF_TRAINING = re.compile(r"(opt(im|_state)|scheduler|scaler|rng_state|random_states|training_args)")
+OF_OPTIMIZER = r"optim(izer)?s?([_.\d]|$)"
+OF_TRAINING = re.compile(rf"{OF_OPTIMIZER}|opt_state|scheduler|scaler|rng_state|random_states|training_args")
 NAMES_SHOWN = 6  # a message lists this many names of a folder
 
 
@@ -134,11 +135,15 @@ def _checkpoints(folder: str) -> list[str]:
     if is_distributed(folder):
         return [os.curdir]
     names = [name for name in _names(folder) if os.path.isfile(os.path.join(folder, name))]
-    is_weights = [
-        name.endswith(ENDINGS) and not _shard(name) and not OF_TRAINING.match(name) for name in names
-    ]
-    whole = [name for name, is_whole in zip(names, is_weights, strict=True) if is_whole]
-    return [name for name in names if is_index(name)] + whole
+    return [name for name in names if is_index(name)] + [name for name in names if _is_whole(name, names)]
+
+
+def _is_whole(name: str, beside: list[str]) -> bool:
+    """Return whether a file is a checkpoint by itself, by its name and those of the files beside it."""
+    shard = SHARD.fullmatch(name)
+    if not name.endswith(ENDINGS) or OF_TRAINING.match(name):
+        return False
+    return not shard or (not _shard(name) and _index_of(shard) not in beside)
 
 
 def _names(folder: str) -> list[str]:

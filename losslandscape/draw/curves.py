@@ -1,9 +1,10 @@
 """Draws quantities along a line: surfaces in panels side by side, or repeats of one line in one panel.
 
-A panel has one or two vertical axes, on the left and on the right. Footnotes say what curves cannot show.
+A panel has one or two vertical axes, on the left and on the right.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -12,21 +13,28 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from losslandscape.core import quantity
-from losslandscape.core.errors import InputError
 from losslandscape.draw import figures
 from losslandscape.draw.comparison import Comparison, titled
 from losslandscape.draw.drawable import describe_missing, finite
 from losslandscape.draw.labels import value_label
-from losslandscape.draw.surface_metrics import is_interpolation
-from losslandscape.draw.vertical_axes import VerticalAxis
+from losslandscape.draw.line_axes import (
+    CurveLook,
+    add_legend,
+    finish_horizontal,
+    finish_vertical,
+    horizontal_ends,
+    name_outermost,
+    write_notes,
+)
+from losslandscape.draw.line_marks import draw_barrier, hatch_missing, mark_lost, mark_minimisers
+from losslandscape.draw.type_settings import scaled
+from losslandscape.draw.vertical_axes import LOSSES, VerticalAxis
 from losslandscape.files.surface import Surface
 
 LINES = {"train": "-", "test": "--", "": "-"}
-MARK_SIZE = 10  # font size of the text above a minimiser
-ABOVE_MARKS = 20  # points between the axes and a title, which leave room for the text of marks
+PANEL, MARGIN = (5.0, 4.8), 1.4  # inches, without a page
 BAND_OPACITY = 0.18
-STANDARD_ERROR = "± 1 standard error"
-MAX_NOTES = 3  # lines of a footnote; if there are more notes, a further line says so
+STANDARD_ERROR, DEVIATION = "± 1 standard error", "± 1 standard deviation"
 
 
 @figures.styled
@@ -36,29 +44,41 @@ def side_by_side(
     *,
     xmin: float | None = None,
     xmax: float | None = None,
+    look: CurveLook | None = None,
 ) -> Figure:
     """Return a figure with a panel per surface, all on the same scales.
 
     Args:
         verticals: the vertical axes, first the left and, if there are two, then the right.
         xmin, xmax: the ends of the horizontal axis; None takes the end of the data.
+        look: what the user changes.
     """
-    fig, panels = figures.new_panels(shown.titles, panel=(5, 4.8), margin=1.4, show=shown.show, sharey=True)
-    curves: list[Artist] = []
+    look = look or CurveLook()
+    fig, panels = figures.new_panels(shown.titles, panel=PANEL, margin=MARGIN, show=shown.show, sharey=True)
+    handles: list[Artist] = []
     with_curves: list[list[Axes]] = [[] for _ in verticals]
     for left, surface in zip(panels, shown.surfaces, strict=True):
-        for side, (axes, vertical) in enumerate(_axes_of(left, verticals)):
+        finish_horizontal(left, horizontal_ends([surface], xmin, xmax), look)
+        values = []
+        all_axes = _axes_of(left, verticals)
+        for side, (axes, vertical) in enumerate(all_axes):
             drawn = _draw_surface(axes, surface, vertical)
-            _finish_vertical(axes, vertical, coloured=len(verticals) > 1)
+            finish_vertical(axes, vertical, coloured=len(verticals) > 1)
             axes.yaxis.set_visible(bool(drawn))
+            values += [vertical.values(surface, name) for name in vertical.names_in(surface)]
             if drawn:
                 with_curves[side].append(axes)
-                curves += drawn
-        left.set_title(left.get_title(), pad=ABOVE_MARKS)
-        _finish_horizontal(left, [surface], xmin=xmin, xmax=xmax)
-    _name_outermost(with_curves)
-    _write_notes(fig, shown, verticals)
-    _add_legend(fig, curves)
+                handles += drawn
+            if look.barrier and set(vertical.names) & set(LOSSES):
+                draw_barrier(axes, all_axes[-1][0], surface, vertical)
+        handles += hatch_missing(left, surface, values)
+        mark_minimisers(left, [surface], look)
+    if look.ylabel:
+        for axes in with_curves[0]:
+            axes.set_ylabel(look.ylabel)
+    name_outermost(with_curves)
+    write_notes(fig, _notes(shown, verticals), look)
+    add_legend(fig, _bands_last(handles), look)
     return fig
 
 
@@ -69,27 +89,27 @@ def repeats(
     *,
     xmin: float | None = None,
     xmax: float | None = None,
+    look: CurveLook | None = None,
 ) -> Figure:
     """Return a figure of all surfaces in one panel, as thin lines.
 
     If all grids are equal, a thick line shows the mean, and a band one standard deviation on either side.
     """
-    fig = figures.new_figure(show=shown.show)
-    left = fig.add_subplot()
+    look = look or CurveLook()
     surfaces = shown.surfaces
+    fig, (left,) = figures.new_panels([f"{len(surfaces)} repeats"], panel=(6.4, 4.8), show=shown.show)
     is_same_grid = all(np.array_equal(surface.x, surfaces[0].x) for surface in surfaces)
-    curves: list[Artist] = []
+    finish_horizontal(left, horizontal_ends(surfaces, xmin, xmax), look)
+    handles: list[Artist] = []
     for axes, vertical in _axes_of(left, verticals):
         for name in vertical.names:
-            curves.append(_draw_repeats(axes, surfaces, name, vertical, with_mean=is_same_grid))
-        _finish_vertical(axes, vertical, coloured=len(verticals) > 1)
-    _finish_horizontal(left, surfaces, xmin=xmin, xmax=xmax)
-    _write_notes(fig, shown, verticals)
-    title = f"{len(surfaces)} repeats"
-    if is_same_grid and len(surfaces) > 1:
-        title += ", their mean and standard deviation"
-    left.set_title(title, pad=ABOVE_MARKS)
-    _add_legend(fig, curves)
+            handles += _draw_repeats(axes, surfaces, name, vertical, with_mean=is_same_grid)
+        finish_vertical(axes, vertical, coloured=len(verticals) > 1)
+    mark_minimisers(left, surfaces, look)
+    if look.ylabel:
+        left.set_ylabel(look.ylabel)
+    write_notes(fig, _notes(shown, verticals), look)
+    add_legend(fig, _bands_last(handles), look)
     return fig
 
 
@@ -107,6 +127,44 @@ def describe_all_missing(surface: Surface, names: Iterable[str]) -> list[str]:
     ]
 
 
+def draw_line(
+    axes: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    label: str,
+    colour: str,
+    style: str | tuple = "-",
+    width: float | None = None,
+    alpha: float | None = None,
+) -> Line2D:
+    """Draw one line, with markers at points that have no neighbours, which a line would not show."""
+    is_drawn = np.pad(np.isfinite(y), 1)
+    isolated = is_drawn[1:-1] & ~is_drawn[:-2] & ~is_drawn[2:]
+    look: dict[str, Any] = {"color": colour, "alpha": alpha}
+    (line,) = axes.plot(x, y, linestyle=style, linewidth=width, label=label, **look)
+    if isolated.any():
+        axes.plot(x[isolated], y[isolated], "o", markersize=scaled(4), **look)
+    return line
+
+
+def draw_band(
+    axes: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str, label: str = ""
+) -> Artist:
+    """Draw the band from low to high; on a log axis, only where its lower edge is positive."""
+    return axes.fill_between(x, low, high, color=colour, alpha=BAND_OPACITY, linewidth=0, label=label)
+
+
+def mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and sample standard deviation over the first axis.
+
+    Both are NaN where a repeat has no value: the mean would jump where the number of repeats changes. The
+    deviation of one repeat is zero.
+    """
+    mean = values.mean(axis=0)
+    return mean, values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
+
+
 def _axes_of(left: Axes, verticals: Sequence[VerticalAxis]) -> list[tuple[Axes, VerticalAxis]]:
     """Return each vertical axis of a panel with the matplotlib axes that draw it."""
     all_axes = [left, *(left.twinx() for _ in verticals[1:])]
@@ -116,36 +174,37 @@ def _axes_of(left: Axes, verticals: Sequence[VerticalAxis]) -> list[tuple[Axes, 
 def _draw_surface(axes: Axes, surface: Surface, vertical: VerticalAxis) -> list[Artist]:
     """Draw the curves of a vertical axis and bands of standard errors; return the artists for the legend."""
     drawn: list[Artist] = []
-    for name in vertical.names_in(surface):
+    names = vertical.names_in(surface)
+    for name in names:
         values = vertical.values(surface, name)
-        drawn.append(_draw_line(axes, surface.x, values, name, vertical))
+        drawn.append(_draw_quantity(axes, surface.x, values, name, vertical))
         error = quantity.standard_error(name)
         if error in surface.names:
             half = finite(surface.get(error))
-            drawn.append(_draw_band(axes, surface.x, values, half, vertical, label=STANDARD_ERROR))
-    return drawn
+            drawn.append(_draw_spread(axes, surface.x, values, half, vertical, label=STANDARD_ERROR))
+    return drawn + mark_lost(axes, surface, names, vertical.colour)
 
 
 def _draw_repeats(
     axes: Axes, surfaces: Sequence[Surface], name: str, vertical: VerticalAxis, *, with_mean: bool
-) -> Line2D:
-    """Draw a quantity of several surfaces, and if `with_mean`, the mean; return the line for the legend."""
+) -> list[Artist]:
+    """Draw a quantity of several surfaces, and if `with_mean`, the mean; return artists for the legend."""
     measured = [surface for surface in surfaces if name in surface.names]
     opacity = 0.5 if with_mean else 0.8
+    thin, thick = scaled(0.9), scaled(2.4)
     for surface in measured:
         values = vertical.values(surface, name)
-        line = _draw_line(axes, surface.x, values, name, vertical, alpha=opacity, width=0.9)
-    if not with_mean:
-        return line
-    # The mean is NaN where a repeat has no value: it would jump where the number of repeats changes.
-    values = np.stack([vertical.values(surface, name) for surface in measured])
-    mean, deviation = values.mean(axis=0), values.std(axis=0)
-    line = _draw_line(axes, surfaces[0].x, mean, name, vertical, width=2.4)
-    _draw_band(axes, surfaces[0].x, mean, deviation, vertical)
-    return line
+        line = _draw_quantity(axes, surface.x, values, name, vertical, alpha=opacity, width=thin)
+    if not with_mean or len(measured) < 2:
+        return [line]
+    x = surfaces[0].x
+    mean, deviation = mean_and_deviation(np.stack([vertical.values(one, name) for one in measured]))
+    line = _draw_quantity(axes, x, mean, name, vertical, width=thick)
+    line.set_label(f"{line.get_label()}, mean")
+    return [line, _draw_spread(axes, x, mean, deviation, vertical, label=DEVIATION)]
 
 
-def _draw_line(
+def _draw_quantity(
     axes: Axes,
     x: np.ndarray,
     y: np.ndarray,
@@ -155,132 +214,33 @@ def _draw_line(
     width: float | None = None,
     alpha: float | None = None,
 ) -> Line2D:
-    """Draw one line, with markers at points that have no neighbours, which a line would not show."""
     part, value = quantity.split(name)
-    is_drawn = np.pad(np.isfinite(y), 1)
-    isolated = np.flatnonzero(is_drawn[1:-1] & ~is_drawn[:-2] & ~is_drawn[2:])
     text = "error" if vertical.error else value_label(value).removesuffix(" (%)")
-    lines = axes.plot(
-        x,
-        y,
-        LINES[part],
-        color=vertical.colour,
-        linewidth=width,
-        alpha=alpha,
-        marker="o" if isolated.size else None,
-        markersize=4,
-        markevery=isolated.tolist(),
-        label=f"{part} {text}".strip(),
-    )
-    return lines[0]
+    look = {"label": f"{part} {text}".strip(), "colour": vertical.colour, "style": LINES[part]}
+    return draw_line(axes, x, y, width=width, alpha=alpha, **look)
 
 
-def _draw_band(
-    axes: Axes,
-    x: np.ndarray,
-    middle: np.ndarray,
-    half: np.ndarray,
-    vertical: VerticalAxis,
-    *,
-    label: str = "",
+def _draw_spread(
+    axes: Axes, x: np.ndarray, middle: np.ndarray, half: np.ndarray, vertical: VerticalAxis, *, label: str
 ) -> Artist:
-    """Draw the band middle ± half. On a log axis, draw it only where its lower edge is positive."""
-    low, high = middle - half, middle + half
+    """Draw the band middle ± half."""
+    low = middle - half
     if vertical.log:
         low = np.where(middle > half, low, np.nan)
-    return axes.fill_between(
-        x, low, high, color=vertical.colour, alpha=BAND_OPACITY, linewidth=0, label=label
-    )
+    return draw_band(axes, x, low, middle + half, colour=vertical.colour, label=label)
 
 
-def _finish_vertical(axes: Axes, vertical: VerticalAxis, *, coloured: bool) -> None:
-    colour = vertical.colour if coloured else "black"
-    axes.set_ylabel(vertical.label, color=colour)
-    axes.tick_params(axis="y", which="both", labelcolor=colour)
-    if vertical.log:
-        axes.set_yscale("log")
-    axes.margins(y=0.05)
-    if vertical.limits:
-        axes.set_ylim(*vertical.limits)
+def _bands_last(handles: Sequence[Artist]) -> list[Artist]:
+    return sorted(handles, key=lambda handle: not isinstance(handle, Line2D))
 
 
-def _finish_horizontal(
-    axes: Axes, surfaces: Sequence[Surface], *, xmin: float | None, xmax: float | None
-) -> None:
-    """Set up the horizontal axis and mark the minimisers: 0, and also 1 if all are interpolations."""
-    low, high = _horizontal_range(surfaces, xmin, xmax)
-    axes.set_xlim(low, high)
-    axes.set_xlabel(r"$\alpha$")
-    marks = {0.0: "minimiser"}
-    if all(map(is_interpolation, surfaces)):
-        marks = {0.0: "first minimiser", 1.0: "second minimiser"}
-    for place, text in marks.items():
-        if low < place < high:
-            _mark(axes, place, text)
-    axes.grid(True, axis="y", color="0.92", linewidth=0.8)
-    axes.set_axisbelow(True)
-
-
-def _horizontal_range(
-    surfaces: Sequence[Surface], xmin: float | None, xmax: float | None
-) -> tuple[float, float]:
-    low = min(surface.x.min() for surface in surfaces) if xmin is None else xmin
-    high = max(surface.x.max() for surface in surfaces) if xmax is None else xmax
-    if low > high:
-        raise InputError(f"xmin {low:g} is greater than xmax {high:g}")
-    if all(surface.x.max() < low or surface.x.min() > high for surface in surfaces):
-        first = surfaces[0]
-        extent = f"{first.called} goes from {first.x.min():g} to {first.x.max():g}"
-        raise InputError(f"nothing lies between xmin {low:g} and xmax {high:g}: {extent}")
-    return (low - 0.5, high + 0.5) if low == high else (low, high)
-
-
-def _mark(axes: Axes, place: float, text: str) -> None:
-    axes.axvline(place, color="0.75", linewidth=1, zorder=0)
-    axes.annotate(
-        text,
-        (place, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        fontsize=MARK_SIZE,
-        color="0.45",
-    )
-
-
-def _name_outermost(with_curves: Sequence[list[Axes]]) -> None:
-    """Label each shared scale only at its outermost panel with curves: the leftmost or the rightmost."""
-    for side, outermost, panels in zip(("left", "right"), (0, -1), with_curves, strict=False):
-        for axes in panels:
-            is_named = axes is panels[outermost]
-            axes.tick_params(axis="y", which="both", **{f"label{side}": is_named})
-            axes.yaxis.get_offset_text().set_visible(is_named)
-            if not is_named:
-                axes.set_ylabel("")
-
-
-def _write_notes(fig: Figure, shown: Comparison, verticals: Sequence[VerticalAxis]) -> None:
-    """Write footnotes on what is missing or hidden: the first different sentences."""
+def _notes(shown: Comparison, verticals: Sequence[VerticalAxis]) -> list[str]:
+    """Return notes on what is missing or hidden."""
     names = [name for vertical in verticals for name in vertical.names]
-    notes: dict[str, None] = {}
+    notes = []
     for surface, title in shown:
         texts = describe_all_missing(surface, names)
         for vertical in verticals:
             texts += vertical.describe_hidden(surface)
-        notes.update(dict.fromkeys(titled(title, text) for text in texts))
-    lines = list(notes)[:MAX_NOTES]
-    if len(notes) > MAX_NOTES:
-        lines.append("and more missing in other files")
-    figures.footnote(fig, "\n".join(lines))
-
-
-def _add_legend(fig: Figure, curves: Sequence[Artist]) -> None:
-    """Add a legend above the axes, where it hides nothing, unless axis labels already name all curves."""
-    bands_last = sorted(curves, key=lambda curve: curve.get_label() == STANDARD_ERROR)
-    by_label = {curve.get_label(): curve for curve in bands_last}
-    if by_label.keys() <= {axes.get_ylabel() for axes in fig.axes}:
-        return
-    columns = (2 if len(fig.axes) <= 2 else 4) + (STANDARD_ERROR in by_label)
-    fig.legend(handles=list(by_label.values()), loc="outside upper center", ncols=columns, frameon=False)
+        notes += [titled(title, text) for text in texts]
+    return notes

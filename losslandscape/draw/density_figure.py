@@ -5,9 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from losslandscape.curvature.density import Density
 from losslandscape.draw import figures
+from losslandscape.draw.contour_levels import log_ticks
+from losslandscape.draw.line_axes import CurveLook, LogFormatter, UniformFormatter, add_legend
+from losslandscape.draw.type_settings import scaled
 
 FLOOR = 0.1  # the lower end of the axis, relative to the peak of one eigenvalue, so that each is visible
 HEADROOM = 3  # the upper end of the axis, relative to the highest density
@@ -34,12 +39,11 @@ def draw_density(
     Returns:
         The paths of the figures.
     """
-    fig = figures.new_figure()
-    axes = fig.add_subplot()
-    axes.set(xlabel="eigenvalue", ylabel="density of eigenvalues", title=name)
+    fig, (axes,) = figures.new_panels([name], panel=(6.4, 4.8))
+    axes.set(xlabel="eigenvalue", ylabel="density of eigenvalues")
     if np.isfinite(density.density).all():
         _draw_curve(axes, density, count)
-        _mark(axes, [value for value in known if math.isfinite(value)])
+        _mark(fig, axes, [value for value in known if math.isfinite(value)])
         probes, steps = density.nodes.shape
         note = (
             f"{probes} random vectors, {steps} Lanczos steps, Gaussians of deviation {density.width:.2g}; "
@@ -59,21 +63,26 @@ def _draw_curve(axes: Axes, density: Density, count: int) -> None:
     high = values + density.standard_error
     axes.fill_between(grid, low, high, where=high > floor, color="tab:blue", alpha=0.25, linewidth=0)
     axes.semilogy(grid, np.where(values > floor, values, np.nan), color="tab:blue")
-    axes.set(ylim=(floor, HEADROOM * values.max()), xlim=(grid[0], grid[-1]))
+    top = HEADROOM * values.max()
+    axes.set(ylim=(floor, top), xlim=(grid[0], grid[-1]))
+    axes.set_yticks(log_ticks(floor, top))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.xaxis.set_major_formatter(UniformFormatter())
 
 
-def _mark(axes: Axes, eigenvalues: Sequence[float]) -> None:
+def _mark(fig: Figure, axes: Axes, eigenvalues: Sequence[float]) -> None:
     """Mark eigenvalues just above the lower axis."""
     if not eigenvalues:
         return
-    axes.plot(
+    handles = axes.plot(
         eigenvalues,
         np.full(len(eigenvalues), 0.02),
         "|",
         color="tab:red",
-        markersize=12,
-        markeredgewidth=1.8,
+        markersize=scaled(12),
+        markeredgewidth=scaled(1.8),
         transform=axes.get_xaxis_transform(),
         label="outermost eigenvalues" if len(eigenvalues) > 1 else "eigenvalue",
     )
-    axes.legend(loc="upper right")
+    add_legend(fig, handles, CurveLook())

@@ -13,13 +13,13 @@ from matplotlib.colors import Normalize
 from losslandscape.core.errors import InputError
 from losslandscape.draw import curves, figures, metrics_table, panels
 from losslandscape.draw.comparison import Comparison
-from losslandscape.draw.contour_levels import Scale
+from losslandscape.draw.contour_levels import COLOURS, Scale
 from losslandscape.draw.convexity import EIGENVALUES, eigenvalue_ratio
 from losslandscape.draw.drawable import describe_missing
-from losslandscape.draw.figure_details import Details, paged
 from losslandscape.draw.labels import label
-from losslandscape.draw.page_style import Page
-from losslandscape.draw.vertical_axes import VerticalAxis
+from losslandscape.draw.line_axes import CurveLook
+from losslandscape.draw.page_style import Page, paged
+from losslandscape.draw.vertical_axes import LEAST_USED, VerticalAxis
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
 
@@ -40,7 +40,6 @@ def plot_eigenvalues(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
     page: Page | None = None,
-    details: Details | None = None,
 ) -> list[str]:
     """Draw the ratio of eigenvalues of surfaces, side by side on one scale, and print the metrics.
 
@@ -96,15 +95,18 @@ def require_eigenvalues(surface: Surface) -> None:
         raise InputError(f"{surface.called} has no finite ratio of eigenvalues to draw (max_eig: {missing})")
 
 
-def draw_lines(shown: Comparison, *, xmin: float | None = None, xmax: float | None = None) -> list[str]:
+def draw_lines(
+    shown: Comparison, *, xmin: float | None = None, xmax: float | None = None, look: CurveLook | None = None
+) -> list[str]:
     """Draw the ratio and its absolute value along lines; return the paths of the figures."""
     shown = replace(shown, surfaces=[_ratios(surface) for surface in shown.surfaces])
-    top = _top(shown.surfaces)
+    top = _top(shown.surfaces, at_least=LEAST_USED)
+    own = replace(look or CurveLook(), ylabel="", barrier=False)  # which are those of the loss
     paths = []
     for name, low in ((RATIO, -1), (ABS_RATIO, 0)):
         limits = ((low - MARGIN) * top, (1 + MARGIN) * top)
-        axis = VerticalAxis((name,), label(name), limits=limits)
-        fig = curves.side_by_side(shown, [axis], xmin=xmin, xmax=xmax)
+        axis = VerticalAxis((name,), label(name), limits=limits, is_cut=True)
+        fig = curves.side_by_side(shown, [axis], xmin=xmin, xmax=xmax, look=own)
         paths += shown.save(fig, _ending(name, is_line=True))
     return paths
 
@@ -114,7 +116,7 @@ def draw_heats(shown: Comparison) -> list[str]:
     shown = replace(shown, surfaces=[_ratios(surface) for surface in shown.surfaces])
     top = _top(shown.surfaces)
     paths = []
-    for name, low, colours in ((RATIO, -top, DIVERGING), (ABS_RATIO, 0.0, "")):
+    for name, low, colours in ((RATIO, -top, DIVERGING), (ABS_RATIO, 0.0, COLOURS)):
         scale = Scale(np.linspace(low, top, 11), Normalize(low, top), (low, top))
         fig = panels.heat_figure(shown, name, scale, colours=colours)
         paths += shown.save(fig, _ending(name, is_line=False))
@@ -132,7 +134,12 @@ def _ratios(surface: Surface) -> Surface:
     )
 
 
-def _top(ratios: Sequence[Surface]) -> float:
-    """Return the end of the scale: the first of `TOPS` that no absolute ratio exceeds, or the last."""
-    greatest = max(np.nanmax(surface.get(ABS_RATIO)) for surface in ratios)
+def _top(ratios: Sequence[Surface], *, at_least: float = 0.0) -> float:
+    """Return the end of the scale: the first of `TOPS` that no absolute ratio exceeds, or the last.
+
+    If all ratios are less than `at_least` times that end, return the greatest of them.
+    """
+    greatest = float(max(np.nanmax(surface.get(ABS_RATIO)) for surface in ratios))
+    if 0 < greatest < at_least * TOPS[0]:
+        return greatest
     return next((top for top in TOPS if greatest <= top), TOPS[-1])

@@ -1,4 +1,4 @@
-"""What the user wants to see in figures apart from the data: texts, marks, colours, and an inset."""
+"""What the user wants to see in planes apart from the data: texts, marks, colours, and an inset."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,26 +9,22 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from losslandscape.core.errors import InputError, require_choice
+from losslandscape.core.errors import InputError
 from losslandscape.draw.contour_levels import COLOURS
-from losslandscape.draw.page_style import Page, drawn_on
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-LEGEND_PLACES = ("above", "below", "right", "inside", "none")
 
 Zoom = tuple[float, ...]  # half the width around the minimum, or xmin, xmax, ymin, ymax
 
 
 @dataclass(frozen=True)
 class Details:
-    """What figures show apart from the data.
+    """What figures of planes show apart from the data.
 
     Args:
         footnote: the text below a figure; None: what the figure cannot show; "": nothing.
         xlabel, ylabel: the texts beside the axes; "" for the usual ones.
-        legend: where the legend stands: above, below or right of the axes, inside them, or none.
         cmap: a colour map of matplotlib, instead of viridis.
         centre: whether planes mark the minimiser.
         contour_labels: whether contour lines have their levels on them.
@@ -37,13 +33,12 @@ class Details:
             ends xmin, xmax, ymin, ymax.
 
     Raises:
-        InputError: there is no such legend or colour map, or the part to enlarge has no size.
+        InputError: there is no such colour map, or the part to enlarge has no size.
     """
 
     footnote: str | None = None
     xlabel: str = ""
     ylabel: str = ""
-    legend: str = "above"
     cmap: str = ""
     centre: bool = True
     contour_labels: bool = True
@@ -51,7 +46,6 @@ class Details:
     zoom: Zoom = ()
 
     def __post_init__(self) -> None:
-        require_choice("legend", self.legend, LEGEND_PLACES)
         if self.cmap:
             _require_colour_map(self.cmap)
         if self.zoom and not _has_size(self.zoom):
@@ -99,15 +93,14 @@ def drawn_with(details: Details | None) -> Iterator[None]:
         _details.reset(token)
 
 
-def paged(draw: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function with keywords `page` and `details`: they hold for all its figures."""
+def detailed(draw: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function with a keyword `details`, which holds for all its figures."""
 
     @wraps(draw)
-    def with_both(*args: P.args, **kwargs: P.kwargs) -> R:
-        page, details = kwargs.get("page"), kwargs.get("details")
-        assert page is None or isinstance(page, Page)
+    def with_details(*args: P.args, **kwargs: P.kwargs) -> R:
+        details = kwargs.get("details")
         assert details is None or isinstance(details, Details)
-        with drawn_on(page), drawn_with(details):
+        with drawn_with(details):
             return draw(*args, **kwargs)
 
-    return with_both
+    return with_details

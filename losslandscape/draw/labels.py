@@ -17,6 +17,11 @@ NAMES = {
     "eig_ratio": r"$\lambda_{\min}\,/\,|\lambda_{\max}|$ of the Hessian",
     "eig_abs_ratio": r"$|\lambda_{\min}\,/\,\lambda_{\max}|$ of the Hessian",
 }
+# The same where no mathematics is set, as in a page.
+PLAIN_NAMES = {
+    "eig_ratio": "λmin / |λmax| of the Hessian",
+    "eig_abs_ratio": "|λmin / λmax| of the Hessian",
+}
 MIN_DIGITS, MAX_DIGITS = 4, 15  # significant digits of a contour level or tick
 
 
@@ -28,6 +33,17 @@ def label(name: str) -> str:
     """
     part, value = quantity.split(name)
     return f"{part} {value_label(value)}".strip()
+
+
+def page_label(name: str) -> str:
+    """Return the display name of a quantity as plain text, without mathematics.
+
+    >>> page_label("train_acc"), page_label("test_$")
+    ('train accuracy (%)', 'test $')
+    """
+    part, value = quantity.split(name)
+    text = PLAIN_NAMES.get(value) or NAMES.get(value) or value.replace("_", " ")
+    return f"{part} {text}".strip()
 
 
 def value_label(value: str) -> str:

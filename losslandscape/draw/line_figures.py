@@ -6,24 +6,26 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from losslandscape.core import quantity
-from losslandscape.core.errors import InputError
+from losslandscape.core.errors import InputError, require_choice
 from losslandscape.draw import curves, eigen_figures, figures, metrics_table
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.drawable import describe_missing, values_of
-from losslandscape.draw.figure_details import Details, paged
-from losslandscape.draw.page_style import Page
+from losslandscape.draw.figure_metadata import commands
+from losslandscape.draw.line_axes import CurveLook
+from losslandscape.draw.page_style import Page, paged
+from losslandscape.draw.together import BANDS, STD, Net, together
 from losslandscape.draw.vertical_axes import (
+    ACCURACIES,
+    LOSS_MAX,
+    LOSSES,
     VerticalAxis,
     accuracy_axis,
-    error_axis,
     loss_axis,
     other_values,
     value_axis,
 )
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
-
-LOSS_MAX = 5.0  # the default of the published program
 
 
 @paged
@@ -33,13 +35,13 @@ def plot_1d(
     out: str = "",
     xmin: float | None = None,
     xmax: float | None = None,
-    loss_max: float = LOSS_MAX,
+    loss_max: float | None = None,
     log: bool = False,
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
+    look: CurveLook | None = None,
     page: Page | None = None,
-    details: Details | None = None,
 ) -> list[str]:
     """Draw every 1-D figure that the quantities of the surfaces allow, with one panel per surface.
 
@@ -50,13 +52,14 @@ def plot_1d(
         titles: one title per surface; by default, the file names if there are several surfaces.
         out: the beginning of the figures' file names; by default, the name of the surface file.
         xmin, xmax: the ends of the horizontal axis; by default, the ends of the data.
-        loss_max: the top of the loss axis, if that axis is linear and does not follow the data.
+        loss_max: the top of a linear loss axis. By default it is 5, or fits the data if they would use less
+            than a fifth of that (`vertical_axes.loss_axis`).
         log: whether to draw losses on a logarithmic scale.
         json_file: a JSON file to write the metrics to.
         show: whether to also open the figures in windows.
         formats: file formats of the figures: pdf, png, svg, eps, pgf.
+        look: texts, legend and marks.
         page: the printed page that the figures are for; None for the published look.
-        details: texts, marks, colours and an inset; None for the usual ones.
 
     Returns:
         The paths of the figures.
@@ -67,17 +70,18 @@ def plot_1d(
     surfaces = [read_line(file) for file in surf_files]
     shown = Comparison.of(surfaces, titles=titles, out=out, show=show, formats=formats)
     _print_missing(surfaces)
-    figure_axes = {value: [axis] for value, axis in _axes(surfaces, loss_max=loss_max, log=log).items()}
-    if "train_loss" in figure_axes or "train_err" in figure_axes:
-        both = [loss_axis(surfaces, loss_max=loss_max, log=log), accuracy_axis(surfaces)]
-        figure_axes = {"loss_acc": both, **figure_axes}
+    _require_barriers(surfaces, look)
+    axes = _axes(surfaces, _range(xmin, xmax), loss_max=loss_max, log=log)
+    figure_axes = {value: [axis] for value, axis in axes.items()}
+    if "train_err" in axes:  # without accuracies this would be the figure of the loss again
+        losses = [axes["train_loss"]] if "train_loss" in axes else []
+        figure_axes = {"loss_acc": [*losses, accuracy_axis(surfaces, _range(xmin, xmax))], **figure_axes}
     paths = []
-    for value, axes in figure_axes.items():
-        fig = curves.side_by_side(shown, axes, xmin=xmin, xmax=xmax)
-        ending = "_log" if log and axes[0].log else ""
-        paths += shown.save(fig, f"1d_{value}{ending}")
+    for value, verticals in figure_axes.items():
+        fig = curves.side_by_side(shown, verticals, xmin=xmin, xmax=xmax, look=look)
+        paths += shown.save(fig, f"1d_{value}{_log_ending(verticals[0], log=log)}")
     if all(map(eigen_figures.has_eigenvalues, surfaces)):
-        paths += eigen_figures.draw_lines(shown, xmin=xmin, xmax=xmax)
+        paths += eigen_figures.draw_lines(shown, xmin=xmin, xmax=xmax, look=look)
     metrics_table.report(surfaces, shown.titles, _measured_names(surfaces), json_file=json_file)
     if show:
         figures.show()
@@ -86,7 +90,69 @@ def plot_1d(
 
 def endings(names: Sequence[str], *, log: bool) -> list[str]:
     """Return the ends of the figures' names, for a surface that will have these quantities."""
-    return [f"1d_{value}{'_log' if log else ''}" for value in ("loss_acc", *quantity.shown(names))]
+    both = ["loss_acc"] if set(names) & set(ACCURACIES) else []
+    return [f"1d_{value}{'_log' if log else ''}" for value in (*both, *quantity.shown(names))]
+
+
+@paged
+def plot_together(
+    *surf_files: str | Surface,
+    groups: Sequence[Sequence[str | Surface]] = (),
+    titles: Sequence[str] = (),
+    out: str = "",
+    band: str = STD,
+    xmin: float | None = None,
+    xmax: float | None = None,
+    loss_max: float | None = None,
+    log: bool = False,
+    json_file: str = "",
+    show: bool = False,
+    formats: str | Sequence[str] = ("pdf",),
+    look: CurveLook | None = None,
+    page: Page | None = None,
+) -> list[str]:
+    """Draw several nets in one panel, each with a colour and a line style of its own.
+
+    The figures are `<out>_1d_train_loss[_log]`, `<out>_1d_train_err` and `<out>_1d_<value>` for every other
+    value; training and test data have a panel each. Metrics of the curves are printed.
+
+    Args:
+        surf_files: a surface of each net.
+        groups: for each further net, its surfaces along several random directions on one grid. They become
+            one curve, their mean, with a band.
+        titles: one title per net, first of `surf_files`, then of `groups`; by default, file names.
+        out: the beginning of the figures' file names; by default, the first file's name and `_together`.
+        band: what the band shows: "std" for the sample standard deviation, "range" for lowest to highest.
+
+    For the other arguments, see `plot_1d`.
+
+    Returns:
+        The paths of the figures.
+
+    Raises:
+        InputError: a case of `plot_1d`, or the surfaces of a group have different grids.
+    """
+    require_choice("band", band, tuple(BANDS))
+    if look and look.barrier:
+        raise InputError("a barrier is drawn for one net in a panel", "leave {barrier} or {together} out")
+    by_net = [[read_line(file)] for file in surf_files] + [list(map(read_line, group)) for group in groups]
+    surfaces = [surface for net in by_net for surface in net]
+    first = by_net[0][0].called
+    shown = Comparison.of(
+        [net[0] for net in by_net], titles=titles, out=out or f"{first}_together", formats=formats
+    )
+    nets = [Net(title or first, net) for title, net in zip(shown.titles, by_net, strict=True)]
+    _print_missing(surfaces)
+    paths = []
+    for value, axis in _axes(surfaces, _range(xmin, xmax), loss_max=loss_max, log=log).items():
+        fig = together(nets, axis, band=band, xmin=xmin, xmax=xmax, look=look, show=show)
+        stem = f"{shown.stem}_1d_{value}{_log_ending(axis, log=log)}"
+        paths += figures.save(fig, stem, formats, made_by=commands(*surfaces))
+    names = [net.title if len(net.surfaces) == 1 else one.called for net in nets for one in net.surfaces]
+    metrics_table.report(surfaces, names, _measured_names(surfaces), json_file=json_file)
+    if show:
+        figures.show()
+    return paths
 
 
 @paged
@@ -98,19 +164,19 @@ def plot_repeats(
     out: str = "",
     xmin: float | None = None,
     xmax: float | None = None,
-    loss_max: float = LOSS_MAX,
+    loss_max: float | None = None,
     log: bool = False,
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
+    look: CurveLook | None = None,
     page: Page | None = None,
-    details: Details | None = None,
 ) -> list[str]:
     """Draw the curves of several files in one panel, with mean and standard deviation if the grids agree.
 
     The files are `<prefix>_<idx_min>.h5` to `<prefix>_<idx_max>.h5`. The figures are
-    `<prefix>_1d_loss_err_repeat`, and `<prefix>_1d_<value>_repeat` for each other value; `out` replaces the
-    prefix in their names. The metrics of
+    `<prefix>_1d_loss_err_repeat`, and `<prefix>_1d_<value>_repeat` for each other value; `out` replaces
+    the prefix in their names. The metrics of
     each curve are printed, with mean and standard deviation. For the other arguments, see `plot_1d`.
 
     Raises:
@@ -126,13 +192,13 @@ def plot_repeats(
     surfaces = [read_line(file) for file in files]
     shown = Comparison(surfaces, [""] * len(surfaces), out or prefix, show=show, formats=formats)
     _print_missing(surfaces)
-    axes = _axes(surfaces, loss_max=loss_max, log=log)
+    axes = _axes(surfaces, _range(xmin, xmax), loss_max=loss_max, log=log)
     published = [axes.pop(value) for value in ("train_loss", "train_err") if value in axes]
     figure_axes = {"loss_err": published} if published else {}
     figure_axes |= {value: [axis] for value, axis in axes.items()}
     paths = []
     for value, vertical_axes in figure_axes.items():
-        fig = curves.repeats(shown, vertical_axes, xmin=xmin, xmax=xmax)
+        fig = curves.repeats(shown, vertical_axes, xmin=xmin, xmax=xmax, look=look)
         paths += shown.save(fig, f"1d_{value}_repeat")
     names = _measured_names(surfaces)
     metrics_table.report(surfaces, shown.titles, names, json_file=json_file, spread=True)
@@ -162,19 +228,41 @@ def read_line(surf_file: str | Surface) -> Surface:
     return surface
 
 
-def _axes(surfaces: Sequence[Surface], *, loss_max: float, log: bool) -> dict[str, VerticalAxis]:
+def _range(xmin: float | None, xmax: float | None) -> tuple[float, float]:
+    return (-np.inf if xmin is None else xmin), (np.inf if xmax is None else xmax)
+
+
+def _log_ending(axis: VerticalAxis, *, log: bool) -> str:
+    return "_log" if log and axis.log else ""
+
+
+def _require_barriers(surfaces: Sequence[Surface], look: CurveLook | None) -> None:
+    """Raise `InputError` if barriers are wanted and a surface has no loss, whose barrier they would be."""
+    for surface in surfaces:
+        if look and look.barrier and not set(LOSSES) & set(surface.names):
+            raise InputError(f"{surface.called} has no loss, so no barrier", "leave {barrier} out")
+
+
+def _axes(
+    surfaces: Sequence[Surface], x_range: tuple[float, float], *, loss_max: float | None, log: bool
+) -> dict[str, VerticalAxis]:
     """Return the vertical axes by the part of the figure's name: train_loss, train_err, or another value.
 
     An axis without quantities is left out.
     """
-    loss = loss_axis(surfaces, loss_max=loss_max, log=log)
-    if loss.names and not log and not loss.limits:
-        is_negative = loss.all_values(surfaces).min() < 0
-        why = "some loss is negative" if is_negative else f"no loss is below loss_max {loss_max:g}"
+    loss = loss_axis(surfaces, loss_max=loss_max, log=log, x_range=x_range)
+    top = LOSS_MAX if loss_max is None else loss_max
+    if loss.names and not log and loss.limits != (0, top):
+        values = loss.all_values(surfaces, x_range)
+        why = f"the losses would use less than a fifth of 0 to {top:g}"
+        if values.min() < 0:
+            why = "some loss is negative"
+        elif values.min() >= top:
+            why = f"no loss is below {top:g}"
         print(f"{surfaces[0].called}: {why}, so the axis follows the data.")
-    axes = {"train_loss": loss, "train_err": error_axis(surfaces)}
+    axes = {"train_loss": loss, "train_err": accuracy_axis(surfaces, x_range, error=True)}
     for value in other_values(surfaces):
-        axes[value] = value_axis(surfaces, value, log=log)
+        axes[value] = value_axis(surfaces, value, log=log, x_range=x_range)
     return {value: axis for value, axis in axes.items() if axis.names}
 
 

@@ -135,6 +135,24 @@ def negative_curvature(values: np.ndarray) -> float | None:
     return float(np.mean(smallest < -LOSS_ROUNDING * np.abs(around).max(axis=1)))
 
 
+def roughness(values: np.ndarray) -> float | None:
+    """Return the rms of the second differences, along each axis, over the standard deviation of the values.
+
+    Only points whose neighbours are all known count. A value that is NaN or infinite leaves it unknown. The
+    second differences shrink with the square of the grid's step, so grids must have equal steps to compare.
+    """
+    around = neighbourhoods(values)
+    if not around.size or np.nanmax(values) >= HIGHER_THAN_ANY:
+        return None
+    middle = around.shape[1] // 2
+    pairs = [(0, 2)] if values.ndim == 1 else [(3, 5), (1, 7)]
+    seconds = np.array([around[:, low] - 2 * around[:, middle] + around[:, high] for low, high in pairs])
+    spread = float(np.nanstd(values))
+    if spread <= LOSS_ROUNDING * float(np.nanmax(np.abs(values))):
+        return 0.0
+    return float(np.sqrt(np.mean(seconds**2))) / spread
+
+
 def local_minima(values: np.ndarray) -> int | None:
     """Return how many points are lower than all their neighbours, 2 on a line and 8 in a plane.
 
@@ -191,6 +209,22 @@ def barrier(x: np.ndarray, values: np.ndarray) -> float | None:
         return None
     above = _without_rounding(highest, higher_end)
     return math.inf if above >= HIGHER_THAN_ANY / 2 else above
+
+
+def barrier_place(
+    x: np.ndarray, values: np.ndarray
+) -> tuple[float, float, float, tuple[float, float]] | None:
+    """Return where the barrier is: t, the straight line and the loss there, and the losses at 0 and 1.
+
+    It is None if the barrier is None or infinite.
+    """
+    path = _Interpolation.of(x, values)
+    if path is None or not np.isfinite(path.above).all() or np.abs(path.heights).max() >= HIGHER_THAN_ANY:
+        return None
+    top = int(path.above.argmax())
+    height = float(path.heights[top])
+    ends = float(path.heights[0]), float(path.heights[-1])
+    return float(path.t[top]), height - float(path.above[top]), height, ends
 
 
 def barrier_error(x: np.ndarray, values: np.ndarray, errors: np.ndarray) -> float | None:

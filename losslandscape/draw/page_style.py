@@ -5,10 +5,12 @@ any choice, figures keep the published look: 6.4 inches for one panel, in type o
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from losslandscape.core.errors import InputError, require_choice
 
@@ -20,6 +22,9 @@ MIN_PANEL, GOOD_PANEL = 9.5, 12.5  # widths of a panel in ems: what it needs, an
 MAX_COLUMNS = 3  # of panels, without a choice
 MAX_HEIGHT = 9.0  # of a figure on a page, in inches; US letter and A4 have about as much text height
 MM = 1 / 25.4
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -183,3 +188,16 @@ def drawn_on(page: Page | None) -> Iterator[None]:
         yield
     finally:
         _page.reset(token)
+
+
+def paged(draw: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function with a keyword `page`, so that all its figures are made for that page."""
+
+    @wraps(draw)
+    def on_page(*args: P.args, **kwargs: P.kwargs) -> R:
+        page = kwargs.get("page")
+        assert page is None or isinstance(page, Page)
+        with drawn_on(page):
+            return draw(*args, **kwargs)
+
+    return on_page

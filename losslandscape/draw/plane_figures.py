@@ -11,8 +11,8 @@ from losslandscape.draw import eigen_figures, figures, metrics_table, panels
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.contour_levels import Scale, choose_scale
 from losslandscape.draw.drawable import describe_missing, describe_thin, has_cells, values_of
-from losslandscape.draw.figure_details import Details, paged
-from losslandscape.draw.page_style import Page
+from losslandscape.draw.figure_details import Details, detailed
+from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.surface_panels import surface_figure
 from losslandscape.draw.tensorboard_log import send_mesh
 from losslandscape.draw.trajectory_figures import read_projection, read_shares
@@ -25,6 +25,7 @@ ALL = "all"  # the name that stands for every quantity
 
 
 @paged
+@detailed
 def plot_2d(
     *surf_files: str | Surface,
     name: str = "",
@@ -94,6 +95,7 @@ def endings(names: Sequence[str]) -> list[str]:
 
 
 @paged
+@detailed
 def plot_contour_trajectory(
     surf_file: str | Surface,
     *,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from losslandscape.core import quantity
-from losslandscape.draw import loss_shape
+from losslandscape.draw import loss_shape, persistence
 from losslandscape.draw.grid_values import (
     HIGHER_THAN_ANY,
     Axes,
@@ -20,6 +20,8 @@ from losslandscape.draw.grid_values import (
     nearest_to_centre,
 )
 from losslandscape.files.surface import Surface
+
+DEEP = (0.1, 1.0)  # a minimum is deep if the loss must rise by more than this on every way out
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Metrics:
     Args:
         centre: the value at the grid point nearest to zero.
         lowest, highest: the extremes of the finite values.
-        sharpness, flatness, negative_curvature, local_minima: as in `loss_shape`, for a loss.
+        sharpness, flatness, negative_curvature, local_minima, roughness: as in `loss_shape`, for a loss.
+        depths: the depths of the minima, from deep to shallow, as in `persistence`, for a loss.
         barrier: as in `loss_shape`, for a loss along an interpolation.
         barrier_se: an upper bound on the standard error of the barrier.
     """
@@ -56,6 +59,8 @@ class Metrics:
     flatness: dict[str, float | None] | None = None
     negative_curvature: float | None = None
     local_minima: int | None = None
+    depths: list[float] | None = None
+    roughness: float | None = None
     barrier: float | None = None
     barrier_se: float | None = None
 
@@ -108,6 +113,8 @@ def measure(surface: Surface, name: str) -> Metrics:
         flatness=loss_shape.flatness(axes, values) if has_rise else None,
         negative_curvature=loss_shape.negative_curvature(values),
         local_minima=loss_shape.local_minima(values),
+        depths=persistence.depths_of_minima(values),
+        roughness=loss_shape.roughness(values),
         barrier=loss_shape.barrier(axes[0], values) if is_path else None,
         barrier_se=_barrier_error(axes, values, surface, name) if is_path else None,
     )
@@ -156,11 +163,17 @@ def numbers(metrics: Metrics) -> Iterator[tuple[str, float]]:
         **{f"flatness radius {direction}": distance for direction, distance in radii},
         "points of negative curvature": metrics.negative_curvature,
         "local minima": metrics.local_minima,
+        **{f"minima deeper than {height:g}": _deeper(metrics.depths, height) for height in DEEP},
+        "roughness": metrics.roughness,
         "barrier": metrics.barrier,
     }
     for words, value in others.items():
         if value is not None:
             yield words, float(value)
+
+
+def _deeper(depths: list[float] | None, height: float) -> int | None:
+    return None if depths is None else sum(depth > height for depth in depths)
 
 
 def summarise(surfaces: Sequence[Surface], name: str) -> dict[str, Spread]:

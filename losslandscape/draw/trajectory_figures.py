@@ -6,16 +6,17 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from losslandscape.core.errors import InputError
 from losslandscape.draw import figures
-from losslandscape.draw.contour_levels import LOG_RATIO
+from losslandscape.draw.contour_levels import LOG_RATIO, log_ticks
 from losslandscape.draw.drawable import finite
-from losslandscape.draw.figure_details import Details, paged
-from losslandscape.draw.page_style import Page
+from losslandscape.draw.line_axes import LogFormatter, UniformFormatter
+from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.panels import set_aspect
 from losslandscape.draw.trajectory_path import DROP_COLOUR, add_path
+from losslandscape.draw.type_settings import scaled
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 
@@ -29,7 +30,6 @@ def plot_trajectory(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
     page: Page | None = None,
-    details: Details | None = None,
 ) -> list[str]:
     """Draw the projected path of a training, and the distance from the plane beside it, if known.
 
@@ -40,7 +40,6 @@ def plot_trajectory(
         show: whether to also open the figure in a window.
         formats: file formats of the figure: pdf, png, svg, eps, pgf.
         page: the printed page that the figure is for; None for the published look.
-        details: texts, marks, colours and an inset; None for the usual ones.
 
     Returns:
         The paths of the figure, one per format.
@@ -106,12 +105,11 @@ def read_shares(dir_file: str) -> np.ndarray | None:
 @figures.styled
 def _figure(projection: Projection, shares: np.ndarray | None, *, show: bool) -> Figure:
     if projection.distance is None:
-        fig = figures.new_figure(show=show)
-        axes = fig.add_subplot()
+        fig, (axes,) = figures.new_panels([""], panel=(6.4, 4.8), show=show)
     else:
-        fig = figures.new_figure(show=show, size=(10.4, 4.9))
-        axes, beside = fig.subplots(1, 2, width_ratios=(3, 2))
+        fig, (axes, beside) = figures.new_panels(["", ""], panel=(5.2, 4.9), show=show)
         _draw_distance(beside, projection, projection.distance)
+        figures.footnote(fig, "distance from the plane: in % of the distance from the last checkpoint")
     set_aspect(axes, np.ptp(projection.x), np.ptp(projection.y), adjustable="datalim")
     _add_grid(axes)
     add_path(fig, projection, shares)
@@ -123,7 +121,7 @@ def _losses_figure(projection: Projection, true: np.ndarray, projected: np.ndarr
     fig = figures.new_figure(show=show, size=(6.8, 6.4))
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     epochs, true, projected = _epochs(projection), finite(true), finite(projected)
-    marks: dict[str, Any] = {"marker": "o", "markersize": 4.5}
+    marks: dict[str, Any] = {"marker": "o", "markersize": scaled(4.5)}
     above.fill_between(epochs, true, projected, color="tab:red", alpha=0.12, linewidth=0)
     above.plot(epochs, projected, "--", color="tab:red", label="of its place on the plane", **marks)
     above.plot(epochs, true, "-", color="black", label="of the checkpoint", **marks)
@@ -131,13 +129,15 @@ def _losses_figure(projection: Projection, true: np.ndarray, projected: np.ndarr
     known = losses[np.isfinite(losses)]
     if known.size and known.min() > 0 and known.max() > LOG_RATIO * known.min():
         above.set_yscale("log")
+        above.set_yticks(log_ticks(known.min(), known.max()))
+        above.yaxis.set_minor_formatter(NullFormatter())
+    above.yaxis.set_major_formatter(LogFormatter() if above.get_yscale() == "log" else UniformFormatter())
     above.set_ylabel("train loss")
     above.legend(frameon=False)
     _finish_epochs(above, projection)
     above.set_xlabel("")
     if projection.distance is not None:
         _draw_distance(below, projection, projection.distance)
-    below.set_ylabel("distance from\nthe plane")
     lost = np.isnan(losses).any(axis=0)
     if lost.any():
         text = f"{np.count_nonzero(lost)} of {lost.size} checkpoints have a loss that is NaN or infinite"
@@ -146,11 +146,11 @@ def _losses_figure(projection: Projection, true: np.ndarray, projected: np.ndarr
 
 
 def _draw_distance(axes: Axes, projection: Projection, distance: np.ndarray) -> None:
-    style: dict[str, Any] = {"color": "tab:blue", "marker": ".", "markersize": 6}
+    style: dict[str, Any] = {"color": "tab:blue", "marker": ".", "markersize": scaled(6)}
     axes.plot(_epochs(projection), 100 * distance, "-", **style)
     axes.set_ylim(0, 103)
     axes.yaxis.set_major_formatter(PercentFormatter())
-    axes.set_ylabel("distance from the plane\n(of that from the last checkpoint)")
+    axes.set_ylabel("distance from the plane")
     _finish_epochs(axes, projection)
 
 
@@ -162,7 +162,7 @@ def _finish_epochs(axes: Axes, projection: Projection) -> None:
     """Mark the drops of the learning rate, and set integer ticks, a grid and the label of the epoch axis."""
     if projection.lr_drops is not None and projection.epochs is not None:
         for epoch in projection.lr_drops:
-            axes.axvline(epoch - 1, color=DROP_COLOUR, linewidth=1, zorder=1.5)
+            axes.axvline(epoch - 1, color=DROP_COLOUR, linewidth=scaled(1), zorder=1.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     _add_grid(axes)
     axes.set_xlabel("checkpoint" if projection.epochs is None else projection.unit)

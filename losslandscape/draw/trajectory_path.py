@@ -12,16 +12,19 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from losslandscape.draw import figures, page_layout
+from losslandscape.draw.line_axes import CurveLook, add_legend
 from losslandscape.draw.panels import X_LABEL, Y_LABEL
+from losslandscape.draw.type_settings import scaled, text_size, width_of_page
 from losslandscape.files.projection import Projection
 
 PATH_COLOUR, DROP_COLOUR = "tab:red", "tab:orange"
 EPOCH_COLOUR = "#8b1a1a"  # darker than the path, and unlike the grey labels of contours
-EPOCH_FONT_SIZE = 10
+EPOCH_SIZE = 10 / 13  # of the epochs' text, relative to the font size
 MAX_INTERVALS = 8  # intervals between the epochs that are written on a path
 MIN_DISTANCE = 12  # typographic points between two checkpoints whose epochs are written
-LOW_RATIO = 0.8  # a plane with a smaller height / width gets a lower figure
-MIN_HEIGHT = 3.4  # height of a figure, in inches
+# Offsets of an epoch from its checkpoint, in points at the published font size: the first free one is taken.
+CORNERS = ((7, 5), (7, -5), (-7, 5), (-7, -5))
+FARTHER = tuple((a * x, a * y) for a in (16, 24, 34) for x in (1, -1, 0.01, -0.01) for y in (0.7, -0.7))
 TSNE = "t-SNE keeps near checkpoints near; there is no plane: no contours, and far distances mean little"
 
 
@@ -37,25 +40,25 @@ def add_path(fig: Figure, projection: Projection, shares: np.ndarray | None) -> 
     axes = fig.axes[0]
     draw_path(axes, projection, shares)
     axes.margins(0.08)
-    _fit_height(fig, axes)
     _mark_drops(axes, projection)
-    columns = 4 if len(fig.axes) > 1 else 3
-    handles, labels = axes.get_legend_handles_labels()
-    spacing = {"columnspacing": 1, "handletextpad": 0.4}
-    fig.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, **spacing)
+    add_legend(fig, axes.get_legend_handles_labels()[0], CurveLook())
     if _is_tsne(projection):
         figures.footnote(fig, TSNE)
+    # The layout sets the size of the axes, and so which texts overlap.
+    page_layout.fit(fig, full_width=width_of_page() is not None)
+    _lift_contour_labels(axes, projection)
     _write_epochs(fig, axes, projection)
 
 
 def draw_path(axes: Axes, projection: Projection, shares: np.ndarray | None) -> None:
     """Draw the path and mark its first and last checkpoint, as three lines, and label the axes."""
     x, y = projection.x, projection.y
-    path: dict[str, Any] = {"color": PATH_COLOUR, "linewidth": 1.6, "marker": ".", "markersize": 6}
+    path: dict[str, Any] = {"color": PATH_COLOUR, "linewidth": scaled(1.6)}
+    path |= {"marker": ".", "markersize": scaled(6)}
     end: dict[str, Any] = {"color": PATH_COLOUR, "markeredgecolor": "white", "zorder": 6, "linestyle": "none"}
     axes.plot(x, y, "-", zorder=5, label="trajectory", **path)
-    axes.plot(x[:1], y[:1], marker="s", markersize=7, label="first checkpoint", **end)
-    axes.plot(x[-1:], y[-1:], marker="*", markersize=14, label="last checkpoint", **end)
+    axes.plot(x[:1], y[:1], marker="s", markersize=scaled(7), label="first checkpoint", **end)
+    axes.plot(x[-1:], y[-1:], marker="*", markersize=scaled(14), label="last checkpoint", **end)
     axes.autoscale(True)
     x_label, y_label = _axis_labels(projection, shares)
     axes.set_xlabel(x_label)
@@ -79,15 +82,6 @@ def _is_tsne(projection: Projection) -> bool:
     return projection.made_with.get("method") == "tsne"
 
 
-def _fit_height(fig: Figure, axes: Axes) -> None:
-    """Reduce the height of a figure whose plane is low, which would leave empty strips."""
-    ratio = np.ptp(axes.get_ylim()) / np.ptp(axes.get_xlim())
-    if axes.get_aspect() == 1 and axes.get_adjustable() == "box" and ratio < LOW_RATIO:
-        width, _ = fig.get_size_inches()
-        fig.set_size_inches(width, max(MIN_HEIGHT, 1.2 + 0.68 * width * ratio))
-        axes.set_ylabel(axes.get_ylabel().replace(": ", ":\n", 1))  # a short axis needs a short label
-
-
 def _mark_drops(axes: Axes, projection: Projection) -> None:
     """Mark each drop of the learning rate, at the end of the epoch before it."""
     if projection.epochs is None or projection.lr_drops is None:
@@ -98,8 +92,20 @@ def _mark_drops(axes: Axes, projection: Projection) -> None:
         return
     x = np.interp(ends, projection.epochs, projection.x)
     y = np.interp(ends, projection.epochs, projection.y)
-    style: dict[str, Any] = {"color": DROP_COLOUR, "markersize": 6, "markeredgecolor": "white", "zorder": 5.5}
-    axes.plot(x, y, "D", label="learning rate falls", **style)
+    style: dict[str, Any] = {"color": DROP_COLOUR, "markeredgecolor": "white", "zorder": 5.5}
+    axes.plot(x, y, "D", label="learning rate falls", markersize=scaled(6), **style)
+
+
+def _lift_contour_labels(axes: Axes, projection: Projection) -> None:
+    """Draw the labels of contours that the path crosses above it, on a white edge."""
+    path = Path(_in_pixels(axes, projection))
+    for text in axes.texts:
+        if path.intersects_bbox(text.get_window_extent(), filled=False):
+            text.set(zorder=6.5, path_effects=[withStroke(linewidth=scaled(2.5), foreground="white")])
+
+
+def _in_pixels(axes: Axes, projection: Projection) -> np.ndarray:
+    return axes.transData.transform(np.column_stack([projection.x, projection.y]))
 
 
 def _write_epochs(fig: Figure, axes: Axes, projection: Projection) -> None:
@@ -107,18 +113,18 @@ def _write_epochs(fig: Figure, axes: Axes, projection: Projection) -> None:
     epochs = projection.epochs
     if epochs is None:
         return
-    page_layout.fit(
-        fig, full_width=False
-    )  # the layout sets the size of the axes, and so which labels overlap
-    pixels = axes.transData.transform(np.column_stack([projection.x, projection.y]))
+    pixels = _in_pixels(axes, projection)
     ticks = MaxNLocator(nbins=MAX_INTERVALS, integer=True).tick_values(epochs[0], epochs[-1])
     nearest = [int(np.abs(epochs - tick).argmin()) for tick in ticks]
-    boxes: list[Bbox] = []
+    ends = [pixels[0], pixels[-1]]
+    half = scaled(5) * fig.dpi / 72
+    boxes = [text.get_window_extent() for text in axes.texts]  # the labels of contours, and those of the ends
+    boxes += [Bbox.from_extents(*(end - half), *(end + half)) for end in ends]
     labelled: list[int] = []
     for i in dict.fromkeys([0, len(epochs) - 1, *nearest]):
         # If two checkpoints are closer than this, a reader cannot tell which one a label belongs to.
         distances = [np.hypot(*(pixels[i] - pixels[j])) for j in labelled]
-        if min(distances, default=np.inf) < MIN_DISTANCE * fig.dpi / 72:
+        if min(distances, default=np.inf) < scaled(MIN_DISTANCE) * fig.dpi / 72:
             continue
         text = f"{epochs[i]:.10g}" if i else f"{projection.unit} {epochs[i]:.10g}"
         if box := _write_beside(axes, text, (projection.x[i], projection.y[i]), boxes, pixels):
@@ -129,9 +135,9 @@ def _write_epochs(fig: Figure, axes: Axes, projection: Projection) -> None:
 def _write_beside(
     axes: Axes, text: str, place: tuple[float, float], taken: list[Bbox], path: np.ndarray
 ) -> Bbox | None:
-    """Write a text at the first free corner of `place`; return its box, or None if no corner is free."""
-    for dx, dy in ((7, 5), (7, -5), (-7, 5), (-7, -5)):
-        written = _annotate(axes, text, place, (dx, dy))
+    """Write a text at the first free offset from `place`; return its box, or None if no offset is free."""
+    for offset in (*CORNERS, *FARTHER):
+        written = _annotate(axes, text, place, (scaled(offset[0]), scaled(offset[1])), offset in FARTHER)
         box = written.get_window_extent().padded(1)
         is_inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
         crosses_path = Path(path).intersects_bbox(box, filled=False)
@@ -141,17 +147,21 @@ def _write_beside(
     return None
 
 
-def _annotate(axes: Axes, text: str, place: tuple[float, float], offset: tuple[int, int]) -> Text:
+def _annotate(
+    axes: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], with_line: bool
+) -> Text:
+    line = {"arrowstyle": "-", "color": EPOCH_COLOUR, "linewidth": scaled(0.8), "shrinkA": 0, "shrinkB": 1}
     return axes.annotate(
         text,
         place,
         offset,
         textcoords="offset points",
-        ha="left" if offset[0] > 0 else "right",
+        ha="left" if offset[0] > 1 else "right" if offset[0] < -1 else "center",
         va="bottom" if offset[1] > 0 else "top",
-        fontsize=EPOCH_FONT_SIZE,
+        fontsize=text_size(EPOCH_SIZE),
         color=EPOCH_COLOUR,
         zorder=7,
         annotation_clip=True,
-        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        arrowprops=line if with_line else None,
+        path_effects=[withStroke(linewidth=scaled(2.5), foreground="white")],
     )

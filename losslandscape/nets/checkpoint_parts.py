@@ -8,6 +8,7 @@ values. torch's own reader would run it.
 import io
 import os
 import pickle
+import re
 from collections.abc import Mapping
 from math import prod
 from typing import Any, BinaryIO
@@ -20,7 +21,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
 from losslandscape.nets import checkpoint_file
 
-OPTIMIZER = "optim"  # keys that begin so hold no weights, and twice the memory
+OPTIMIZER = re.compile(weight_files.OF_OPTIMIZER)  # keys of what is no weight and takes twice the memory
 OF_LIGHTNING = "meta.pt"  # epoch and hyperparameters, beside the parts
 
 _PLANNING, _FILES = "torch.distributed.checkpoint.metadata", "torch.distributed.checkpoint.filesystem"
@@ -74,7 +75,7 @@ def _read_distributed(folder: str, *, unsafe_pickle: bool) -> dict[str, Any]:
         places = {(at.fqn, tuple(at.offset or ())): place for at, place in metadata.storage_data.items()}
         for name, entry in metadata.state_dict_metadata.items():
             keys = [str(key) for key in (metadata.planner_data or {}).get(name, (name,))]
-            if any(key.startswith(OPTIMIZER) for key in keys):
+            if any(map(OPTIMIZER.match, keys)):
                 continue
             if hasattr(entry, "chunks"):
                 _put(content, keys, _tensor(folder, entry, name, places))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from losslandscape.cli import plot_html
-from tests.draw.web.pages import VIEWS, figure_of, write_path, write_plane
+from tests.draw.web.pages import data_of, first_label, write_path, write_plane
 from tests.helpers import succeed, write_surface_file
 
 
@@ -14,8 +14,20 @@ def test_a_page_is_saved(inside):
     write_plane()
     out = succeed("plot_html.py", "--surf_file", "s.h5", "--surf_name", "test_acc", cwd=inside)
     assert out == "saved s.h5_3dsurface.html\n"
-    _, layout = figure_of("s.h5_3dsurface.html")
-    assert layout["updatemenus"][0]["active"] == VIEWS.index("test accuracy (%)")
+    assert first_label("s.h5_3dsurface.html") == "test accuracy (%)"
+
+
+def test_several_surfaces_are_in_one_page(inside):
+    write_plane("a.h5")
+    write_plane("b.h5", values=7.0)
+    out = succeed("plot_html.py", "-f", "a.h5", "b.h5", "--title", "with", "without", cwd=inside)
+    assert out == "saved a.h5_compared_3dsurface.html\n"
+    assert [panel["title"] for panel in data_of("a.h5_compared_3dsurface.html")["panels"]] == [
+        "with",
+        "without",
+    ]
+    succeed("plot_html.py", "-f", "a.h5", "b.h5", "--own_scale", "--out", "both", cwd=inside)
+    assert "each on its own scale" in Path("both_3dsurface.html").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +54,10 @@ def write_line(path, loss):
 @pytest.mark.parametrize(
     ("file", "arguments", "expected"),
     [
+        ("s.h5", ("s.h5", "--title", "one"), "1 titles for 2 surface files; give one for each (--title)"),
+        ("s.h5", ("line.h5",), "one of s.h5 and line.h5 is 1-D"),
+        ("s.h5", ("s.h5", "--proj_file", "d.h5_proj_cos.h5"), "give one --surf_file with --proj_file"),
+        ("s.h5", ("s.h5",) * 12, "13 surfaces are too many"),
         ("nowhere.h5", (), "nowhere.h5"),
         ("point.h5", (), "at least 2x2 points"),
         ("row.h5", (), "at least 2x2 points"),

@@ -440,7 +440,8 @@ def test_tsne_has_no_plane(drawn):
     new = [name for name in os.listdir("run") if not name.endswith(".t7")]
     assert new == ["tsne_weights_save_epoch=1.h5"]
     (fig,) = drawn.values()
-    assert {"t-SNE 1", "t-SNE 2", trajectory_path.TSNE} <= set(words(fig))
+    texts = {text.replace("\n", " ") for text in words(fig)}
+    assert {"t-SNE 1", "t-SNE 2", trajectory_path.TSNE} <= texts
     assert len(fig.axes) == 1
     values = {"train_loss": np.arange(6.0)}
     write_surface_file("s.h5", x=np.arange(3.0), y=np.arange(2.0), quantities=values)

@@ -39,7 +39,6 @@ def test_lines_over_filled_contours(drawn):
     ("options", "says"),
     [
         ({"cmap": "nice"}, "no colour map 'nice'; give one of its names, such as viridis"),
-        ({"legend": "left"}, "no legend 'left'"),
         ({"zoom": (0.0,)}, "the part 0 has no size"),
         ({"zoom": (1, 0, 0, 1)}, "the part 1:0:0:1 has no size"),
     ],

@@ -95,7 +95,7 @@ def test_python_has_no_command_line():
     """Neither after a command in the same process."""
     plot_1D.main(["-f", write_measured("s.h5"), "--format", "png"])
     plot_1d("s.h5", formats="png")
-    assert title_and_commands("s.h5_1d_loss_acc.png")[1] == [MEASURED]
+    assert title_and_commands("s.h5_1d_train_loss.png")[1] == [MEASURED]
     figures.save(figures.new_figure(), "t", ("pdf", "png", "svg"))
     assert [title_and_commands(name)[1] for name in ("t.pdf", "t.png", "t.svg")] == [[], [], []]
 

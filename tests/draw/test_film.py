@@ -15,7 +15,7 @@ from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
 from tests.draw.small_films import shrink_films
-from tests.draw.web.pages import figure_of, frames_of, numbers, trace
+from tests.draw.web.pages import data_of, figure_of, numbers, steps_of, trace
 
 pytestmark = pytest.mark.usefixtures("inside")
 
@@ -90,17 +90,15 @@ def test_surfaces_follow_one_another(capsys):
     # The surfaces have one command, which stands once.
     assert Path("film.html").read_text().count("<code>python plot_surface.py</code>") == 1
     data, layout = figure_of("film.html")
-    steps = layout["sliders"][0]["steps"]
-    assert [step["label"] for step in steps] == ["epoch 0", "epoch 2", "epoch 10"]
+    assert data_of("film.html")["steps"]["labels"] == ["epoch 0", "epoch 2", "epoch 10"]
     assert np.allclose(numbers(trace(data, "surface")["z"]), np.log10(losses(0)), rtol=1e-6)
     all_losses = np.stack([losses(k) for k in EPOCHS])
     ends = np.log10([all_losses.min(), all_losses.max()])
-    assert [layout["coloraxis"]["cmin"], layout["coloraxis"]["cmax"]] == pytest.approx(ends)
+    assert [layout["coloraxis.cmin"], layout["coloraxis.cmax"]] == pytest.approx(ends)
     assert film.scale_of(film.read(files)).heights == pytest.approx((all_losses.min(), all_losses.max()))
-    for number, (k, frame) in enumerate(zip(EPOCHS, frames_of("film.html"), strict=True), start=1):
-        traces = dict(zip(frame["traces"], frame["data"], strict=True))
+    for number, (k, traces) in enumerate(zip(EPOCHS, steps_of("film.html"), strict=True), start=1):
         assert np.allclose(numbers(traces[0]["z"]), np.log10(losses(k)), rtol=1e-6)
-        dots = traces[5]["x"]
+        dots = traces[7]["x"]
         assert len(dots) == 2 * number + 1
         assert dots[:number] == PATH_X[:number].tolist()
 
@@ -127,9 +125,8 @@ def test_a_film_without_a_path_and_with_holes(capsys):
     plot_film(files, titles=["before", "after"], vmin=1, vmax=300, vlevel=30)
     assert "b.h5: train_loss: 1 point NaN or infinite." in capsys.readouterr().out
     assert len(pictures("a.h5_film.gif")) == 2
-    _, layout = figure_of("a.h5_film.html")
-    assert [step["label"] for step in layout["sliders"][0]["steps"]] == ["before", "after"]
-    heights = numbers(frames_of("a.h5_film.html")[1]["data"][0]["z"])
+    assert data_of("a.h5_film.html")["steps"]["labels"] == ["before", "after"]
+    heights = numbers(steps_of("a.h5_film.html")[1][0]["z"])
     assert np.array_equal(np.isnan(heights), np.isnan(broken))
 
 

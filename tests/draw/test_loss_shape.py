@@ -128,3 +128,18 @@ def test_the_barrier_is_the_height_above_the_line(height, first, second):
     hill = np.where((x > 0) & (x < 1), 4 * height * x * (1 - x), 0)
     values = (1 - x) * first + x * second + hill
     assert loss_shape.barrier(x, values) == pytest.approx(height, abs=1e-9)
+
+
+def test_roughness():
+    """For sin(k x) the second difference is -4 sin^2(k h / 2) sin(k x), so the ratio does not depend on x."""
+    x = np.linspace(0, 2 * np.pi, 201)[:-1]
+    step = x[1] - x[0]
+    smooth, rough = (np.sin(k * x) for k in (1, 10))
+    assert loss_shape.roughness(smooth) == pytest.approx(4 * np.sin(step / 2) ** 2, rel=0.01)
+    assert loss_shape.roughness(rough) == pytest.approx(4 * np.sin(5 * step) ** 2, rel=0.01)
+    plane = np.add.outer(rough, rough)
+    assert loss_shape.roughness(plane) == pytest.approx(loss_shape.roughness(rough) / np.sqrt(2), rel=0.01)
+    assert loss_shape.roughness(1000 + 7 * plane) == pytest.approx(loss_shape.roughness(plane))
+    assert loss_shape.roughness(np.full((5, 5), 3.0)) == 0
+    assert loss_shape.roughness(np.array([1.0, 2.0])) is None
+    assert loss_shape.roughness(np.array([1.0, loss_shape.HIGHER_THAN_ANY, 2.0, 3.0])) is None

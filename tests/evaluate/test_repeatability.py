@@ -57,5 +57,10 @@ def test_a_generator_of_the_loss_is_found():
 
 def test_dependence_on_batches_is_found():
     assert examined(Base(), contrastive).depends_on_batches
+
+    def with_a_small_term(net, batch):
+        return 1 + 1e-3 * contrastive(net, batch)
+
+    assert examined(Base(), with_a_small_term).depends_on_batches
     without_statistics = nn.Sequential(Base(), nn.BatchNorm1d(2, track_running_stats=False))
     assert examined(without_statistics).depends_on_batches

@@ -139,6 +139,65 @@ def test_a_loss_that_takes_only_whole_batches():
     assert surface.get("train_loss") == pytest.approx(plain_loop(Base(), of_pairs, batch_size=8), rel=1e-5)
 
 
+def test_batches_of_a_random_loss_are_kept():
+    """Random numbers hide whether the loss depends on the batches: here it does."""
+
+    def augmented(net, batch):
+        return contrastive(net, (batch[0] + 1e-3 * torch.randn_like(batch[0]), batch[1]))
+
+    loader = DataLoader(TensorDataset(*data()), batch_size=8)
+    surface = losslandscape.loss_surface(Base(), loader, augmented, x=LINE)
+    assert surface.get("train_loss") == pytest.approx(plain_loop(Base(), contrastive, batch_size=8), rel=0.02)
+    assert surface.made_with["batches"] == "of 8"
+    surface = losslandscape.loss_surface(Base(), TensorDataset(*data()), augmented, x=LINE)
+    assert surface.made_with["batches"] == "of 128"
+
+
+@pytest.mark.parametrize("scale, named", [(0.1, "draws random numbers"), (0.0, "only whole batches")])
+def test_a_loss_that_takes_only_whole_batches_is_examined_in_them(scale, named, capsys):
+    def of_eight(net, batch):
+        outputs = F.normalize(net(batch[0] + scale * torch.randn_like(batch[0])))
+        return F.cross_entropy(outputs @ outputs.T, torch.arange(8))
+
+    loader = DataLoader(TensorDataset(*data()), batch_size=8)
+    losslandscape.loss_surface(Base(), loader, of_eight, x=LINE)
+    output = capsys.readouterr().out
+    assert named in output and ("warning" in output) == bool(scale)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 17, 33])
+def test_no_batch_of_one_sample_is_made(samples):
+    """A batch norm without statistics refuses one sample, which the examination of the loss must not give."""
+    net = nn.Sequential(Base(), nn.BatchNorm1d(2, track_running_stats=False))
+    inputs, labels = data(samples)
+    if samples == 1:
+        with pytest.raises(InputError, match="Expected more than 1 value"):
+            losslandscape.loss_surface(net, (inputs, labels), x=(0, 0, 1))
+        return
+    surface = losslandscape.loss_surface(net, (inputs, labels), x=(0, 0, 1))
+    assert surface.get("train_loss") == pytest.approx([float(F.cross_entropy(net(inputs), labels))], rel=1e-5)
+
+
+def test_a_net_that_refuses_the_next_batch_is_told_of(capsys):
+    before = []  # outside of the net, where it cannot be restored
+
+    class Net(Base):
+        def forward(self, x):
+            before.append(x)
+            return self.linear(x + before[0])
+
+    with pytest.raises(InputError, match="takes a batch of the data, and then not another"):
+        losslandscape.loss_surface(Net(), data(), x=LINE)
+
+
+def test_samples_that_are_not_finite_only_together_are_named():
+    inputs, labels = data()
+    net = nn.Sequential(Base(), nn.BatchNorm1d(2, track_running_stats=False))
+    inputs[7] = math.nan
+    with pytest.raises(InputError, match="is among numbers 0 to 39, counted from 0"):
+        losslandscape.loss_surface(net, (inputs, labels), x=LINE)
+
+
 @pytest.mark.parametrize("bad", [0, 7, 2000])
 def test_one_sample_that_is_not_finite_is_named(bad, tmp_path):
     inputs, labels = torch.randn(2001, 3), torch.zeros(2001, dtype=torch.long)

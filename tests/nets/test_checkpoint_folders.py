@@ -110,6 +110,18 @@ def test_a_folder_is_its_only_checkpoint_or_lists_what_it_has(tmp_path):
     fault(tmp_path, "is a folder with 2 checkpoints: model_3.t7, model_4.t7", "give one of them")
 
 
+@needs_safetensors
+def test_names_of_files_in_a_folder(tmp_path):
+    """`optimal.pt` is no optimizer, and a single shard with an index is one checkpoint."""
+    net = small_net()
+    torch.save(net.state_dict(), tmp_path / "optimal.pt")
+    for name in ("optimizer.pt", "optimizer_1.pt", "optim.pt", "opt_state_1.t7", "scheduler.pt"):
+        (tmp_path / name).write_bytes(b"")
+    assert loads(net, tmp_path)
+    write_shards(tmp_path / "one", net, shards=1)
+    assert loads(net, tmp_path / "one") and loads(net, tmp_path / "one/model-00001-of-00001.safetensors")
+
+
 def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
     def denied(folder):
         raise PermissionError(13, "Permission denied")

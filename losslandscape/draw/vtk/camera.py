@@ -2,64 +2,85 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from losslandscape.draw.vtk.lit_scene import HEIGHT
 
 if TYPE_CHECKING:
     from vtkmodules.vtkCommonDataModel import vtkPolyData
     from vtkmodules.vtkRenderingCore import vtkCamera
 
-# Azimuth and elevation in degrees.
-VIEWS = {"corner": (-60.0, 36.0), "front": (-90.0, 24.0), "side": (0.0, 24.0), "top": (-90.0, 90.0)}
-DISTANCE = 3.5  # from the camera to the middle of the surfaces, in widths of the plane
-FILL_RATIO = 0.92  # the share of the picture's width or height that the surfaces fill
+DISTANCE = 3.5  # from the camera to the middle of the surfaces, in their largest side
+FILL_RATIO = 0.96  # the share of the picture's width or height that the surfaces fill
+MIN_WIDTH = 16  # pixels
+MAP_ELEVATION = 90.0  # degrees
 
 
-def place_camera(surfaces: Sequence[vtkPolyData], view: str, *, aspect: float, room: float) -> vtkCamera:
-    """Return a camera that shows scaled surfaces as large as possible.
+def is_map(elevation: float) -> bool:
+    """Return whether a camera looks straight down, and so shows the plane as a map, without perspective."""
+    return elevation >= MAP_ELEVATION
 
-    The view "top" shows the plane as a map, without perspective.
+
+@dataclass(frozen=True)
+class Frame:
+    """What a surface fills: the cameras, and the width and height of their pictures in pixels."""
+
+    cameras: list[vtkCamera]
+    size: tuple[int, int]
+
+
+def fit(
+    surfaces: Sequence[vtkPolyData],
+    azimuths: Sequence[float],
+    elevation: float,
+    *,
+    most: tuple[int, int],
+    zoom: float = 1.0,
+) -> Frame:
+    """Return a camera for each azimuth. All show the surfaces as large as fits into all their pictures.
+
+    Pictures are narrower than they may be where surfaces fill their height alone.
 
     Args:
-        surfaces: the surfaces, which must all fit into the picture.
-        view: one of `VIEWS`.
-        aspect: width / height of the picture.
-        room: the share of the picture's width that stays empty at the right.
+        surfaces: scaled surfaces, which must all fit into the picture.
+        azimuths, elevation: where to look from, in degrees.
+        most: width and height that the pictures may have, in pixels.
+        zoom: how many times larger the surfaces are shown than fits.
     """
+    points = _points(surfaces)
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle = np.array([0.0, 0.0, (low[2] + high[2]) / 2])
+    distance = DISTANCE * max(1.0, *(high - low))
+    cameras = [_camera(middle, distance, azimuth, elevation) for azimuth in azimuths]
+    extents = [_extent(points, camera, distance) for camera in cameras]
+    lowest = np.min([extent[0] for extent in extents], axis=0)
+    highest = np.max([extent[1] for extent in extents], axis=0)
+    across, upward = highest - lowest
+    natural = math.ceil(most[1] * max(zoom, 1.0) * across / upward)
+    width, height = min(most[0], max(natural, MIN_WIDTH)), most[1]
+    half_height = float(max(across * height / width, upward)) / 2 / FILL_RATIO / zoom
+    shift = (lowest + highest) / 2 / half_height
+    for camera in cameras:
+        camera.SetViewAngle(float(np.degrees(2 * np.arctan(half_height))))
+        camera.SetParallelScale(half_height * distance)
+        camera.SetWindowCenter(shift[0] * height / width, shift[1])
+    return Frame(cameras, (width, height))
+
+
+def _camera(middle: np.ndarray, distance: float, azimuth: float, elevation: float) -> vtkCamera:
     from vtkmodules.vtkRenderingCore import vtkCamera
 
-    is_map = view == "top"
-    position = _position(view)
+    around, above = np.radians(azimuth), np.radians(elevation)
+    outward = np.array([np.cos(around), np.sin(around), 0.0])
     camera = vtkCamera()
-    camera.SetFocalPoint(*_middle())
-    camera.SetPosition(*position)
-    camera.SetViewUp(*((0, 1, 0) if is_map else (0, 0, 1)))
-    camera.OrthogonalizeViewUp()
-    seen = _seen(_points(surfaces) - position, camera, is_map)
-    lowest, highest = seen.min(axis=1), seen.max(axis=1)
-    half_heights = (highest - lowest) / 2 / [aspect * (FILL_RATIO - room), FILL_RATIO]
-    half_height = float(half_heights.max())
-    camera.SetViewAngle(float(np.degrees(2 * np.arctan(half_height))))
-    camera.SetParallelProjection(is_map)
-    camera.SetParallelScale(half_height * DISTANCE)
-    across, upward = (lowest + highest) / 2 / half_height
-    camera.SetWindowCenter(across / aspect + room, upward)
+    camera.SetFocalPoint(*middle)
+    camera.SetPosition(*(middle + distance * (np.cos(above) * outward + [0, 0, np.sin(above)])))
+    camera.SetViewUp(*(-np.sin(above) * outward + [0, 0, np.cos(above)]))
+    camera.SetParallelProjection(is_map(elevation))
     return camera
-
-
-def _middle() -> np.ndarray:
-    return np.array([0.0, 0.0, HEIGHT / 2])
-
-
-def _position(view: str) -> np.ndarray:
-    azimuth, elevation = np.radians(VIEWS[view])
-    level = np.cos(elevation)
-    direction = np.array([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)])
-    return _middle() + DISTANCE * direction
 
 
 def _points(surfaces: Sequence[vtkPolyData]) -> np.ndarray:
@@ -68,15 +89,10 @@ def _points(surfaces: Sequence[vtkPolyData]) -> np.ndarray:
     return np.concatenate([vtk_to_numpy(surface.GetPoints().GetData()) for surface in surfaces])
 
 
-def _seen(offsets: np.ndarray, camera: vtkCamera, is_map: bool) -> np.ndarray:
-    """Return the positions of points in the view, across and up (2, n), as tangents of angles.
-
-    Args:
-        offsets: the points relative to the camera, (n, 3).
-        camera: the camera.
-        is_map: whether to leave out perspective.
-    """
+def _extent(points: np.ndarray, camera: vtkCamera, distance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the points' positions in the view, each across and up, as tangents of angles."""
+    offsets = points - camera.GetPosition()
     forward, up = np.array(camera.GetDirectionOfProjection()), np.array(camera.GetViewUp())
-    right = np.cross(forward, up)
-    depth = DISTANCE if is_map else offsets @ forward
-    return np.stack([offsets @ right, offsets @ up]) / depth
+    depth = distance if camera.GetParallelProjection() else offsets @ forward
+    seen = np.stack([offsets @ np.cross(forward, up), offsets @ up]) / depth
+    return seen.min(axis=1), seen.max(axis=1)

@@ -1,79 +1,80 @@
-"""Renders lit pictures of surfaces with VTK, which needs neither ParaView nor a display."""
+"""Renders scenes with VTK, which needs neither ParaView nor a display, and saves pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from losslandscape.core.errors import InputError, require_choice
-from losslandscape.draw.vtk.camera import VIEWS, place_camera
-from losslandscape.draw.vtk.lit_scene import add_colour_bar, height_colours, lit_scene, scale_surface
+from losslandscape.core.errors import InputError
 from losslandscape.draw.vtk.window import open_window
 from losslandscape.files.atomic_file import replacing
 
 if TYPE_CHECKING:
-    from vtkmodules.vtkCommonDataModel import vtkPolyData
-    from vtkmodules.vtkRenderingCore import vtkRenderWindow
+    from vtkmodules.vtkRenderingCore import vtkCamera, vtkRenderer, vtkRenderWindow
 
-DEFAULT_SIZE = (1600, 1200)
-# Pixels per side. Graphics systems allow up to 16384, and a picture may be rendered at twice its size.
+# Pixels per side. A picture of up to half the most is rendered at twice its size or more, and averaged.
 MIN_PIXELS, MAX_PIXELS = 16, 8192
-BAR_WIDTH = 0.13  # share of the picture's width for the colour bar
-FONT_SIZE = 0.022  # height of a line of text, as a share of the picture's height
+FINEST = 4  # samples of a pixel, across and down; half as many in films
+LINES_PER_HEIGHT = 700  # thin lines side by side would fill a picture
+MAX_SAMPLES = 12_000_000  # of a picture with more than 2x2 samples per pixel
+
+
+def require_size(size: tuple[int, int]) -> None:
+    """Raise `InputError` if pictures of this width and height cannot be rendered."""
+    if not MIN_PIXELS <= min(size) <= max(size) <= MAX_PIXELS:
+        fault = f"a picture of {size[0]}x{size[1]} pixels cannot be rendered"
+        raise InputError(fault, f"give from {MIN_PIXELS} to {MAX_PIXELS} a side")
 
 
 def render(
-    surfaces: Sequence[vtkPolyData],
-    *,
-    view: str = "corner",
-    size: tuple[int, int] = DEFAULT_SIZE,
-    label: str = "",
-    ticks: Sequence[tuple[float, str]] = (),
-) -> list[np.ndarray]:
-    """Return a picture of each surface, as bytes (height, width, 3) with the top row first.
+    scenes: Sequence[Callable[[float], vtkRenderer]], cameras: Sequence[vtkCamera], size: tuple[int, int]
+) -> Iterator[list[np.ndarray]]:
+    """Yield the pictures of all scenes by each camera, as red, green, blue and alpha (height, width, 4).
 
-    The pictures share the scale of the heights, the colours and the camera, so that they can be compared.
+    Values are bytes. Colours are not multiplied with alpha. The top row is first.
 
     Args:
-        surfaces: the surfaces to draw.
-        view: one of `camera.VIEWS`.
+        scenes: functions that return a scene, given the width of thin lines in pixels of the window.
+        cameras: where to look from.
         size: width and height in pixels.
-        label: the text above the colour bar.
-        ticks: heights on the colour bar, each with its text; without ticks there is no bar.
 
     Raises:
-        InputError: this machine cannot render, or the view or the size is impossible.
+        InputError: this machine cannot render.
     """
-    require_choice("view", view, VIEWS)
-    width, height = size
-    if not MIN_PIXELS <= min(size) <= max(size) <= MAX_PIXELS:
-        fault = f"a picture of {width}x{height} pixels cannot be rendered"
-        raise InputError(fault, f"give from {MIN_PIXELS} to {MAX_PIXELS} a side")
     window = open_window()  # first: it loads the OpenGL classes, and objects made before could not be drawn
-    finer = 2 if max(size) <= MAX_PIXELS // 2 else 1
+    width, height = size
+    finer = _samples_across(width, height, most=FINEST if len(cameras) == 1 else FINEST // 2)
     window.SetSize(finer * width, finer * height)
-    low, high = _z_range(surfaces)
-    scaled = [scale_surface(surface, low, high) for surface in surfaces]
-    camera = place_camera(scaled, view, aspect=width / height, room=BAR_WIDTH if ticks else 0.0)
-    letters = round(FONT_SIZE * finer * min(height, 0.75 * width))
-    pictures = []
-    for surface in scaled:
-        renderer = lit_scene(surface, height_colours(low, high), camera)
-        if ticks:
-            add_colour_bar(renderer, height_colours(low, high), label, ticks, letters=letters)
+    line_width = finer * max(1.0, height / LINES_PER_HEIGHT)
+    renderers = [scene(line_width) for scene in scenes]
+    for renderer in renderers:
         window.AddRenderer(renderer)
-        pictures.append(_picture(window, finer))
-        window.RemoveRenderer(renderer)
+    for camera in cameras:
+        yield [_shot(window, renderer, camera, finer) for renderer in renderers]
+    for renderer in renderers:
+        if renderer.GetPass():
+            renderer.GetPass().ReleaseGraphicsResources(window)
     window.Finalize()
-    return pictures
 
 
-def _z_range(surfaces: Sequence[vtkPolyData]) -> tuple[float, float]:
-    bounds = [surface.GetBounds() for surface in surfaces]
-    return min(box[4] for box in bounds), max(box[5] for box in bounds)
+def _shot(window: vtkRenderWindow, shown: vtkRenderer, camera: vtkCamera, finer: int) -> np.ndarray:
+    """Return a picture of one of the scenes in a window."""
+    for renderer in window.GetRenderers():
+        renderer.SetDraw(renderer is shown)
+    shown.SetActiveCamera(camera)
+    shown.ResetCameraClippingRange()
+    return _picture(window, finer)
+
+
+def _samples_across(width: int, height: int, *, most: int) -> int:
+    """Return how many samples a pixel has, across and down."""
+    if max(width, height) > MAX_PIXELS // 2:
+        return 1
+    affordable = int((MAX_SAMPLES / (width * height)) ** 0.5)
+    return min(max(affordable, 2), most)
 
 
 def _picture(window: vtkRenderWindow, finer: int) -> np.ndarray:
@@ -83,21 +84,24 @@ def _picture(window: vtkRenderWindow, finer: int) -> np.ndarray:
 
     grab = vtkWindowToImageFilter()
     grab.SetInput(window)
-    grab.SetInputBufferTypeToRGB()
+    grab.SetInputBufferTypeToRGBA()
     grab.ReadFrontBufferOff()
     grab.Update()
     image = grab.GetOutput()
     width, height, _ = image.GetDimensions()
-    pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, 3)[::-1]
-    blocks = pixels.reshape(height // finer, finer, width // finer, finer, 3)
-    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+    pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, 4)[::-1]
+    blocks = pixels.reshape(height // finer, finer, width // finer, finer, 4)
+    means = blocks.mean(axis=(1, 3), dtype=np.float32)
+    alpha = means[..., 3:]
+    means[..., :3] *= 255 / np.where(alpha > 0, alpha, 255)  # the background's colours are zero
+    return np.minimum(means, 255).round().astype(np.uint8)
 
 
 def save_png(picture: np.ndarray, path: str, *, about: dict[str, str] | None = None) -> None:
     """Write a picture completely or not at all.
 
     Args:
-        picture: a picture from `render`, (height, width, 3).
+        picture: bytes (height, width, 3), or 4 with alpha.
         path: the path of the PNG file.
         about: texts for the metadata, by key.
     """

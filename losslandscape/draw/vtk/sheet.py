@@ -73,14 +73,15 @@ def make_sheet(
         log: whether heights are ln(value + 0.1).
         points: the numbers of points along x and y after resampling with a cubic spline; None to keep the
             grid. A new point has a height if the corners of its cell have one.
-        bounded: whether to clip heights to the measured range, which a spline leaves at cliffs.
+        bounded: whether to clip heights to the measured range, which a spline leaves at cliffs. They are
+            then not cut off at `zmax`; `cut_off` does it along the isocontour.
 
     Raises:
         InputError: the surface is a line, there is no cell to draw, or `zmax` is not above any value.
     """
     sheet = _measured_sheet(surface, name, log=log)
     low, high = sheet.z_range
-    ceiling = _ceiling(zmax, log=log)
+    ceiling = ceiling_height(zmax, log=log)
     if zmax is not None and not ceiling > low:
         least = np.nanmin(sheet.values[name])
         fault = f"zmax {zmax:g} is not above any value of {name} in {surface.path}"
@@ -89,11 +90,11 @@ def make_sheet(
         without_cliffs = np.minimum(sheet.height, low + MAX_CLIFF * (ceiling - low))
         sheet = _resampled(replace(sheet, height=without_cliffs), *points)
     if bounded:
-        return replace(sheet, height=np.clip(sheet.height, low, min(high, ceiling)))
+        return replace(sheet, height=np.clip(sheet.height, low, high))
     return replace(sheet, height=np.minimum(sheet.height, ceiling))
 
 
-def _ceiling(zmax: float | None, *, log: bool) -> float:
+def ceiling_height(zmax: float | None, *, log: bool) -> float:
     """Return the height at which a sheet is cut off; infinite without `zmax`."""
     if zmax is None:
         return math.inf

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # Classes of windows that need no display, by platform; an empty name leaves the choice to VTK.
 KINDS = {"linux": ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")}
 NEEDED = {"linux": "libegl1 and libgl1-mesa-dri, or libosmesa6 (Debian's names)"}
-SAMPLES = 4  # samples per pixel, against jagged edges
 
 
 def open_window() -> vtkRenderWindow:
@@ -56,7 +55,8 @@ def _open(kind: str) -> vtkRenderWindow:
 
     window = getattr(vtkRenderingOpenGL2, kind)() if kind else vtkRenderWindow()
     window.SetOffScreenRendering(True)
-    window.SetMultiSamples(SAMPLES)
+    window.SetMultiSamples(0)  # jagged edges are averaged by `rendering`
+    window.SetAlphaBitPlanes(True)
     return window
 
 

@@ -8,7 +8,6 @@ from contourpy import contour_generator
 from losslandscape.draw.web.places import LIFT, scatter
 from losslandscape.draw.web.views import View
 
-COLOUR = "#333"
 # The numbers of contours to try. A rough surface gets fewer contours, so that the page stays small.
 COUNTS = (12, 8, 5, 2, 0)
 FEW_CORNERS = 1500  # number of corners that is acceptable in every page
@@ -30,9 +29,9 @@ def contours(view: View) -> dict[str, Any]:
         **scatter(view, np.tile(x, 2), np.tile(y, 2), z),
         "mode": "lines",
         "name": "contours",
-        "showlegend": False,
+        "meta": {"themed": "line.color"},
         "hoverinfo": "skip",
-        "line": {"color": COLOUR, "width": 1.5},
+        "line": {"width": 1.5},
     }
 
 

@@ -1,10 +1,10 @@
-"""A line as a plotly figure: losses on the left axis, linear or logarithmic, and percentages on the right."""
+"""Lines as panels of a page: losses on the left axis, linear or logarithmic, and percentages on the right."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,28 +13,28 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw.contour_levels import LOG_RATIO
 from losslandscape.draw.drawable import describe_missing, finite
 from losslandscape.draw.grid_part import ascending
+from losslandscape.draw.surface_metrics import is_interpolation
+from losslandscape.draw.web.html_page import Panel, View
 from losslandscape.draw.web.page_values import html_label, listed
-from losslandscape.draw.web.scene import FONT, add_buttons
+from losslandscape.draw.web.scene import FONT
 from losslandscape.draw.web.views import sensible_top
+from losslandscape.files.surface import Surface
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from losslandscape.files.surface import Surface
-
-COLOURS = {"loss": "#1f77b4", "acc": "#d62728"}  # as in plot_1D
-OTHER_COLOURS = ("#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
+COLOURS = {"loss": "#2f86c9", "acc": "#e0463e"}  # as in plot_1D, and legible on black as well
+OTHER_COLOURS = ("#2ca02c", "#a37cd0", "#a9735f", "#e377c2", "#8a8a8a", "#a8a91c", "#17a5b4")
+FEW_POINTS, MARK_SIZE = 30, 5  # each point of a curve with few points has a mark
 MAX_TICKS = 10  # the maximum number of ticks at powers of ten
-ZERO_LINE = {"color": "#888", "dash": "dot", "width": 1.5}
 LAYOUT = {
-    "template": "plotly_white",
     "font": FONT,
-    "margin": {"l": 70, "r": 70, "t": 60, "b": 60},
+    "margin": {"l": 8, "r": 8, "t": 12, "b": 8},
     "hovermode": "x unified",
-    "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+    "showlegend": False,
+    "uirevision": "kept",
 }
+AXIS = {"zeroline": False, "automargin": True, "title": {"standoff": 6}}
 PERCENT_AXIS = {
-    "title": {"text": "accuracy (%)"},
+    "title": {"text": "accuracy (%)", "standoff": 6},
+    "automargin": True,
     "overlaying": "y",
     "side": "right",
     "range": [-2, 102],
@@ -43,62 +43,43 @@ PERCENT_AXIS = {
     "showgrid": False,
     "zeroline": False,
 }
+MARK_AXIS = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
+MARK_STYLES = (("#808891", "dot", "dotted"), ("#808891", "dash", "dash"))  # colour, dash, symbol
+Curves = dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Scale:
-    """A scale of the left axis.
-
-    Args:
-        kind: linear or log, plotly's type of an axis.
-        ends: the ends of the axis; on a log scale, the base-10 logarithms of the ends.
-        dtick: the step between ticks; None lets plotly choose.
-    """
-
-    kind: str
-    ends: list[float]
-    dtick: int | None = None
-
-
-def curves_figure(surface: Surface, *, log: bool, axis_title: str) -> go.Figure:
-    """Return a figure of all quantities of a line, with buttons for the scale of the left axis.
+def curve_panels(
+    surfaces: Sequence[Surface], *, log: bool, axis_title: str, titles: Sequence[str], shared: bool = True
+) -> tuple[list[Panel], list[str], int]:
+    """Return a panel per line, the labels of the scales of their left axes, and the index of the first.
 
     Args:
-        surface: a line.
+        surfaces: the lines.
         log: whether to show the log scale first, if a value is positive. It is also shown first
             if all values are positive and have a huge range.
-        axis_title: the title of the x axis.
+        axis_title: the title of the x axes.
+        titles: the title of each panel.
+        shared: whether all left axes have one range.
 
     Raises:
         InputError: there are fewer than two measured points, or no finite value.
     """
-    import plotly.graph_objects as go  # takes a second, and may be absent
-
-    x, values = _values(surface)
-    left = {name: array for name, array in values.items() if not quantity.is_percentage(name)}
-    colours = _colours(values)
-    figure = go.Figure()
-    for name, array in values.items():
-        colour = colours[quantity.split(name)[1]]
-        figure.add_scatter(**_curve(name, x, array, colour), yaxis="y" if name in left else "y2")
-    figure.update_layout(
-        **LAYOUT,
-        xaxis={
-            "title": {"text": axis_title},
-            "zeroline": False,
-            "hoverformat": ".4g",
-            "unifiedhovertitle": {"text": "α = %{x:.4g}"},
-        },
-        yaxis={"title": {"text": _left_title(left)}, "visible": bool(left), "zeroline": False},
-        yaxis2={**PERCENT_AXIS, "visible": len(left) < len(values)},
-    )
-    figure.add_vline(0, line=ZERO_LINE)
-    if left:
-        _add_scales(figure, left, log=log)
-    return figure
+    curves = [_values(surface) for surface in surfaces]
+    lefts = [_left_values(values) for _, values in curves]
+    everything = np.concatenate(lefts)
+    kinds = ["linear", "log"] if (everything > 0).any() else ["linear"]
+    panels = []
+    for surface, (x, values), left, title in zip(surfaces, curves, lefts, titles, strict=True):
+        traces = [*_curves(x, values), *_minimisers(surface)]
+        scaled = everything if shared else left
+        views = [View(layout=_scale(kind, scaled)) for kind in kinds]
+        panels.append(Panel(title, traces, _layout(values, axis_title), views))
+    huge = bool(everything.size) and everything.min() > 0 and everything.max() > LOG_RATIO * everything.min()
+    labels = kinds if everything.size else ["linear"]
+    return panels, labels, len(kinds) - 1 if log or huge else 0
 
 
-def _values(surface: Surface) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _values(surface: Surface) -> tuple[np.ndarray, Curves]:
     """Return x and the quantities with finite values, at the points where any quantity is measured."""
     measured = np.logical_or.reduce([surface.measured(name) for name in surface.names])
     points = ascending(surface.x, measured)
@@ -112,61 +93,109 @@ def _values(surface: Surface) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return surface.x[points], drawable
 
 
-def _colours(values: dict[str, np.ndarray]) -> dict[str, str]:
-    """Return a colour for each value; the training and the test curve of a value share it."""
+def _left_values(values: Curves) -> np.ndarray:
+    """Return all finite values of the left axis."""
+    arrays = [array[np.isfinite(array)] for name, array in values.items() if not quantity.is_percentage(name)]
+    return np.concatenate([np.empty(0), *arrays])
+
+
+def _layout(values: Curves, axis_title: str) -> dict[str, Any]:
+    left = [name for name in values if not quantity.is_percentage(name)]
+    left_title = "loss" if all(map(quantity.is_loss, left)) else "value"
+    return {
+        **LAYOUT,
+        "xaxis": {
+            **AXIS,
+            "title": {"text": axis_title, "standoff": 6},
+            "hoverformat": ".4g",
+            "unifiedhovertitle": {"text": "α = %{x:.4g}"},
+        },
+        "yaxis": {
+            **AXIS,
+            "title": {"text": left_title, "standoff": 6},
+            "visible": bool(left),
+            "exponentformat": "power",
+        },
+        "yaxis2": {**PERCENT_AXIS, "visible": len(left) < len(values)},
+        "yaxis3": MARK_AXIS,
+    }
+
+
+def _curves(x: np.ndarray, values: Curves) -> list[dict[str, Any]]:
+    """Return a trace per quantity; the training and the test curve of a value share their colour."""
     kinds = dict.fromkeys(quantity.split(name)[1] for name in values)
     others = [kind for kind in kinds if kind not in COLOURS]
-    return {**COLOURS, **dict(zip(others, cycle(OTHER_COLOURS), strict=False))}
+    colours = {**COLOURS, **dict(zip(others, cycle(OTHER_COLOURS), strict=False))}
+    return [_curve(name, x, array, colours[quantity.split(name)[1]]) for name, array in values.items()]
 
 
 def _curve(name: str, x: np.ndarray, values: np.ndarray, colour: str) -> dict[str, Any]:
+    dash = "dash" if name.startswith("test") else "solid"
     return {
+        "type": "scatter",
         "x": listed(x),
         "y": listed(values),
+        "yaxis": "y2" if quantity.is_percentage(name) else "y",
         "name": html_label(name),
-        "line": {"color": colour, "dash": "dash" if name.startswith("test") else "solid", "width": 2.5},
+        "legendgroup": name,
+        "meta": {"symbol": "dash" if dash == "dash" else "line"},
+        "line": {"color": colour, "dash": dash, "width": 2.5},
         "mode": "lines+markers",
-        "marker": {"size": 4},
+        "marker": {"size": _sizes(values)},
         "hovertemplate": "%{y:.5g}",
     }
 
 
-def _left_title(names: dict[str, np.ndarray]) -> str:
-    return "loss" if all(map(quantity.is_loss, names)) else "value"
+def _sizes(values: np.ndarray) -> list[int]:
+    """Return the size of the mark at each point: 0 along a dense curve, where marks would hide dashes."""
+    if values.size <= FEW_POINTS:
+        return [MARK_SIZE] * values.size
+    is_drawn = np.pad(np.isfinite(values), 1)
+    isolated = is_drawn[1:-1] & ~is_drawn[:-2] & ~is_drawn[2:]
+    return [MARK_SIZE if alone else 0 for alone in isolated]
 
 
-def _add_scales(figure: go.Figure, left: dict[str, np.ndarray], *, log: bool) -> None:
-    """Set the left axis, and add buttons for its scales."""
-    values = np.concatenate([array[np.isfinite(array)] for array in left.values()])
-    scales = [_linear_scale(values)]
-    if (values > 0).any():
-        scales.append(_log_scale(values))
-    huge = values.min() > 0 and values.max() > LOG_RATIO * values.min()
-    first = len(scales) - 1 if log or huge else 0
-    scale = scales[first]
-    figure.update_yaxes(
-        type=scale.kind,
-        range=scale.ends,
-        dtick=scale.dtick,
-        exponentformat="power",
-        selector={"side": None},
-    )
-    add_buttons(figure, [_button(scale) for scale in scales], active=first)
+def _minimisers(surface: Surface) -> list[dict[str, Any]]:
+    """Return a vertical line at each minimiser within the range: one, or both of an interpolation."""
+    marks = {0: "minimiser (α = 0)"}
+    if is_interpolation(surface):
+        marks = {0: "first minimiser (α = 0)", 1: "second minimiser (α = 1)"}
+    return [
+        {
+            "type": "scatter",
+            "x": [place, place],
+            "y": [0, 1],
+            "yaxis": "y3",
+            "name": name,
+            "legendgroup": f"minimiser {place}",
+            "meta": {"symbol": symbol},
+            "mode": "lines",
+            "line": {"color": colour, "dash": dash, "width": 1.8},
+            "hoverinfo": "skip",
+        }
+        for (place, name), (colour, dash, symbol) in zip(marks.items(), MARK_STYLES, strict=False)
+        if surface.x.min() <= place <= surface.x.max()
+    ]
 
 
-def _linear_scale(values: np.ndarray) -> Scale:
+def _scale(kind: str, values: np.ndarray) -> dict[str, Any]:
+    """Return the layout of a left axis that shows values on a linear or log scale."""
+    if not values.size or (kind == "log" and not (values > 0).any()):
+        return {"yaxis.type": "linear"}
+    ends, step = _linear(values) if kind == "linear" else _log(values)
+    return {"yaxis.type": kind, "yaxis.range": ends, "yaxis.dtick": step}
+
+
+def _linear(values: np.ndarray) -> tuple[list[float], None]:
     top = min(values.max(), sensible_top(values))
-    return Scale("linear", [min(0.0, values.min()), 1.03 * top])
+    low = min(0.0, float(values.min()))
+    return [low, float(top + 0.03 * (top - low)) if top > low else low + 1], None
 
 
-def _log_scale(values: np.ndarray) -> Scale:
+def _log(values: np.ndarray) -> tuple[list[float], int | None]:
+    """Return base-10 logarithms of the ends, and the step between ticks."""
     low, high = np.log10(values[values > 0].min()), np.log10(values.max())
     room = 0.04 * (high - low)
-    low, high = low - room - 0.01, high + room + 0.01
+    low, high = float(low - room - 0.01), float(high + room + 0.01)
     whole_powers = int(np.ceil((high - low) / MAX_TICKS))
-    return Scale("log", [low, high], whole_powers if high - low >= 2 else None)
-
-
-def _button(scale: Scale) -> dict[str, Any]:
-    change = {"yaxis.type": scale.kind, "yaxis.range": scale.ends, "yaxis.dtick": scale.dtick}
-    return {"label": scale.kind, "method": "relayout", "args": [change]}
+    return [low, high], whole_powers if high - low >= 2 else None

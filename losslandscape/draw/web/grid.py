@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from losslandscape.core import quantity
 from losslandscape.draw.grid_part import complete_part
@@ -29,8 +30,9 @@ class Grid:
     def shape(self) -> tuple[int, int]:
         return self.y.size, self.x.size
 
-    def holds(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def holds(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Return which points of the plane lie within the grid."""
+        x, y = np.asarray(x), np.asarray(y)
         return (x >= self.x[0]) & (x <= self.x[-1]) & (y >= self.y[0]) & (y <= self.y[-1])
 
     def interpolate(self, values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

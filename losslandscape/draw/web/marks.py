@@ -1,37 +1,71 @@
-"""Marks on a surface: a ring around its extreme point, and a cross at the centre.
+"""Marks on a surface: its extreme point and the centre.
 
-The marks follow the surface. It would half hide marks that face the viewer.
+An outline lies on the surface and on the floor. A pole shows the mark above the surface, because slopes hide
+the bottom of a deep valley.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from losslandscape.core import quantity
 from losslandscape.draw.drawable import finite
-from losslandscape.draw.labels import label
+from losslandscape.draw.labels import page_label
 from losslandscape.draw.web.grid import Grid
 from losslandscape.draw.web.page_values import as_html, value_lines, value_texts
-from losslandscape.draw.web.places import on_surface_and_floor
+from losslandscape.draw.web.places import on_surface_and_floor, pole
 from losslandscape.draw.web.views import View
 
-EXTREME_COLOUR, CENTRE_COLOUR = "#ff2bc2", "#00c8ff"
+# Heights of the poles above the surface, as shares of its height. They differ, as places may be the same.
+CENTRE_POLE, EXTREME_POLE, CHECKPOINT_POLE = 0.04, 0.13, 0.22
+SIZES = {"circle-open": 5.5, "cross": 8.5, "diamond": 5}  # by plotly's symbol; it draws them unequally large
+CENTRE, NOWHERE = (0.0, 0.0), (np.nan, np.nan)
+SAME_PLACE = 0.005  # as a share of the width: stems that are closer would cover each other
 
 # Outlines (2, n), in units of the width and depth of the plane.
 _TURN = np.linspace(0, 2 * np.pi, 49)
-RING = 0.035 * np.stack([np.cos(_TURN), np.sin(_TURN)])
+RING = 0.026 * np.stack([np.cos(_TURN), np.sin(_TURN)])
 _ARM, _ZEROS = np.linspace(-1, 1, 9), np.zeros(9)
-CROSS = 0.028 * np.stack([[*_ARM, np.nan, *_ZEROS], [*_ZEROS, np.nan, *_ARM]])
+CROSS = 0.024 * np.stack([[*_ARM, np.nan, *_ZEROS], [*_ZEROS, np.nan, *_ARM]])
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a mark looks.
+
+    Args:
+        group: traces of one group are hidden together.
+        colour: the colour.
+        symbol: the symbol in the page's legend.
+        plotly_symbol: the symbol at the ends of the pole.
+        outline: the outline (2, n) around the place, in units of the width and depth of the plane.
+    """
+
+    group: str
+    colour: str
+    symbol: str
+    plotly_symbol: str
+    outline: np.ndarray
+
+
+EXTREME = Look("extreme", "#e5189f", "ring", "circle-open", RING)
+MINIMISER = Look("centre", "#1f6fff", "cross", "cross", CROSS)
 
 
 def marks(view: View) -> list[dict[str, Any]]:
-    """Return traces that mark the lowest point, or the highest percentage, and the centre."""
+    """Return traces that mark the lowest point, or the highest percentage, and the centre: four traces."""
     row, column = _extreme(view)
     kind = "highest" if quantity.is_percentage(view.name) else "lowest"
     extreme = float(view.grid.x[column]), float(view.grid.y[row])
+    at_centre = np.hypot(*extreme) < SAME_PLACE * np.ptp(view.grid.x)
+    poles = {
+        "extreme": pole(*extreme, EXTREME_POLE, view, with_stem=not at_centre),
+        "centre": pole(*(CENTRE if view.grid.holds(*CENTRE) else NOWHERE), CENTRE_POLE, view),
+    }
     return [
-        _mark(f"{kind} {label(view.name)}", extreme, RING, EXTREME_COLOUR, view),
-        _mark("centre (the minimiser)", (0.0, 0.0), CROSS, CENTRE_COLOUR, view),
+        *_mark(view, f"{kind} {page_label(view.name)}", extreme, poles["extreme"], EXTREME),
+        *_mark(view, "centre (the minimiser)", CENTRE, poles["centre"], MINIMISER),
     ]
 
 
@@ -45,21 +79,35 @@ def _extreme(view: View) -> tuple[int, int]:
 
 
 def _mark(
-    name: str, place: tuple[float, float], outline: np.ndarray, colour: str, view: View
-) -> dict[str, Any]:
-    """Return a trace with an outline around a point of the plane, which shows the values at that point."""
+    view: View, name: str, place: tuple[float, float], stand: dict[str, Any], look: Look
+) -> list[dict[str, Any]]:
+    """Return the outline around a point of the plane, and its pole, which show the values at that point."""
     x, y = place
     grid = view.grid
     texts = value_texts(values_at(grid, np.array([x]), np.array([y])))[0]
     title = as_html(name)
     lines = value_lines(grid.values, texts)
-    return {
-        **on_surface_and_floor(x + outline[0] * np.ptp(grid.x), y + outline[1] * np.ptp(grid.y), view),
-        "mode": "lines",
+    about = {
         "name": title,
-        "line": {"color": colour, "width": 7},
-        "showlegend": bool(grid.holds(np.array(x), np.array(y))),
+        "legendgroup": look.group,
+        "showlegend": bool(grid.holds(x, y)),
+        "meta": {"symbol": look.symbol},
         "hovertemplate": f"<b>{title}</b><br>α = {x:.4g}, β = {y:.4g}<br>{lines}<extra></extra>",
+    }
+    across, along = look.outline
+    around = on_surface_and_floor(x + across * np.ptp(grid.x), y + along * np.ptp(grid.y), view)
+    return [
+        {**around, **about, "mode": "lines", "line": {"color": look.colour, "width": 5}},
+        {**stand, **about, **pole_style(look.colour, look.plotly_symbol)},
+    ]
+
+
+def pole_style(colour: str, symbol: str) -> dict[str, Any]:
+    """Return the style of a pole with a symbol at its ends."""
+    return {
+        "mode": "lines+markers",
+        "line": {"color": colour, "width": 4},
+        "marker": {"color": colour, "size": SIZES[symbol], "symbol": symbol, "opacity": 1},
     }
 
 

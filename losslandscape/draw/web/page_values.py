@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from losslandscape.draw.labels import label
+from losslandscape.draw.labels import page_label
 from losslandscape.draw.web.grid import Grid
 
 FLOAT32_DIGITS = 7  # significant digits; a graphics card does not keep more
@@ -25,7 +25,7 @@ def as_html(text: str) -> str:
 
 def html_label(name: str) -> str:
     """Return the label of a quantity as HTML."""
-    return as_html(label(name))
+    return as_html(page_label(name))
 
 
 def value_texts(values: dict[str, np.ndarray]) -> list:
@@ -45,15 +45,14 @@ def customdata_lines(names: Iterable[str]) -> str:
     return value_lines(names, [f"%{{customdata[{i}]}}" for i in range(len(names))])
 
 
-def point_texts(grid: Grid) -> np.ndarray:
-    """Return the hover text of each point, as an array (ny, nx) of HTML.
+def point_values(grid: Grid) -> dict[str, list[list[float | str]]]:
+    """Return the values of each quantity at each point, by label as HTML; the script writes them as texts.
 
     Plotly swaps row and column of a surface's `customdata`, so a hover template would show wrong values.
     """
-    rows = []
-    for y, row_texts in zip(grid.y, value_texts(grid.values), strict=True):
-        row = []
-        for x, texts in zip(grid.x, row_texts, strict=True):
-            row.append(f"α = {x:.4g}, β = {y:.4g}<br>{value_lines(grid.values, texts)}")
-        rows.append(row)
-    return np.array(rows)
+    return {html_label(name): _rounded(values) for name, values in grid.values.items()}
+
+
+def _rounded(values: np.ndarray) -> list[list[float | str]]:
+    """Return values of five digits as nested lists; texts in place of numbers that JSON does not have."""
+    return [[float(f"{v:.5g}") if np.isfinite(v) else f"{v:g}" for v in row] for row in values]

@@ -1,55 +1,76 @@
-"""A surface with its contours, as a plotly figure that the reader can turn and zoom.
-
-Each button holds the heights of its view. If all views have one grid, they share the hover texts of the
-points.
-"""
+"""A surface with its contours and marks, as a panel of a page."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from losslandscape.draw.web.contours import contours
+from losslandscape.draw.web.html_page import Panel
+from losslandscape.draw.web.html_page import View as PageView
 from losslandscape.draw.web.marks import marks
-from losslandscape.draw.web.page_values import FLOAT32_DIGITS, listed, point_texts
-from losslandscape.draw.web.scene import LIGHT, LIGHT_PLACE, add_buttons, scene, view_layout
+from losslandscape.draw.web.page_values import FLOAT32_DIGITS, listed, point_values
+from losslandscape.draw.web.scene import LIGHT, LIGHT_PLACE, colour_bar, scene_layout, view_layout
 from losslandscape.draw.web.trajectory import Line, Trajectory, trajectory_traces
 from losslandscape.draw.web.views import View
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-CHANGING = ("x", "y", "z", "name", "hovertemplate")  # attributes of each trace that differ between views
+CHANGING = ("x", "y", "z", "name", "hovertemplate", "customdata")  # attributes that differ between views
 
 
-def surface_figure(
-    all_views: list[View], *, first: int, axis_titles: tuple[str, str], trajectory: Trajectory | None = None
-) -> go.Figure:
-    """Return a figure of a surface with a button per view.
+def surface_panel(
+    all_views: Sequence[View],
+    *,
+    first: int,
+    title: str,
+    axis_titles: tuple[str, str],
+    trajectory: Trajectory | None = None,
+) -> Panel:
+    """Return a panel of a surface.
 
     Args:
         all_views: the views of one surface.
         first: the index of the view that is shown first.
+        title: the title of the panel.
         axis_titles: the titles of x and y.
-        trajectory: the trajectory to draw on the surface. Its two traces are the last traces of the figure.
+        trajectory: the trajectory to draw on the surface. Its traces are the last traces of the panel.
     """
-    line = trajectory.line(all_views[first].grid) if trajectory else None
+    shown = all_views[first]
+    line = trajectory.line(shown.grid) if trajectory else None
+    one_grid = all(_same_grid(view, shown) for view in all_views)
     all_traces = [surface_traces(view, trajectory, line) for view in all_views]
-    figure = scene(all_traces[first], all_views[first], axis_titles)
-    keys = CHANGING if _have_one_grid(all_traces) else (*CHANGING, "text")
-    buttons = [
-        {"label": view.label, "method": "update", "args": [_changes(traces, keys), view_layout(view)]}
-        for view, traces in zip(all_views, all_traces, strict=True)
-    ]
-    add_buttons(figure, buttons, active=first)
-    return figure
+    return Panel(
+        title=title,
+        traces=all_traces[first],
+        layout=scene_layout(shown, axis_titles),
+        values=point_values(shown.grid),
+        views=[
+            _page_view(view, traces, with_values=not one_grid)
+            for view, traces in zip(all_views, all_traces, strict=True)
+        ],
+    )
+
+
+def _same_grid(view: View, other: View) -> bool:
+    pairs = ((view.grid.x, other.grid.x), (view.grid.y, other.grid.y))
+    return all(np.array_equal(*pair) for pair in pairs)
+
+
+def _page_view(view: View, traces: list[dict[str, Any]], *, with_values: bool) -> PageView:
+    return PageView(
+        layout=view_layout(view),
+        traces=changes(traces, CHANGING),
+        values=point_values(view.grid) if with_values else None,
+        bar=colour_bar(view),
+        notes=[view.note] if view.note else [],
+    )
 
 
 def surface_traces(
     view: View, trajectory: Trajectory | None = None, line: Line | None = None
 ) -> list[dict[str, Any]]:
-    """Return traces of the surface, its contours and marks, and the line and checkpoints of a trajectory."""
+    """Return traces of the surface, its contours and marks, and those of a trajectory."""
     traces = [_surface(view), contours(view), *marks(view)]
     if trajectory and line:
         traces += trajectory_traces(trajectory, line, view)
@@ -63,25 +84,14 @@ def _surface(view: View) -> dict[str, Any]:
         "y": listed(view.grid.y),
         "z": listed(view.heights, digits=FLOAT32_DIGITS),
         "coloraxis": "coloraxis",
-        "text": point_texts(view.grid),
         "lighting": LIGHT,
         "lightposition": LIGHT_PLACE,
         "contours": {axis: {"highlight": False} for axis in "xyz"},
         "name": "surface",
-        "showlegend": False,
         "hoverinfo": "text",
     }
 
 
-def _have_one_grid(all_traces: list[list[dict[str, Any]]]) -> bool:
-    surfaces = [traces[0] for traces in all_traces]
-    return all(surface[axis] == surfaces[0][axis] for surface in surfaces for axis in "xy")
-
-
-def _changes(traces: list[dict[str, Any]], keys: tuple[str, ...]) -> dict[str, list[Any]]:
-    """Return the changes of a view for `Plotly.update`: per attribute, a list with one entry per trace."""
-    return {key: [_plain(trace.get(key, "")) for trace in traces] for key in keys}
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value
+def changes(traces: list[dict[str, Any]], keys: Sequence[str]) -> dict[str, list[Any]]:
+    """Return attributes of traces: per attribute, an entry per trace; None keeps what is there."""
+    return {key: [trace.get(key) for trace in traces] for key in keys}

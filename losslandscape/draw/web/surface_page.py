@@ -1,131 +1,169 @@
-"""The interactive page of a surface file: a surface to turn, or the curves of a line."""
+"""The interactive page of surface files: surfaces to turn, or the curves of lines."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from losslandscape.core.errors import InputError
 from losslandscape.draw.drawable import describe_missing
 from losslandscape.draw.figure_metadata import commands
-from losslandscape.draw.labels import label
-from losslandscape.draw.web import html_page, scene
-from losslandscape.draw.web.curves_figure import curves_figure
-from losslandscape.draw.web.film_figure import add_checkpoint_slider
+from losslandscape.draw.labels import page_label
+from losslandscape.draw.surface_title import all_titles, page_title, size, surface_subtitle
+from losslandscape.draw.web import scene
+from losslandscape.draw.web.curves_figure import curve_panels
+from losslandscape.draw.web.film_figure import with_checkpoint_steps
 from losslandscape.draw.web.grid import Grid
-from losslandscape.draw.web.surface_figure import surface_figure
+from losslandscape.draw.web.html_page import Page, write_page
+from losslandscape.draw.web.surface_figure import surface_panel
 from losslandscape.draw.web.trajectory import Trajectory
-from losslandscape.draw.web.views import View, first_shown, views
+from losslandscape.draw.web.views import View, common_views, first_shown
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+MAX_SURFACES = 12  # browsers keep at most 16 scenes
 
 
 def write_surface_page(
-    surf_file: str,
+    surf_files: str | Sequence[str],
     *,
     proj_file: str = "",
     dir_file: str = "",
     name: str = "",
     log: bool = False,
     zmax: float | None = None,
+    titles: Sequence[str] = (),
+    out: str = "",
+    own_scale: bool = False,
 ) -> str:
-    """Write the page of a surface beside its file. An old page is replaced.
+    """Write the page of a surface, or of several side by side. An old page is replaced.
 
     Args:
-        surf_file: the surface file of a line or a plane.
-        proj_file: the projection of a training to draw on the plane. Checkpoints outside the grid are left
-            out. The page and standard output give the number of these checkpoints.
+        surf_files: the surface file of a line or a plane, or several files, all of lines or all of planes.
+        proj_file: the projection of a training to draw on a single plane. Checkpoints outside the grid are
+            left out. The page and standard output give the number of these checkpoints.
         dir_file: the PCA direction file, for the titles of the axes.
         name: the quantity to show first on a plane; empty for the first quantity, usually the training loss.
         log: whether to show the logarithm first.
         zmax: the height at which losses on a plane are cut off; None to choose it from the values.
+        titles: a title per surface; by default from the facts in its file.
+        out: the beginning of the page's name; by default the first surface file, and `_compared` if there are
+            several.
+        own_scale: whether each of several surfaces has its own heights and colours.
 
     Returns:
         The path of the page.
 
     Raises:
-        InputError: a file or a name cannot be used, or there are too few values to draw.
+        InputError: files, titles or a name cannot be used, or there are too few values to draw.
     """
-    surface = h5_util.read_surface(surf_file)
-    _require_drawable(surface, name, proj_file)
+    paths = [surf_files] if isinstance(surf_files, str) else list(surf_files)
+    surfaces = [h5_util.read_surface(path) for path in paths]
+    _require_drawable(surfaces, name, proj_file)
+    names = all_titles(surfaces, titles)
     axis_titles = scene.axis_titles(dir_file)
-    notes = _notes_on_missing(surface)
-    if surface.y is None:
-        figure = curves_figure(surface, log=log, axis_title=axis_titles[0])
-        return _write(surface, figure, notes, ending="1d")
-    projection = _read_projection(proj_file, surface) if proj_file else None
-    figure, plane_notes = _plane_figure(surface, projection, axis_titles, name=name, log=log, zmax=zmax)
-    return _write(surface, figure, [*notes, *plane_notes], ending="3dsurface")
+    if surfaces[0].y is None:
+        panels, labels, first = curve_panels(
+            surfaces, log=log, axis_title=axis_titles[0], titles=names, shared=not own_scale
+        )
+        parts = Page("", "", panels, labels, first)
+        ending = "1d"
+    else:
+        parts = _planes(
+            surfaces, proj_file, axis_titles, names, name, log=log, zmax=zmax, own_scale=own_scale
+        )
+        ending = "3dsurface"
+    stem = out or (paths[0] if len(paths) == 1 else f"{paths[0]}_compared")
+    return write_page(f"{stem}_{ending}.html", _with_texts(parts, surfaces, titles, own_scale=own_scale))
 
 
-def _plane_figure(
-    surface: Surface,
-    projection: Projection | None,
+def _require_drawable(surfaces: Sequence[Surface], name: str, proj_file: str) -> None:
+    if len(surfaces) > MAX_SURFACES:
+        raise InputError(f"{len(surfaces)} surfaces are too many for a page", f"give up to {MAX_SURFACES}")
+    first = surfaces[0]
+    for surface in surfaces:
+        if not surface.names:
+            raise InputError(f"{surface.path} has no quantity to draw")
+        if (surface.y is None) != (first.y is None):
+            fault = f"one of {first.path} and {surface.path} is 1-D and the other 2-D"
+            raise InputError(fault, "make a page for each")
+        if name:
+            surface.get(name)  # raises an error if the surface does not have this quantity
+    if proj_file and first.y is None:
+        need = f"a trajectory ({proj_file}) needs a surface with two coordinates"
+        raise InputError(f"{first.path} is 1-D; {need}")
+    if proj_file and len(surfaces) > 1:
+        raise InputError("a trajectory is drawn on one surface", "give one {surf_file} with {proj_file}")
+
+
+def _planes(
+    surfaces: Sequence[Surface],
+    proj_file: str,
     axis_titles: tuple[str, str],
-    *,
+    titles: Sequence[str],
     name: str,
+    *,
     log: bool,
     zmax: float | None,
-) -> tuple[go.Figure, list[str]]:
-    """Return the figure of a plane, and notes for its reader."""
-    all_views = views(surface, zmax=zmax)
+    own_scale: bool,
+) -> Page:
+    """Return the plots of planes, without the texts around them."""
+    all_views = common_views(surfaces, zmax=zmax, own_scale=own_scale)
     first = first_shown(all_views, name, log=log)
-    notes = _notes_on_grids(surface, all_views)
+    notes = []
     trajectory = None
-    if projection:
+    if proj_file:
+        projection = _read_projection(proj_file, surfaces[0])
         trajectory = _trajectory(projection)
-        trajectory_notes = _notes_on_trajectory(projection, surface, all_views[first].grid)
-        for note in trajectory_notes:
+        notes = _notes_on_trajectory(projection, surfaces[0], all_views[0][first].grid)
+        for note in notes:
             print(note)
-        notes += trajectory_notes
-    figure = surface_figure(all_views, first=first, axis_titles=axis_titles, trajectory=trajectory)
+    panels = []
+    for surface, views, title in zip(surfaces, all_views, titles, strict=True):
+        notes += _after(titles, title, _notes_on_grids(surface, views))
+        noted = [replace(view, note=" ".join(_after(titles, title, [view.note]))) for view in views]
+        panels.append(
+            surface_panel(noted, first=first, title=title, axis_titles=axis_titles, trajectory=trajectory)
+        )
+    steps = None
     if trajectory and trajectory.x.size > 1:
-        add_checkpoint_slider(figure, trajectory)
-    return figure, notes + [view.note for view in all_views if view.note]
+        panels[0], steps = with_checkpoint_steps(panels[0], trajectory, all_views[0][first])
+    labels = [view.label for view in all_views[0]]
+    return Page("", "", panels, labels, first, steps, scene.CAMERA, not own_scale, notes)
 
 
-def _require_drawable(surface: Surface, name: str, proj_file: str) -> None:
-    if not surface.names:
-        raise InputError(f"{surface.path} has no quantity to draw")
-    if name:
-        surface.get(name)  # raises an error if the surface does not have this quantity
-    if proj_file and surface.y is None:
-        need = f"a trajectory ({proj_file}) needs a surface with two coordinates"
-        raise InputError(f"{surface.path} is 1-D; {need}")
-
-
-def _write(surface: Surface, figure: go.Figure, notes: list[str], *, ending: str) -> str:
-    return html_page.write_page(
-        f"{surface.path}_{ending}.html",
-        figure,
-        title=os.path.basename(surface.path),
-        subtitle=_subtitle(surface),
-        notes=notes,
-        commands=commands(surface),
+def _with_texts(page: Page, surfaces: Sequence[Surface], given: Sequence[str], *, own_scale: bool) -> Page:
+    """Return a page with its texts; `given` are the titles that the user gave."""
+    titles = [panel.title for panel in page.panels]
+    if len(surfaces) == 1:
+        title = titles[0] if given else page_title(surfaces[0])
+        subtitle = surface_subtitle(surfaces[0])
+    else:
+        title = " and ".join(titles) if len(titles) == 2 else f"{len(titles)} loss landscapes"
+        parts = dict.fromkeys(map(surface_subtitle, surfaces))
+        scale = "each on its own scale" if own_scale else "all on one scale"
+        subtitle = "; ".join([*(parts if len(parts) == 1 else []), scale])
+    missing = [
+        note
+        for surface, name in zip(surfaces, titles, strict=True)
+        for note in _after(titles, name, _notes_on_missing(surface))
+    ]
+    return replace(
+        page,
+        title=title,
+        subtitle=subtitle,
+        notes=[*missing, *page.notes],
+        commands=commands(*surfaces),
     )
 
 
-def _subtitle(surface: Surface) -> str:
-    parts = [f"{_size(surface.shape)} points", _range("α", surface.x)]
-    if surface.y is not None:
-        parts.append(_range("β", surface.y))
-    if surface.dir_file:
-        parts.append(f"along {os.path.basename(surface.dir_file)}")
-    return ", ".join(parts)
-
-
-def _range(symbol: str, values: np.ndarray) -> str:
-    return f"{symbol} from {values.min():g} to {values.max():g}"
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return "×".join(str(size) for size in reversed(shape))
+def _after(titles: Sequence[str], title: str, notes: Sequence[str]) -> list[str]:
+    """Return the notes that are not empty, after the title of their surface if there are several."""
+    return [f"{title}: {note}" if len(titles) > 1 else note for note in notes if note]
 
 
 def _notes_on_missing(surface: Surface) -> list[str]:
@@ -133,15 +171,15 @@ def _notes_on_missing(surface: Surface) -> list[str]:
     names_by_text: dict[str, list[str]] = {}
     for name in surface.names:
         if text := describe_missing(surface, name):
-            names_by_text.setdefault(text, []).append(label(name))
+            names_by_text.setdefault(text, []).append(page_label(name))
     return [f"{', '.join(names)}: {text}." for text, names in names_by_text.items()]
 
 
-def _notes_on_grids(surface: Surface, all_views: list[View]) -> list[str]:
+def _notes_on_grids(surface: Surface, views: Sequence[View]) -> list[str]:
     """Return a sentence for each quantity that is shown on only a part of the grid."""
     return [
-        f"Of {view.label}, {_size(view.grid.shape)} points are shown, a grid that is complete."
-        for view in all_views
+        f"Of {view.label}, {size(view.grid.shape)} points are shown, a grid that is complete."
+        for view in views
         if view.grid.shape != surface.shape and not view.log
     ]
 

@@ -9,7 +9,7 @@ from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.draw.contour_levels import LOG_RATIO
 from losslandscape.draw.drawable import describe_missing, describe_no_logarithm, finite
-from losslandscape.draw.labels import label
+from losslandscape.draw.labels import page_label
 from losslandscape.draw.web.grid import Grid, shown_grid
 from losslandscape.files.surface import Surface
 
@@ -30,7 +30,7 @@ class View:
         grid: the points.
         heights: heights (ny, nx), NaN where the value is missing.
         log: whether heights are base-10 logarithms.
-        note: a sentence about values that the view does not show; may be empty.
+        note: sentences about values that the view does not show; may be empty.
         ends: the lowest and highest height of the axis; None to take them from the view.
     """
 
@@ -60,71 +60,66 @@ class View:
         return low - FLOOR_DEPTH * (high - low)
 
 
-def views(surface: Surface, *, zmax: float | None = None) -> list[View]:
-    """Return a view of each quantity with a finite value and at least 2x2 points, training loss first.
+def common_views(
+    surfaces: Sequence[Surface], *, zmax: float | None = None, own_scale: bool = False
+) -> list[list[View]]:
+    """Return the views of each surface: the same quantities for all, and per quantity one height axis.
 
-    A loss with a positive value also has a view of its logarithm.
+    A view is a quantity with a finite value on each surface and at least 2x2 points, training loss first. A
+    loss with a positive value on each surface also has a view of its logarithm.
 
     Args:
-        surface: a plane.
+        surfaces: planes.
         zmax: the height at which losses are cut off; None for `sensible_top`.
+        own_scale: whether each surface has its own height axis.
 
     Raises:
-        InputError: no quantity has a view.
+        InputError: the surfaces have no view in common.
     """
-    all_views = []
-    for name in quantity.shown(surface.names):
-        grid = shown_grid(surface, name)
-        values = finite(grid.values[name])
-        if min(grid.shape) < 2 or not np.isfinite(values).any():
+    by_view: list[list[View]] = []
+    for name in quantity.shown(surfaces[0].names):
+        grids = [shown_grid(surface, name) for surface in surfaces if name in surface.names]
+        values = [finite(grid.values[name]) for grid in grids]
+        if len(grids) < len(surfaces) or not all(map(_has_surface, values)):
             continue
-        all_views.append(_linear(name, grid, values, top=_top(name, values, zmax)))
-        if quantity.is_loss(name) and (values > 0).any():
-            all_views.append(_logarithm(name, grid, values, zmax=zmax))
-    if not all_views:
-        raise InputError(_describe_nothing(surface))
-    return all_views
+        everything = np.concatenate([array.ravel() for array in values])
+        pairs = list(zip(grids, values, strict=True))
+        by_view.append(
+            [
+                _linear(name, grid, array, _top(name, array if own_scale else everything, zmax))
+                for grid, array in pairs
+            ]
+        )
+        if quantity.is_loss(name) and all((array > 0).any() for array in values):
+            by_view.append([_logarithm(name, grid, array, zmax=zmax) for grid, array in pairs])
+    if not by_view:
+        raise InputError(_describe_nothing(surfaces))
+    if not own_scale:
+        by_view = [_on_one_scale(all_views) for all_views in by_view]
+    return [list(of_one) for of_one in zip(*by_view, strict=True)]
 
 
-def _describe_nothing(surface: Surface) -> str:
+def _has_surface(values: np.ndarray) -> bool:
+    return min(values.shape) >= 2 and bool(np.isfinite(values).any())
+
+
+def _on_one_scale(all_views: list[View]) -> list[View]:
+    """Return the views of one quantity, all with the same height axis."""
+    low = min(float(np.nanmin(view.heights)) for view in all_views)
+    high = max(float(np.nanmax(view.heights)) for view in all_views)
+    return [replace(view, ends=(low, high)) for view in all_views]
+
+
+def _describe_nothing(surfaces: Sequence[Surface]) -> str:
+    if len(surfaces) > 1:
+        return f"{surfaces[0].path} and the other files have no quantity in common that can be drawn"
+    surface = surfaces[0]
     size = "x".join(str(number) for number in reversed(surface.shape))
     need = "a 3-D surface needs at least 2x2 points with values to draw"
     fault = f"{surface.path}: {need}, and this grid has {size} (x by y)"
     first = surface.names[0]
     missing = describe_missing(surface, first)
     return f"{fault}, {first}: {missing}" if missing else fault
-
-
-def views_of_one_scale(surfaces: Sequence[Surface], name: str, *, log: bool) -> list[View]:
-    """Return a view of one quantity per surface, all with the same height axis.
-
-    Args:
-        surfaces: the planes. The quantity must have a finite value on each plane; with `log`, a positive
-            value.
-        name: the name of the quantity.
-        log: whether heights are logarithms.
-
-    Raises:
-        InputError: a surface has fewer than 2x2 points to show.
-    """
-    grids = [_grid_of_one(surface, name) for surface in surfaces]
-    values = [finite(grid.values[name]) for grid in grids]
-    if log:
-        own = [_logarithm(name, grid, array) for grid, array in zip(grids, values, strict=True)]
-    else:
-        top = _top(name, np.concatenate([array.ravel() for array in values]), None)
-        own = [_linear(name, grid, array, top=top) for grid, array in zip(grids, values, strict=True)]
-    low = min(float(np.nanmin(view.heights)) for view in own)
-    high = max(float(np.nanmax(view.heights)) for view in own)
-    return [replace(view, ends=(low, high)) for view in own]
-
-
-def _grid_of_one(surface: Surface, name: str) -> Grid:
-    """Return the grid with the values of only one quantity."""
-    grid = shown_grid(surface, name)
-    if min(grid.shape) < 2:
-        raise InputError(f"{surface.path}: a 3-D surface needs at least 2x2 points")
-    return replace(grid, values={name: grid.values[name]})
 
 
 def _top(name: str, values: np.ndarray, zmax: float | None) -> float:
@@ -149,47 +144,51 @@ def sensible_top(values: np.ndarray) -> float:
     return top if high - low > MAX_HEIGHT_RATIO * (top - low) else np.inf
 
 
-def _linear(name: str, grid: Grid, values: np.ndarray, *, top: float) -> View:
+def _linear(name: str, grid: Grid, values: np.ndarray, top: float) -> View:
     high = float(np.nanmax(values))
     note = ""
     if high > top:
         note = f"{_sentence_start(name)} is cut off at {top:.3g}; its highest value is {high:.4g}."
-    return View(name, label(name), grid, np.clip(values, -MAX_VALUE, top), note=note)
+    return View(name, page_label(name), grid, np.clip(values, -MAX_VALUE, top), note=note)
 
 
-def _logarithm(name: str, grid: Grid, values: np.ndarray, *, zmax: float | None = None) -> View:
+def _logarithm(name: str, grid: Grid, values: np.ndarray, *, zmax: float | None) -> View:
     positive = values > 0
-    no_logarithm = describe_no_logarithm(values)
-    note = f"{_sentence_start(name)} is {no_logarithm}." if no_logarithm else ""
-    if zmax is not None and zmax > 0:
+    notes = []
+    if text := describe_no_logarithm(values):
+        notes.append(f"{_sentence_start(name)} is {text}.")
+    high = float(np.nanmax(values))
+    if zmax is not None and 0 < zmax < high:
+        notes.append(f"{_sentence_start(name)} is cut off at {zmax:.3g}; its highest value is {high:.4g}.")
         values = np.minimum(values, zmax)
     heights = np.log10(values, out=np.full(values.shape, np.nan), where=positive)
-    return View(name, f"log {label(name)}", grid, heights, log=True, note=note)
+    return View(name, f"log {page_label(name)}", grid, heights, log=True, note=" ".join(notes))
 
 
 def _sentence_start(name: str) -> str:
-    text = label(name)
+    text = page_label(name)
     return text[:1].upper() + text[1:]
 
 
-def first_shown(all_views: list[View], name: str, *, log: bool) -> int:
+def first_shown(all_views: Sequence[Sequence[View]], name: str, *, log: bool) -> int:
     """Return the index of the view that a page opens with.
 
     Args:
-        all_views: the views of one surface.
+        all_views: the views of each surface.
         name: the name of the quantity; empty for the quantity of the first view.
         log: whether to open with the logarithm. A huge range of the quantity also opens with it.
 
     Raises:
         InputError: the quantity does not have a view.
     """
-    name = name or all_views[0].name
-    indices = [i for i, view in enumerate(all_views) if view.name == name]
+    first = all_views[0]
+    name = name or first[0].name
+    indices = [i for i, view in enumerate(first) if view.name == name]
     if not indices:
-        there = ", ".join(dict.fromkeys(view.name for view in all_views))
+        there = ", ".join(dict.fromkeys(view.name for view in first))
         raise InputError(f"{name} has no finite value to draw; there are {there}")
     for i in indices:
-        if all_views[i].log and (log or _range_is_huge(all_views[i])):
+        if first[i].log and (log or any(_range_is_huge(views[i]) for views in all_views)):
             return i
     return indices[0]
 

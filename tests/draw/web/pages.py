@@ -1,6 +1,8 @@
 """Surfaces with pages, and what is in a page."""
 
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,32 +58,52 @@ def write_path(x, y, path: str = "d.h5_proj_cos.h5", *, epochs: np.ndarray | Non
     return path
 
 
-def figure_of(page: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The traces and the layout in a page, read as strictly as a browser reads them."""
+def data_of(page: str) -> dict[str, Any]:
+    """What the script of a page draws, read as strictly as a browser reads it."""
     text = Path(page).read_text()
-    start = text.rindex("Plotly.newPlot(")
-    traces, end = _json_after(text, "[", start)
-    layout, _ = _json_after(text, "{", end)
-    return traces, layout
+    start = text.index(">", text.index('id="page-data"')) + 1
 
-
-def frames_of(page: str) -> list[dict[str, Any]]:
-    """The frames in a page."""
-    text = Path(page).read_text()
-    return _json_after(text, "[", text.rindex("Plotly.addFrames("))[0]
-
-
-def _json_after(text: str, bracket: str, start: int) -> tuple[Any, int]:
     def refuse(constant: str) -> None:
         pytest.fail(f"{constant} is not JSON")
 
-    return json.JSONDecoder(parse_constant=refuse).raw_decode(text, text.index(bracket, start))
+    return json.loads(text[start : text.index("</script>", start)], parse_constant=refuse)
 
 
-def heights_of_views(layout: dict[str, Any]) -> dict[str, np.ndarray]:
+def figure_of(page: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The traces of the first plot in a page, and the layout that its first view adds."""
+    data = data_of(page)
+    panel = data["panels"][0]
+    return panel["traces"], panel["views"][data["view"]]["layout"]
+
+
+def labels_of(page: str) -> list[str]:
+    """The labels of the buttons of a page."""
+    text = Path(page).read_text()
+    views = re.search(r'<nav id="views".*?</nav>', text)
+    return [html.unescape(label) for label in re.findall(r">([^<>]+)</(?:button|option)>", views[0])]
+
+
+def first_label(page: str) -> str:
+    """The label of the view that is shown first."""
+    return labels_of(page)[data_of(page)["view"]]
+
+
+def steps_of(page: str) -> list[dict[int, dict[str, Any]]]:
+    """What each step of the slider changes, by index of the trace."""
+    return [
+        {
+            index: {key: values[i] for key, values in step["traces"].items() if values[i] is not None}
+            for i, index in enumerate(step["indices"])
+        }
+        for step in data_of(page)["panels"][0]["steps"]
+    ]
+
+
+def heights_of_views(page: str) -> dict[str, np.ndarray]:
     """The heights that each button shows, by its label; NaN in holes."""
-    buttons = layout["updatemenus"][0]["buttons"]
-    return {button["label"]: numbers(button["args"][0]["z"][0]) for button in buttons}
+    views = data_of(page)["panels"][0]["views"]
+    heights = [numbers(view["traces"]["z"][0]) for view in views]
+    return dict(zip(labels_of(page) or [""], heights, strict=True))
 
 
 def numbers(nested: list) -> np.ndarray:

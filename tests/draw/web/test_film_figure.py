@@ -1,11 +1,13 @@
 """The slider over the checkpoints of a training."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from losslandscape.draw.web import film_figure, trajectory
+from losslandscape.draw.web import trajectory
 from losslandscape.draw.web.surface_page import write_surface_page
-from tests.draw.web.pages import figure_of, frames_of, numbers, trace, write_path, write_plane
+from tests.draw.web.pages import data_of, figure_of, numbers, steps_of, trace, write_path, write_plane
 
 pytestmark = pytest.mark.usefixtures("inside")
 
@@ -16,19 +18,20 @@ X = [0.9, 0.5, 0.2, 0]
 def test_a_slider_selects_a_checkpoint():
     path = write_path(X, [0.9, 0.5, 0.1, 0], epochs=EPOCHS)
     page = write_surface_page(write_plane(nx=41, ny=31), proj_file=path)
-    traces, layout = figure_of(page)
-    slider = layout["sliders"][0]
-    assert [step["label"] for step in slider["steps"]] == [f"epoch {epoch}" for epoch in EPOCHS]
+    traces, _ = figure_of(page)
+    slider = data_of(page)["steps"]
+    assert slider["labels"] == [f"epoch {epoch}" for epoch in EPOCHS]
     assert slider["active"] == 3
     line, dots = trace(traces, "trajectory"), trace(traces, "checkpoints")
     times = numbers(line["line"]["color"][: len(line["x"]) // 2])
     assert np.allclose(np.interp(times, range(4), X), numbers(line["x"])[: times.size], atol=1e-3)
-    for now, frame in enumerate(frames_of(page)):
-        line_change, dots_change = frame["data"]
-        assert [traces[index]["name"] for index in frame["traces"]] == ["trajectory", "checkpoints"]
-        assert dots_change["marker"]["size"] == [*sizes(now), film_figure.SIZE, *sizes(now)]
-        assert_past_until(now, line_change["line"]["colorscale"], line["line"]["cmax"])
-        assert_past_until(now, dots_change["marker"]["colorscale"], dots["marker"]["cmax"])
+    assert trace(traces, "shown checkpoint")["x"] == [0, 0]
+    for now, step in enumerate(steps_of(page)):
+        changed = {traces[index]["name"]: change for index, change in step.items()}
+        assert list(changed) == ["trajectory", "checkpoints", "shown checkpoint"]
+        assert changed["shown checkpoint"]["x"] == [X[now]] * 2
+        assert_past_until(now, changed["trajectory"]["line.colorscale"], line["line"]["cmax"])
+        assert_past_until(now, changed["checkpoints"]["marker.colorscale"], dots["marker"]["cmax"])
 
 
 def assert_past_until(now, colour_scale, cmax):
@@ -36,10 +39,7 @@ def assert_past_until(now, colour_scale, cmax):
     assert now <= max(past) * cmax < now + 0.1
 
 
-def sizes(now):
-    return [film_figure.SIZE_NOW if i == now else film_figure.SIZE for i in range(len(X))]
-
-
 def test_there_is_no_slider_without_a_trajectory():
-    _, layout = figure_of(write_surface_page(write_plane(names=["train_loss"])))
-    assert "sliders" not in layout
+    page = write_surface_page(write_plane(names=["train_loss"]))
+    assert data_of(page)["steps"] is None
+    assert 'type="range"' not in Path(page).read_text()

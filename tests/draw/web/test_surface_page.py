@@ -14,7 +14,9 @@ from tests.draw.web.pages import (
     VIEWS,
     bowl,
     bowl_height,
+    data_of,
     figure_of,
+    first_label,
     heights_of_views,
     numbers,
     points_above,
@@ -27,8 +29,9 @@ pytestmark = pytest.mark.usefixtures("inside")
 
 
 def test_every_quantity_is_in_the_page_as_measured():
-    traces, layout = figure_of(write_surface_page(write_plane()))
-    heights = heights_of_views(layout)
+    page = write_surface_page(write_plane())
+    traces, _ = figure_of(page)
+    heights = heights_of_views(page)
     surface = h5_util.read_surface("s.h5")
     assert list(heights) == VIEWS
     for name, view in LABELS.items():
@@ -36,12 +39,14 @@ def test_every_quantity_is_in_the_page_as_measured():
     assert np.allclose(heights["log test loss"], np.log10(surface.get("test_loss")), rtol=1e-6)
     drawn = trace(traces, "surface")
     assert np.array_equal(drawn["x"], surface.x) and np.array_equal(drawn["y"], surface.y)
-    values = [f"{label} = {surface.get(name)[2, 5]:.5g}" for name, label in LABELS.items()]
-    assert drawn["text"][2][5] == "<br>".join(["α = 0.25, β = 0", *values])
+    values = data_of(page)["panels"][0]["values"]
+    for name, label in LABELS.items():
+        assert np.allclose(numbers(values[label]), surface.get(name), rtol=1e-4)
 
 
 def test_the_extreme_and_the_centre_are_marked():
-    traces, layout = figure_of(write_surface_page(write_plane()))
+    page = write_surface_page(write_plane())
+    traces, _ = figure_of(page)
     x, y, loss = bowl(9, 7)
     row, column = np.unravel_index(np.argmin(loss), loss.shape)
     mark = trace(traces, "lowest train loss")
@@ -49,9 +54,9 @@ def test_the_extreme_and_the_centre_are_marked():
     assert np.mean(ring_x[1:]) == pytest.approx(x[column], abs=1e-3)
     assert np.mean(ring_y[1:]) == pytest.approx(y[row], abs=1e-3)
     assert f"train loss = {loss[row, column]:.5g}" in mark["hovertemplate"]
-    button = layout["updatemenus"][0]["buttons"][VIEWS.index("train accuracy (%)")]
-    best = [text for text in button["args"][0]["hovertemplate"] if "highest train accuracy" in text]
-    assert len(best) == 1
+    view = data_of(page)["panels"][0]["views"][VIEWS.index("train accuracy (%)")]
+    best = [text for text in view["traces"]["hovertemplate"] if text and "highest train accuracy" in text]
+    assert len(best) == 2  # of the ring and of its pole
     assert f"train accuracy (%) = {100 * np.exp(-loss[row, column]):.5g}" in best[0]
     assert trace(traces, "centre")["showlegend"]
 
@@ -62,14 +67,14 @@ def test_a_trajectory_lies_on_the_surface_and_ends_at_its_edge(capsys):
     note = "1 of 4 checkpoints of d.h5_proj_cos.h5 lie outside"
     assert note in capsys.readouterr().out
     assert note in Path(page).read_text()
-    traces, layout = figure_of(page)
+    traces, _ = figure_of(page)
     line, dots = trace(traces, "trajectory"), trace(traces, "checkpoints")
     x, y, z = points_above(line)
     assert np.array_equal(np.isfinite(z), x <= 1)
     assert x[np.isfinite(z)].max() > 0.95
     above = z - bowl_height(x, y)
-    height = np.ptp(heights_of_views(layout)["train loss"])
-    assert np.nanmin(above) > 0 and np.nanmax(above) < 0.02 * height
+    height = np.ptp(heights_of_views(page)["train loss"])
+    assert np.nanmin(above) > 0 and np.nanmax(above) < 0.06 * height
     assert dots["z"][0] is None and None not in dots["z"][1:4]
     assert dots["customdata"][1][-1] == "checkpoint 2 of 4"
     assert float(dots["customdata"][3][0]) == pytest.approx(0.2, rel=1e-4)
@@ -94,18 +99,17 @@ def test_contours_lie_where_the_surface_has_their_value():
 
 def test_an_ordinary_range_opens_linear():
     page = write_surface_page(write_plane(names=["train_loss"]))
-    _, layout = figure_of(page)
-    assert VIEWS[layout["updatemenus"][0]["active"]] == "train loss"
+    assert first_label(page) == "train loss"
     assert "is cut off at" not in Path(page).read_text()
 
 
 def test_a_huge_range_opens_as_a_logarithm_and_is_cut_off_without():
     values = np.geomspace(1e-3, 1e30, 63).reshape(7, 9)
     page = write_surface_page(write_plane(values=values, names=["train_loss"]))
-    _, layout = figure_of(page)
-    heights = heights_of_views(layout)
-    assert list(heights)[layout["updatemenus"][0]["active"]] == "log train loss"
-    assert "is cut off at" in Path(page).read_text()
+    heights = heights_of_views(page)
+    assert first_label(page) == "log train loss"
+    notes = [view["notes"] for view in data_of(page)["panels"][0]["views"]]
+    assert "is cut off at" in notes[0][0] and not notes[1]  # the logarithm shows all
     assert np.allclose(heights["log train loss"], np.log10(values), atol=1e-6)
     top = heights["train loss"].max()
     assert np.array_equal(heights["train loss"] < top, values < top)
@@ -113,18 +117,21 @@ def test_a_huge_range_opens_as_a_logarithm_and_is_cut_off_without():
 
 
 def test_a_height_can_be_asked_for():
-    _, layout = figure_of(write_surface_page(write_plane(), zmax=3, name="test_loss"))
-    heights = heights_of_views(layout)
+    page = write_surface_page(write_plane(), zmax=3, name="test_loss")
+    heights = heights_of_views(page)
     loss = h5_util.read_surface("s.h5").get("test_loss")
     assert np.allclose(heights["test loss"], np.minimum(loss, 3))
     assert heights["train accuracy (%)"].max() > 3
+    assert np.allclose(heights["log test loss"].max(), np.log10(3))
+    for view in data_of(page)["panels"][0]["views"]:
+        assert any("is cut off at 3;" in note for note in view["notes"]) == ("loss" in view["bar"]["title"])
 
 
 def test_holes_stay_holes():
     values = bowl(9, 7)[2] - 2
     values[2, 3], values[3, 4], values[5, 5] = np.nan, np.inf, 1e30
     page = write_surface_page(write_plane(values=values))
-    heights = heights_of_views(figure_of(page)[1])
+    heights = heights_of_views(page)
     assert np.array_equal(np.isnan(heights["train loss"]), ~np.isfinite(values))
     assert np.array_equal(np.isnan(heights["log train loss"]), ~(np.isfinite(values) & (values > 0)))
     assert np.nanmax(heights["train loss"]) < 20
@@ -154,7 +161,7 @@ def test_a_growing_file_shows_the_finest_grid_that_is_complete():
 )
 def test_odd_surfaces_are_drawn(nx, ny, values):
     traces, layout = figure_of(write_surface_page(write_plane(nx=nx, ny=ny, values=values)))
-    low, high = layout["scene"]["zaxis"]["range"]
+    low, high = layout["scene.zaxis.range"]
     assert low < high
     assert np.nanmax(np.abs(numbers(trace(traces, "surface")["z"]))) <= 1e30
 
