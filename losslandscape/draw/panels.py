@@ -30,6 +30,9 @@ from losslandscape.draw.drawable import (
     values_of,
 )
 from losslandscape.draw.labels import LevelFormatter, label
+from losslandscape.draw.plane_axes import MAX_ASPECT_RATIO as MAX_ASPECT_RATIO
+from losslandscape.draw.plane_axes import MISSING_COLOUR as MISSING_COLOUR
+from losslandscape.draw.plane_axes import MISSING_HATCH as MISSING_HATCH
 from losslandscape.draw.plane_axes import X_LABEL as X_LABEL
 from losslandscape.draw.plane_axes import Y_LABEL as Y_LABEL
 from losslandscape.draw.plane_axes import add_inset, edges, finish_plane, hatch_between, hatch_cells, y_of
