@@ -87,6 +87,7 @@ def main(argv: list[str] | None = None) -> None:
         options = request.path
         options.require_consistent()
         checkpoints = request.find_checkpoints()
+        request.require_writable_path()
         torch.manual_seed(SEED)
         net = model_loader.build(request.net.model, model_loader.parse_model_args(request.net.model_args))
         loss = losses.find(options.loss_name)
@@ -132,13 +133,15 @@ def project(
 
 
 def find_plane(request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, facts: Facts) -> Plane:
-    """Read the requested plane; without --dir_file, make its file first where needed.
+    """Read the requested plane; make its file first, unless --dir_file names one that exists.
 
     Raises:
         InputError: --losses is given, but the method does not compute places in this plane.
     """
     options, dir_file = request.path, request.dir_file
-    if not options.dir_file:
+    if not request.holds_given_directions:
+        if options.dir_file:
+            print(f"--dir_file {dir_file} does not exist; new directions are made there")
         make_directions(request, matrix, net, facts)
     on_plane = plane.read(dir_file, matrix, net, options.dir_type)
     print(on_plane.describe(options.method))

@@ -81,7 +81,7 @@ def _wrap_all(fig: Figure) -> bool:
         rooms.append((axes.title, across))
         if not isinstance(axes, Axes3D):
             rooms += [(axes.xaxis.label, across), (axes.yaxis.label, axes.bbox.height)]
-    changed = [_wrap(text, room) for text, room in rooms if text is not None and text.get_text()]
+    changed = [wrap_text(text, room) for text, room in rooms if text is not None and text.get_text()]
     return any(changed)
 
 
@@ -98,7 +98,8 @@ def _room(fig: Figure, axes: Axes) -> float:
     return max(room, box.width)
 
 
-def _wrap(text: Text, room: float) -> bool:
+def wrap_text(text: Text, room: float) -> bool:
+    """Break a text into lines of at most `room` pixels, if its words allow it; return whether it changed."""
     before = text.get_text()
     rotation = text.get_rotation()
     text.set_rotation(0)

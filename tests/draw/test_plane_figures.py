@@ -72,33 +72,6 @@ def test_the_colour_bar_of_filled_contours_ends_with_them(drawn, low, high):
     assert len(bar.get_yticks()) >= 3
 
 
-def test_numbers_of_heights_are_whole(drawn):
-    """matplotlib would write what they have in common over one of them."""
-    plot_2d(write_bowl(nx=9, ny=7, values=1234.5 + 1e-3 * np.linspace(0, 1, 9)))
-    fig = drawn["s.h5_train_loss_3dsurface"]
-    fig.draw_without_rendering()
-    axis = fig.axes[0].zaxis
-    assert axis.get_offset_text().get_text() == ""
-    numbers = [float(text.get_text()) for text in axis.get_ticklabels()]
-    assert len(set(numbers)) == len(numbers) > 3
-    assert np.allclose(numbers, axis.get_ticklocs(), rtol=0, atol=1e-5)
-
-
-def test_zlim_cuts_the_3d_surface(drawn):
-    plot_2d(write_bowl(nx=9, ny=7), zlim=5)
-    fig = drawn["s.h5_train_loss_3dsurface"]
-    assert fig.axes[0].get_zlim() == (0, 5)
-    assert "cut off at 5" in notes(fig)
-
-
-def test_a_3d_surface_keeps_every_point(drawn):
-    """matplotlib thins grids of more than 50 points unless told otherwise."""
-    plot_2d(write_bowl(nx=61, ny=3))
-    fig = drawn["s.h5_train_loss_3dsurface"]
-    fig.draw_without_rendering()
-    assert len(fig.axes[0].collections[0].get_paths()) == 60 * 2
-
-
 def test_several_surfaces_on_one_scale(drawn):
     write_bowl("a.h5", 9, 7)
     write_bowl("b.h5", 5, 5, values=40.0 + np.arange(5))
