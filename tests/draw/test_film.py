@@ -98,7 +98,7 @@ def test_surfaces_follow_one_another(capsys):
     assert film.scale_of(film.read(files)).heights == pytest.approx((all_losses.min(), all_losses.max()))
     for number, (k, traces) in enumerate(zip(EPOCHS, steps_of("film.html"), strict=True), start=1):
         assert np.allclose(numbers(traces[0]["z"]), np.log10(losses(k)), rtol=1e-6)
-        dots = traces[7]["x"]
+        dots = traces[8]["x"]
         assert len(dots) == 2 * number + 1
         assert dots[:number] == PATH_X[:number].tolist()
 
