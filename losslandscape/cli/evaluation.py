@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser, as_flag, sentence
+from losslandscape.cli.landscapes import without_checkpoint
 from losslandscape.cli.request import DataOptions, NetOptions
 from losslandscape.core import quantity
 from losslandscape.data.samples import Samples
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
             fix_randomness=args.fix_randomness,
         )
         if not file:
-            print("no --model_file: the net is not trained, unless the function that makes it trains it")
+            print(without_checkpoint(args.model))
         values = evaluator.measure()
         print(report(values, sets))
         recorded = net_options.recorded_accuracy(file)

@@ -28,6 +28,7 @@ from losslandscape.draw.page_style import drawn_on
 from losslandscape.files import h5_util
 from losslandscape.measure.grid import measure_surface
 from losslandscape.measure.loss_measure import Measuring
+from losslandscape.nets.models import MODELS
 
 
 def build_parser() -> Parser:
@@ -103,6 +104,11 @@ def require_consistent(request: SurfaceRequest, plots: PlotOptions, parser: Pars
         )
     if plots.proj_file and not plots.plot:
         parser.error(f"--proj_file {plots.proj_file} is drawn over the contours of a plane; give --plot too")
+    if seeds > 1 and not net.model_file and net.model in MODELS:
+        parser.error(
+            f"--seeds {seeds} compares surfaces of one net, and {net.model} has other random weights for "
+            "each; give --model_file"
+        )
     if seeds > 1 and (directions.dir_file or surf_file or plots.proj_file):
         parser.error(
             f"--seeds {seeds} makes directions and surfaces of its own; leave --dir_file, --surf_file and "
@@ -138,7 +144,9 @@ def print_spread(paths: list[str]) -> None:
 
     surfaces = [h5_util.read_surface(path) for path in paths]
     checkpoint = {"model_file": surfaces[0].made_with["model_file"]}
-    advice = "the checkpoint was changed while this ran; give the same command again"
+    advice = "the net has other weights for each seed; give one of them as {model_file}"
+    if not checkpoint["model_file"].startswith("weights "):
+        advice = "the checkpoint was changed while this ran; give the same command again"
     for surface in surfaces[1:]:
         require_same(surface.path, surface.made_with, checkpoint, advice)
     report_spread(surfaces, [name for name in surfaces[0].names if name.endswith("_loss")])

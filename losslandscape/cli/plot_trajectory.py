@@ -20,7 +20,7 @@ them.
 import os
 import sys
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -87,6 +87,7 @@ def main(argv: list[str] | None = None) -> None:
         options = request.path
         options.require_consistent()
         checkpoints = request.find_checkpoints()
+        request.require_writable_path()
         torch.manual_seed(SEED)
         net = model_loader.build(request.net.model, model_loader.parse_model_args(request.net.model_args))
         loss = losses.find(options.loss_name)
@@ -132,13 +133,15 @@ def project(
 
 
 def find_plane(request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, facts: Facts) -> Plane:
-    """Read the requested plane; without --dir_file, make its file first where needed.
+    """Read the requested plane; make its file first, unless --dir_file names one that exists.
 
     Raises:
         InputError: --losses is given, but the method does not compute places in this plane.
     """
     options, dir_file = request.path, request.dir_file
-    if not options.dir_file:
+    if not request.holds_given_directions:
+        if options.dir_file:
+            print(f"--dir_file {dir_file} does not exist; new directions are made there")
         make_directions(request, matrix, net, facts)
     on_plane = plane.read(dir_file, matrix, net, options.dir_type)
     print(on_plane.describe(options.method))
@@ -231,12 +234,13 @@ def draw(request: PathRequest, proj_file: str) -> None:
     """Draw all requested figures."""
     options = request.path
     dir_file = "" if options.method == "tsne" else request.dir_file
+    output: dict[str, Any] = {"out": options.out, "show": options.show, "formats": options.format}
     print(f"projection: {proj_file}")
-    trajectory_figures.draw(proj_file, dir_file=dir_file, show=options.show, formats=options.format)
+    trajectory_figures.draw(proj_file, dir_file=dir_file, **output)
     if options.losses:
         print(projected_path.describe_losses(h5_util.read_projection(proj_file)))
-        trajectory_figures.draw_losses(proj_file, show=options.show, formats=options.format)
+        trajectory_figures.draw_losses(proj_file, **output)
     if options.animate:
         reel = film.read([options.animate], proj_file=proj_file, name=options.surf_name)
-        stem = f"{proj_file}_{options.surf_name}_animation"
+        stem = f"{options.out or proj_file}_{options.surf_name}_animation"
         film.write(reel, [f"{stem}.{extension}" for extension in film.formats()], dir_file=dir_file)

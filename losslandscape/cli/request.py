@@ -12,13 +12,14 @@ from typing import Self
 import torch
 from torch import nn
 
+from losslandscape.core import weight_files
 from losslandscape.core.errors import InputError
 from losslandscape.data.parts import load_parts
 from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import Axis
 from losslandscape.measure.auto_range import Auto
 from losslandscape.measure.range_search import RISE
-from losslandscape.nets import model_loader
+from losslandscape.nets import adapters, model_loader
 from losslandscape.nets.checkpoint import read_checkpoint
 from losslandscape.parallel import devices, mpi4pytorch
 from losslandscape.parallel.mpi4pytorch import Serial
@@ -125,6 +126,9 @@ class NetOptions(Options):
         )
         if model_loader.is_on_base(net) and mpi4pytorch.launched()[0] == 0:
             print(f"{file} is an adapter alone: all other weights are as {self.model} makes them")
+            base = adapters.other_base(net, weight_files.find(file))
+            if base:
+                print(f"warning: {file} was trained on {base}, which is not the base of {self.model}")
         return net
 
     def recorded_accuracy(self, file: str) -> float | None:

@@ -15,6 +15,7 @@ from losslandscape.cli.request import DataOptions, NetOptions, Options
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts
 from losslandscape.files.file_names import without_special_characters
+from losslandscape.files.writable import require_writable
 from losslandscape.nets import net_tensors
 from losslandscape.trajectory import (
     checkpoint_files,
@@ -53,6 +54,7 @@ class PathOptions(Options):
     animate: str
     surf_name: str
     show: bool
+    out: str
     format: list[str]
 
     @property
@@ -72,7 +74,7 @@ class PathOptions(Options):
         if self.pattern and (self.prefix, self.suffix, self.save_epoch) != (PREFIX, SUFFIX, SAVE_EPOCH):
             fault = f"--pattern {self.pattern} takes every checkpoint that matches"
             raise InputError(fault, "leave {prefix}, {suffix} and {save_epoch} out")
-        if self.dir_file and self.plane != "pca":
+        if os.path.exists(self.dir_file) and self.plane != "pca":
             fault = f"--dir_file {self.dir_file} and --plane {self.plane} are two planes"
             raise InputError(fault, "give one of them")
 
@@ -95,6 +97,23 @@ class PathRequest:
         kind = "PCA" if self.path.plane == "pca" else self.path.plane
         named = os.path.join(self.net.model_folder, f"{kind}_{self.path.name}", "directions.h5")
         return self.path.dir_file or named
+
+    @property
+    def holds_given_directions(self) -> bool:
+        """Whether --dir_file names a file that exists; otherwise the directions are made."""
+        return os.path.exists(self.path.dir_file)
+
+    def require_writable_path(self) -> None:
+        """Raise `InputError` before checkpoints are read unless directions and projection can be written."""
+        if self.path.method == "tsne":
+            return
+        folder = os.path.dirname(self.dir_file)
+        is_made = not self.path.dir_file and not os.path.isdir(folder)
+        require_writable(
+            folder if is_made else self.dir_file,
+            "give another file for the directions with {dir_file}",
+            ending=f"_proj_{self.path.method}.h5.pdf",
+        )
 
     def find_checkpoints(self) -> Checkpoints:
         """Find the checkpoints: all that match the pattern, or those of the published names."""
@@ -146,6 +165,8 @@ def build_parser(description: str | None) -> Parser:
     text = "the quantity whose contours these are (default: %(default)s)"
     group.add_argument("--surf_name", default="train_loss", help=text)
     group.add_argument("--show", action="store_true", help="open the figure in a window as well")
+    text = "beginning of the figures' names (default: the projection file)"
+    group.add_argument("--out", default="", metavar="STEM", help=text)
     add_page_options(group)
     return parser
 
@@ -191,7 +212,10 @@ def add_plane(parser: Parser) -> None:
         "directions, scaled to length 1, which capture hardly any of the motion",
     )
     group.add_argument(
-        "--dir_file", default="", metavar="FILE", help="project on the directions of this file instead"
+        "--dir_file",
+        default="",
+        metavar="FILE",
+        help="project on the directions of this file instead; if it does not exist, they are made there",
     )
     group.add_argument(
         "--method",

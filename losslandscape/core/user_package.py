@@ -9,7 +9,7 @@ from types import ModuleType
 
 from losslandscape.core.errors import InputError
 
-DIGITS = 8  # hexadecimal digits in the name of a package whose own name is taken
+DIGITS = 8  # hexadecimal digits in the name of a package whose own name is not possible
 
 
 def load(file: str, top: str) -> ModuleType:
@@ -21,14 +21,14 @@ def load(file: str, top: str) -> ModuleType:
             folders above have an `__init__.py` too.
 
     Raises:
-        InputError: a folder cannot be a package because of its name.
+        InputError: the file, or a folder inside the package, has a dot in its name.
     """
     while os.path.isfile(os.path.join(os.path.dirname(top), "__init__.py")):
         top = os.path.dirname(top)
     root = os.path.dirname(top)
     parts = os.path.splitext(os.path.relpath(file, root))[0].split(os.sep)
-    for part in parts:
-        if not part.isidentifier():
+    for part in parts[1:]:
+        if "." in part:
             fault = f"{file} imports relatively, and {part!r} cannot be a name in its package"
             raise InputError(fault, "rename it")
     import_first_from(root)
@@ -37,11 +37,12 @@ def load(file: str, top: str) -> ModuleType:
 
 
 def _import_package(folder: str) -> str:
-    """Import a folder as a package, and return its name: longer than the folder's if another has that."""
+    """Import a folder as a package, and return its name: not the folder's if that is taken or has dots."""
     name = os.path.basename(folder)
     package = sys.modules.get(name)
-    if package and folder not in map(os.path.realpath, getattr(package, "__path__", ())):
-        name = f"{name}_{hashlib.sha256(folder.encode()).hexdigest()[:DIGITS]}"
+    is_taken = package and folder not in map(os.path.realpath, getattr(package, "__path__", ()))
+    if is_taken or "." in name:
+        name = f"{name.replace('.', '_')}_{hashlib.sha256(folder.encode()).hexdigest()[:DIGITS]}"
     if name not in sys.modules:
         code = os.path.join(folder, "__init__.py")
         spec = importlib.util.spec_from_file_location(name, code, submodule_search_locations=[folder])

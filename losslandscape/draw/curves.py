@@ -16,17 +16,19 @@ from losslandscape.core import quantity
 from losslandscape.draw import figures
 from losslandscape.draw.comparison import Comparison, titled
 from losslandscape.draw.drawable import describe_missing, finite
+from losslandscape.draw.grid_part import coarse_line
 from losslandscape.draw.labels import value_label
 from losslandscape.draw.line_axes import (
     CurveLook,
     add_legend,
     finish_horizontal,
     finish_vertical,
+    fit_height,
     horizontal_ends,
     name_outermost,
     write_notes,
 )
-from losslandscape.draw.line_marks import draw_barrier, hatch_missing, mark_lost, mark_minimisers
+from losslandscape.draw.line_marks import draw_barrier, hatch_missing, mark_lost, mark_minimisers, part_marks
 from losslandscape.draw.type_settings import scaled
 from losslandscape.draw.vertical_axes import LOSSES, VerticalAxis
 from losslandscape.files.surface import Surface
@@ -57,8 +59,9 @@ def side_by_side(
     fig, panels = figures.new_panels(shown.titles, panel=PANEL, margin=MARGIN, show=shown.show, sharey=True)
     handles: list[Artist] = []
     with_curves: list[list[Axes]] = [[] for _ in verticals]
-    for left, surface in zip(panels, shown.surfaces, strict=True):
-        finish_horizontal(left, horizontal_ends([surface], xmin, xmax), look)
+    for left, whole in zip(panels, shown.surfaces, strict=True):
+        finish_horizontal(left, horizontal_ends([whole], xmin, xmax), look)
+        surface = coarse_line(whole, [name for vertical in verticals for name in vertical.names_in(whole)])
         values = []
         all_axes = _axes_of(left, verticals)
         for side, (axes, vertical) in enumerate(all_axes):
@@ -78,7 +81,9 @@ def side_by_side(
             axes.set_ylabel(look.ylabel)
     name_outermost(with_curves)
     write_notes(fig, _notes(shown, verticals), look)
-    add_legend(fig, _bands_last(handles), look)
+    add_legend(fig, _curves_first(handles), look)
+    fit_height(fig)
+    part_marks(fig)
     return fig
 
 
@@ -109,7 +114,9 @@ def repeats(
     if look.ylabel:
         left.set_ylabel(look.ylabel)
     write_notes(fig, _notes(shown, verticals), look)
-    add_legend(fig, _bands_last(handles), look)
+    add_legend(fig, _curves_first(handles), look)
+    fit_height(fig)
+    part_marks(fig)
     return fig
 
 
@@ -230,8 +237,15 @@ def _draw_spread(
     return draw_band(axes, x, low, middle + half, colour=vertical.colour, label=label)
 
 
-def _bands_last(handles: Sequence[Artist]) -> list[Artist]:
-    return sorted(handles, key=lambda handle: not isinstance(handle, Line2D))
+def _curves_first(handles: Sequence[Artist]) -> list[Artist]:
+    """Return the artists of a legend in the order curves, marks of single points, areas."""
+
+    def rank(handle: Artist) -> int:
+        if isinstance(handle, Line2D):
+            return 1 if handle.get_linestyle() == "None" else 0
+        return 2
+
+    return sorted(handles, key=rank)
 
 
 def _notes(shown: Comparison, verticals: Sequence[VerticalAxis]) -> list[str]:

@@ -1,4 +1,6 @@
-"""Selects the measured rows and columns of a plane, in ascending order, for drawing in 3-D."""
+"""Selects the measured rows and columns of a plane, in ascending order, and the measured points of a line."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -47,6 +49,33 @@ def complete_part(surface: Surface, name: str) -> Part:
         if large_enough and measured[np.ix_(rows, columns)].all():
             return ascending(surface.y, rows), ascending(surface.x, columns)
     return part
+
+
+def coarse_line(surface: Surface, names: Sequence[str]) -> Surface:
+    """Return a line without the points that are not measured yet, if a run from coarse to fine left it so.
+
+    Then the measured points hold one lattice and lie on the next finer one. Otherwise return the line itself.
+
+    Args:
+        names: the quantities that are drawn.
+    """
+    if not names:
+        return surface
+    each = np.stack([surface.measured(name) for name in names])
+    known: np.ndarray = np.any(each, axis=0)
+    lattices = [_lattice(known.size, stride) for stride in (1, *STRIDES)]
+    steps = list(zip(lattices[1:], lattices, strict=False))
+    is_coarse = any(known[coarse].all() and not known[~fine].any() for coarse, fine in steps)
+    if known.all() or np.count_nonzero(known) < MIN_POINTS or not is_coarse:
+        return surface
+    return Surface(
+        surface.path,
+        x=surface.x[known],
+        y=None,
+        quantities={name: surface.get(name)[known] for name in surface.names},
+        measured=np.all(each[:, known], axis=0),
+        runs=surface.runs,
+    )
 
 
 def _lattice(size: int, stride: int) -> np.ndarray:

@@ -12,16 +12,20 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter
 
 from losslandscape.core.errors import InputError, require_choice
-from losslandscape.draw import figures
+from losslandscape.draw import figures, page_layout, page_style
 from losslandscape.draw.contour_levels import log_ticks
+from losslandscape.draw.page_layout import wrap_text
+from losslandscape.draw.type_settings import width_of_page
 from losslandscape.draw.vertical_axes import Limits, VerticalAxis
 from losslandscape.files.surface import Surface
 
 NONE = "none"
 PLACES = tuple(Legend.codes)  # "best", "upper right", …
+MAX_INTERVALS = 6  # between x ticks
 ROUND_STEPS = (1, 2, 5, 10)  # of x ticks; steps of 2.5 need one digit more, which narrow panels lack
 PLAIN = (1e-3, 1e5)  # sizes of numbers that are written without a power of ten
 MAX_DIGITS = 15
+RATIO = 0.7  # height / width of a panel
 MAX_NOTES = 3  # lines of a footnote; if there are more notes, a further line says so
 
 
@@ -122,7 +126,7 @@ def finish_vertical(axes: Axes, vertical: VerticalAxis, *, coloured: bool) -> No
 def finish_horizontal(axes: Axes, ends: Limits, look: CurveLook) -> None:
     """Set the ends, ticks, label and grid of a panel."""
     axes.set_xlim(*ends)
-    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=ROUND_STEPS))
+    axes.xaxis.set_major_locator(MaxNLocator(MAX_INTERVALS, steps=ROUND_STEPS))
     axes.xaxis.set_major_formatter(UniformFormatter())
     axes.set_xlabel(look.xlabel or r"$\alpha$")
     axes.grid(True, axis="y", color="0.92", linewidth=0.8)
@@ -192,20 +196,33 @@ def add_legend(fig: Figure, handles: Sequence[Artist], look: CurveLook) -> None:
 
 
 def _add_legend_above(fig: Figure, handles: Sequence[Artist]) -> None:
-    """Add a legend above the panels in as few rows as fit; a second row makes the figure higher."""
-    heights = []
+    """Add a legend above the panels in as few rows as fit; wrap texts that are wider than the figure."""
     for rows in range(1, len(handles) + 1):
         columns = -(-len(handles) // rows)
-        style: dict[str, Any] = {
-            "ncols": columns,
-            "frameon": False,
-            "columnspacing": 1.2,
-            "handletextpad": 0.6,
-        }
-        legend = fig.legend(handles=handles, loc="outside upper center", **style)
-        box = legend.get_window_extent()
-        heights.append(box.height)
-        if box.width <= fig.bbox.width or columns == 1:
+        style: dict[str, Any] = {"ncols": columns, "frameon": False, "columnspacing": 1.2}
+        legend = fig.legend(handles=handles, loc="outside upper center", handletextpad=0.6, **style)
+        beyond = legend.get_window_extent().width - fig.bbox.width
+        if beyond <= 0 or columns == 1:
             break
         legend.remove()
-    fig.set_figheight(fig.get_figheight() + (heights[-1] - heights[0]) / fig.dpi)
+    if beyond > 0:
+        texts = legend.get_texts()
+        widest = max(text.get_window_extent().width for text in texts)
+        for text in texts:
+            wrap_text(text, widest - beyond)
+
+
+def fit_height(fig: Figure, ratio: float = RATIO) -> None:
+    """Give a figure the height at which its panels have this height / width, whatever stands around them."""
+    panel = fig.axes[0]
+    spec = panel.get_subplotspec()
+    rows = spec.get_gridspec().nrows if spec else 1
+    # What stands around the panels needs the same room at any height, so one trial with enough room is exact.
+    trial = fig.get_figheight() + rows * fig.get_figwidth()
+    fig.set_figheight(trial)
+    if any(axes.get_title() for axes in fig.axes):
+        page_layout.fit(fig, full_width=width_of_page() is not None)  # which wraps titles
+    else:
+        fig.draw_without_rendering()
+    spare = rows * (panel.bbox.height - ratio * panel.bbox.width) / fig.dpi
+    fig.set_figheight(min(trial - spare, page_style.current().max_height))

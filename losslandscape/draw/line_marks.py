@@ -1,11 +1,13 @@
 """Marks on 1-D figures: minimisers, points without a value, and the barrier between two nets."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -13,8 +15,9 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import loss_shape
 from losslandscape.draw.drawable import LARGEST
 from losslandscape.draw.grid_values import ascending
+from losslandscape.draw.labels import level_text
 from losslandscape.draw.line_axes import NONE, CurveLook
-from losslandscape.draw.panels import MISSING_COLOUR, MISSING_HATCH, edges
+from losslandscape.draw.plane_axes import MISSING_COLOUR, MISSING_HATCH, edges
 from losslandscape.draw.surface_metrics import is_interpolation
 from losslandscape.draw.type_settings import scaled, text_size
 from losslandscape.draw.vertical_axes import VerticalAxis
@@ -24,6 +27,7 @@ MARK_SIZE = 10 / 13  # of the text above a minimiser, relative to the font size
 EDGE = 0.03  # distance of the marks of lost values from the frame, relative to the height of the axes
 BARRIER_COLOUR = "0.25"
 BARRIER_POINTS = 200
+PAD = 1.5  # pixels around a text that stay free
 # By the text in the legend: marker, and which values it stands for.
 LOST: dict[str, str] = {"NaN": "x", "infinite": "^", "minus infinite": "v"}
 
@@ -52,6 +56,22 @@ def mark_minimisers(axes: Axes, surfaces: Sequence[Surface], look: CurveLook) ->
         top = axes.secondary_xaxis("top")
         top.set_xticks(list(marks), list(marks.values()))
         top.tick_params(length=0, pad=scaled(3), labelsize=text_size(MARK_SIZE), labelcolor="0.4")
+
+
+def part_marks(fig: Figure) -> None:
+    """Move texts above minimisers apart, and break them into lines, where they would meet."""
+    tops = [top for axes in fig.axes for top in axes.child_axes if len(top.get_xticks()) > 1]
+    if not tops:
+        return
+    fig.draw_without_rendering()  # the layout sets the size of the axes, and so which texts meet
+    for top in tops:
+        texts = top.get_xticklabels()
+        boxes = [text.get_window_extent().padded(PAD) for text in texts]
+        if any(one.overlaps(other) for one, other in pairwise(boxes)):
+            top.set_xticks(top.get_xticks(), [text.get_text().replace(" ", "\n") for text in texts])
+            left, right = top.get_xticklabels()
+            left.set_horizontalalignment("right")
+            right.set_horizontalalignment("left")
 
 
 def hatch_missing(axes: Axes, surface: Surface, drawn: Sequence[np.ndarray]) -> list[Artist]:
@@ -114,13 +134,14 @@ def draw_barrier(axes: Axes, above: Axes, surface: Surface, vertical: VerticalAx
     t = np.linspace(0, 1, BARRIER_POINTS)
     style: dict[str, Any] = {"color": BARRIER_COLOUR, "linewidth": scaled(1.2)}
     axes.plot(t, (1 - t) * ends[0] + t * ends[1], ":", **style)
-    text = f"barrier {height - straight:.3g}"
-    if height > straight:
-        arrow = {"arrowstyle": "<->", "shrinkA": 0, "shrinkB": 0, **style}
-        axes.annotate("", (at, height), (at, straight), arrowprops=arrow)
+    text = f"barrier {level_text(height - straight, 3)}"
+    low, high = np.clip([straight, height], *axes.get_ylim())  # what is in sight
+    if high > low:
+        arrow = {"arrowstyle": "<->" if high == height else "<-", "shrinkA": 0, "shrinkB": 0, **style}
+        axes.annotate("", (at, high), (at, low), arrowprops=arrow)
     above.annotate(
         text,
-        (at, (height + straight) / 2),
+        (at, np.sqrt(low * high) if vertical.log else (low + high) / 2),
         (scaled(5), 0),
         xycoords=axes.transData,
         textcoords="offset points",

@@ -33,6 +33,7 @@ CURVE_ASPECT = 0.62  # height by width of a panel with curves
 SOLID: Line = ("#0072b2", "-")
 DASHED: Line = ("#d55e00", (0, (5, 1.6)))
 KEY_DEPTH = 3.4  # of a colour bar or legend below a panel, in ems
+BAR_ASPECT = 20  # height by width of a colour bar at the right
 BAR_HEIGHT = 0.06  # of a colour bar below a panel, by the height of the panel
 MARGIN = 0.05  # above and below curves, by the height of their panel
 TOLERANCE = 1e-9  # of a coordinate that counts as zero, by the range of its axis
@@ -158,7 +159,7 @@ def _name_outermost(place: Place) -> None:
 
 def _add_bar(fig: Figure, place: Place, drawn: ScalarMappable, name: str) -> Colorbar:
     if place.key == "right":
-        return add_colour_bar(fig, drawn, place.panels, name)
+        return add_colour_bar(fig, drawn, place.panels, name, aspect=BAR_ASPECT)
     first = place.panels[0]
     inside = first.inset_axes((0, -BAR_HEIGHT, 1, BAR_HEIGHT), transform=_below(fig, first))
     return add_colour_bar(fig, drawn, first, name, cax=inside, orientation="horizontal")

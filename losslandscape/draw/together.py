@@ -28,11 +28,12 @@ from losslandscape.draw.line_axes import (
     add_legend,
     finish_horizontal,
     finish_vertical,
+    fit_height,
     horizontal_ends,
     name_outermost,
     write_notes,
 )
-from losslandscape.draw.line_marks import mark_lost, mark_minimisers
+from losslandscape.draw.line_marks import mark_lost, mark_minimisers, part_marks
 from losslandscape.draw.vertical_axes import VerticalAxis
 from losslandscape.files.surface import Surface
 
@@ -99,6 +100,8 @@ def together(
         handles.append(Patch(color="0.3", alpha=BAND_OPACITY, linewidth=0, label=BANDS[band]))
     write_notes(fig, _notes(nets, vertical), look)
     add_legend(fig, handles, look)
+    fit_height(fig)
+    part_marks(fig)
     return fig
 
 

@@ -19,6 +19,7 @@ ACCURACIES = ("train_acc", "test_acc")
 LOSS_MAX = 5.0  # the published program's top of the loss axis
 PERCENT = (-2.0, 102.0)  # the frame would hide a line at 0 or 100
 LEAST_USED = 0.2  # share of an axis that curves use at least; otherwise the axis is fitted to them
+MIN_WITHIN = 3  # values within an axis; fewer do not show a curve
 CONSTANT = 1e-6  # relative range of float32 noise: fitting an axis to it would show only noise
 MARGIN = 0.05  # of a fitted axis, relative to the range of its values
 
@@ -107,9 +108,9 @@ def loss_axis(
     """Return the axis of training and test loss.
 
     It goes from 0 to `loss_max`. Without `loss_max`, it goes from 0 to `LOSS_MAX` if the curves use at least
-    a fifth of that; otherwise it is fitted to them (`fitted`). It is also fitted if it is logarithmic, if a
-    loss is negative, or if no loss is below its top. A fitted axis above the top is logarithmic if its range
-    exceeds two orders of magnitude.
+    a fifth of that, with 3 points or more; otherwise it is fitted to them (`fitted`). It is also fitted if it
+    is logarithmic, if a loss is negative, or if no loss is below its top. A fitted axis above the top is
+    logarithmic if its range exceeds two orders of magnitude.
 
     Raises:
         InputError: `log` is true, and no loss is positive.
@@ -194,8 +195,11 @@ def _percent_limits(values: np.ndarray) -> Limits:
 
 
 def _uses(values: np.ndarray, limits: Limits) -> bool:
-    """Return whether values use at least `LEAST_USED` of an axis."""
-    return bool(values.size and np.ptp(np.clip(values, *limits)) >= LEAST_USED * (limits[1] - limits[0]))
+    """Return whether values use at least `LEAST_USED` of an axis, and enough of them lie within."""
+    within = np.count_nonzero((values >= limits[0]) & (values <= limits[1]))
+    if within < min(MIN_WITHIN, values.size) or not values.size:
+        return False
+    return bool(np.ptp(np.clip(values, *limits)) >= LEAST_USED * (limits[1] - limits[0]))
 
 
 def _present(surfaces: Sequence[Surface], *names: str) -> tuple[str, ...]:

@@ -4,12 +4,13 @@ The mean of most losses does not depend on the batches, so the fastest size may 
 them, as in contrastive losses, then the batches of the user's loader belong to the loss.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts
+from losslandscape.core.text import one_line
 from losslandscape.data.own_batches import OwnBatches
 from losslandscape.data.samples import Samples, SampleSet
 from losslandscape.evaluate.fit_check import check_data
@@ -27,16 +28,17 @@ class Batching:
     Attributes:
         sets: the data, by part.
         batch_size: the number of samples in a batch; None if any size gives the same loss.
-        facts: a fact on the batches, if the loss depends on them, and on random numbers that are not fixed.
+        repeatability: how the loss of a few samples depends on how it is measured.
+        facts: a fact on the batches, if the loss may depend on them, and one on random numbers that are not
+            fixed.
         fix_randomness: whether every point gets the same random numbers.
-        is_assumed: whether the loss depends on the batches, and neither the user nor the data say their size.
-        repeatability: how the loss of a few samples depends on how it is measured; None if the loss only
-            takes whole batches of the user.
+        is_assumed: whether the loss may depend on the batches, and neither the user nor the data say their
+            size.
     """
 
     sets: dict[str, Samples]
     batch_size: int | None
-    repeatability: Repeatability | None
+    repeatability: Repeatability
     facts: Facts = field(default_factory=dict)
     fix_randomness: bool = False
     is_assumed: bool = False
@@ -45,8 +47,6 @@ class Batching:
     def is_noisy(self) -> bool:
         """Whether two measurements of the same net differ."""
         found = self.repeatability
-        if found is None:
-            return False
         return not found.is_repeatable or (found.draws_random_numbers and not self.fix_randomness)
 
 
@@ -76,33 +76,53 @@ def choose_batches(
         InputError: on all ranks, if the net or the loss does not take the data.
     """
     found = ranks.first(_examine, net, next(iter(sets.values())), loss, model)
-    if found and not (fix_randomness or found.depends_on_batches or found.has_state):
-        facts = {"random numbers": "new at every point"} if found.draws_random_numbers else {}
-        return Batching(sets, batch_size, found, facts)
+    if found.takes_any_batches and not fix_randomness:
+        return Batching(sets, batch_size, found)
     own = {part: data.in_own_batches() for part, data in sets.items() if isinstance(data, SampleSet)}
-    if batch_size is None or found is None:
+    if batch_size is None or found.only_whole:
         sets = {part: own.get(part) or data for part, data in sets.items()}
     are_own = all(isinstance(data, OwnBatches) for data in sets.values())
     size = batch_size or BATCH_SIZE
+    facts = {"batches": ", ".join(_sizes(data, size) for data in sets.values())}
+    if found.draws_random_numbers and not fix_randomness:
+        facts["random numbers"] = "new at every point"
     return Batching(
         sets,
         size,
         found,
-        facts={"batches": ", ".join(_sizes(data, size) for data in sets.values())},
+        facts,
         fix_randomness=fix_randomness,
         is_assumed=batch_size is None and not are_own,
     )
 
 
-def _examine(net: nn.Module, data: Samples, loss: Loss, model: str) -> Repeatability | None:
-    """Examine the loss; return None if it takes only the user's own batches."""
+def _examine(net: nn.Module, data: Samples, loss: Loss, model: str) -> Repeatability:
+    """Examine the loss on a few samples, or on whole batches of the user if it does not take fewer.
+
+    Raises:
+        InputError: if the net or the loss does not take the data.
+    """
     try:
-        check_data(net, data, loss, model)
+        return _checked(net, data, loss, model)
+    except InputError:
+        own = data.in_own_batches() if isinstance(data, SampleSet) else None
+        if own is None:
+            raise
+    return replace(_checked(net, own, loss, model), only_whole=True)
+
+
+def _checked(net: nn.Module, data: Samples, loss: Loss, model: str) -> Repeatability:
+    check_data(net, data, loss, model)
+    try:
         return examine(net, data, loss)
     except InputError:
-        if not isinstance(data, SampleSet) or data.in_own_batches() is None:
-            raise
-        return None
+        raise
+    except Exception as error:  # the net's own code may raise anything
+        fault = f"{model} takes a batch of the data, and then not another"
+        raise InputError(
+            f"{fault} ({type(error).__name__}: {one_line(error)})",
+            "let it take batches of any size, and keep no state outside of its modules",
+        ) from error
 
 
 def _sizes(data: Samples, batch_size: int) -> str:

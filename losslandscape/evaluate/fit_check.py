@@ -137,10 +137,10 @@ def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | Non
 
 def first_not_finite(
     net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | None = None
-) -> int | None:
-    """Return the index of the first sample whose loss is not finite; None if all are finite.
+) -> range | None:
+    """Return the index of the first sample whose loss is not finite, as a range; None if all are finite.
 
-    If a batch has such a loss and none of its samples has it alone, return the batch's first sample.
+    If a batch has such a loss and none of its samples has it alone, return the indices of the batch.
     """
     device = next(net.parameters()).device
     start = 0
@@ -149,14 +149,20 @@ def first_not_finite(
             count = samples.size(batch) or 1
             if not loss.of(net, batch).sums[0].isfinite():
                 rows = range(start, start + count)
-                return next((row for row in rows if not _is_finite(net, data, loss, row)), start)
+                return next(
+                    (rows[i : i + 1] for i in range(count) if _is_culprit(net, data, loss, rows[i])), rows
+                )
             start += count
     return None
 
 
-def _is_finite(net: nn.Module, data: Samples, loss: Loss, row: int) -> bool:
+def _is_culprit(net: nn.Module, data: Samples, loss: Loss, row: int) -> bool:
+    """Return whether the loss of a sample alone is not finite; False if net or loss need more samples."""
     (batch,) = batches(data.take(np.array([row])), 1, next(net.parameters()).device)
-    return bool(loss.of(net, batch).sums[0].isfinite())
+    try:
+        return not loss.of(net, batch).sums[0].isfinite()
+    except Exception:  # the user's code may raise anything
+        return False
 
 
 def _error(terms: Terms, *, share: float) -> float | None:

@@ -19,10 +19,9 @@ from losslandscape.evaluate.totals import gradient_mode, total_terms
 from losslandscape.nets.net_state import NetState, kept
 from losslandscape.parallel.devices import exact_products
 
-SAMPLES = 32  # the most samples that are measured
-BATCH_SIZE = 16  # two batches: what the first changes may count in the second
+SAMPLES = 32  # the most samples that are measured, in two batches: the first may change the second's loss
 SAME = 1e-5  # the largest relative difference of equal losses; a GPU may add in another order
-SAME_IN_HALVES = 1e-3  # in batches of another size, other kernels run, whose rounding differs
+SAME_IN_HALVES = 1e-4  # in batches of another size, other kernels run, whose rounding differs
 SAME_IN_HALF_PRECISION = 3e-2
 
 
@@ -36,9 +35,10 @@ class Repeatability:
         again: the same measurement, from the same state of the net and with the same random numbers.
         carried: from the state that the net has after the first measurement and one at another point.
         redrawn: with other random numbers.
-        halved: in batches of half the size; None if a batch has a single sample.
+        halved: in batches of half the size; NaN if these are refused, None if a batch has a single sample.
         changed: the buffers and attributes of the net that are different after the measurements.
         half_precision: whether the net computes with 16 bits or less.
+        only_whole: whether the loss takes only the user's own batches, in which all this was measured.
     """
 
     samples: int
@@ -49,6 +49,7 @@ class Repeatability:
     halved: float | None
     changed: tuple[str, ...]
     half_precision: bool = False
+    only_whole: bool = False
 
     @property
     def is_repeatable(self) -> bool:
@@ -65,11 +66,19 @@ class Repeatability:
         return self.is_repeatable and not _are_same(self.loss, self.redrawn, SAME)
 
     @property
+    def takes_any_batches(self) -> bool:
+        """Whether the loss is surely the same in batches of any size."""
+        hidden = self.draws_random_numbers or self.has_state or not self.is_repeatable
+        return not (hidden or self.depends_on_batches)
+
+    @property
     def depends_on_batches(self) -> bool:
         """Whether the loss depends on which samples share a batch.
 
         Random numbers hide this, because a batch of another size gets other numbers.
         """
+        if self.only_whole:
+            return True
         if self.halved is None or not self.is_repeatable or self.draws_random_numbers:
             return False
         tolerance = SAME_IN_HALF_PRECISION if self.half_precision else SAME_IN_HALVES
@@ -84,8 +93,9 @@ def examine(net: nn.Module, data: Samples, loss: Loss) -> Repeatability:
         data: the samples, on the net's device or on the CPU.
         loss: the loss to measure.
     """
-    few = spread(data, SAMPLES)
-    size = min(BATCH_SIZE, len(few))
+    count = min(SAMPLES, 1 << (len(data).bit_length() - 1))  # a power of two, so that no half has a rest
+    few = spread(data, count)
+    size = count if count < 4 else count // 2  # no batch of one sample, which batch norms may refuse
     net.eval()
     state = NetState(net)
     try:
@@ -103,7 +113,7 @@ def examine(net: nn.Module, data: Samples, loss: Loss) -> Repeatability:
     halved = None
     if size > 1:
         with kept(net):
-            halved = _mean_loss(net, few, loss, batch_size=size // 2)
+            halved = _mean_loss_or_nan(net, few, loss, batch_size=size // 2)
     half_precision = any(parameter.dtype.itemsize <= 2 for parameter in net.parameters())
     return Repeatability(len(few), first, again, carried, redrawn, halved, changed, half_precision)
 
@@ -115,10 +125,18 @@ def _mean_loss(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int, se
     return float(terms.sums[0] / terms.weight)
 
 
+def _mean_loss_or_nan(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int) -> float:
+    try:
+        return _mean_loss(net, data, loss, batch_size=batch_size)
+    except Exception:  # net and loss may need larger batches
+        return math.nan
+
+
 @contextmanager
 def _doubled(net: nn.Module) -> Iterator[None]:
-    """Double the net's parameters for the block. Halving them restores every digit, without a copy."""
-    parameters = [parameter for parameter in net.parameters() if parameter.dtype.itemsize >= 2]
+    """Double the net's parameters for the block."""
+    parameters = [p for p in net.parameters() if p.is_floating_point() and p.dtype.itemsize >= 2]
+    before = [parameter.detach().clone() for parameter in parameters]  # halving fails for the largest numbers
     with torch.no_grad():
         for parameter in parameters:
             parameter.mul_(2)
@@ -126,8 +144,8 @@ def _doubled(net: nn.Module) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for parameter in parameters:
-                parameter.mul_(0.5)
+            for parameter, value in zip(parameters, before, strict=True):
+                parameter.copy_(value)
 
 
 def _are_same(a: float, b: float, tolerance: float) -> bool:

@@ -86,6 +86,11 @@ def _floats(path: str, data: object) -> np.ndarray:
     return np.asarray(_array(path, data), float)
 
 
+def _as_bytes(path: str) -> bytes:
+    """Return a path in UTF-8; bytes that are no text in the system's encoding stay as they are."""
+    return path.encode(errors="surrogateescape")
+
+
 def _text(file: h5py.File, name: str) -> str:
     """Return the text with this name; empty if the file does not have it."""
     value = file[name][()] if isinstance(file.get(name), h5py.Dataset) else b""
@@ -184,7 +189,7 @@ def write_surface(surface: Surface) -> None:
             with h5py.File(surface.path, "r", locking=False) as old:
                 for name in set(old) - ours:
                     old.copy(old[name], file, name)
-        file["dir_file"] = surface.dir_file
+        file.create_dataset("dir_file", data=_as_bytes(surface.dir_file), dtype=h5py.string_dtype())
         file["made_with"] = json.dumps(surface.made_with)
         file["runs"] = json.dumps(surface.runs)
         file["xcoordinates"] = surface.x

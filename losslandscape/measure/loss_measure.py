@@ -220,8 +220,9 @@ class LossMeasure:
         if first is None:
             fault += f", and finite in another precision than {self._measuring.precision or 'default'}"
         else:
+            number = f"number {first[0]}" if len(first) == 1 else f"among numbers {first[0]} to {first[-1]}"
             fault += (
-                f": the first sample whose loss is not finite is number {first}, counted from 0; "
+                f": the first sample whose loss is not finite is {number}, counted from 0; "
                 "the net, the data or the preprocessing is wrong"
             )
         raise InputError(fault, "give {allow_nan:True} to continue all the same")

@@ -10,27 +10,28 @@ NAMES_SHOWN = 3  # a warning lists at most this many buffers and attributes
 def check_repeatability(batching: Batching) -> Report:
     """Return facts and warnings about a net or a loss that gives another value at each measurement."""
     found = batching.repeatability
-    if found is None:
-        return Report(["the loss takes only whole batches of the data: they are kept"])
     if not found.is_repeatable:
-        return Report(warnings=[_not_repeatable(found)])
+        return Report(warnings=[_not_repeatable(found, batching)])
     reports = []
+    if found.only_whole:
+        reports.append(Report(["the loss takes only whole batches of the data: they are kept"]))
     if found.has_state:
         reports.append(Report(warnings=[_state(found, batching)]))
-    elif found.depends_on_batches:
+    elif found.depends_on_batches and not found.only_whole:
         reports.append(_batches(found, batching))
     if found.draws_random_numbers:
-        reports.append(_random_numbers(found, fix_randomness=batching.fix_randomness))
+        reports.append(_random_numbers(found, batching))
     return Report(
         [line for report in reports for line in report.lines],
         [warning for report in reports for warning in report.warnings],
     )
 
 
-def _not_repeatable(found: Repeatability) -> Caution:
+def _not_repeatable(found: Repeatability, batching: Batching) -> Caution:
     fault = (
         f"the loss at the centre is {found.loss:.6g} on {found.samples} samples, and {found.again:.6g} when "
-        "it is measured again: it depends on something outside of the net's modules"
+        "it is measured again: it depends on something outside of the net's modules "
+        f"(batches {batching.facts['batches']})"
     )
     advice = (
         "let net and loss start from the same state at each call, without a random generator of their own"
@@ -49,9 +50,10 @@ def _state(found: Repeatability, batching: Batching) -> Caution:
     return Caution(fault, "freeze it in evaluation mode, or reset it at the start of forward")
 
 
-def _random_numbers(found: Repeatability, *, fix_randomness: bool) -> Report:
+def _random_numbers(found: Repeatability, batching: Batching) -> Report:
     values = f"at the centre it is {found.loss:.6g} or {found.redrawn:.6g} on {found.samples} samples"
-    if fix_randomness:
+    values += f", in batches {batching.facts['batches']}"
+    if batching.fix_randomness:
         return Report([f"the loss draws random numbers ({values}); every point gets the same"])
     fault = f"the loss draws random numbers, so that every point has noise: {values}"
     return Report(warnings=[Caution(fault, "{fix_randomness:True} gives every point the same numbers")])

@@ -29,10 +29,11 @@ SHORTENED = {
     "lora_magnitude_vector.weight": "lora_magnitude_vector",
     "prompt_encoder.embedding.weight": "prompt_embeddings",
 }
+BASE = "base_model_name_or_path"
 NOT_IN_FILES = "ranknum"  # a tensor of AdaLoRA that peft leaves out
 DEFAULT = "default"
-# Entries of a configuration that scale the adapter, and are not in its weights.
-SCALES = ("lora_alpha", "use_rslora", "alpha_pattern", "rank_pattern")
+# Entries of a configuration that size and scale the adapter.
+SCALES = ("r", "lora_alpha", "use_rslora", "alpha_pattern", "rank_pattern")
 
 
 def configuration(folder: str) -> dict[str, Any]:
@@ -65,7 +66,20 @@ def require_same_scale(net: nn.Module, path: str) -> None:
             for name in SCALES:
                 if name in there and getattr(config, name, there[name]) != there[name]:
                     fault = f"{path}: its {name} is {there[name]}, and the net's is {getattr(config, name)}"
-                    raise InputError(fault, "the net must have the adapter as it was trained")
+                    advice = "make the net with this adapter, such as hf: with its folder in {model}"
+                    raise InputError(fault, advice)
+
+
+def other_base(net: nn.Module, path: str) -> str:
+    """Return the base that the adapter at `path` was trained on; "" if the net's is the same, or unknown."""
+    there = configuration(os.path.dirname(path)).get(BASE)
+    for module in net.modules():
+        own = getattr(module, "peft_config", None)
+        for config in own.values() if isinstance(own, Mapping) else ():
+            here = getattr(config, BASE, None)
+            if there and here and os.path.realpath(there) != os.path.realpath(here):
+                return there
+    return ""
 
 
 def is_adapter(path: str, state: Collection[str]) -> bool:

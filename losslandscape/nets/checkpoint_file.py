@@ -111,13 +111,17 @@ def _refused(message: str) -> str:
 
 
 def check_archive(file: BinaryIO) -> None:
-    """Raise an error if an archive unpacks to more bytes than the file has, or fails its checksums."""
+    """Raise an error if an archive unpacks to more bytes than the file has, or fails its checksums.
+
+    Nets of torch.jit are compressed; torch.load reads none of them without `unsafe_pickle`.
+    """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if file.read(4) == b"PK\x03\x04":  # else it is no zip archive: the format before PyTorch 1.6
         with zipfile.ZipFile(file) as archive:
             records = archive.infolist()
-            if sum(record.file_size for record in records) > size:
+            is_compiled = any(record.filename.endswith("/constants.pkl") for record in records)
+            if not is_compiled and sum(record.file_size for record in records) > size:
                 raise ValueError("torch.save does not compress")
             for record in records:
                 if record.CRC:  # 0 if saved without: torch.serialization.set_crc32_options(False)

@@ -98,11 +98,11 @@ def load(
         return build(model, model_args).eval()
     saved = read_checkpoint(model_file, state_key=state_key, unsafe_pickle=unsafe_pickle)
     net = _build_base(model, model_args) if saved.is_adapter else build(model, model_args)
-    load_state(net, saved.state, what=model_file, candidates=saved.candidates, is_adapter=saved.is_adapter)
     if saved.is_adapter:
         adapters.require_same_scale(net, weight_files.find(model_file))
-        if len(saved.state) < len(needed_names(net)):
-            _on_base.add(net)
+    load_state(net, saved.state, what=model_file, candidates=saved.candidates, is_adapter=saved.is_adapter)
+    if saved.is_adapter and len(saved.state) < len(needed_names(net)):
+        _on_base.add(net)
     return net.eval()
 
 

@@ -4,25 +4,41 @@ Observers of fake quantisation update their ranges in evaluation mode too, and a
 hidden state. So every pass starts from a saved state; otherwise a loss would depend on the passes before it.
 """
 
+import pickle
+import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 # The attributes that every module has: parameters, submodules, hooks and so on. No pass changes them.
 COMMON_ATTRIBUTES = frozenset(vars(nn.Module()))
 CONSTANTS = frozenset((bool, int, float, str, type(None)))  # types of values that have no content to change
+WITHOUT_STATE = (nn.Module, type, ModuleType, Dataset, DataLoader)  # objects that are not looked into
+# Types of random generators, each with functions that read and set its state.
+GENERATORS: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
+    torch.Generator: (torch.Generator.get_state, torch.Generator.set_state),
+    random.Random: (random.Random.getstate, random.Random.setstate),
+    np.random.RandomState: (np.random.RandomState.get_state, np.random.RandomState.set_state),
+    np.random.Generator: (
+        lambda generator: generator.bit_generator.state,
+        lambda generator, state: setattr(generator.bit_generator, "state", state),
+    ),
+}
 
 
 class NetState:
     """A copy of the state of a net: the buffers and the attributes of all its modules.
 
-    Dense tensors, lists, dicts and deques are copied, with all that they hold. Parameters and other objects
-    are not.
+    Dense tensors, arrays, lists, sets, dicts, deques and random generators are copied, and objects such as a
+    cache, with all that they hold. Parameters and objects of torch are not.
 
     Args:
         net: the net, on its device.
@@ -30,8 +46,9 @@ class NetState:
 
     @torch.no_grad()
     def __init__(self, net: nn.Module):
+        seen: set[int] = set()
         self._modules = [
-            _Values(f"{path}.".lstrip("."), values, dict(values), _copies(values))
+            _Values(f"{path}.".lstrip("."), values, dict(values), _copies(values, seen))
             for path, module in net.named_modules()
             for values in (_buffers(module), vars(module))
         ]
@@ -99,13 +116,18 @@ def _buffers(module: nn.Module) -> dict[str, Any]:
     return module._buffers
 
 
-def _copies(values: dict[str, Any]) -> dict[str, "_Copy"]:
-    copies = {name: _copy(value) for name, value in values.items() if name not in COMMON_ATTRIBUTES}
+def _copies(values: dict[str, Any], seen: set[int]) -> dict[str, "_Copy"]:
+    copies = {name: _copy(value, seen) for name, value in values.items() if name not in COMMON_ATTRIBUTES}
     return {name: copy for name, copy in copies.items() if copy}
 
 
-def _copy(value: Any) -> "_Copy | None":
-    """Return a copy of a value's content; None if it has no content that can change, or is not copied."""
+def _copy(value: Any, seen: set[int]) -> "_Copy | None":
+    """Return a copy of a value's content; None if it has no content that can change, or is not copied.
+
+    Args:
+        value: the value.
+        seen: the identities of the objects that are copied already; an object may hold the one that holds it.
+    """
     if type(value) in CONSTANTS:
         return None
     if isinstance(value, Tensor):
@@ -113,7 +135,24 @@ def _copy(value: Any) -> "_Copy | None":
         return _TensorCopy(value) if is_dense and not isinstance(value, nn.Parameter) else None
     if isinstance(value, tuple) and all(type(item) in CONSTANTS for item in value):
         return None
-    return _ItemsCopy(value) if isinstance(value, dict | list | tuple | deque) else None
+    if isinstance(value, np.ndarray):
+        return _ArrayCopy(value) if value.flags.writeable else None
+    if isinstance(value, dict | list | tuple | set | deque):
+        return _ItemsCopy(value, seen)
+    for kind, (read, write) in GENERATORS.items():
+        if isinstance(value, kind):
+            return _GeneratorCopy(value, read, write)
+    if not _has_state(value) or id(value) in seen:
+        return None
+    seen.add(id(value))
+    return _ObjectCopy(value, seen)
+
+
+def _has_state(value: Any) -> bool:
+    """Return whether a value is an object with attributes, and neither torch's nor the user's data."""
+    if isinstance(value, WITHOUT_STATE) or type(value).__module__.split(".")[0] == "torch":
+        return False
+    return type(getattr(value, "__dict__", None)) is dict
 
 
 class _Copy:
@@ -145,19 +184,33 @@ class _TensorCopy(_Copy):
         return bool(same.all())
 
 
-class _ItemsCopy(_Copy):
-    """A copy of a list, tuple, deque or dict, and of each item."""
+class _ArrayCopy(_Copy):
+    def __init__(self, value: np.ndarray):
+        self._value, self._copy = value, value.copy()
 
-    def __init__(self, value: Any):
+    def restore(self) -> None:
+        self._value[...] = self._copy
+
+    def equals(self, value: Any) -> bool:
+        same_shape = isinstance(value, np.ndarray) and value.shape == self._copy.shape
+        return same_shape and value.tobytes() == self._copy.tobytes()
+
+
+class _ItemsCopy(_Copy):
+    """A copy of a list, tuple, set, deque or dict, and of each item."""
+
+    def __init__(self, value: Any, seen: set[int]):
         self._value = value
         self._items = _items(value)
-        self._copies = {key: copy for key, item in self._items.items() if (copy := _copy(item))}
+        self._copies = {key: copy for key, item in self._items.items() if (copy := _copy(item, seen))}
 
     def restore(self) -> None:
         if not isinstance(self._value, tuple):
             self._value.clear()
         if isinstance(self._value, dict):
             self._value.update(self._items)
+        elif isinstance(self._value, set):
+            self._value.update(self._items.values())
         elif not isinstance(self._value, tuple):
             self._value.extend(self._items.values())
         for copy in self._copies.values():
@@ -173,6 +226,35 @@ class _ItemsCopy(_Copy):
         if key in self._copies:
             return self._copies[key].equals(item)
         return item is self._items[key] or (type(item) in CONSTANTS and item == self._items[key])
+
+
+class _ObjectCopy(_ItemsCopy):
+    """A copy of the attributes of an object."""
+
+    def __init__(self, value: Any, seen: set[int]):
+        super().__init__(vars(value), seen)
+        self._type = type(value)
+
+    def equals(self, value: Any) -> bool:
+        return type(value) is self._type and super().equals(vars(value))
+
+
+class _GeneratorCopy(_Copy):
+    """A copy of the state of a random generator."""
+
+    def __init__(self, value: Any, read: Callable[[Any], Any], write: Callable[[Any, Any], Any]):
+        self._value, self._read, self._write = value, read, write
+        self._state = read(value)
+
+    def restore(self) -> None:
+        self._write(self._value, self._state)
+
+    def equals(self, value: Any) -> bool:
+        return type(value) is type(self._value) and _bytes(self._read(value)) == _bytes(self._state)
+
+
+def _bytes(state: Any) -> bytes:
+    return state.numpy().tobytes() if isinstance(state, Tensor) else pickle.dumps(state)
 
 
 def _items(value: Any) -> dict[Any, Any]:

@@ -260,6 +260,6 @@ def _map(file: str, state_key: str) -> Mapping[str, Tensor]:
     """Return the mapped tensors of a checked checkpoint, or nothing if the file cannot be mapped."""
     try:
         saved = torch.load(find(file), map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, OSError, pickle.UnpicklingError):
+    except (RuntimeError, OSError, UnicodeError, pickle.UnpicklingError):  # names that are no UTF-8
         return {}
     return state_of(saved, state_key=state_key, what=file)

@@ -127,7 +127,7 @@ def write_directions(
         directions, variances = _principal_directions(matrix, ignore)
     else:
         directions, variances = _random_directions(matrix, net, dir_type, ignore), {}
-    folder = os.path.dirname(dir_file)
+    folder = os.path.dirname(dir_file) or os.curdir
     if os.path.lexists(folder) and not os.path.isdir(folder):
         fault = f"{folder!r} is not a folder, but the directions are to be written into a folder of this name"
         raise InputError(fault, "move or rename it")

@@ -100,7 +100,7 @@ def test_own_data_and_another_loss_are_evaluated(folder):
     mine = ["--model", "mine.py:net", "--dataset", "mine.py:data", "--loss_name", "mine.py:loss"]
     printed = succeed("evaluation.py", *mine, cwd=folder)
     untrained, train, test = printed.splitlines()
-    assert "--model_file" in untrained
+    assert untrained == "no --model_file: the net is as mine.py:net makes it"
     assert train.startswith("train (8 samples): loss ") and train.endswith("size 2.5")
     assert test.startswith("test (5 samples): loss ")
     refused = run("evaluation.py", "--model", "mine.py:other", *mine[2:], cwd=folder)

@@ -462,7 +462,7 @@ def test_tsne_has_no_plane(drawn):
         ("--start_epoch 6 --max_epoch 0", ["epochs 6 to 0"]),
         ("--save_epoch 0", ["'0' is not a whole number of at least 1"]),
         ("--model resnet56", ["run/model_0.t7", "layer1.3.conv1.weight"]),
-        ("--save_epoch 3 --dir_file nowhere.h5", ["nowhere.h5"]),
+        ("--save_epoch 3 --dir_file nowhere/new.h5", ["the folder 'nowhere'"]),
         ("--save_epoch 3 --dir_file one.h5", ["'one.h5'", "one direction"]),
         ("--save_epoch 3 --dir_file two.h5", ["'two.h5'"]),
         ("--dir_file two.h5 --plane random", ["are two planes"]),
@@ -529,3 +529,28 @@ def test_from_the_command_line(tmp_path):
     sentence = ended.stderr.strip().splitlines()[-1]
     assert sentence.startswith("plot_trajectory.py: error: run/model_7.t7: epoch 7 is missing")
     assert "Traceback" not in ended.stderr
+
+
+def test_directions_are_made_in_a_new_file(capsys, undrawn):
+    """As for checkpoints in a folder that is read-only."""
+    project(*BIASBN)
+    published = h5_util.read_directions(THREE)
+    shutil.rmtree(os.path.dirname(THREE))
+    project(*BIASBN, "--dir_file", "new.h5")
+    assert "--dir_file new.h5 does not exist; new directions are made there" in capsys.readouterr().out
+    for made, expected in zip(h5_util.read_directions("new.h5"), published, strict=True):
+        np.testing.assert_array_equal(flat(made), flat(expected))
+    assert h5_util.read_projection("new.h5_proj_cos.h5").x.size == 3
+    assert not os.path.exists(os.path.dirname(THREE))
+    project(*BIASBN, "--dir_file", "random.h5", "--plane", "random")
+    assert h5_util.read_made_with("random.h5", "direction")["plane"].startswith("random")
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_checkpoints_are_read(monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda place, mode: not str(place).endswith("/run"))
+    with pytest.raises(SystemExit):
+        project(*BIASBN)
+    output = capsys.readouterr()
+    assert "/run' of 'PCA_weights_ignore=biasbn_save_epoch=3' cannot be written to" in output.err
+    assert output.err.strip().endswith("give another file for the directions with --dir_file")
+    assert "checkpoints" not in output.out

@@ -268,6 +268,13 @@ def test_planes_of_several_seeds_are_those_of_single_runs(folder, capsys):
     np.testing.assert_allclose(h5_util.read_surface("single.h5").get("train_loss"), several[2], rtol=1e-6)
 
 
+def test_seeds_need_one_net(folder, capsys):
+    (folder / "other.py").write_text("import torch\ndef net():\n    return torch.nn.Linear(3, 2)\n")
+    with pytest.raises(SystemExit):
+        plot_surface.main([*OWN, "--model", "other.py:net", "--seeds", "2", "--x=0:1:2"])
+    assert "other weights for each seed; give one of them as --model_file" in capsys.readouterr().err
+
+
 def test_directions_are_the_same_whatever_was_drawn_before(folder):
     """A range probe, a user's loss or data may draw random numbers."""
     found = []
@@ -299,6 +306,7 @@ def test_directions_are_the_same_whatever_was_drawn_before(folder):
         (["--weight_decay", "-1"], ["-1"]),
         (["--model_file", "model_*.pt"], ["model_*.pt", "0 files"]),
         (["--seeds", "2", "--surf_file", "s.h5"], ["--seeds 2", "--surf_file"]),
+        (["--seeds", "2", "--model", "resnet20"], ["--seeds 2", "random weights", "give --model_file"]),
         (["--trainloader", "x.npz"], ["--trainloader", "mine.py:data"]),
         (["--train_labels", "x.npy"], ["--train_labels", "mine.py:data"]),
         (["--mean", "0.5"], ["--mean", "mine.py:data"]),

@@ -172,12 +172,20 @@ def test_two_packages_of_one_name_are_two(inside):
     ]
 
 
+@pytest.mark.parametrize("folder", ["my-proj", "proj-1.0", ".hidden", "with space", "2024"])
+def test_relative_imports_in_folders_of_any_name(inside, folder):
+    (inside / folder / "nets-a").mkdir(parents=True)
+    (inside / folder / "layers.py").write_text(f"depth = {folder!r}\n")
+    (inside / folder / "mlp.py").write_text("from .layers import depth\ndef make(): return depth\n")
+    (inside / folder / "nets-a" / "mlp.py").write_text("from ..mlp import make\n")
+    assert user_code.load(f"{folder}/mlp.py:make")() == folder
+    assert user_code.load(f"{folder}/nets-a/mlp.py:make")() == folder
+
+
 def test_relative_imports_that_cannot_work(inside):
-    (inside / "my-proj").mkdir()
-    text = "from .layers import depth\ndef make(): return depth\n"
-    (inside / "my-proj" / "mlp.py").write_text(text)
-    (inside / "my-proj" / "layers.py").write_text("depth = 3\n")
-    refused("my-proj/mlp.py:make", "my-proj/mlp.py imports relatively, and ", "'my-proj'", "rename")
+    (inside / "proj").mkdir()
+    (inside / "proj" / "mlp.v2.py").write_text("from .layers import depth\n")
+    refused("proj/mlp.v2.py:make", "proj/mlp.v2.py imports relatively, and ", "'mlp.v2'", "rename")
     (inside / "lone.py").write_text("from .nothing import x\n")
     refused("lone.py:make", "lone.py raised ModuleNotFoundError", "nothing", kind=OwnCodeError)
 

@@ -113,3 +113,9 @@ def test_values_beyond_the_limits_are_reported():
 
 def test_fitted_log_limits_have_a_margin_of_their_ratio():
     assert fitted(np.array([1.0, 100.0]), log=True) == pytest.approx((10**-0.1, 10**2.1))
+
+
+def test_an_axis_that_would_hold_two_points_is_fitted():
+    losses = 0.2 + 1e6 * (1 - np.abs(X))  # between two nets far apart
+    axis = loss_axis([line(train_loss=losses)])
+    assert axis.log and axis.limits[1] > 1e6

@@ -51,11 +51,27 @@ def test_random_numbers_are_found(net, loss):
     assert not (result.has_state or result.depends_on_batches)
 
 
+def test_the_largest_and_smallest_weights_stay():
+    net = Base().half()
+    smallest, largest = 6e-8, torch.finfo(torch.float16).max
+    with torch.no_grad():
+        net.linear.weight[0] = torch.tensor([smallest, largest, -largest])
+    before = net.linear.weight.clone()
+    inputs, labels = data()
+    examine(net, as_samples((inputs.half(), labels)), losses.find("crossentropy"))
+    assert torch.equal(net.linear.weight, before)
+
+
 def test_a_generator_of_the_loss_is_found():
     assert not examined(Base(), Own()).is_repeatable
 
 
 def test_dependence_on_batches_is_found():
     assert examined(Base(), contrastive).depends_on_batches
+
+    def with_a_small_term(net, batch):
+        return 1 + 1e-3 * contrastive(net, batch)
+
+    assert examined(Base(), with_a_small_term).depends_on_batches
     without_statistics = nn.Sequential(Base(), nn.BatchNorm1d(2, track_running_stats=False))
     assert examined(without_statistics).depends_on_batches

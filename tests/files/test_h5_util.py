@@ -8,6 +8,7 @@ import pytest
 
 from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 from tests.helpers import write_surface_file
 
 X, Y = np.linspace(-1, 1, 4), np.linspace(0, 1, 3)
@@ -149,3 +150,12 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path, mon
         write_surface_file(path, x=np.arange(3.0), quantities={"train_loss": np.ones(3)})
     assert (tmp_path / "s.h5").read_bytes() == old
     assert [file.name for file in tmp_path.iterdir()] == ["s.h5"]
+
+
+def test_a_path_that_is_no_text_is_kept(path):
+    """Where the encoding of the system is not UTF-8, Python keeps the bytes of names as surrogates."""
+    for name, stored in (("é/d.h5", "é/d.h5".encode()), ("\udcc3\udca9/d.h5", "é/d.h5".encode())):
+        h5_util.write_surface(Surface(path, x=np.arange(2.0), y=None, dir_file=name))
+        with h5py.File(path) as file:
+            assert file["dir_file"][()] == stored
+            assert h5py.check_string_dtype(file["dir_file"].dtype) == ("utf-8", None)

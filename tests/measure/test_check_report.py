@@ -102,6 +102,11 @@ def test_braces_in_names_are_not_options():
     assert "'bias{1}'" in warning
 
 
+def test_a_loss_of_zero_is_exact():
+    made = report(small_net(), centre={"train": estimated(0.0, 0.0)})
+    assert made.warnings == [] and "(0 %)" in line(made, "samples")
+
+
 def test_states_and_params_are_counted():
     net = small_net()
     moves = line(report(net, dir_type="states", ignore=""), "moves")

@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import losslandscape
 from losslandscape.core.errors import InputError
 from losslandscape.core.random_state import seeded
+from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 from losslandscape.nets import net_plotter
 from tests.evaluate.unsteady import (
     SAMPLES,
@@ -59,6 +61,12 @@ def plain_loop(net, loss=None, *, batch_size=SAMPLES, seed=None):
 def measured(net, loss="crossentropy", **options):
     surface = losslandscape.loss_surface(net, data(), loss, x=LINE, **options)
     return surface.get("train_loss")
+
+
+def measured_surface(loss, **options):
+    """Return the surface in the batches of a loader."""
+    loader = DataLoader(TensorDataset(*data()), batch_size=8)
+    return losslandscape.loss_surface(Base(), loader, loss, x=LINE, **options)
 
 
 @pytest.mark.parametrize("make", [Observing, Remembering, Counting])
@@ -122,6 +130,22 @@ def test_the_loaders_batches_are_kept(tmp_path, capsys):
         losslandscape.loss_surface(Base(), other, contrastive, x=LINE, surf_file=file)
 
 
+@pytest.mark.parametrize("loss", ["crossentropy", contrastive], ids=["mean", "contrastive"])
+def test_a_file_that_does_not_know_its_batches_is_doubted(loss, tmp_path, capsys):
+    """A file of an earlier version is resumed, with a warning if its points may have other batches."""
+    file = str(tmp_path / "surface.h5")
+    surface = measured_surface(loss, surf_file=file)
+    losses = surface.get("train_loss")
+    losses[-1] = -1  # the mark of a point that is not measured
+    part = {"train_loss": losses, "train_acc": losses}
+    facts = {name: value for name, value in surface.made_with.items() if name != "batches"}
+    h5_util.write_surface(Surface(file, x=surface.x, y=None, quantities=part, made_with=facts))
+    capsys.readouterr()
+    measured_surface(loss, surf_file=file)
+    doubted = "does not say how its points were measured (here batches of 8)" in capsys.readouterr().out
+    assert doubted == (loss is contrastive)
+
+
 def test_without_batches_of_the_user_their_size_is_asked_for(capsys):
     measured(Base(), contrastive)
     assert "give the batch_size= of the training" in capsys.readouterr().out
@@ -137,6 +161,65 @@ def test_a_loss_that_takes_only_whole_batches():
     loader = DataLoader(TensorDataset(*data()), batch_size=8)
     surface = losslandscape.loss_surface(Base(), loader, of_pairs, x=LINE, quiet=True)
     assert surface.get("train_loss") == pytest.approx(plain_loop(Base(), of_pairs, batch_size=8), rel=1e-5)
+
+
+def test_batches_of_a_random_loss_are_kept():
+    """Random numbers hide whether the loss depends on the batches: here it does."""
+
+    def augmented(net, batch):
+        return contrastive(net, (batch[0] + 1e-3 * torch.randn_like(batch[0]), batch[1]))
+
+    loader = DataLoader(TensorDataset(*data()), batch_size=8)
+    surface = losslandscape.loss_surface(Base(), loader, augmented, x=LINE)
+    assert surface.get("train_loss") == pytest.approx(plain_loop(Base(), contrastive, batch_size=8), rel=0.02)
+    assert surface.made_with["batches"] == "of 8"
+    surface = losslandscape.loss_surface(Base(), TensorDataset(*data()), augmented, x=LINE)
+    assert surface.made_with["batches"] == "of 128"
+
+
+@pytest.mark.parametrize("scale, named", [(0.1, "draws random numbers"), (0.0, "only whole batches")])
+def test_a_loss_that_takes_only_whole_batches_is_examined_in_them(scale, named, capsys):
+    def of_eight(net, batch):
+        outputs = F.normalize(net(batch[0] + scale * torch.randn_like(batch[0])))
+        return F.cross_entropy(outputs @ outputs.T, torch.arange(8))
+
+    loader = DataLoader(TensorDataset(*data()), batch_size=8)
+    losslandscape.loss_surface(Base(), loader, of_eight, x=LINE)
+    output = capsys.readouterr().out
+    assert named in output and ("warning" in output) == bool(scale)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 17, 33])
+def test_no_batch_of_one_sample_is_made(samples):
+    """A batch norm without statistics refuses one sample, which the examination of the loss must not give."""
+    net = nn.Sequential(Base(), nn.BatchNorm1d(2, track_running_stats=False))
+    inputs, labels = data(samples)
+    if samples == 1:
+        with pytest.raises(InputError, match="Expected more than 1 value"):
+            losslandscape.loss_surface(net, (inputs, labels), x=(0, 0, 1))
+        return
+    surface = losslandscape.loss_surface(net, (inputs, labels), x=(0, 0, 1))
+    assert surface.get("train_loss") == pytest.approx([F.cross_entropy(net(inputs), labels).item()], rel=1e-5)
+
+
+def test_a_net_that_refuses_the_next_batch_is_told_of(capsys):
+    before = []  # outside of the net, where it cannot be restored
+
+    class Net(Base):
+        def forward(self, x):
+            before.append(x)
+            return self.linear(x + before[0])
+
+    with pytest.raises(InputError, match="takes a batch of the data, and then not another"):
+        losslandscape.loss_surface(Net(), data(), x=LINE)
+
+
+def test_samples_that_are_not_finite_only_together_are_named():
+    inputs, labels = data()
+    net = nn.Sequential(Base(), nn.BatchNorm1d(2, track_running_stats=False))
+    inputs[7] = math.nan
+    with pytest.raises(InputError, match="is among numbers 0 to 39, counted from 0"):
+        losslandscape.loss_surface(net, (inputs, labels), x=LINE)
 
 
 @pytest.mark.parametrize("bad", [0, 7, 2000])

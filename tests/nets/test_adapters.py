@@ -331,3 +331,20 @@ def test_hf_folders_of_adapters_that_cannot_be_built(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(InputError, match="is an adapter, which needs the package peft.*; pip install peft"):
         model_loader.build(f"hf:{folder}")
+
+
+def test_an_adapter_of_another_base_is_warned_about(tmp_path):
+    net = adapted("default")
+    file = f"{write_adapter(tmp_path / 'a', ADAPTER)}/adapter_model.bin"
+    config = tmp_path / "a" / "adapter_config.json"
+    for there, here, other in (
+        ("base2", "base", "base2"),
+        ("base", "base", ""),
+        (str(tmp_path / "base"), f"{tmp_path}/a/../base/", ""),
+        (None, "base", ""),
+        ("base2", None, ""),
+    ):
+        config.write_text(json.dumps({"base_model_name_or_path": there}))
+        net.peft_config = {"default": SimpleNamespace(base_model_name_or_path=here)}
+        assert adapters.other_base(net, file) == other
+    assert adapters.other_base(nn.Linear(2, 2), file) == ""

@@ -114,3 +114,15 @@ def test_safetensors_without_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "safetensors", None)
     (tmp_path / "m.safetensors").write_bytes(b"x")
     refused(small_net(1), tmp_path / "m.safetensors", "pip install safetensors")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_saved_net_of_torch_jit_is_refused_with_the_way_out(tmp_path):
+    """Its archive is compressed."""
+    net, file = small_net(), str(tmp_path / "scripted.pt")
+    torch.jit.script(net).save(file)
+    with pytest.raises(InputError) as error:
+        read_checkpoint(file)
+    one_sentence(error, file, "holds more than tensors (a compiled net)", "unsafe_pickle=True")
+    state = read_checkpoint(file, unsafe_pickle=True).state
+    assert all(torch.equal(state[name], value) for name, value in net.state_dict().items())

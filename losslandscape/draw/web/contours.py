@@ -1,4 +1,7 @@
-"""Contours for an interactive page. Plotly's own contours hang the browser for some surfaces with NaN."""
+"""Contours for an interactive page, and a hatch where there is no value.
+
+Plotly's own contours hang the browser for some surfaces with NaN.
+"""
 
 from typing import Any
 
@@ -10,6 +13,8 @@ from losslandscape.draw.web.views import View
 
 # The numbers of contours to try. A rough surface gets fewer contours, so that the page stays small.
 COUNTS = (12, 8, 5, 2, 0)
+HATCH_COLOUR = "#8a8f98"
+MAX_STROKES = 1500  # more strokes would make the page large
 FEW_CORNERS = 1500  # number of corners that is acceptable in every page
 
 
@@ -44,3 +49,27 @@ def _corners(view: View, levels: np.ndarray) -> np.ndarray:
             parts.append(np.column_stack([np.asarray(line), np.full(len(line), level)]))
             parts.append(np.full((1, 3), np.nan))
     return np.concatenate(parts)
+
+
+def hatch(view: View) -> dict[str, Any]:
+    """Return a trace of strokes on the floor, below the cells of the grid that have no surface."""
+    known = np.isfinite(view.heights)
+    is_hole = ~(known[:-1, :-1] & known[1:, :-1] & known[:-1, 1:] & known[1:, 1:])
+    rows, columns = np.nonzero(is_hole)
+    every = -(-rows.size // MAX_STROKES) if rows.size else 1
+    chosen = (columns - rows) % every == 0  # whole diagonals
+    rows, columns = rows[chosen], columns[chosen]
+    gap = np.full(rows.size, np.nan)
+    x = np.stack([view.grid.x[columns], view.grid.x[columns + 1], gap], axis=-1).ravel()
+    y = np.stack([view.grid.y[rows], view.grid.y[rows + 1], gap], axis=-1).ravel()
+    low, high = view.range
+    return {
+        **scatter(view, x, y, np.full(x.size, view.floor + LIFT / 2 * (high - low))),
+        "mode": "lines",
+        "name": "no value",
+        "legendgroup": "no value",
+        "showlegend": bool(rows.size),
+        "meta": {"symbol": "hatch", "colour": HATCH_COLOUR},
+        "hoverinfo": "skip",
+        "line": {"color": HATCH_COLOUR, "width": 1.5},
+    }

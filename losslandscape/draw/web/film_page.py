@@ -37,12 +37,13 @@ def write_film_page(reel: Reel, path: str, *, log: bool, dir_file: str = "") -> 
     projection = reel.projection
     trajectory = Trajectory(projection.x, projection.y, list(reel.titles)) if projection else None
     title = _title(reel)
+    silent = [replace(view, note="") for view in views]  # the notes of all views are in the page's
     if len(views) > 1:
-        panel = film_panel(views, trajectory, title=title, axis_titles=axis_titles)
+        panel = film_panel(silent, trajectory, title=title, axis_titles=axis_titles)
         steps = steps_of(reel.titles, active=0)
     else:
         assert trajectory, "a single surface has a path"
-        panel = surface_panel(views, first=0, title=title, axis_titles=axis_titles, trajectory=trajectory)
+        panel = surface_panel(silent, first=0, title=title, axis_titles=axis_titles, trajectory=trajectory)
         panel, steps = with_checkpoint_steps(panel, trajectory, views[0])
     page = Page(
         title,
@@ -61,7 +62,7 @@ def _views(reel: Reel, *, log: bool) -> list[View]:
     """Return the view of the film's quantity for each surface, all on one scale."""
     for views in zip(*common_views([_only(surface, reel.name) for surface in reel.surfaces]), strict=True):
         if views[0].log == log:
-            return [replace(view, note="") for view in views] if len(views) > 1 else list(views)
+            return list(views)
     raise InputError(f"{reel.surfaces[0].path}: a page needs surfaces of at least 2x2 points")
 
 
@@ -92,7 +93,7 @@ def _subtitle(reel: Reel) -> str:
 
 def _notes(views: list[View], trajectory: Trajectory | None) -> list[str]:
     """Return sentences on what is cut off and on checkpoints outside the grid."""
-    notes: list[str] = []
+    notes = list(dict.fromkeys(view.note for view in views if view.note))
     if trajectory:
         is_outside = ~views[0].grid.holds(trajectory.x, trajectory.y)
         if is_outside.any():

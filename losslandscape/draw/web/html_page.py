@@ -130,7 +130,7 @@ class Page:
         view: the index of the view that is shown first.
         steps: the slider, or None.
         camera: the camera of all scenes, or None if the panels are no scenes.
-        one_bar: whether all panels share the colour bar of the first.
+        one_scale: whether all panels have the heights and the colour bar of the first.
         notes: the sentences below the plots.
         commands: the commands that measured the shown values. Duplicates are left out.
     """
@@ -142,7 +142,7 @@ class Page:
     view: int = 0
     steps: Steps | None = None
     camera: Mapping[str, Any] | None = None
-    one_bar: bool = True
+    one_scale: bool = True
     notes: Sequence[str] = ()
     commands: Sequence[str] = ()
 
@@ -158,7 +158,7 @@ def write_page(path: str, page: Page) -> str:
         gradient=GRADIENT,
         css=_asset("page.css"),
         views=_views(page),
-        bar=BAR if page.one_bar and page.panels[0].views[0].bar else "",
+        bar=BAR if page.one_scale and page.panels[0].views[0].bar else "",
         panels="\n".join(_panel(panel, page) for panel in page.panels),
         steps=STEPS.format(last=len(page.steps.labels) - 1, active=page.steps.active) if page.steps else "",
         notes=escape(" ".join(page.notes)),
@@ -184,6 +184,7 @@ def _data(page: Page) -> str:
         "view": page.view,
         "steps": page.steps and asdict(page.steps),
         "camera": page.camera,
+        "oneScale": page.one_scale,
         "themes": THEMES,
     }
     return json.dumps(data, allow_nan=False, separators=(",", ":"), ensure_ascii=False).replace(
@@ -204,7 +205,7 @@ def _views(page: Page) -> str:
 def _panel(panel: Panel, page: Page) -> str:
     title = escape(panel.title)
     heading = f"<h2>{title}</h2>" if len(page.panels) > 1 else ""
-    bar = BAR if panel.views[0].bar and not page.one_bar else ""
+    bar = BAR if panel.views[0].bar and not page.one_scale else ""
     hint = "a surface to turn" if page.camera else "curves"
     plot = f'<div class="plot" role="img" aria-label="{title}: {hint}"></div>'
     return f"<figure>{heading}{bar}{plot}</figure>"

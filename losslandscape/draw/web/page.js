@@ -10,6 +10,7 @@ const SYMBOLS = {
   ring: symbol(16, '<circle cx="8" cy="8" r="5" stroke-width="3"/>'),
   cross: symbol(16, '<path d="M2 8h12M8 2v12" stroke-width="3"/>'),
   diamond: symbol(16, '<path d="M8 2l6 6-6 6-6-6z" fill="currentColor"/>'),
+  hatch: symbol(16, '<path d="M1 8l7-7M1 15L15 1M8 15l7-7" stroke-width="1.5"/>'),
   line: symbol(28, '<path d="M0 8h28" stroke-width="3"/>'),
   dash: symbol(28, '<path d="M0 8h28" stroke-width="3" stroke-dasharray="7 4"/>'),
   dotted: symbol(28, '<path d="M0 8h28" stroke-width="3" stroke-dasharray="3 4"/>'),
@@ -154,7 +155,8 @@ function save() {
 // Let the other plots follow a plot that the reader turns or zooms.
 function follow(plot, event) {
   if (plot !== leader) return;
-  const moved = Object.entries(event).filter(([key]) => /^(scene\.camera|[xy]axis\.)/.test(key));
+  const shared = page.oneScale ? /^(scene\.camera|[xy]axis\.)/ : /^(scene\.camera|xaxis\.)/;
+  const moved = Object.entries(event).filter(([key]) => shared.test(key));
   if (!moved.length) return;
   for (const other of plots) if (other !== plot) Plotly.relayout(other, Object.fromEntries(structuredClone(moved)));
 }
@@ -196,8 +198,10 @@ function writeLegend() {
   const items = new Map();
   for (const panel of page.panels) {
     for (const [i, trace] of panel.traces.entries()) {
-      if (!trace.meta?.symbol || trace.showlegend === false || items.has(trace.legendgroup)) continue;
-      const name = panel.views[view].traces?.name?.[i] ?? trace.name;
+      const now = panel.views[view].traces;
+      const isShown = (panel.steps[step]?.traces ?? now).showlegend?.[i] ?? trace.showlegend ?? true;
+      if (!trace.meta?.symbol || !isShown || items.has(trace.legendgroup)) continue;
+      const name = now.name?.[i] ?? trace.name;
       items.set(trace.legendgroup, { name, symbol: trace.meta.symbol, colour: trace.meta.colour ?? trace.line.color });
     }
   }

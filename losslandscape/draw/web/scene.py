@@ -24,6 +24,7 @@ CAMERA = {
     "center": {"x": 0, "y": 0, "z": -0.13},
     "up": {"x": 0, "y": 0, "z": 1},
 }
+AXIS: dict[str, Any] = {"showbackground": True, "zeroline": False, "showspikes": False}
 MIN_SIDE = 0.25  # shorter side of the plane, in lengths of its longer side; less would be too narrow to see
 HEADROOM = CHECKPOINT_POLE + 0.03  # space above the surface, as a share of its height
 TICK_ROOM = 0.03  # maximum distance of a tick beyond the ends, as a share of the height
@@ -34,6 +35,7 @@ MAX_TICKS = 7  # the maximum number of ticks at powers of ten
 def scene_layout(view: View, axis_titles: tuple[str, str]) -> dict[str, Any]:
     """Return the layout around a surface, without what `view_layout` adds."""
     x_title, y_title = axis_titles
+    aspect = _aspect(view.grid)
     return {
         "font": FONT,
         "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
@@ -41,11 +43,11 @@ def scene_layout(view: View, axis_titles: tuple[str, str]) -> dict[str, Any]:
         "showlegend": False,
         "hoverlabel": {"align": "left", "font": {"size": 13}},
         "scene": {
-            "xaxis": {**_axis(), "title": {"text": x_title}},
-            "yaxis": {**_axis(), "title": {"text": y_title}},
-            "zaxis": _axis(),
+            "xaxis": {**AXIS, "title": {"text": x_title}, "nticks": _ticks_along(aspect["x"])},
+            "yaxis": {**AXIS, "title": {"text": y_title}, "nticks": _ticks_along(aspect["y"])},
+            "zaxis": AXIS,
             "aspectmode": "manual",
-            "aspectratio": _aspect(view.grid),
+            "aspectratio": aspect,
             "dragmode": "turntable",
         },
         "coloraxis": {"colorscale": SCALE, "showscale": False},
@@ -70,7 +72,7 @@ def view_layout(view: View) -> dict[str, Any]:
     heights, texts = _ticks(low, high, log=view.log)
     return {
         "scene.zaxis.range": [view.floor, high + HEADROOM * (high - low)],
-        "scene.zaxis.title.text": as_html(view.label),
+        "scene.zaxis.title.text": as_html(view.axis_title),
         "scene.zaxis.tickvals": heights,
         "scene.zaxis.ticktext": texts,
         "coloraxis.cmin": low,
@@ -83,7 +85,7 @@ def colour_bar(view: View) -> dict[str, Any]:
     low, high = view.range
     heights, texts = _ticks(low, high, log=view.log)
     shares = [round(min(max((height - low) / (high - low), 0), 1), 4) for height in heights]
-    return {"title": as_html(view.label), "ticks": list(zip(shares, texts, strict=True))}
+    return {"title": as_html(view.axis_title), "ticks": list(zip(shares, texts, strict=True))}
 
 
 def _ticks(low: float, high: float, *, log: bool) -> tuple[list[float], list[str]]:
@@ -108,8 +110,9 @@ def _different_texts(values: np.ndarray) -> list[str]:
     return texts
 
 
-def _axis() -> dict[str, Any]:
-    return {"showbackground": True, "zeroline": False, "nticks": 6, "showspikes": False}
+def _ticks_along(side: float) -> int:
+    """Return the maximum number of ticks along a side, whose length is a share of the longer side."""
+    return max(2, round(6 * side))
 
 
 def _aspect(grid: Grid) -> dict[str, float]:

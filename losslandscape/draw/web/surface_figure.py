@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from losslandscape.draw.web.contours import contours
+from losslandscape.draw.web.contours import contours, hatch
 from losslandscape.draw.web.html_page import Panel
 from losslandscape.draw.web.html_page import View as PageView
 from losslandscape.draw.web.marks import marks
@@ -16,7 +16,15 @@ from losslandscape.draw.web.scene import LIGHT, LIGHT_PLACE, colour_bar, scene_l
 from losslandscape.draw.web.trajectory import Line, Trajectory, trajectory_traces
 from losslandscape.draw.web.views import View
 
-CHANGING = ("x", "y", "z", "name", "hovertemplate", "customdata")  # attributes that differ between views
+CHANGING = (
+    "x",
+    "y",
+    "z",
+    "name",
+    "hovertemplate",
+    "customdata",
+    "showlegend",
+)  # attributes that differ between views
 
 
 def surface_panel(
@@ -71,7 +79,7 @@ def surface_traces(
     view: View, trajectory: Trajectory | None = None, line: Line | None = None
 ) -> list[dict[str, Any]]:
     """Return traces of the surface, its contours and marks, and those of a trajectory."""
-    traces = [_surface(view), contours(view), *marks(view)]
+    traces = [_surface(view), contours(view), hatch(view), *marks(view)]
     if trajectory and line:
         traces += trajectory_traces(trajectory, line, view)
     return traces

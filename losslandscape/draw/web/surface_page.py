@@ -70,7 +70,7 @@ def write_surface_page(
         panels, labels, first = curve_panels(
             surfaces, log=log, axis_title=axis_titles[0], titles=names, shared=not own_scale
         )
-        parts = Page("", "", panels, labels, first)
+        parts = Page("", "", panels, labels, first, one_scale=not own_scale)
         ending = "1d"
     else:
         parts = _planes(

@@ -17,6 +17,8 @@ FLOOR_DEPTH = 0.35  # depth of the floor below the surface, as a share of the he
 # A surface is cut off at the upper quartile of its heights above its minimum if it is this many times higher.
 MAX_HEIGHT_RATIO = 4
 MAX_VALUE = 1e30  # Graphics cards compute with 32 bits, and squares of differences must stay finite.
+MIN_RATIO = 1.001  # With a smaller ratio of highest to lowest loss, the logarithm looks like the loss.
+MIN_RELATIVE_RANGE = 1e-3  # Heights in a smaller range are drawn as differences from a round number.
 FLAT = 1e-9  # A range counts as empty if it is at most this share of the larger absolute end.
 
 
@@ -32,6 +34,7 @@ class View:
         log: whether heights are base-10 logarithms.
         note: sentences about values that the view does not show; may be empty.
         ends: the lowest and highest height of the axis; None to take them from the view.
+        base: the value that was subtracted from all heights.
     """
 
     name: str
@@ -41,6 +44,7 @@ class View:
     log: bool = False
     note: str = ""
     ends: tuple[float, float] | None = None
+    base: float = 0.0
 
     @property
     def range(self) -> tuple[float, float]:
@@ -48,7 +52,7 @@ class View:
         if quantity.is_percentage(self.name):
             return 0.0, 100.0
         low, high = self.ends or (float(np.nanmin(self.heights)), float(np.nanmax(self.heights)))
-        if high - low > FLAT * max(abs(low), abs(high)):
+        if not _is_flat(low, high):
             return low, high
         half = max(abs(low), 1) / 2
         return low - half, low + half
@@ -59,6 +63,17 @@ class View:
         low, high = self.range
         return low - FLOOR_DEPTH * (high - low)
 
+    @property
+    def axis_title(self) -> str:
+        """The title of the height axis, such as "train loss − 1000"."""
+        if not self.base:
+            return self.label
+        return f"{self.label} {'−' if self.base > 0 else '+'} {abs(self.base):.15g}"
+
+
+def _is_flat(low: float, high: float) -> bool:
+    return not high - low > FLAT * max(abs(low), abs(high))
+
 
 def common_views(
     surfaces: Sequence[Surface], *, zmax: float | None = None, own_scale: bool = False
@@ -66,7 +81,7 @@ def common_views(
     """Return the views of each surface: the same quantities for all, and per quantity one height axis.
 
     A view is a quantity with a finite value on each surface and at least 2x2 points, training loss first. A
-    loss with a positive value on each surface also has a view of its logarithm.
+    loss with different positive values also has a view of its logarithm.
 
     Args:
         surfaces: planes.
@@ -90,11 +105,17 @@ def common_views(
                 for grid, array in pairs
             ]
         )
-        if quantity.is_loss(name) and all((array > 0).any() for array in values):
+        if (
+            quantity.is_loss(name)
+            and all((array > 0).any() for array in values)
+            and _ratio(everything) > MIN_RATIO
+        ):
             by_view.append([_logarithm(name, grid, array, zmax=zmax) for grid, array in pairs])
     if not by_view:
         raise InputError(_describe_nothing(surfaces))
-    if not own_scale:
+    if own_scale:
+        by_view = [[_on_one_scale([view])[0] for view in all_views] for all_views in by_view]
+    else:
         by_view = [_on_one_scale(all_views) for all_views in by_view]
     return [list(of_one) for of_one in zip(*by_view, strict=True)]
 
@@ -103,11 +124,27 @@ def _has_surface(values: np.ndarray) -> bool:
     return min(values.shape) >= 2 and bool(np.isfinite(values).any())
 
 
+def _ratio(values: np.ndarray) -> float:
+    """Return the ratio of the highest to the lowest positive value."""
+    positive = values[values > 0]
+    return float(np.exp(np.ptp(np.log(positive))))
+
+
 def _on_one_scale(all_views: list[View]) -> list[View]:
     """Return the views of one quantity, all with the same height axis."""
     low = min(float(np.nanmin(view.heights)) for view in all_views)
     high = max(float(np.nanmax(view.heights)) for view in all_views)
-    return [replace(view, ends=(low, high)) for view in all_views]
+    base = 0.0 if all_views[0].log else _base(low, high)
+    ends = low - base, high - base
+    return [replace(view, heights=view.heights - base, ends=ends, base=base) for view in all_views]
+
+
+def _base(low: float, high: float) -> float:
+    """Return a round number to subtract, so that a graphics card sees no steps; zero if there are none."""
+    if _is_flat(low, high) or high - low > MIN_RELATIVE_RANGE * abs(low):
+        return 0.0
+    step = 10.0 ** np.ceil(np.log10(high - low))
+    return float(np.floor(low / step) * step)
 
 
 def _describe_nothing(surfaces: Sequence[Surface]) -> str:

@@ -1,12 +1,16 @@
 """What a browser without a network makes of a page."""
 
+import time
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from losslandscape.draw.web.surface_page import write_surface_page
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
 from tests.draw.web.browsing import (
+    PATIENCE,
     assert_no_complaints,
     changed,
     is_coloured,
@@ -104,7 +108,7 @@ def test_a_training_is_played_on_a_surface_full_of_holes(browser):
     path = write_path(np.linspace(0.9, 0, 5), np.linspace(0.9, 0, 5))
     write_plane(nx=21, ny=21, values=np.where(holes, np.nan, loss))
     open_page(browser, write_surface_page("s.h5", proj_file=path))
-    assert is_coloured(picture(browser)).mean() > 0.03
+    assert is_coloured(picture(browser)).mean() > 0.02
     assert browser.execute_script(POLE) == 0
     end = picture(browser)
     rail = browser.find_element("id", "step")
@@ -130,3 +134,16 @@ def test_curves_are_drawn_and_switched(browser):
     settle(browser)
     assert browser.execute_script(axis_type) == "log"
     assert_no_complaints(browser)
+
+
+def test_a_picture_is_saved_under_the_title(browser, tmp_path):
+    open_page(browser, write_surface_page(write_plane(), titles=["A net"]))
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    browser.find_element("id", "save").click()
+    end = time.monotonic() + PATIENCE
+    while not (tmp_path / "A net.png").exists():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    pixels = np.asarray(Image.open(tmp_path / "A net.png").convert("RGB")).astype(int)
+    assert is_coloured(pixels).mean() > 0.02

@@ -18,6 +18,7 @@ from tests.draw.web.pages import (
     figure_of,
     first_label,
     heights_of_views,
+    labels_of,
     numbers,
     points_above,
     trace,
@@ -183,3 +184,31 @@ def test_an_error_leaves_the_old_page():
         write_surface_page(write_plane(values=np.nan, names=["train_loss"]))
     assert Path("s.h5_3dsurface.html").read_bytes() == before
     assert sorted(path.name for path in Path().iterdir()) == ["s.h5", "s.h5_3dsurface.html"]
+
+
+def test_an_offset_is_written_once_and_does_not_make_steps():
+    values = 1000 + 1e-3 * bowl(9, 7)[2]
+    traces, layout = figure_of(write_surface_page(write_plane(values=values, names=["train_loss"])))
+    assert layout["scene.zaxis.title.text"] == "train loss − 1000"
+    assert np.allclose(numbers(trace(traces, "surface")["z"]) + 1000, values, rtol=0, atol=1e-8)
+    assert max(map(len, layout["scene.zaxis.ticktext"])) <= 6
+    assert labels_of("s.h5_3dsurface.html") == []  # the logarithm would look the same
+
+
+def test_points_without_a_value_are_hatched_below():
+    values = bowl(9, 7)[2] - 2
+    values[2, 3] = np.nan
+    page = write_surface_page(write_plane(values=values, names=["train_loss"]))
+    strokes = trace(figure_of(page)[0], "no value")
+    assert strokes["showlegend"] and len(strokes["x"]) == 4 * 3
+    of_log = data_of(page)["panels"][0]["views"][1]["traces"]
+    assert len(of_log["x"][2]) > 4 * 3  # where the loss is negative as well
+    whole = write_surface_page(write_plane(names=["train_loss"]))
+    assert not trace(figure_of(whole)[0], "no value")["showlegend"]
+
+
+@pytest.mark.slow
+def test_a_page_of_three_surfaces_is_under_6_mb():
+    names = ["train_loss", "train_acc"]
+    files = [write_plane(f"{name}.h5", nx=51, ny=51, names=names) for name in "abc"]
+    assert Path(write_surface_page(files)).stat().st_size < 6e6
