@@ -60,7 +60,7 @@ def test_repeats(drawn):
         (["--prefix", "run", "--idx_max", "1", "--xmax=-4", "--xmin=-5"], "run_1.h5 goes from -1 to 1"),
         (["--prefix", "run", "--idx_max", "3"], "run_2.h5 does not exist"),
         (["--prefix", "run", "--idx_min", "3", "--idx_max", "1"], "idx_max 1"),
-        (["--prefix", "run", "--title", "a"], "--title, --out and --together are for --surf_file"),
+        (["--prefix", "run", "--title", "a"], "--title and --together are for --surf_file"),
     ],
 )
 def test_one_sentence_and_status_2(argv, says, inside):

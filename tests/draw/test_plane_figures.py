@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw.panels import edges
 from losslandscape.draw.plane_figures import plot_2d, plot_contour_trajectory
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
@@ -147,7 +146,7 @@ def test_one_known_point_is_not_a_constant_everywhere(drawn):
     measured[1, 2] = True
     values = np.where(measured, 4.6, -1)
     plot_2d(write_bowl(nx=5, ny=4, names=("train_loss",), measured=measured, values=values))
-    note = "train loss is 4.6 wherever it is known; 19 of 20 points"
+    note = "train loss is 4.6 wherever it is known; hatched: 19 of 20 points"
     assert note in notes(drawn["s.h5_train_loss_2dheat"])
 
 
@@ -186,11 +185,6 @@ def test_a_grid_without_cells_gets_its_heat_map(drawn, nx, ny, capsys, recwarn):
     assert len(drawn) == 1
     assert f"needs at least 2x2 points, and this grid is {nx}x{ny}" in capsys.readouterr().out
     assert not recwarn.list
-
-
-def test_edges():
-    assert np.allclose(edges(np.array([0, 1, 3])), [-0.5, 0.5, 2, 4])
-    assert np.allclose(edges(np.array([2])), [1.5, 2.5])
 
 
 # A path on a surface ----------------------------------------------------------------------------------------
