@@ -146,26 +146,10 @@ SECTIONS = {
     ],
     "Trainings": [
         Picture(
-            "path",
-            "The path of a training over the contours around its end",
-            "python plot_2D.py --surf_file examples/surfaces/film_6.h5 "
-            "--proj_file examples/surfaces/film_proj.h5 --format png",
-            "examples/surfaces/film_proj.h5_train_loss_2dcontour_proj.png",
-        ),
-        Picture(
             "film",
             "A surface around each checkpoint, as a film; there is an MP4 and a page with a slider as well",
             f"python plot_film.py --surf_file {FILM} --proj_file examples/surfaces/film_proj.h5 --out film",
             "film.gif",
-        ),
-    ],
-    "Curvature": [
-        Picture(
-            "density",
-            "The spectral density of the Hessian at a checkpoint",
-            "python hessian.py --model resnet20 --model_file examples/resnet20.t7 --dataset digits "
-            "--data_split 16 --only density --format png --out density",
-            "density_hessian_density.png",
         ),
     ],
     "Pages for the browser": [
@@ -173,7 +157,7 @@ SECTIONS = {
             "page",
             "Surfaces that turn together, with hover, cuts and contours; one file that needs no network",
             f"python plot_html.py --surf_file {WITH} {WITHOUT} {TITLES} --out page",
-            "page.html",
+            "page_3dsurface.html",
         ),
     ],
 }
