@@ -134,7 +134,7 @@ def add_colour_bar(
     if isinstance(drawn.norm, LogNorm):
         # The ticks are set here, as matplotlib may omit exactly those that would get a label. All lie within
         # the bar, which may be shorter than the scale: a tick outside would extend the bar with white.
-        low, high = bar.ax.get_ylim()
+        low, high = bar.long_axis.get_view_interval()
         bar.set_ticks(log_ticks(low, high).tolist())
     return bar
 

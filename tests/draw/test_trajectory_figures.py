@@ -69,3 +69,9 @@ def test_a_projection_without_losses(inside):
     h5_util.write_projection(Projection("q.h5", np.arange(4.0), np.arange(4.0)))
     with pytest.raises(InputError, match="losses"):
         trajectory_figures.draw_losses("q.h5")
+
+
+def test_checkpoints_without_epochs_count_from_one():
+    """As in the table of plot_trajectory.py and in the titles of films."""
+    path = Projection("p.h5", x=np.zeros(3), y=np.zeros(3))
+    np.testing.assert_array_equal(trajectory_figures._epochs(path), [1, 2, 3])
