@@ -11,6 +11,7 @@ from importlib import import_module
 __version__ = "1.0.0"
 __all__ = [
     "CurveLook",
+    "Details",
     "InputError",
     "Page",
     "loss_surface",
@@ -27,6 +28,7 @@ __all__ = [
 # The module that defines each public name.
 _MODULES = {
     "CurveLook": "draw.line_axes",
+    "Details": "draw.figure_details",
     "InputError": "core.errors",
     "Page": "draw.page_style",
     "loss_surface": "api",

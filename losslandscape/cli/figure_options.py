@@ -1,10 +1,14 @@
 """The options of every command that draws figures with matplotlib: formats, the page, and what is shown."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from losslandscape.cli.option_types import finite, positive
 from losslandscape.draw.page_style import PAPERS, PUBLISHED_SIZE, Page
 from losslandscape.files.file_names import FIGURE_FORMATS
+
+if TYPE_CHECKING:
+    from losslandscape.draw.figure_details import Details
 
 
 def add_page_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -43,6 +47,53 @@ def add_page_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) 
         help="matplotlib style sheets, as files or names; they win over matplotlibrc and --paper",
     )
     add("--svg_text", action="store_true", help="keep text in SVG files as text rather than outlines")
+
+
+def add_detail_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add the options for what figures of planes show apart from the data."""
+    add = parser.add_argument
+    add("--footnote", metavar="TEXT", help="the text below the figures; none: no text")
+    add("--xlabel", default="", metavar="TEXT", help="the text below the horizontal axis")
+    add("--ylabel", default="", metavar="TEXT", help="the text beside the vertical axis")
+    add("--cmap", default="", metavar="NAME", help="a colour map of matplotlib (default: viridis)")
+    add("--no_centre", action="store_true", help="no mark at the minimiser")
+    add("--no_contour_labels", action="store_true", help="no levels on contour lines")
+    add("--lines", action="store_true", help="contour lines over the filled contours too")
+    add(
+        "--zoom",
+        type=zoom,
+        default=(),
+        metavar="R|XMIN:XMAX:YMIN:YMAX",
+        help="enlarge this part in a corner: R around the lowest point, or these ends; --zoom=-0.1:0.1:0:0.2",
+    )
+
+
+def zoom(text: str) -> tuple[float, ...]:
+    """Convert one number, or four with colons."""
+    parts = text.split(":")
+    if len(parts) not in (1, 4):
+        raise argparse.ArgumentTypeError(f"{text!r} is not half a width, or xmin:xmax:ymin:ymax")
+    return tuple(map(finite, parts))
+
+
+def details_of(args: argparse.Namespace) -> "Details":
+    """Return what the options of `add_detail_options` ask for.
+
+    Raises:
+        InputError: there is no such colour map, or the part to enlarge has no size.
+    """
+    from losslandscape.draw.figure_details import Details  # here: matplotlib takes time
+
+    return Details(
+        footnote="" if args.footnote == "none" else args.footnote,
+        xlabel=args.xlabel,
+        ylabel=args.ylabel,
+        cmap=args.cmap,
+        centre=not args.no_centre,
+        contour_labels=not args.no_contour_labels,
+        lines=args.lines,
+        zoom=args.zoom,
+    )
 
 
 def page_of(args: argparse.Namespace) -> Page:

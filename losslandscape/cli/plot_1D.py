@@ -41,8 +41,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if bool(args.surf_file or args.group) == bool(args.prefix):
         parser.error("give one of --surf_file and --prefix")
-    if args.prefix and (args.title or args.out or args.together):
-        parser.error("--title, --out and --together are for --surf_file; leave them out with --prefix")
+    if args.prefix and (args.title or args.together):
+        parser.error("--title and --together are for --surf_file; leave them out with --prefix")
     with (
         sentence(parser),
         drawn_on(page_of(args)),
@@ -67,7 +67,7 @@ def draw(args: argparse.Namespace) -> None:
         "look": CurveLook(args.xlabel, args.ylabel, args.legend, args.footnote, args.marks, args.barrier),
     }
     if args.prefix:
-        plot_repeats(args.prefix, idx_min=args.idx_min, idx_max=args.idx_max, **options)
+        plot_repeats(args.prefix, idx_min=args.idx_min, idx_max=args.idx_max, out=args.out, **options)
     elif args.together or args.group:
         names = {"titles": args.title, "out": args.out, "groups": args.group, "band": args.band}
         plot_together(*args.surf_file, **names, **options)

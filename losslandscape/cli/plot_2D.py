@@ -20,10 +20,11 @@ import sys
 from functools import partial
 
 from losslandscape.cli.command_line import Parser, add_comparison_options, add_figure_options, sentence
-from losslandscape.cli.figure_options import page_of
+from losslandscape.cli.figure_options import add_detail_options, details_of, page_of
 from losslandscape.cli.option_types import finite
 from losslandscape.draw import redraw, tensorboard_log, trajectory_figures
 from losslandscape.draw.contour_levels import VLEVEL, VMAX, VMIN
+from losslandscape.draw.figure_details import drawn_with
 from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.draw.page_style import drawn_on
 from losslandscape.draw.plane_figures import ALL, plot_2d, plot_contour_trajectory
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     with (
         sentence(parser),
         drawn_on(page_of(args)),
+        drawn_with(details_of(args)),
         drawn_by(__file__, argv),
         tensorboard_log.logged_to(args.tensorboard),
     ):
@@ -52,9 +54,8 @@ def option_fault(args: argparse.Namespace) -> str:
         return "give --surf_file, --proj_file, or both"
     if args.proj_file and len(args.surf_file) > 1:
         return f"--proj_file is drawn on one surface, not on {len(args.surf_file)}; give one --surf_file"
-    if args.proj_file and (args.title or args.out or args.zlim is not None):
-        options = "--title, --out and --zlim"
-        return f"{options} are for surfaces without a trajectory; leave them out, or --proj_file"
+    if args.proj_file and (args.title or args.zlim is not None):
+        return "--title and --zlim are for surfaces without a trajectory; leave them out, or --proj_file"
     return ""
 
 
@@ -63,7 +64,7 @@ def draw(args: argparse.Namespace) -> None:
     output = {"show": args.show, "formats": args.format}
     levels = {"vmin": args.vmin, "vmax": args.vmax, "vlevel": args.vlevel, "log": args.log}
     options = {"name": args.surf_name, "json_file": args.json, **levels, **output}
-    path = {"proj_file": args.proj_file, "dir_file": args.dir_file}
+    path = {"proj_file": args.proj_file, "dir_file": args.dir_file, "out": args.out}
     if not args.proj_file:
         plot_2d(*args.surf_file, titles=args.title, out=args.out, zlim=args.zlim, **options)
     elif not args.surf_file:
@@ -111,6 +112,7 @@ def argument_parser() -> Parser:
     )
     add_comparison_options(parser)
     add_figure_options(parser)
+    add_detail_options(parser)
     return parser
 
 

@@ -20,7 +20,7 @@ them.
 import os
 import sys
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -234,12 +234,13 @@ def draw(request: PathRequest, proj_file: str) -> None:
     """Draw all requested figures."""
     options = request.path
     dir_file = "" if options.method == "tsne" else request.dir_file
+    output: dict[str, Any] = {"out": options.out, "show": options.show, "formats": options.format}
     print(f"projection: {proj_file}")
-    trajectory_figures.draw(proj_file, dir_file=dir_file, show=options.show, formats=options.format)
+    trajectory_figures.draw(proj_file, dir_file=dir_file, **output)
     if options.losses:
         print(projected_path.describe_losses(h5_util.read_projection(proj_file)))
-        trajectory_figures.draw_losses(proj_file, show=options.show, formats=options.format)
+        trajectory_figures.draw_losses(proj_file, **output)
     if options.animate:
         reel = film.read([options.animate], proj_file=proj_file, name=options.surf_name)
-        stem = f"{proj_file}_{options.surf_name}_animation"
+        stem = f"{options.out or proj_file}_{options.surf_name}_animation"
         film.write(reel, [f"{stem}.{extension}" for extension in film.formats()], dir_file=dir_file)

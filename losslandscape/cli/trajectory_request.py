@@ -54,6 +54,7 @@ class PathOptions(Options):
     animate: str
     surf_name: str
     show: bool
+    out: str
     format: list[str]
 
     @property
@@ -164,6 +165,8 @@ def build_parser(description: str | None) -> Parser:
     text = "the quantity whose contours these are (default: %(default)s)"
     group.add_argument("--surf_name", default="train_loss", help=text)
     group.add_argument("--show", action="store_true", help="open the figure in a window as well")
+    text = "beginning of the figures' names (default: the projection file)"
+    group.add_argument("--out", default="", metavar="STEM", help=text)
     add_page_options(group)
     return parser
 

@@ -10,7 +10,7 @@ from losslandscape.core.text import printable
 from losslandscape.files.surface import Surface
 
 # The metadata field that holds the commands, for each format.
-COMMAND_FIELD = {"pdf": "Subject", "png": "Description", "svg": "Description"}
+COMMAND_FIELD = {"pdf": "Subject", "png": "Description", "svg": "Description", "eps": "Creator"}
 # Without a date, drawing the same figure again writes the same bytes.
 UNDATED: dict[str, dict[str, str | None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 _drawing: ContextVar[str] = ContextVar("_drawing", default="")
@@ -36,7 +36,7 @@ def metadata(file_format: str, stem: str, made_by: Iterable[str]) -> dict[str, s
     """Return the metadata of a figure's file, for matplotlib.
 
     Args:
-        file_format: pdf, png or svg.
+        file_format: pdf, png, svg or eps.
         stem: the file's path without its extension; its last part is the title.
         made_by: the commands that measured what the figure shows. The command that draws the figure is added.
     """

@@ -5,21 +5,25 @@ works without a display and leaves no figure open.
 """
 
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from io import BytesIO
 from string import ascii_lowercase
 from typing import Any, Literal
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
 
-from losslandscape.core.errors import require_choice
-from losslandscape.draw import page_layout, page_style, type_settings
-from losslandscape.draw.figure_metadata import metadata
+from losslandscape.core.errors import InputError, require_choice
+from losslandscape.draw import figure_details, page_layout, page_style, type_settings
+from losslandscape.draw.figure_metadata import COMMAND_FIELD, metadata
 from losslandscape.draw.type_settings import FOOTNOTE, rc_context, text_size, width_of_page
 from losslandscape.files.atomic_file import replacing
 from losslandscape.files.file_names import FIGURE_FORMATS
@@ -28,7 +32,7 @@ from losslandscape.files.writable import require_writable
 SPARE_HEIGHT = 1.4  # of figures whose height is fitted to their panels: room for titles and notes
 Layout = Literal["constrained", "compressed"]
 Observer = Callable[[str, Figure], object]
-styled = type_settings.styled
+styled, scaled = type_settings.styled, type_settings.scaled
 _observer: ContextVar[Observer | None] = ContextVar("_observer", default=None)
 
 # matplotlib divides by the range of the values, which may be tiny.
@@ -56,8 +60,11 @@ def new_figure(
     if show and has_display():
         from matplotlib import pyplot  # only here: the import is slow, and looks for a display
 
-        return pyplot.figure(figsize=size, layout=layout)
-    return Figure(figsize=size, layout=layout)
+        fig = pyplot.figure(figsize=size, layout=layout)
+    else:
+        fig = Figure(figsize=size, layout=layout)
+    _write_footnote(fig, figure_details.current().footnote)
+    return fig
 
 
 def new_panels(
@@ -110,10 +117,14 @@ def name_outermost(panels: Sequence[Axes]) -> None:
 
 
 def footnote(fig: Figure, text: str | None) -> None:
-    """Write a text in small type below the axes; do nothing if it is empty or None."""
+    """Write a text in small type below the axes, unless it is empty or the user gives another."""
+    if figure_details.current().footnote is None:
+        _write_footnote(fig, text)
+
+
+def _write_footnote(fig: Figure, text: str | None) -> None:
     if text:
-        size = text_size(FOOTNOTE)
-        fig.supxlabel(text, x=0.99, ha="right", fontsize=size, color="0.35")
+        fig.supxlabel(text, x=0.99, ha="right", fontsize=text_size(FOOTNOTE), color="0.35")
 
 
 def require_writable_figures(
@@ -126,6 +137,7 @@ def require_writable_figures(
     """
     longest = max(endings, key=lambda ending: len(os.fsencode(ending)))
     for name in formats:
+        _require_writer(name)
         require_writable(f"{stem}_{longest}.{name}", advice)
 
 
@@ -165,15 +177,42 @@ def save(
     paths = []
     for name in dict.fromkeys(names):
         require_choice("format", name, FIGURE_FORMATS)
+        _require_writer(name)
         path = f"{stem}.{name}"
-        about = metadata(name, stem, made_by)
+        about = metadata(name, stem, made_by) if name in COMMAND_FIELD else None
         with rc_context(), replacing(path) as part:
-            fig.savefig(part, format=name, metadata=about, bbox_inches=frame, pad_inches=0)
+            _write(fig, part, name, bbox_inches=frame, metadata=about)
         print(f"saved {path}")
         paths.append(path)
     if observer := _observer.get():
         observer(os.path.basename(stem), fig)
     return paths
+
+
+def _require_writer(file_format: str) -> None:
+    """Raise `InputError` if a format needs LaTeX to measure its text, and there is none."""
+    program = str(matplotlib.rcParams["pgf.texsystem"])
+    if file_format == "pgf" and not shutil.which(program):
+        raise InputError(f"pgf needs {program} of LaTeX, which cannot be found here", "give another {format}")
+
+
+def _write(fig: Figure, path: str, file_format: str, **options: Any) -> None:
+    options |= {"format": file_format, "pad_inches": 0}
+    if file_format == "eps":  # it would have its date, and the name that the file has while it is written
+        buffer = BytesIO()
+        fig.savefig(buffer, **options)
+        with open(path, "wb") as file:
+            file.write(re.sub(rb"%%CreationDate: .*\n", b"", buffer.getvalue(), count=1))
+    elif file_format == "pgf":  # the images would be further files
+        images = fig.findobj(Artist.get_rasterized)
+        for image in images:
+            image.set_rasterized(False)
+        del options["metadata"]
+        fig.savefig(path, **options)
+        for image in images:
+            image.set_rasterized(True)
+    else:
+        fig.savefig(path, **options)
 
 
 def show() -> None:

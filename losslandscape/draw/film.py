@@ -5,10 +5,11 @@ shown one after the other, for equal times and without transitions: nothing was 
 """
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.animation import FFMpegWriter, PillowWriter
 from tqdm import tqdm
@@ -20,6 +21,7 @@ from losslandscape.core.text import legible
 from losslandscape.draw import figures
 from losslandscape.draw.contour_levels import Scale, choose_scale
 from losslandscape.draw.drawable import describe_missing, has_cells, values_of
+from losslandscape.draw.ffmpeg import ffmpeg
 from losslandscape.draw.film_screen import DPI, Reel, Screen
 from losslandscape.draw.trajectory_figures import read_projection, read_shares
 from losslandscape.files import h5_util
@@ -31,6 +33,8 @@ from losslandscape.files.training_order import differing_parts, in_order
 FRAMES_PER_SECOND = 15
 SECONDS, LAST_SECONDS = 6, 2  # durations of the film, and of its last picture, which then stays
 MAX_LENGTHENING = 3  # a film of many checkpoints may last this many times `SECONDS`
+SHOWN_QUANTILE = 0.98  # of the values of all surfaces but the first, up to which a scale goes at least
+MIN_SHARE = 0.7  # of the colours, for the values up to this quantile
 WRITERS = {".gif": PillowWriter, ".mp4": FFMpegWriter}
 
 
@@ -118,7 +122,7 @@ def _default_titles(surfaces: Sequence[Surface], projection: Projection | None) 
 
 def formats() -> list[str]:
     """Return the formats that can be written here: "gif", and "mp4" if ffmpeg is installed."""
-    return ["gif", "mp4"] if shutil.which("ffmpeg") else ["gif"]
+    return ["gif", "mp4"] if ffmpeg() else ["gif"]
 
 
 def scale_of(
@@ -129,10 +133,20 @@ def scale_of(
     vlevel: float | None = None,
     log: bool = False,
 ) -> Scale:
-    """Return one scale for all surfaces of a film; the arguments are those of `choose_scale`."""
+    """Return one scale for all surfaces of a film; the arguments are those of `choose_scale`.
+
+    Few values, mostly those of the untrained net, may be far above all others. If these would keep less than
+    `MIN_SHARE` of the colours, the scale ends above them, and higher values get the last colour.
+    """
     values = [values_of(surface, reel.name) for surface in reel.surfaces]
     is_loss = quantity.is_loss(reel.name)
-    return choose_scale(values, is_loss=is_loss, vmin=vmin, vmax=vmax, vlevel=vlevel, log=log)
+    scale = choose_scale(values, is_loss=is_loss, vmin=vmin, vmax=vmax, vlevel=vlevel, log=log)
+    if (vmin, vmax, vlevel) != (None, None, None) or len(values) == 1 or not scale.levels.size:
+        return scale
+    top = float(np.nanquantile(np.concatenate([one.ravel() for one in values[1:]]), SHOWN_QUANTILE))
+    if not scale.heights[0] < top or float(scale.norm(top)) > MIN_SHARE:
+        return scale
+    return choose_scale([np.minimum(one, top) for one in values], is_loss=is_loss, log=log)
 
 
 def write(
@@ -167,7 +181,10 @@ def _require_format(path: str) -> None:
     if ending not in WRITERS:
         raise InputError(f"{path!r} is no film", f"give a name that ends in {' or '.join(WRITERS)}")
     if ending.removeprefix(".") not in formats():
-        raise InputError(f"{path!r} needs ffmpeg, which is not installed", "give a name that ends in .gif")
+        raise InputError(
+            f"{path!r} needs ffmpeg, which is not installed",
+            "give a name that ends in .gif, or `pip install imageio-ffmpeg`",
+        )
 
 
 def _ending(path: str) -> str:
@@ -192,8 +209,9 @@ def _write(reel: Reel, path: str, *, scale: Scale, shares: np.ndarray | None) ->
 
 
 def _write_frames(screen: Screen, times: Iterable[float], path: str, rate: float) -> None:
+    program: Any = {"animation.ffmpeg_path": ffmpeg() or ""}
     writer = WRITERS[_ending(path)](fps=rate)
-    with writer.saving(screen.fig, path, DPI):
+    with matplotlib.rc_context(program), writer.saving(screen.fig, path, DPI):
         for time in tqdm(times, desc="film", unit="frame", disable=None, leave=False):
             screen.show(time)
             writer.grab_frame()

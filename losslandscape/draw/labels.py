@@ -67,7 +67,8 @@ class LevelFormatter(Formatter):
         return level_text(value)
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
-        return level_texts(np.asarray(values), alike=True)
+        texts = level_texts(np.asarray(values), alike=True)
+        return [self.fix_minus(text) for text in texts]
 
 
 def level_texts(levels: np.ndarray, *, alike: bool = False) -> list[str]:

@@ -57,7 +57,7 @@ def plot_1d(
         log: whether to draw losses on a logarithmic scale.
         json_file: a JSON file to write the metrics to.
         show: whether to also open the figures in windows.
-        formats: file formats of the figures: pdf, png, svg.
+        formats: file formats of the figures: pdf, png, svg, eps, pgf.
         look: texts, legend and marks.
         page: the printed page that the figures are for; None for the published look.
 
@@ -161,6 +161,7 @@ def plot_repeats(
     *,
     idx_min: int = 1,
     idx_max: int = 10,
+    out: str = "",
     xmin: float | None = None,
     xmax: float | None = None,
     loss_max: float | None = None,
@@ -174,7 +175,8 @@ def plot_repeats(
     """Draw the curves of several files in one panel, with mean and standard deviation if the grids agree.
 
     The files are `<prefix>_<idx_min>.h5` to `<prefix>_<idx_max>.h5`. The figures are
-    `<prefix>_1d_loss_err_repeat`, and `<prefix>_1d_<value>_repeat` for each other value. The metrics of
+    `<prefix>_1d_loss_err_repeat`, and `<prefix>_1d_<value>_repeat` for each other value; `out` replaces
+    the prefix in their names. The metrics of
     each curve are printed, with mean and standard deviation. For the other arguments, see `plot_1d`.
 
     Raises:
@@ -188,7 +190,7 @@ def plot_repeats(
                 f"give another {{idx_min}} than {idx_min} or {{idx_max}} than {idx_max}",
             )
     surfaces = [read_line(file) for file in files]
-    shown = Comparison(surfaces, [""] * len(surfaces), prefix, show=show, formats=formats)
+    shown = Comparison(surfaces, [""] * len(surfaces), out or prefix, show=show, formats=formats)
     _print_missing(surfaces)
     axes = _axes(surfaces, _range(xmin, xmax), loss_max=loss_max, log=log)
     published = [axes.pop(value) for value in ("train_loss", "train_err") if value in axes]

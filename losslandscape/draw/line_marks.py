@@ -17,7 +17,7 @@ from losslandscape.draw.drawable import LARGEST
 from losslandscape.draw.grid_values import ascending
 from losslandscape.draw.labels import level_text
 from losslandscape.draw.line_axes import NONE, CurveLook
-from losslandscape.draw.panels import MISSING_COLOUR, MISSING_HATCH, edges
+from losslandscape.draw.plane_axes import MISSING_COLOUR, MISSING_HATCH, edges
 from losslandscape.draw.surface_metrics import is_interpolation
 from losslandscape.draw.type_settings import scaled, text_size
 from losslandscape.draw.vertical_axes import VerticalAxis

@@ -20,6 +20,8 @@ PAD = 0.08  # inches around a figure that is cropped
 SIDE = 0.02  # inches between a text and the edge of the figure
 WORD = re.compile(r"(?:\\\$|\$(?:\\\$|[^$])*\$|[^\s$])+")  # a formula is one word
 PART = re.compile(r"[^_/=-]*[_/=-]*")  # of a file name, which has no spaces
+# A formula or an escaped character, which stay, or a character that LaTeX takes for a command.
+SPECIAL = re.compile(r"(\\.|\$(?:\\\$|[^$])*\$)|([%#&])")
 MAX_ROUNDS = 8
 LAYOUT_PAD = 3 / 72  # inches that matplotlib leaves around panels
 MIN_SPARE = 0.05  # inches
@@ -34,6 +36,7 @@ def fit(fig: Figure, *, full_width: bool) -> Bbox:
     Returns:
         The part of the figure to save, in inches.
     """
+    _escape_for_latex(fig)
     for _ in range(MAX_ROUNDS):
         fig.draw_without_rendering()
         if not (_wrap_all(fig) or _thin_all(fig) or _lower(fig)):
@@ -44,6 +47,14 @@ def fit(fig: Figure, *, full_width: bool) -> Bbox:
     if full_width:
         return Bbox.from_extents(0, low, fig.get_figwidth(), high)
     return Bbox.from_extents(tight.x0 - PAD, low, tight.x1 + PAD, high)
+
+
+def _escape_for_latex(fig: Figure) -> None:
+    """Escape what LaTeX would take for a command in the texts that it sets."""
+    for text in fig.findobj(Text):
+        assert isinstance(text, Text)
+        if text.get_usetex():
+            text.set_text(SPECIAL.sub(lambda match: match[1] or rf"\{match[2]}", text.get_text()))
 
 
 def wrapped(text: str, fits: Callable[[str], bool]) -> str:

@@ -11,6 +11,7 @@ from losslandscape.draw import eigen_figures, figures, metrics_table, panels
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.contour_levels import Scale, choose_scale
 from losslandscape.draw.drawable import describe_missing, describe_thin, has_cells, values_of
+from losslandscape.draw.figure_details import Details, detailed
 from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.surface_panels import surface_figure
 from losslandscape.draw.tensorboard_log import send_mesh
@@ -24,6 +25,7 @@ ALL = "all"  # the name that stands for every quantity
 
 
 @paged
+@detailed
 def plot_2d(
     *surf_files: str | Surface,
     name: str = "",
@@ -38,6 +40,7 @@ def plot_2d(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw a quantity of planes as contour lines, filled contours, a heat map and a 3-D surface.
 
@@ -54,8 +57,9 @@ def plot_2d(
         zlim: the height at which the 3-D surface is cut off.
         json_file: a JSON file to write the metrics to.
         show: whether to also open the figures in windows.
-        formats: file formats of the figures: pdf, png, svg.
+        formats: file formats of the figures: pdf, png, svg, eps, pgf.
         page: the printed page that the figures are for; None for the published look.
+        details: texts, marks, colours and an inset; None for the usual ones.
 
     Returns:
         The paths of the figures.
@@ -91,12 +95,14 @@ def endings(names: Sequence[str]) -> list[str]:
 
 
 @paged
+@detailed
 def plot_contour_trajectory(
     surf_file: str | Surface,
     *,
     proj_file: str,
     dir_file: str = "",
     name: str = "",
+    out: str = "",
     vmin: float | None = None,
     vmax: float | None = None,
     vlevel: float | None = None,
@@ -105,6 +111,7 @@ def plot_contour_trajectory(
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw a training path over the contours of a plane, as `<proj_file>_<name>_2dcontour_proj`.
 
@@ -112,6 +119,7 @@ def plot_contour_trajectory(
         surf_file: a surface file, or a surface.
         proj_file: the projection file of the path, on the directions of the surface.
         dir_file: a PCA direction file; the axes then show the share of the variance that each explains.
+        out: the beginning of the figure's file name; by default, the name of the projection file.
 
     For the other arguments, see `plot_2d`.
 
@@ -135,7 +143,7 @@ def plot_contour_trajectory(
     projection.require_on(surface)
     shares = read_shares(dir_file)
     scale = _scale([surface], name, {"vmin": vmin, "vmax": vmax, "vlevel": vlevel}, log=log)
-    shown = Comparison([surface], [""], proj_file, show=show, formats=formats)
+    shown = Comparison([surface], [""], out or proj_file, show=show, formats=formats)
     _print_missing(shown, name, scale)
     _print_doubts(surface, projection)
     # The centre has no mark: the last checkpoint lies there.

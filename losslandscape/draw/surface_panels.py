@@ -1,105 +1,217 @@
-"""Draws planes as 3-D surfaces, one panel of a figure per surface."""
+"""Draws planes as lit 3-D surfaces over their contours, one panel of a figure per surface."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from losslandscape.draw import figures
 from losslandscape.draw.comparison import Comparison
-from losslandscape.draw.contour_levels import COLOURS, Scale
-from losslandscape.draw.drawable import known_part
-from losslandscape.draw.labels import LevelFormatter
-from losslandscape.draw.panels import X_LABEL, Y_LABEL, add_colour_bar, describe_hidden
+from losslandscape.draw.contour_levels import COLOURS, Scale, log_ticks
+from losslandscape.draw.drawable import known_part, values_of
+from losslandscape.draw.labels import LevelFormatter, label
+from losslandscape.draw.panel_fit import fit_panels
+from losslandscape.draw.panels import (
+    LINE_COLOURS,
+    MAX_ASPECT_RATIO,
+    MISSING_COLOUR,
+    MISSING_HATCH,
+    X_LABEL,
+    Y_LABEL,
+    add_colour_bar,
+    describe_hidden,
+)
+from losslandscape.draw.relief import make_relief, refine
+from losslandscape.draw.resampling import whole_cells
 from losslandscape.files.surface import Surface
 
-MAX_VECTOR_POINTS = 10_000  # grid points; a larger surface is an image in the PDF, or viewers would be slow
-MIN_HEIGHT_PAD = 3.5  # minimum distance between the height axis and its tick labels, in typographic points
+Grid = tuple[np.ndarray, np.ndarray, np.ndarray]  # x (nx,), y (ny,) and values (ny, nx)
+
+AZIMUTH, ELEVATION = -60.0, 32.0  # of the eye, in degrees
+HEIGHT_RATIO = 0.62  # height of the box by the longer side of the plane
+FLOOR_DEPTH = 0.3  # from the lowest height down to the floor, by the range of the heights
+MAX_TICKS, STEPS = 5, [1, 2, 2.5, 5, 10]  # intervals along an axis, and their round lengths
+FLOOR_LINES = 0.45  # width of the contours on the floor, by that of other lines
+SEAM = 0.3  # width in points of the edge of a face in its own colour, which hides the seam to the next one
 
 
 @figures.styled
 @figures.overflow_ignored
 def surface_figure(shown: Comparison, name: str, scale: Scale, *, zlim: float | None = None) -> Figure:
-    """Return a figure of 3-D surfaces. If `zlim` is not None, it cuts off every surface at this height."""
+    """Return a figure of 3-D surfaces, lit, over their contours on the floor.
+
+    Heights are logarithmic if the scale is and `zlim` is None.
+
+    Args:
+        zlim: the height at which surfaces end, along the isocontour; by default, the end of the colours,
+            beyond which there are values only if the user chose the levels.
+    """
     fig, panels = figures.new_panels(
-        shown.titles, panel=(6.2, 5.6), margin=0.6, show=shown.show, subplot_kw={"projection": "3d"}
+        shown.titles, panel=(6.2, 5.2), margin=0.6, show=shown.show, subplot_kw={"projection": "3d"}
     )
+    heights = _Heights(scale, zlim)
     for axes, surface in zip(panels, shown.surfaces, strict=True):
-        drawn = _draw_surface(axes, surface, name, scale, zlim=zlim)
-        axes.title.set_y(1.0)
-    add_colour_bar(fig, drawn, panels, name, shrink=0.65, pad=0.1)
+        _set_up(axes, surface, name, heights)
+    add_colour_bar(fig, ScalarMappable(heights.colours, COLOURS), panels, name, shrink=0.7, pad=0.02)
     notes = describe_hidden(shown, name, scale)
-    if zlim is not None and any((surface.get(name) > zlim).any() for surface in shown.surfaces):
-        notes.append(f"cut off at {zlim:g}")
+    if any((values_of(surface, name) > heights.top).any() for surface in shown.surfaces):
+        notes.append(f"cut at {heights.top:.6g}")
     figures.footnote(fig, "; ".join(notes))
+    fit_panels(fig, panels, [_box(surface) for surface in shown.surfaces])
+    for axes, surface in zip(panels, shown.surfaces, strict=True):
+        _draw_surface(axes, surface, name, heights)
     return fig
 
 
-def _draw_surface(
-    axes: Axes3D, surface: Surface, name: str, scale: Scale, *, zlim: float | None = None
-) -> ScalarMappable:
-    """Draw a surface whose height and colour show the value.
+class _Heights:
+    """Where values lie in a 3-D panel: their height, or its logarithm, from the floor to the top."""
 
-    They show the logarithm of the value if the scale is logarithmic and `zlim` is None.
-    """
-    x, y, values = known_part(surface, name, log=scale.log)
-    low, high = scale.heights
-    log = scale.log and zlim is None
-    if zlim is not None:
-        values, high = np.minimum(values, zlim), min(zlim, high)
-    if log:
-        values, low, high = np.log10(values), np.log10(low), np.log10(high)
-    norm = Normalize(low, high)
-    axes.plot_surface(
-        *np.meshgrid(x, y),
-        values,
-        cmap=COLOURS,
-        norm=norm,
-        rcount=values.shape[0],  # without the counts, matplotlib would thin the grid to 50x50
-        ccount=values.shape[1],
-        linewidth=0,
-        antialiased=values.size <= MAX_VECTOR_POINTS,
-        rasterized=values.size > MAX_VECTOR_POINTS,
+    def __init__(self, scale: Scale, zlim: float | None):
+        self.log = scale.log and zlim is None
+        low, high = scale.heights
+        if zlim is None:
+            self.top = high if scale.norm.vmax is None else min(high, float(scale.norm.vmax))
+        else:
+            low, self.top = min(0.0, low), min(zlim, high)
+        ceiling = self.top if zlim is None else zlim
+        self.colours = (LogNorm if self.log else Normalize)(scale.heights[0], self.top)
+        self.ends = float(self.of(low)), float(self.of(ceiling))
+        self.levels = scale.levels[scale.levels < self.top]
+
+    def of(self, values: Any) -> np.ndarray:
+        """Return the heights of values."""
+        return np.log10(values) if self.log else np.asarray(values)
+
+    def colour_range(self) -> Normalize:
+        """Return the colours of heights."""
+        return Normalize(*self.of([self.colours.vmin, self.colours.vmax]))
+
+    def ticks(self) -> np.ndarray:
+        low, high = self.ends
+        if self.log:
+            ticks = self.of(log_ticks(10**low, 10**high))
+        else:
+            ticks = np.asarray(MaxNLocator(nbins=MAX_TICKS, steps=STEPS).tick_values(low, high))
+        return ticks[(ticks >= low) & (ticks <= high)]
+
+    @property
+    def extent(self) -> float:
+        low, high = self.ends
+        return high - low if high > low else 1.0
+
+    @property
+    def floor(self) -> float:
+        return self.ends[0] - FLOOR_DEPTH * self.extent
+
+
+class _PowersOfTen(LevelFormatter):
+    """Writes 10 to the power of each tick."""
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        return super().format_ticks((10 ** np.asarray(values)).tolist())
+
+
+def _set_up(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> None:
+    """Set the view, limits, labels, ticks and walls of a panel."""
+    assert surface.y is not None
+    axes.computed_zorder = False  # the order of drawing is that of the `zorder`
+    axes.view_init(ELEVATION, AZIMUTH)
+    x_ends, y_ends = [(ends.min(), ends.max()) for ends in (surface.x, surface.y)]
+    axes.set(xlim=x_ends, ylim=y_ends, zlim=(heights.floor, heights.ends[0] + heights.extent))
+    axes.set(xlabel=X_LABEL, ylabel=Y_LABEL, zlabel=label(name) + (" (log)" if heights.log else ""))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=MAX_TICKS, steps=STEPS))
+    axes.zaxis.set_major_locator(FixedLocator(heights.ticks().tolist()))
+    axes.zaxis.set_major_formatter(_PowersOfTen() if heights.log else LevelFormatter())
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_pane_color("white")
+        axis.pane.set(edgecolor="0.8", closed=True)
+        axis._axinfo["grid"].update(color="0.88", linewidth=0.5)
+        for artist in (axis.pane, axis.gridlines):
+            artist.set_clip_on(False)  # the box may be larger than the axes, see `fit_panels`
+
+
+def _draw_surface(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> None:
+    x, y, values = _ascending(*known_part(surface, name, log=heights.log))
+    grid = x, y, heights.of(values)
+    _hatch_missing(axes, grid, heights.floor)
+    _draw_floor(axes, grid, heights)
+    size = _box(surface) / [np.ptp(ends) for ends in (axes.get_xlim(), axes.get_ylim(), axes.get_zlim())]
+    _draw_faces(axes, grid, heights, size)
+
+
+def _draw_faces(axes: Axes3D, grid: Grid, heights: _Heights, size: np.ndarray) -> None:
+    top = float(heights.of(heights.top))
+    azimuth, elevation = np.radians([AZIMUTH, ELEVATION])
+    viewer = np.array([np.cos(azimuth), np.sin(azimuth), np.tan(elevation)])
+    relief = make_relief(*grid, top=top, size=size, viewer=viewer)
+    colours = colormaps[COLOURS](heights.colour_range()(relief.heights))
+    colours[:, :3] *= relief.brightness[:, None]
+    faces = Poly3DCollection(
+        relief.faces, facecolors=colours, edgecolors=colours, linewidths=SEAM, rasterized=True, zorder=3
     )
-    if zlim is not None:
-        axes.set_zlim(min(0, low), zlim)
-    elif high > low:
-        axes.set_zlim(low, high)
-    _finish(axes, log=log)
-    return ScalarMappable(scale.norm if log else norm, COLOURS)
+    axes.add_collection3d(faces, autolim=False)
+    faces.set_clip_on(False)
 
 
-def _finish(axes: Axes3D, *, log: bool) -> None:
-    """Set the labels and ticks of a 3-D surface."""
-    if log:
-        axes.zaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-        axes.zaxis.set_major_formatter(FuncFormatter(_power_of_ten))
-    else:
-        axes.zaxis.set_major_formatter(LevelFormatter())
-    axes.set_xlabel(X_LABEL, labelpad=8)
-    axes.set_ylabel(Y_LABEL, labelpad=8)
-    axes.tick_params(labelsize=10)
-    # matplotlib places the centre of each tick label, so a long label needs a larger distance.
-    pad = _widest(axes.zaxis.get_ticklabels()) / 3 - MIN_HEIGHT_PAD
-    axes.tick_params(axis="z", pad=max(MIN_HEIGHT_PAD, pad))
-    axes.locator_params(axis="x", nbins=6)
-    axes.locator_params(axis="y", nbins=6)
+def _draw_floor(axes: Axes3D, grid: Grid, heights: _Heights) -> None:
+    """Draw the contours below the surface."""
+    if not heights.levels.size:
+        return
+    lines = axes.contour(
+        *refine(*grid),
+        levels=heights.of(heights.levels),
+        cmap=LINE_COLOURS,
+        norm=heights.colour_range(),
+        linewidths=FLOOR_LINES * matplotlib.rcParams["lines.linewidth"],
+        zdir="z",
+        offset=heights.floor,
+        zorder=2,
+    )
+    lines.set_clip_on(False)
 
 
-def _power_of_ten(power: float, _: int | None = None) -> str:
-    return f"$10^{{{power:g}}}$"
+def _hatch_missing(axes: Axes3D, grid: Grid, floor: float) -> None:
+    """Hatch the floor where no surface is, because a corner has no value."""
+    x, y, values = _framed(axes, *grid)
+    missing = ~whole_cells(np.isfinite(values))
+    if not missing.any():
+        return
+    points = np.stack([*np.meshgrid(x, y), np.full(values.shape, floor)], axis=-1)
+    cells = np.stack([points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]], axis=2)[missing]
+    hatched = Poly3DCollection(
+        cells, facecolors=MISSING_COLOUR, edgecolors=MISSING_HATCH, hatch="////", linewidths=0, zorder=1
+    )
+    axes.add_collection3d(hatched, autolim=False)
+    hatched.set_clip_on(False)
 
 
-def _widest(texts: Sequence[Text]) -> float:
-    """Return the width of the widest text, in typographic points."""
-    widths = []
-    for text in texts:
-        # If heights are huge, a label lies millions of pixels away, and rounding would lose its width.
-        text.set_position((0, 0))
-        widths.append(text.get_window_extent().width * 72 / text.figure.dpi)
-    return max(widths)
+def _framed(axes: Axes3D, x: np.ndarray, y: np.ndarray, values: np.ndarray) -> Grid:
+    """Add rows and columns without values up to the ends of the axes."""
+    new_x, new_y = np.union1d(x, axes.get_xlim()), np.union1d(y, axes.get_ylim())
+    framed = np.full((new_y.size, new_x.size), np.nan)
+    framed[np.ix_(np.isin(new_y, y), np.isin(new_x, x))] = values
+    return new_x, new_y, framed
+
+
+def _ascending(x: np.ndarray, y: np.ndarray, values: np.ndarray) -> Grid:
+    """Return the coordinates in ascending order and each once, and the values there."""
+    x, columns = np.unique(x, return_index=True)
+    y, rows = np.unique(y, return_index=True)
+    return x, y, values[np.ix_(rows, columns)]
+
+
+def _box(surface: Surface) -> np.ndarray:
+    """Return the sides (3,) of the box. One unit has the same length on x and y, if it is not too narrow."""
+    assert surface.y is not None
+    sides = np.array([np.ptp(surface.x), np.ptp(surface.y)])
+    sides = np.maximum(sides / sides.max(), 1 / MAX_ASPECT_RATIO)
+    return np.array([*sides, HEIGHT_RATIO])

@@ -26,6 +26,7 @@ def plot_trajectory(
     proj_file: str,
     *,
     dir_file: str = "",
+    out: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
     page: Page | None = None,
@@ -35,8 +36,9 @@ def plot_trajectory(
     Args:
         proj_file: the projection file; the figure is `<proj_file>.<format>`.
         dir_file: a PCA direction file; the axes then show the share of the variance that each explains.
+        out: the figure is `<out>.<format>` instead.
         show: whether to also open the figure in a window.
-        formats: file formats of the figure: pdf, png, svg.
+        formats: file formats of the figure: pdf, png, svg, eps, pgf.
         page: the printed page that the figure is for; None for the published look.
 
     Returns:
@@ -45,22 +47,29 @@ def plot_trajectory(
     Raises:
         InputError: a coordinate of a checkpoint is NaN or infinite.
     """
-    paths = draw(proj_file, dir_file=dir_file, show=show, formats=formats)
+    paths = draw(proj_file, dir_file=dir_file, out=out, show=show, formats=formats)
     if show:
         figures.show()
     return paths
 
 
 def draw(
-    proj_file: str, *, dir_file: str = "", show: bool = False, formats: str | Sequence[str] = ("pdf",)
+    proj_file: str,
+    *,
+    dir_file: str = "",
+    out: str = "",
+    show: bool = False,
+    formats: str | Sequence[str] = ("pdf",),
 ) -> list[str]:
     """Draw like `plot_trajectory`, but with `show` only prepare the figure for `figures.show()`."""
     projection = read_projection(proj_file)
-    return figures.save(_figure(projection, read_shares(dir_file), show=show), proj_file, formats)
+    return figures.save(_figure(projection, read_shares(dir_file), show=show), out or proj_file, formats)
 
 
-def draw_losses(proj_file: str, *, show: bool = False, formats: str | Sequence[str] = ("pdf",)) -> list[str]:
-    """Draw two losses over the epochs, and the distance from the plane below, as `<proj_file>_losses`.
+def draw_losses(
+    proj_file: str, *, out: str = "", show: bool = False, formats: str | Sequence[str] = ("pdf",)
+) -> list[str]:
+    """Draw two losses over the epochs, and the distance from the plane below, as `<out or proj_file>_losses`.
 
     One is the loss of each checkpoint, the other the loss at its projection onto the plane. `show` only
     prepares the figure for `figures.show()`.
@@ -75,7 +84,7 @@ def draw_losses(proj_file: str, *, show: bool = False, formats: str | Sequence[s
             "measure them with {losses:True} of plot_trajectory.py",
         )
     fig = _losses_figure(projection, projection.true_loss, projection.projected_loss, show=show)
-    return figures.save(fig, f"{proj_file}_losses", formats)
+    return figures.save(fig, f"{out or proj_file}_losses", formats)
 
 
 def read_projection(proj_file: str) -> Projection:
@@ -146,7 +155,7 @@ def _draw_distance(axes: Axes, projection: Projection, distance: np.ndarray) -> 
 
 
 def _epochs(projection: Projection) -> np.ndarray:
-    return np.arange(len(projection.x)) if projection.epochs is None else projection.epochs
+    return np.arange(1, len(projection.x) + 1) if projection.epochs is None else projection.epochs
 
 
 def _finish_epochs(axes: Axes, projection: Projection) -> None:

@@ -134,8 +134,9 @@ def _mean_loss_or_nan(net: nn.Module, data: Samples, loss: Loss, *, batch_size: 
 
 @contextmanager
 def _doubled(net: nn.Module) -> Iterator[None]:
-    """Double the net's parameters for the block. Halving them restores every digit, without a copy."""
-    parameters = [parameter for parameter in net.parameters() if parameter.dtype.itemsize >= 2]
+    """Double the net's parameters for the block."""
+    parameters = [p for p in net.parameters() if p.is_floating_point() and p.dtype.itemsize >= 2]
+    before = [parameter.detach().clone() for parameter in parameters]  # halving fails for the largest numbers
     with torch.no_grad():
         for parameter in parameters:
             parameter.mul_(2)
@@ -143,8 +144,8 @@ def _doubled(net: nn.Module) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for parameter in parameters:
-                parameter.mul_(0.5)
+            for parameter, value in zip(parameters, before, strict=True):
+                parameter.copy_(value)
 
 
 def _are_same(a: float, b: float, tolerance: float) -> bool:

@@ -11,9 +11,13 @@ from losslandscape.files.file_names import Axis
 from losslandscape.files.surface import Surface
 from losslandscape.files.writable import require_writable
 from losslandscape.measure.landscape import Landscape
+from losslandscape.measure.report import Caution, Report
 from losslandscape.measure.run import Run
 from losslandscape.nets import direction_file
 from losslandscape.nets.net_plotter import Direction
+
+# The facts of a measurement that files of earlier versions lack.
+LATER_FACTS = ("batches", "random numbers")
 
 
 def open_files(
@@ -38,16 +42,31 @@ def open_files(
         made_with=landscape.surface_facts(directions),
         overwrite=run.overwrite,
     )
-    if surface.missing(names).size:
+    missing = surface.missing(names).size
+    if missing:
         surface.runs.append(run.record)
     if not surf_file:
         return surface, directions
+    if 0 < missing < surface.size:
+        run.report(_doubts(surface))
     if run.overwrite and os.path.exists(surf_file):
         run.say(f"the old surface is kept as {keep_aside(surf_file)}")
     if are_new:
         write_directions(landscape, directions, run.say)
     h5_util.write_surface(surface)
     return surface, directions
+
+
+def _doubts(surface: Surface) -> Report:
+    """Warn if the measured points of a file may differ from those of this run, as no fact tells."""
+    stored = h5_util.read_made_with(surface.path, "surface")
+    unknown = [name for name in LATER_FACTS if name in surface.made_with and name not in stored]
+    facts = ", ".join(f"{name} {surface.made_with[name]}" for name in unknown)
+    fault = (
+        f"{surface.path!r} does not say how its points were measured (here {facts}), so others may not fit"
+    )
+    advice = "give {overwrite:True} to measure all again"
+    return Report(warnings=[Caution(f"{fault} to them", advice)] if unknown else [])
 
 
 def write_directions(landscape: Landscape, directions: list[Direction], say: Callable[[str], None]) -> None:

@@ -37,8 +37,8 @@ GENERATORS: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] =
 class NetState:
     """A copy of the state of a net: the buffers and the attributes of all its modules.
 
-    Dense tensors, lists, dicts, deques and random generators are copied, and objects such as a cache, with
-    all that they hold. Parameters and objects of torch are not.
+    Dense tensors, arrays, lists, sets, dicts, deques and random generators are copied, and objects such as a
+    cache, with all that they hold. Parameters and objects of torch are not.
 
     Args:
         net: the net, on its device.
@@ -135,7 +135,9 @@ def _copy(value: Any, seen: set[int]) -> "_Copy | None":
         return _TensorCopy(value) if is_dense and not isinstance(value, nn.Parameter) else None
     if isinstance(value, tuple) and all(type(item) in CONSTANTS for item in value):
         return None
-    if isinstance(value, dict | list | tuple | deque):
+    if isinstance(value, np.ndarray):
+        return _ArrayCopy(value) if value.flags.writeable else None
+    if isinstance(value, dict | list | tuple | set | deque):
         return _ItemsCopy(value, seen)
     for kind, (read, write) in GENERATORS.items():
         if isinstance(value, kind):
@@ -182,8 +184,20 @@ class _TensorCopy(_Copy):
         return bool(same.all())
 
 
+class _ArrayCopy(_Copy):
+    def __init__(self, value: np.ndarray):
+        self._value, self._copy = value, value.copy()
+
+    def restore(self) -> None:
+        self._value[...] = self._copy
+
+    def equals(self, value: Any) -> bool:
+        same_shape = isinstance(value, np.ndarray) and value.shape == self._copy.shape
+        return same_shape and value.tobytes() == self._copy.tobytes()
+
+
 class _ItemsCopy(_Copy):
-    """A copy of a list, tuple, deque or dict, and of each item."""
+    """A copy of a list, tuple, set, deque or dict, and of each item."""
 
     def __init__(self, value: Any, seen: set[int]):
         self._value = value
@@ -195,6 +209,8 @@ class _ItemsCopy(_Copy):
             self._value.clear()
         if isinstance(self._value, dict):
             self._value.update(self._items)
+        elif isinstance(self._value, set):
+            self._value.update(self._items.values())
         elif not isinstance(self._value, tuple):
             self._value.extend(self._items.values())
         for copy in self._copies.values():

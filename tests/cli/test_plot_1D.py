@@ -81,7 +81,7 @@ def test_repeats(drawn):
         (["-f", "line.h5", "--marks", "a", "b"], "give one text (--marks)"),
         (["-f", "line.h5", "--legend", "nowhere"], "nowhere"),
         (["--group", "line.h5", "short.h5"], "give files of one grid to each --group"),
-        (["--prefix", "run", "--title", "a"], "--title, --out and --together are for --surf_file"),
+        (["--prefix", "run", "--title", "a"], "--title and --together are for --surf_file"),
     ],
 )
 def test_one_sentence_and_status_2(argv, says, inside):

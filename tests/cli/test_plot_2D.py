@@ -69,7 +69,7 @@ def test_files_of_one_name_have_different_titles(drawn, inside):
         (["-f", "plane.h5", "plane.h5", "--title", "a", r"$\bad$"], "cannot be read"),
         (["--proj_file", "plane.h5"], "not a projection file"),
         (["--proj_file", "path.h5", "-f", "plane.h5", "plane.h5"], "drawn on one surface, not on 2"),
-        (["--proj_file", "path.h5", "-f", "plane.h5", "--zlim", "3"], "--title, --out and --zlim"),
+        (["--proj_file", "path.h5", "-f", "plane.h5", "--zlim", "3"], "--title and --zlim"),
         (["--proj_file", "path.h5", "-f", "plane.h5", "--surf_name", "all"], "choose one with --surf_name"),
         (["--proj_file", "path.h5", "-f", "row.h5"], "needs at least 2x2 points"),
         (["--proj_file", "path.h5", "--dir_file", "nowhere.h5"], "nowhere.h5"),

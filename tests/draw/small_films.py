@@ -12,4 +12,4 @@ def shrink_films(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(film, "SECONDS", 1)
     monkeypatch.setattr(film, "LAST_SECONDS", 0)
     monkeypatch.setattr(film, "FRAMES_PER_SECOND", 5)
-    monkeypatch.setattr(film.shutil, "which", lambda _: None)
+    monkeypatch.setattr(film, "ffmpeg", lambda: None)

@@ -1,7 +1,6 @@
 """Films of a training: what is on each picture, what fits together, and the interactive page."""
 
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,15 @@ from PIL import Image
 
 from losslandscape.core.errors import InputError
 from losslandscape.draw import film
+from losslandscape.draw.ffmpeg import ffmpeg
 from losslandscape.draw.film_files import plot_film
+from losslandscape.draw.film_screen import Screen
+from losslandscape.draw.type_settings import rc_context
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
 from tests.draw.small_films import shrink_films
+from tests.draw.surface_files import notes
 from tests.draw.web.pages import data_of, figure_of, numbers, steps_of, trace
 
 pytestmark = pytest.mark.usefixtures("inside")
@@ -174,8 +177,69 @@ def test_titles_formats_and_folders_that_cannot_be():
     assert sorted(os.listdir()) == ["s.h5", "s2.h5"]
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+@pytest.mark.slow
+@pytest.mark.skipif(ffmpeg() is None, reason="ffmpeg is not installed")
 def test_an_mp4(monkeypatch):
-    monkeypatch.setattr(film.shutil, "which", lambda name: name)
-    film.write(film.read([write_surface()], proj_file=write_path()), "film.mp4")
+    monkeypatch.setattr(film, "ffmpeg", ffmpeg)
+    reel = film.read([write_surface()], proj_file=write_path())
+    film.write(reel, ["film.mp4", "again.mp4"])
     assert Path("film.mp4").read_bytes()[4:8] == b"ftyp"
+    assert Path("film.mp4").read_bytes() == Path("again.mp4").read_bytes()
+
+
+# The eye ----------------------------------------------------------------------------------------------------
+
+
+def screen_of(files: list[str], **options) -> Screen:
+    reel = film.read(files, **options)
+    with rc_context():
+        return Screen(reel, film.scale_of(reel), None)
+
+
+def bar_texts(screen: Screen) -> list[str]:
+    return [text.get_text() for text in screen.fig.axes[1].get_yticklabels()]
+
+
+def test_an_untrained_net_does_not_set_the_scale():
+    untrained = write_surface("a_0.h5", quantities={"train_loss": 1e5 * losses(0)})
+    files = [untrained, *(write_surface(f"a_{k}.h5", k) for k in (1, 2))]
+    scale = film.scale_of(film.read(files))
+    assert scale.heights[1] < 3 * losses(2).max()
+    assert film.scale_of(film.read(files), vmin=1, vmax=1e6, log=True).norm.vmax > 1e5
+    label = screen_of(files).fig.axes[1].get_ylabel()
+    assert label.startswith("train loss (highest: $2.6")
+    calm = screen_of(files[1:])
+    assert calm.fig.axes[1].get_ylabel() == "train loss"
+
+
+def test_ticks_of_the_bar_stay():
+    files = [write_surface(f"a_{k}.h5", 10.0**k) for k in (0, 1, 2)]
+    screen = screen_of(files)
+    first = bar_texts(screen)
+    assert len(first) >= 3
+    for i in (1, 2, 0):
+        screen.show(i)
+        screen.fig.draw_without_rendering()
+        assert bar_texts(screen) == first
+
+
+@pytest.mark.parametrize("y", [Y, np.linspace(-1, 1, 5)])
+def test_texts_of_every_picture_have_room(y):
+    """A title as long as a file's name is written in several lines; what is missing is said below."""
+    broken = losses(1)
+    broken[2, 3] = np.nan
+    long = "checkpoint-500/resnet56_sgd_lr=0.1_bs=128_wd=0.0005_mom=0.9_save_epoch=1_ngpu=4/model_300.t7.h5"
+    files = [
+        write_surface("a_1.h5", y=y),
+        write_surface("a_2.h5", 1e5, y=y),
+        write_surface("a_3.h5", y=y, quantities={"train_loss": broken}),
+    ]
+    screen = screen_of(files, titles=["1", long, "epoch 300"], proj_file=write_path())
+    size = screen.fig.bbox.size.tolist()
+    for i in range(3):
+        screen.show(i)
+        screen.fig.draw_without_rendering()
+        tight = screen.fig.get_tightbbox()
+        assert min(*tight.min, *(screen.fig.get_size_inches() - tight.max)) >= 0
+        assert screen.fig.bbox.size.tolist() == size
+    assert "1 point NaN or infinite" in notes(screen.fig)

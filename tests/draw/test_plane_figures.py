@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw.panels import edges
 from losslandscape.draw.plane_figures import plot_2d, plot_contour_trajectory
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
@@ -70,33 +69,6 @@ def test_the_colour_bar_of_filled_contours_ends_with_them(drawn, low, high):
     levels = plane.collections[0].levels
     assert bar.get_ylim() == pytest.approx((levels[0], levels[-1]))
     assert len(bar.get_yticks()) >= 3
-
-
-def test_numbers_of_heights_are_whole(drawn):
-    """matplotlib would write what they have in common over one of them."""
-    plot_2d(write_bowl(nx=9, ny=7, values=1234.5 + 1e-3 * np.linspace(0, 1, 9)))
-    fig = drawn["s.h5_train_loss_3dsurface"]
-    fig.draw_without_rendering()
-    axis = fig.axes[0].zaxis
-    assert axis.get_offset_text().get_text() == ""
-    numbers = [float(text.get_text()) for text in axis.get_ticklabels()]
-    assert len(set(numbers)) == len(numbers) > 3
-    assert np.allclose(numbers, axis.get_ticklocs(), rtol=0, atol=1e-5)
-
-
-def test_zlim_cuts_the_3d_surface(drawn):
-    plot_2d(write_bowl(nx=9, ny=7), zlim=5)
-    fig = drawn["s.h5_train_loss_3dsurface"]
-    assert fig.axes[0].get_zlim() == (0, 5)
-    assert "cut off at 5" in notes(fig)
-
-
-def test_a_3d_surface_keeps_every_point(drawn):
-    """matplotlib thins grids of more than 50 points unless told otherwise."""
-    plot_2d(write_bowl(nx=61, ny=3))
-    fig = drawn["s.h5_train_loss_3dsurface"]
-    fig.draw_without_rendering()
-    assert len(fig.axes[0].collections[0].get_paths()) == 60 * 2
 
 
 def test_several_surfaces_on_one_scale(drawn):
@@ -174,7 +146,7 @@ def test_one_known_point_is_not_a_constant_everywhere(drawn):
     measured[1, 2] = True
     values = np.where(measured, 4.6, -1)
     plot_2d(write_bowl(nx=5, ny=4, names=("train_loss",), measured=measured, values=values))
-    note = "train loss is 4.6 wherever it is known; 19 of 20 points"
+    note = "train loss is 4.6 wherever it is known; hatched: 19 of 20 points"
     assert note in notes(drawn["s.h5_train_loss_2dheat"])
 
 
@@ -213,11 +185,6 @@ def test_a_grid_without_cells_gets_its_heat_map(drawn, nx, ny, capsys, recwarn):
     assert len(drawn) == 1
     assert f"needs at least 2x2 points, and this grid is {nx}x{ny}" in capsys.readouterr().out
     assert not recwarn.list
-
-
-def test_edges():
-    assert np.allclose(edges(np.array([0, 1, 3])), [-0.5, 0.5, 2, 4])
-    assert np.allclose(edges(np.array([2])), [1.5, 2.5])
 
 
 # A path on a surface ----------------------------------------------------------------------------------------

@@ -131,3 +131,9 @@ def test_a_level_on_the_path_is_above_it(drawn):
     trajectory_path.add_path(fig, h5_util.read_projection("p.h5"), None)
     path = max(line.get_zorder() for line in axes.lines if len(line.get_xdata()) == 90)
     assert on_path.get_zorder() > path > beside.get_zorder()
+
+
+def test_checkpoints_without_epochs_count_from_one():
+    """As in the table of plot_trajectory.py and in the titles of films."""
+    path = Projection("p.h5", x=np.zeros(3), y=np.zeros(3))
+    np.testing.assert_array_equal(trajectory_figures._epochs(path), [1, 2, 3])

@@ -51,6 +51,17 @@ def test_random_numbers_are_found(net, loss):
     assert not (result.has_state or result.depends_on_batches)
 
 
+def test_the_largest_and_smallest_weights_stay():
+    net = Base().half()
+    smallest, largest = 6e-8, torch.finfo(torch.float16).max
+    with torch.no_grad():
+        net.linear.weight[0] = torch.tensor([smallest, largest, -largest])
+    before = net.linear.weight.clone()
+    inputs, labels = data()
+    examine(net, as_samples((inputs.half(), labels)), losses.find("crossentropy"))
+    assert torch.equal(net.linear.weight, before)
+
+
 def test_a_generator_of_the_loss_is_found():
     assert not examined(Base(), Own()).is_repeatable
 

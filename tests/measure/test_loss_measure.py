@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import losslandscape
 from losslandscape.core.errors import InputError
 from losslandscape.core.random_state import seeded
+from losslandscape.files import h5_util
+from losslandscape.files.surface import Surface
 from losslandscape.nets import net_plotter
 from tests.evaluate.unsteady import (
     SAMPLES,
@@ -59,6 +61,12 @@ def plain_loop(net, loss=None, *, batch_size=SAMPLES, seed=None):
 def measured(net, loss="crossentropy", **options):
     surface = losslandscape.loss_surface(net, data(), loss, x=LINE, **options)
     return surface.get("train_loss")
+
+
+def measured_surface(loss, **options):
+    """Return the surface in the batches of a loader."""
+    loader = DataLoader(TensorDataset(*data()), batch_size=8)
+    return losslandscape.loss_surface(Base(), loader, loss, x=LINE, **options)
 
 
 @pytest.mark.parametrize("make", [Observing, Remembering, Counting])
@@ -122,6 +130,22 @@ def test_the_loaders_batches_are_kept(tmp_path, capsys):
         losslandscape.loss_surface(Base(), other, contrastive, x=LINE, surf_file=file)
 
 
+@pytest.mark.parametrize("loss", ["crossentropy", contrastive], ids=["mean", "contrastive"])
+def test_a_file_that_does_not_know_its_batches_is_doubted(loss, tmp_path, capsys):
+    """A file of an earlier version is resumed, with a warning if its points may have other batches."""
+    file = str(tmp_path / "surface.h5")
+    surface = measured_surface(loss, surf_file=file)
+    losses = surface.get("train_loss")
+    losses[-1] = -1  # the mark of a point that is not measured
+    part = {"train_loss": losses, "train_acc": losses}
+    facts = {name: value for name, value in surface.made_with.items() if name != "batches"}
+    h5_util.write_surface(Surface(file, x=surface.x, y=None, quantities=part, made_with=facts))
+    capsys.readouterr()
+    measured_surface(loss, surf_file=file)
+    doubted = "does not say how its points were measured (here batches of 8)" in capsys.readouterr().out
+    assert doubted == (loss is contrastive)
+
+
 def test_without_batches_of_the_user_their_size_is_asked_for(capsys):
     measured(Base(), contrastive)
     assert "give the batch_size= of the training" in capsys.readouterr().out
@@ -175,7 +199,7 @@ def test_no_batch_of_one_sample_is_made(samples):
             losslandscape.loss_surface(net, (inputs, labels), x=(0, 0, 1))
         return
     surface = losslandscape.loss_surface(net, (inputs, labels), x=(0, 0, 1))
-    assert surface.get("train_loss") == pytest.approx([float(F.cross_entropy(net(inputs), labels))], rel=1e-5)
+    assert surface.get("train_loss") == pytest.approx([F.cross_entropy(net(inputs), labels).item()], rel=1e-5)
 
 
 def test_a_net_that_refuses_the_next_batch_is_told_of(capsys):

@@ -26,6 +26,8 @@ class Restless(nn.Module):
         self.carry = (torch.zeros(2), [torch.zeros(2)])
         self.recent: deque[Tensor] = deque([torch.ones(2)], maxlen=2)
         self.cache = {"a": torch.ones(2)}
+        self.array = np.zeros(2)
+        self.numbers = {1}
 
     def forward(self, x: Tensor) -> Tensor:
         self.range.add_(1)
@@ -37,11 +39,25 @@ class Restless(nn.Module):
         self.carry[1].append(x)
         self.recent.extend([x, x])
         self.cache["b"] = x
+        self.array += 1
+        self.numbers.add(2)
         self.new = x
         return self.linear(x)
 
 
-CHANGED = {"range", "resized", "replaced", "calls", "hidden", "carry", "recent", "cache", "new"}
+CHANGED = {
+    "range",
+    "resized",
+    "replaced",
+    "calls",
+    "hidden",
+    "carry",
+    "recent",
+    "cache",
+    "array",
+    "numbers",
+    "new",
+}
 
 
 def test_everything_comes_back() -> None:
@@ -57,6 +73,7 @@ def test_everything_comes_back() -> None:
         inner.range.tolist() == [0, 0] and inner.resized.shape == (0,) and inner.replaced.tolist() == [0, 0]
     )
     assert inner.calls == 0 and inner.hidden is None and not hasattr(inner, "new")
+    assert inner.array.tolist() == [0, 0] and inner.numbers == {1}
     assert inner.carry[0].tolist() == [0, 0] and len(inner.carry[1]) == 1
     assert [tensor.tolist() for tensor in inner.recent] == [[1, 1]] and list(inner.cache) == ["a"]
 

@@ -3,8 +3,10 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from losslandscape.draw.labels import level_text, level_texts
 from losslandscape.draw.vtk.sheet import LOG_OFFSET, is_flat
 
+LINEAR = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10])
 MIN_TICKS, MAX_TICKS = 4, 8  # number of ticks on a logarithmic bar
 # Multiples of each power of ten; a later tuple gives more ticks.
 MULTIPLES = ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10)))
@@ -19,14 +21,12 @@ def height_ticks(low: float, high: float, *, log: bool) -> list[tuple[float, str
     """
     if is_flat(low, high):
         value = np.exp(low) - LOG_OFFSET if log else low
-        return [(low, f"{value:.3g}")]
-    values = _round_values(low, high) if log else np.asarray(MaxNLocator(nbins=6).tick_values(low, high))
+        return [(low, level_text(float(value), 3))]
+    values = _round_values(low, high) if log else np.asarray(LINEAR.tick_values(low, high))
     heights = np.log(values + LOG_OFFSET) if log else values
-    return [
-        (float(height), f"{value:.6g}")
-        for height, value in zip(heights, values, strict=True)
-        if low <= height <= high
-    ]
+    inside = (low <= heights) & (heights <= high)
+    texts = level_texts(values[inside], alike=log)
+    return list(zip(heights[inside].tolist(), texts, strict=True))
 
 
 def _round_values(low: float, high: float) -> np.ndarray:

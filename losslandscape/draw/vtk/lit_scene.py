@@ -29,7 +29,7 @@ SHADOW_RADIUS, SHADOW_BIAS, SHADOW_SAMPLES = (
     64,
 )  # ambient occlusion; lengths in widths of the plane
 ISOLINE_COLOUR = (0.1, 0.1, 0.1)
-ISOLINE_LIFT = 0.002  # above the surface
+ISOLINE_LIFT, MARK_LIFT = 0.5, 1.0  # above a map, whose steep slopes would hide one side of a line
 
 
 def scaling(surface: vtkPolyData, low: float, high: float, height: float) -> vtkTransform:
@@ -113,7 +113,10 @@ def map_scene(
     actor = _actor(surface, colours)
     actor.GetProperty().LightingOff()
     lines = _isolines(surface, levels, line_width)
-    return _renderer([actor, lines, *_drawn(marks)])
+    above = _drawn(marks)
+    for mark in above:
+        mark.SetPosition(0, 0, MARK_LIFT)
+    return _renderer([actor, lines, *above])
 
 
 def exposure(colours: Colours) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from losslandscape.core.errors import require_choice
 from losslandscape.draw.vtk import lit_scene
 from losslandscape.draw.vtk.album import PANEL_SIZE, Album
-from losslandscape.draw.vtk.camera import Frame, fit
+from losslandscape.draw.vtk.camera import Frame, fit, is_map
 from losslandscape.draw.vtk.colours import Colours, background_colour
 from losslandscape.draw.vtk.look import VIEWS
 from losslandscape.draw.vtk.sheet import ceiling_height
@@ -118,7 +118,7 @@ def export_scripts(album: Album, view: str = "corner", size: tuple[int, int] | N
     paths = []
     for stem, subject in zip(album.own_stems(), album.subjects, strict=True):
         look = {
-            **_look(subject, ceiling),
+            **_look(subject, ceiling, lit=not is_map(elevation)),
             "camera": _camera(frame),
             "size": list(frame.size),
             "background": _numbers(background_colour(album.look.background)),
@@ -127,10 +127,15 @@ def export_scripts(album: Album, view: str = "corner", size: tuple[int, int] | N
     return paths
 
 
-def _look(subject: Subject, ceiling: float) -> dict[str, Any]:
+def _look(subject: Subject, ceiling: float, *, lit: bool) -> dict[str, Any]:
     matrix, colours = subject.transform.GetMatrix(), subject.colours
     is_cut = colours.highest >= ceiling
     exposure = lit_scene.exposure(colours)
+    ambient, diffuse, specular = (
+        (exposure * lit_scene.AMBIENT, exposure * lit_scene.DIFFUSE, lit_scene.SPECULAR)
+        if lit
+        else (1.0, 0.0, 0.0)
+    )
     return {
         "scale": [matrix.GetElement(i, i) for i in range(3)],
         "translate": [matrix.GetElement(i, 3) for i in range(3)],
@@ -138,13 +143,13 @@ def _look(subject: Subject, ceiling: float) -> dict[str, Any]:
         "colours": _points(colours),
         "lights": lit_scene.LIGHTS,
         "material": {
-            "Ambient": exposure * lit_scene.AMBIENT,
-            "Diffuse": exposure * lit_scene.DIFFUSE,
-            "Specular": lit_scene.SPECULAR,
+            "Ambient": ambient,
+            "Diffuse": diffuse,
+            "Specular": specular,
             "SpecularPower": lit_scene.SPECULAR_POWER,
         },
         "occlusion": {
-            "UseAmbientOcclusion": 1,
+            "UseAmbientOcclusion": int(lit),
             "UseSSAODefaultPresets": 0,
             "Radius": lit_scene.SHADOW_RADIUS,
             "Bias": lit_scene.SHADOW_BIAS,

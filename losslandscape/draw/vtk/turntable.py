@@ -1,6 +1,5 @@
 """Writes a film of surfaces that turn once around: as GIF, and as MP4 where ffmpeg is installed."""
 
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from losslandscape.core.errors import InputError
+from losslandscape.draw.ffmpeg import ffmpeg
 from losslandscape.draw.vtk.album import Album
 from losslandscape.draw.vtk.colours import TRANSPARENT
 from losslandscape.files.atomic_file import replacing
@@ -52,15 +52,6 @@ def export_turntable(album: Album, view: str = "corner", size: tuple[int, int] |
     if not program:
         print(NO_MP4)
     return paths
-
-
-def ffmpeg() -> str | None:
-    """Return the program ffmpeg, installed or from the package imageio-ffmpeg; None if there is none."""
-    try:
-        from imageio_ffmpeg import get_ffmpeg_exe
-    except ImportError:
-        return shutil.which("ffmpeg")
-    return shutil.which("ffmpeg") or get_ffmpeg_exe()
 
 
 def _write_gif(frames: Sequence[np.ndarray], path: str) -> str:

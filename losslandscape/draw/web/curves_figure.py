@@ -11,8 +11,9 @@ import numpy as np
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.draw.contour_levels import LOG_RATIO
-from losslandscape.draw.drawable import describe_missing, finite
+from losslandscape.draw.drawable import describe_missing, describe_no_logarithm, finite
 from losslandscape.draw.grid_part import ascending
+from losslandscape.draw.labels import page_label
 from losslandscape.draw.surface_metrics import is_interpolation
 from losslandscape.draw.web.html_page import Panel, View
 from losslandscape.draw.web.page_values import html_label, listed
@@ -72,7 +73,8 @@ def curve_panels(
     for surface, (x, values), left, title in zip(surfaces, curves, lefts, titles, strict=True):
         traces = [*_curves(x, values), *_minimisers(surface)]
         scaled = everything if shared else left
-        views = [View(layout=_scale(kind, scaled)) for kind in kinds]
+        notes = {"linear": [], "log": _notes_on_log(values)}
+        views = [View(layout=_scale(kind, scaled), notes=notes[kind]) for kind in kinds]
         panels.append(Panel(title, traces, _layout(values, axis_title), views))
     huge = bool(everything.size) and everything.min() > 0 and everything.max() > LOG_RATIO * everything.min()
     labels = kinds if everything.size else ["linear"]
@@ -97,6 +99,16 @@ def _left_values(values: Curves) -> np.ndarray:
     """Return all finite values of the left axis."""
     arrays = [array[np.isfinite(array)] for name, array in values.items() if not quantity.is_percentage(name)]
     return np.concatenate([np.empty(0), *arrays])
+
+
+def _notes_on_log(values: Curves) -> list[str]:
+    """Return a sentence for each curve of the left axis that a log scale cannot show in full."""
+    texts = {
+        name: describe_no_logarithm(array)
+        for name, array in values.items()
+        if not quantity.is_percentage(name)
+    }
+    return [f"{page_label(name)} is {text}." for name, text in texts.items() if text]
 
 
 def _layout(values: Curves, axis_title: str) -> dict[str, Any]:

@@ -199,7 +199,7 @@ function writeLegend() {
   for (const panel of page.panels) {
     for (const [i, trace] of panel.traces.entries()) {
       const now = panel.views[view].traces;
-      const isShown = now.showlegend?.[i] ?? trace.showlegend ?? true;
+      const isShown = (panel.steps[step]?.traces ?? now).showlegend?.[i] ?? trace.showlegend ?? true;
       if (!trace.meta?.symbol || !isShown || items.has(trace.legendgroup)) continue;
       const name = now.name?.[i] ?? trace.name;
       items.set(trace.legendgroup, { name, symbol: trace.meta.symbol, colour: trace.meta.colour ?? trace.line.color });

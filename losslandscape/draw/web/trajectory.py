@@ -12,7 +12,7 @@ from losslandscape.draw.web.places import MARK_LIFT, on_surface_and_floor, pole
 from losslandscape.draw.web.views import View
 
 COLOUR = "#e8382d"
-POLE_COLOUR = "#b3261e"
+POLE_COLOUR = "#d7301f"
 MAX_STEPS = 200  # the maximum number of steps between two checkpoints
 
 

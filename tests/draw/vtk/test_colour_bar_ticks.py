@@ -15,9 +15,15 @@ def test_ticks_are_round_values_at_their_heights():
 
 def test_ticks_of_a_logarithm_are_powers_of_ten():
     ticks = height_ticks(np.log(0.11), np.log(5e5), log=True)
-    assert texts(ticks) == ["0.1", "1", "10", "100", "1000", "10000", "100000"]
+    assert texts(ticks) == [f"$10^{{{power}}}$" for power in range(-1, 6)]
     values = [np.exp(height) - 0.1 for height, _ in ticks]
     assert np.allclose(values, [0.1, 1, 10, 100, 1e3, 1e4, 1e5])
+
+
+def test_ticks_of_offset_values_are_told_apart():
+    ticks = texts(height_ticks(1000.0003, 1000.0197, log=False))
+    assert len(set(ticks)) == len(ticks) >= 3
+    assert "1000.005" in ticks
 
 
 def test_there_are_neither_many_nor_few():

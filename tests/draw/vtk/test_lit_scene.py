@@ -76,6 +76,16 @@ def test_from_above_light_is_flat_and_there_are_isolines(renderer):
     assert not (drawn(side) < 0.25).all(axis=1).any()
 
 
+def test_isolines_of_steep_slopes_are_whole(renderer):
+    """On a steep ramp, isolines are columns that are dark from the top to the bottom."""
+    x = np.linspace(-1, 1, 21)
+    plane(values=50 * x[None] * np.ones((21, 1)), x=x, y=x)
+    picture = shot(views=["top"], size=(300, 300), look={"height": 5.0})
+    dark = (picture[..., :3] < 0.35).all(axis=2) & is_drawn(picture)
+    lines = dark.sum(axis=0) > 0.9 * extent(picture)[0]
+    assert np.count_nonzero(lines) >= 5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(600, 1200), (2400, 800), (200, 200)])
 def test_edges_are_smooth_and_the_surface_fills_the_frame(renderer, size):

@@ -52,3 +52,11 @@ def test_lines_side_by_side_have_one_axis_or_their_own():
 def ranges(page):
     panels = data_of(page)["panels"]
     return [pytest.approx(panel["views"][0]["layout"]["yaxis.range"], abs=1) for panel in panels]
+
+
+def test_the_log_scale_says_what_it_cannot_show():
+    loss = np.array([1.0, 0.5, -0.1, 0.5, 1.0])
+    write_surface_file("s.h5", x=np.linspace(-1, 1, 5), quantities={"train_loss": loss})
+    linear, log = data_of(write_surface_page("s.h5"))["panels"][0]["views"]
+    assert linear["notes"] == []
+    assert log["notes"] == ["train loss is zero or negative at 1 point, which has no logarithm."]

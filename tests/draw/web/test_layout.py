@@ -63,6 +63,10 @@ const plot = document.querySelectorAll(".plot")[arguments[0]];
 const {left, top, width, height} = plot.getBoundingClientRect();
 return [left, top, width, height, plot._fullLayout.width, plot._fullLayout.height];
 """
+HIDDEN_TRACES = """
+return [...document.querySelectorAll(".plot")].map(plot =>
+  plot.data.flatMap((trace, i) => (trace.visible === false ? [i] : [])));
+"""
 CAMERAS = "return [...document.querySelectorAll('.plot')].map(plot => plot._fullLayout.scene.camera.eye);"
 
 
@@ -185,7 +189,7 @@ def luminance(colour):
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 
 
-def test_turning_one_surface_turns_the_others(browser):
+def test_turning_or_hiding_in_one_plot_does_so_in_all(browser):
     resize(browser, 1440, 900)
     open_page(browser, several())
     before = browser.execute_script(CAMERAS)
@@ -201,6 +205,9 @@ def test_turning_one_surface_turns_the_others(browser):
     assert all(
         eye == pytest.approx(was) for eye, was in zip(browser.execute_script(CAMERAS), before, strict=True)
     )
+    browser.find_elements("css selector", "#legend button")[0].click()
+    settle(browser)
+    assert browser.execute_script(HIDDEN_TRACES) == [[3, 4]] * 3
 
 
 def test_the_centre_is_seen_above_a_deep_valley(browser):
