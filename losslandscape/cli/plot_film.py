@@ -5,9 +5,9 @@
     python plot_film.py --surf_file ONE_SURFACE --proj_file PROJECTION --log
 
 It writes `<out>.gif`, `<out>.mp4` where ffmpeg is installed (`pip install imageio-ffmpeg` has it), and
-`<out>.html`, in which a slider selects the checkpoint. Several surfaces must share their grid and directions, and the projection must have a point for
-each surface. Over a single surface, only the path moves. All pictures share one scale,
-which does not follow an untrained net whose loss is far above all others.
+`<out>.html`, in which a slider selects the checkpoint. Several surfaces must share their grid and directions,
+and the projection must have a point for each surface. Over a single surface, only the path moves. All
+pictures share one scale, which does not follow an untrained net whose loss is far above all others.
 """
 
 import sys
