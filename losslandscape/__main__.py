@@ -17,6 +17,7 @@ COMMANDS = {
     "net_plotter": "make a direction file, or print what one holds",
     "plot_1D": "draw curves of a measured line",
     "plot_2D": "draw contours, a heat map and a 3-D surface of a measured plane",
+    "figure": "draw contours, lit 3-D surfaces and curves of several nets as one figure of a paper",
     "plot_html": "draw a surface as an interactive page",
     "h52vtp": "draw a lit 3-D picture, or write a file for ParaView",
     "plot_trajectory": "project the checkpoints of a training on a plane",

@@ -24,7 +24,7 @@ from losslandscape.core.text import one_line
 from losslandscape.data import user_data
 from losslandscape.data.samples import Samples
 from losslandscape.evaluate import losses
-from losslandscape.files.file_names import WHOLE_RANGE, Axis, axis_fault
+from losslandscape.files.file_names import SEED, WHOLE_RANGE, Axis, axis_fault
 from losslandscape.files.surface import Surface
 from losslandscape.files.writable import require_writable
 from losslandscape.measure.grid import measure_surface, unchanged
@@ -33,7 +33,7 @@ from losslandscape.measure.loss_measure import LossMeasure, Measuring
 from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import require_surface_file
 from losslandscape.nets import direction_file, net_tensors
-from losslandscape.nets.net_plotter import SEED, Direction, Recipe
+from losslandscape.nets.net_plotter import Direction, Recipe
 from losslandscape.nets.net_tensors import DIRECTION_TYPES
 from losslandscape.nets.wrappers import unwrapped
 from losslandscape.parallel import devices, mpi4pytorch

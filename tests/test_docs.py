@@ -21,7 +21,7 @@ def commands() -> list[tuple[str, list[str]]]:
     for page in PAGES:
         text = page.read_text().replace("\\\n", " ")
         for line in re.findall(r"^    .*(?:python|losslandscape) .*$", text, re.MULTILINE):
-            match = re.search(r"python (?:cifar10/)?(\w+)\.py (.*)|losslandscape (\w+) (.*)", line)
+            match = re.search(r"python (?:cifar10/|script/)?(\w+)\.py (.*)|losslandscape (\w+) (.*)", line)
             if match:
                 script, arguments, command, rest = match.groups()
                 options = re.findall(r"(--\w+)", (arguments or rest or "").split("#")[0])

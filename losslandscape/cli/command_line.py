@@ -103,6 +103,11 @@ def sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
         if not _reader_has_gone():
             parser.error(str(error))
         raise SystemExit(1) from None
+    except UnicodeEncodeError as error:  # such as TensorBoard's, for the name of a folder
+        if sys.getfilesystemencoding() == "utf-8":
+            raise
+        name = error.object.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        parser.error(f"{name!a} is no text in the encoding of this system; set PYTHONUTF8=1")
     except OSError as error:
         parser.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 

@@ -130,7 +130,10 @@ def _add_look_options(group: argparse._ArgumentGroup) -> None:
         "--azimuth", type=finite, metavar="DEGREES", help="look from there, instead of from where --view does"
     )
     add(
-        "--elevation", type=finite, metavar="DEGREES", help="from -90 to 90, straight down, which shows a map"
+        "--elevation",
+        type=finite,
+        metavar="DEGREES",
+        help="likewise, above the plane: 90 looks straight down, on a map",
     )
     add(
         "--height",

@@ -17,14 +17,14 @@ from losslandscape.data.samples import Samples
 from losslandscape.evaluate import losses
 from losslandscape.evaluate.loss import Loss
 from losslandscape.files import file_names, h5_util
-from losslandscape.files.file_names import Axis
+from losslandscape.files.file_names import SEED, Axis
 from losslandscape.measure.axes import find_axes
 from losslandscape.measure.grid import Measure
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
 from losslandscape.measure.run import Run
 from losslandscape.nets import library_nets, model_loader
 from losslandscape.nets.models import MODELS
-from losslandscape.nets.net_plotter import SEED, Recipe
+from losslandscape.nets.net_plotter import Recipe
 from losslandscape.parallel import devices
 from losslandscape.parallel.mpi4pytorch import Serial
 

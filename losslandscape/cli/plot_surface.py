@@ -106,8 +106,8 @@ def require_consistent(request: SurfaceRequest, plots: PlotOptions, parser: Pars
         parser.error(f"--proj_file {plots.proj_file} is drawn over the contours of a plane; give --plot too")
     if seeds > 1 and not net.model_file and net.model in MODELS:
         parser.error(
-            f"--seeds {seeds} compares surfaces of one net, and {net.model} has other random weights for each; "
-            "give --model_file"
+            f"--seeds {seeds} compares surfaces of one net, and {net.model} has other random weights for "
+            "each; give --model_file"
         )
     if seeds > 1 and (directions.dir_file or surf_file or plots.proj_file):
         parser.error(

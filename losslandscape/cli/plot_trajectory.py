@@ -43,9 +43,9 @@ from losslandscape.evaluate.fit_check import check_data
 from losslandscape.evaluate.loss import Loss
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import keep_aside
+from losslandscape.files.file_names import SEED
 from losslandscape.files.projection import Projection
 from losslandscape.nets import model_loader
-from losslandscape.nets.net_plotter import SEED
 from losslandscape.parallel import devices
 from losslandscape.parallel.mpi4pytorch import Serial
 from losslandscape.trajectory import plane, projected_path

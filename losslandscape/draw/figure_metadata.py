@@ -26,6 +26,11 @@ def drawn_by(program: str, arguments: Iterable[str]) -> Iterator[None]:
         _drawing.reset(token)
 
 
+def drawing_command() -> str:
+    """Return the command of the innermost `drawn_by`; empty without one."""
+    return _drawing.get()
+
+
 def commands(*surfaces: Surface) -> list[str]:
     """Return the command of the last run of each surface, if its file records that command."""
     last_runs = [surface.runs[-1] for surface in surfaces if surface.runs]

@@ -109,7 +109,7 @@ def _rows(metrics: Metrics | None) -> dict[str, str]:
     """Return the cells of a column, by the labels of their rows."""
     if metrics is None:
         return {}
-    rows = {words: _cell(words, value) for words, value in surface_metrics.numbers(metrics)}
+    rows = {words: cell(words, value) for words, value in surface_metrics.numbers(metrics)}
     if metrics.centre:
         rows["at the centre"] = _with_error(metrics.centre)
     rows["lowest"] = _with_error_and_place(metrics.lowest)
@@ -140,10 +140,11 @@ def _with_error_and_place(place: Place) -> str:
 
 def _spread_cells(words: str, spread: Spread) -> list[str]:
     values = spread.mean, spread.std, spread.least, spread.greatest
-    return ["" if value is None else _cell(words, value) for value in values] + [str(spread.known)]
+    return ["" if value is None else cell(words, value) for value in values] + [str(spread.known)]
 
 
-def _cell(words: str, value: float) -> str:
+def cell(words: str, value: float) -> str:
+    """Return a metric as text; `words` is its description in `surface_metrics.numbers`."""
     if words.startswith("flatness") and math.isinf(value):
         return "beyond the grid"
     return _percent(value) if words.startswith("points") else _number(value)

@@ -129,6 +129,8 @@ def wrap_text(text: Text, room: float) -> bool:
 def _thin_all(fig: Figure) -> bool:
     """Drop tick labels that would touch their neighbours; return whether any was."""
     flat = [axes for axes in fig.axes if not isinstance(axes, Axes3D)]
+    inside = [one for axes in flat for one in axes.child_axes if isinstance(one, Axes)]
+    flat += [axes for axes in inside if hasattr(axes, "_colorbar")]
     changed = [_thin(axis) for axes in flat for axis in (axes.xaxis, axes.yaxis)]
     return any(changed)
 
@@ -156,7 +158,7 @@ def _touch(texts: Sequence[Text], axis_name: str) -> bool:
 
 def _lower(fig: Figure) -> bool:
     """Take the height away that panels of a fixed aspect leave empty; return whether there was any."""
-    if not any(axes.get_aspect() == 1 and axes.get_adjustable() == "box" for axes in fig.axes):
+    if not any(map(_has_fixed_aspect, fig.axes)):
         return False
     content = Bbox.union([box for axes in fig.axes if (box := axes.get_tightbbox())])
     others = [box for artist in _around(fig) if (box := artist.get_tightbbox())]
@@ -168,6 +170,13 @@ def _lower(fig: Figure) -> bool:
         return False
     fig.set_figheight(fig.get_figheight() - spare)
     return True
+
+
+def _has_fixed_aspect(axes: Axes) -> bool:
+    if isinstance(axes, Axes3D):
+        return False
+    has_box = axes.get_box_aspect() is not None and not hasattr(axes, "_colorbar")
+    return has_box or (axes.get_aspect() == 1 and axes.get_adjustable() == "box")
 
 
 def _around(fig: Figure) -> list[Artist]:

@@ -128,9 +128,9 @@ def add_colour_bar(
     if isinstance(drawn.norm, LogNorm):
         # The ticks are set here, as matplotlib may omit exactly those that would get a label. All lie within
         # the bar, which may be shorter than the scale: a tick outside would extend the bar with white.
-        low, high = bar.ax.get_ylim()
+        low, high = bar.long_axis.get_view_interval()
         bar.set_ticks(log_ticks(low, high).tolist())
-    bar.ax.yaxis.set_major_formatter(LevelFormatter())
+    bar.long_axis.set_major_formatter(LevelFormatter())
     return bar
 
 

@@ -155,7 +155,7 @@ def _draw_distance(axes: Axes, projection: Projection, distance: np.ndarray) -> 
 
 
 def _epochs(projection: Projection) -> np.ndarray:
-    return np.arange(len(projection.x)) if projection.epochs is None else projection.epochs
+    return np.arange(1, len(projection.x) + 1) if projection.epochs is None else projection.epochs
 
 
 def _finish_epochs(axes: Axes, projection: Projection) -> None:

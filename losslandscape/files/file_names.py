@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 Axis = tuple[float, float, int]  # min, max, number of points
 WHOLE_RANGE: Axis = (-1.0, 1.0, 51)  # as published
+SEED = 123  # of random directions in the published program; --idx N seeds with SEED + N
 FIGURE_FORMATS = ("pdf", "png", "svg", "eps", "pgf")
 MAX_PART = 60  # characters of a text of the user, such as --params, in a file name
 # Bytes of a file name: a file system takes 255, of which the name of a lock (`.running`) needs some. A name

@@ -17,7 +17,7 @@ class Run:
         ranks: the ranks that share the points.
         record: the description of the run that the surface file stores.
         ends_program: whether a signal saves the measured points and ends the program.
-        quiet: whether to print only failures, and warnings about ranks and saving.
+        quiet: whether to print only warnings and failures.
         overwrite: whether to start again; an old file is kept aside.
         wait: whether to wait while another run writes the surface file.
         strict: whether a warning of the check report ends the run before a point is measured.
@@ -42,13 +42,14 @@ class Run:
         require_choice("schedule", self.schedule, SCHEDULES)
 
     def report(self, report: Report) -> None:
-        """Print a report, if it says anything.
+        """Print a report on rank 0, or only its warnings if the run is quiet.
 
         Raises:
             InputError: the run is strict, and the report has a warning.
         """
-        if report.lines or report.warnings:
-            self.say(report.text(self.name_option))
+        shown = Report(warnings=report.warnings) if self.quiet else report
+        if self.ranks.rank == 0 and (shown.lines or shown.warnings):
+            print(shown.text(self.name_option))
         if self.strict:
             report.require_no_warning()
 

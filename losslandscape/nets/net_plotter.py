@@ -19,7 +19,6 @@ from losslandscape.nets import net_tensors
 from losslandscape.nets.computed_weights import ComputedWeight, computed_weights
 from losslandscape.nets.net_tensors import IGNORES, NetTensor, moving_tensors
 
-SEED = 123  # of random directions in the published program; --idx N seeds with SEED + N
 NORMS = ("filter", "layer", "weight", "dfilter", "dlayer")
 FILTER_NORM_OFFSET = 1e-10  # the published program's guard against filters of zero norm
 

@@ -11,8 +11,9 @@ from losslandscape.core.angle import OBLIQUE
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays, require_same
 from losslandscape.files import h5_util
+from losslandscape.files.file_names import SEED
 from losslandscape.nets import direction_file, net_plotter
-from losslandscape.nets.net_plotter import SEED, Direction, Recipe
+from losslandscape.nets.net_plotter import Direction, Recipe
 from losslandscape.trajectory import dimension_reduction
 from losslandscape.trajectory.checkpoint_matrix import CheckpointMatrix
 

@@ -53,3 +53,14 @@ def test_what_an_encoding_lacks_is_printed_as_an_escape(monkeypatch):
         command_line.Parser("x")
         print("± \udcc3", flush=True)
         assert written.getvalue() == b"\\xb1 \\udcc3\n"
+
+
+def test_a_name_that_a_library_cannot_encode_ends_in_a_sentence(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
+    with pytest.raises(SystemExit) as ended, command_line.sentence(command_line.Parser("x")):
+        "\udcc3\udca9/logs".encode()  # as TensorBoard does
+    assert ended.value.code == 2
+    assert "'\\xe9/logs' is no text in the encoding of this system" in capsys.readouterr().err
+    monkeypatch.undo()
+    with pytest.raises(UnicodeEncodeError), command_line.sentence(command_line.Parser("x")):
+        "\udcff".encode()

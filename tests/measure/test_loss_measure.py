@@ -86,6 +86,14 @@ def test_a_net_that_changes_is_warned_of(make, named, capsys):
         measured(make(), strict=True, quiet=True)
 
 
+def test_a_quiet_run_prints_only_warnings(capsys):
+    measured(Base(), quiet=True)
+    assert capsys.readouterr().out == ""
+    measured(Observing(), quiet=True)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("warning: the net changes")
+
+
 def test_steady_nets_are_not_warned_of(capsys):
     for net in (Base(), Counting()):
         measured(net, strict=True)

@@ -44,13 +44,11 @@ def show():
         cut = simple.Clip(Input=surface, ClipType="Scalar", Scalars=["POINTS", "zvalue"])
         cut.Value, cut.Invert = LOOK["ceiling"], 1
         surface = cut
-    scaled = simple.Transform(Input=surface)
-    scaled.Transform.Scale = LOOK["scale"]
-    scaled.Transform.Translate = LOOK["translate"]
     view = simple.GetActiveViewOrCreate("RenderView")
     set_view(view)
     simple.HideAll(view)
-    display = simple.Show(scaled, view)
+    display = simple.Show(surface, view)
+    display.Scale, display.Position = LOOK["scale"], LOOK["position"]
     simple.ColorBy(display, ("POINTS", "zvalue"))
     display.SetScalarBarVisibility(view, False)
     display.Interpolation = "Gouraud"
@@ -138,7 +136,7 @@ def _look(subject: Subject, ceiling: float, *, lit: bool) -> dict[str, Any]:
     )
     return {
         "scale": [matrix.GetElement(i, i) for i in range(3)],
-        "translate": [matrix.GetElement(i, 3) for i in range(3)],
+        "position": [matrix.GetElement(i, 3) for i in range(3)],
         "ceiling": ceiling - JUST_BELOW * (ceiling - colours.lowest) if is_cut else None,
         "colours": _points(colours),
         "lights": lit_scene.LIGHTS,

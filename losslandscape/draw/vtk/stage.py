@@ -92,13 +92,16 @@ def prepare(
     colours = choose_colours(sheets, ceiling=ceiling, cmap=look.cmap, own=look.own_colours)
     low, high = _shown_range(sheets, ceiling)
     subjects = []
-    for sheet, shades in zip(sheets, colours, strict=True):
+    for surface, sheet, shades in zip(surfaces, sheets, colours, strict=True):
         mesh = polydata.make_polydata(sheet)
         transform = lit_scene.scaling(mesh, low, high, look.height)
         mesh = lit_scene.transformed(mesh, transform)
         if sheet.z_range[1] > ceiling:
             mesh = lit_scene.cut_off(mesh, ceiling)
-        laid = _marks(marks.Ground(sheet, transform, ceiling), projection, look)
+        ground = marks.Ground(sheet, transform, ceiling)
+        if projection:
+            _print_lost(ground, projection, surface.path)
+        laid = _marks(ground, projection, look)
         ticks = height_ticks(shades.low, shades.high, log=log)
         subjects.append(Subject(transform, mesh, shades, label(name), ticks, laid))
     return subjects
@@ -107,6 +110,14 @@ def prepare(
 def _marks(ground: marks.Ground, projection: Projection | None, look: Look) -> list[marks.Mark]:
     path = marks.path_marks(ground, projection.x, projection.y) if projection else []
     return [*path, *(marks.minimiser_marks(ground) if look.minimiser else [])]
+
+
+def _print_lost(ground: marks.Ground, projection: Projection, surf_file: str) -> None:
+    """Print how many checkpoints lie off the shown surface: outside, in a hole, or above the cut."""
+    places = ground.above(projection.x, projection.y, 0.0)
+    lost = np.count_nonzero(np.isnan(places).any(axis=1))
+    if lost:
+        print(f"{surf_file}: {lost} of {len(places)} checkpoints lie off the shown surface: left out.")
 
 
 def _shown_range(sheets: Sequence[Sheet], ceiling: float) -> tuple[float, float]:

@@ -161,6 +161,43 @@ function follow(plot, event) {
   for (const other of plots) if (other !== plot) Plotly.relayout(other, Object.fromEntries(structuredClone(moved)));
 }
 
+// The camera after fingers moved: one finger turns it around the centre, two zoom.
+function turned({ eye, center, up }, before, now) {
+  const [x, y, z] = ["x", "y", "z"].map((axis) => eye[axis] - center[axis]);
+  const gap = ([[a, b], [c, d]]) => Math.hypot(a - c, b - d);
+  const zoom = now.length === 2 ? gap(before) / Math.max(gap(now), 1) : 1;
+  const [right, down] = now.length === 1 ? [now[0][0] - before[0][0], now[0][1] - before[0][1]] : [0, 0];
+  const distance = Math.min(Math.max(Math.hypot(x, y, z) * zoom, 0.3), 10);
+  const angle = Math.atan2(y, x) - right / 100;
+  const height = Math.min(Math.max(Math.atan2(z, Math.hypot(x, y)) + down / 100, -1.5), 1.5);
+  const flat = distance * Math.cos(height);
+  const moved = [flat * Math.cos(angle), flat * Math.sin(angle), distance * Math.sin(height)];
+  return { up, center, eye: { x: moved[0] + center.x, y: moved[1] + center.y, z: moved[2] + center.z } };
+}
+
+// Turn a scene by touch. Plotly's own touch tells nobody of the new camera, and does not zoom.
+function followFingers(plot) {
+  let fingers = [];
+  let next = null;
+  const read = ({ touches }) => [...touches].map(({ clientX, clientY }) => [clientX, clientY]);
+  const remember = (event) => { fingers = read(event); };
+  plot.addEventListener("touchstart", remember, { capture: true, passive: true });
+  plot.addEventListener("touchend", remember, { capture: true, passive: true });
+  plot.addEventListener("touchmove", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    const now = read(event);
+    if (now.length === fingers.length && now.length <= 2) {
+      if (!next) requestAnimationFrame(() => {
+        Plotly.relayout(plot, { "scene.camera": next });
+        next = null;
+      });
+      next = turned(next ?? plot.layout.scene.camera, fingers, now);
+    }
+    fingers = now;
+  }, { capture: true, passive: false });
+}
+
 // Keep the size of a plot, and the distance of its camera, right for its place on the page.
 async function resize(plot, panel) {
   if (!plot._fullLayout || !plot.clientWidth) return;
@@ -269,6 +306,7 @@ async function start() {
     }
     plot.on("plotly_relayouting", (event) => follow(plot, event));
     plot.on("plotly_relayout", (event) => follow(plot, event));
+    if (page.camera) followFingers(plot);
     observer.observe(plot);
   }
   for (const box of document.querySelectorAll(".bar .ticks")) new ResizeObserver(() => placeTicks(box)).observe(box);

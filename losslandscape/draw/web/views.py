@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -17,7 +18,7 @@ FLOOR_DEPTH = 0.35  # depth of the floor below the surface, as a share of the he
 # A surface is cut off at the upper quartile of its heights above its minimum if it is this many times higher.
 MAX_HEIGHT_RATIO = 4
 MAX_VALUE = 1e30  # Graphics cards compute with 32 bits, and squares of differences must stay finite.
-MIN_RATIO = 1.001  # With a smaller ratio of highest to lowest loss, the logarithm looks like the loss.
+MIN_LOG_RANGE = 1e-3  # The logarithm of losses in a smaller range of logarithms would look like the losses.
 MIN_RELATIVE_RANGE = 1e-3  # Heights in a smaller range are drawn as differences from a round number.
 FLAT = 1e-9  # A range counts as empty if it is at most this share of the larger absolute end.
 
@@ -91,43 +92,40 @@ def common_views(
     Raises:
         InputError: the surfaces have no view in common.
     """
-    by_view: list[list[View]] = []
-    for name in quantity.shown(surfaces[0].names):
-        grids = [shown_grid(surface, name) for surface in surfaces if name in surface.names]
-        values = [finite(grid.values[name]) for grid in grids]
-        if len(grids) < len(surfaces) or not all(map(_has_surface, values)):
-            continue
-        everything = np.concatenate([array.ravel() for array in values])
-        pairs = list(zip(grids, values, strict=True))
-        by_view.append(
-            [
-                _linear(name, grid, array, _top(name, array if own_scale else everything, zmax))
-                for grid, array in pairs
-            ]
-        )
-        if (
-            quantity.is_loss(name)
-            and all((array > 0).any() for array in values)
-            and _ratio(everything) > MIN_RATIO
-        ):
-            by_view.append([_logarithm(name, grid, array, zmax=zmax) for grid, array in pairs])
+    scaled = _on_own_scales if own_scale else _on_one_scale
+    by_view = [
+        scaled(all_views)
+        for name in quantity.shown(surfaces[0].names)
+        for all_views in _views_of(name, surfaces, zmax=zmax, own_scale=own_scale)
+    ]
     if not by_view:
         raise InputError(_describe_nothing(surfaces))
-    if own_scale:
-        by_view = [[_on_one_scale([view])[0] for view in all_views] for all_views in by_view]
-    else:
-        by_view = [_on_one_scale(all_views) for all_views in by_view]
     return [list(of_one) for of_one in zip(*by_view, strict=True)]
+
+
+def _views_of(
+    name: str, surfaces: Sequence[Surface], *, zmax: float | None, own_scale: bool
+) -> list[list[View]]:
+    """Return the view of a quantity for each surface, and the view of its logarithm, where there are such."""
+    grids = [shown_grid(surface, name) for surface in surfaces if name in surface.names]
+    values = [finite(grid.values[name]) for grid in grids]
+    if len(grids) < len(surfaces) or not all(map(_has_surface, values)):
+        return []
+    everything = np.concatenate([array.ravel() for array in values])
+    tops = [_top(name, array if own_scale else everything, zmax) for array in values]
+    views = [list(map(partial(_linear, name), grids, values, tops))]
+    if quantity.is_loss(name) and all((array > 0).any() for array in values) and _differ(everything):
+        views.append(list(map(partial(_logarithm, name, zmax=zmax), grids, values)))
+    return views
 
 
 def _has_surface(values: np.ndarray) -> bool:
     return min(values.shape) >= 2 and bool(np.isfinite(values).any())
 
 
-def _ratio(values: np.ndarray) -> float:
-    """Return the ratio of the highest to the lowest positive value."""
-    positive = values[values > 0]
-    return float(np.exp(np.ptp(np.log(positive))))
+def _differ(values: np.ndarray) -> bool:
+    """Return whether a logarithm of the positive values has something to show."""
+    return bool(np.ptp(np.log(values[values > 0])) > MIN_LOG_RANGE)
 
 
 def _on_one_scale(all_views: list[View]) -> list[View]:
@@ -137,6 +135,10 @@ def _on_one_scale(all_views: list[View]) -> list[View]:
     base = 0.0 if all_views[0].log else _base(low, high)
     ends = low - base, high - base
     return [replace(view, heights=view.heights - base, ends=ends, base=base) for view in all_views]
+
+
+def _on_own_scales(all_views: list[View]) -> list[View]:
+    return [_on_one_scale([view])[0] for view in all_views]
 
 
 def _base(low: float, high: float) -> float:

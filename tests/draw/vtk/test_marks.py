@@ -68,6 +68,12 @@ def test_marks_are_pale_with_a_dark_outline_and_seen(inside, renderer, view):
     assert not (marked >= 252 / 255).all(axis=1).any()
 
 
+def test_checkpoints_off_the_surface_are_counted(inside, renderer, capsys):
+    plane()
+    shot(projection=Projection("p.h5", np.array([3.0, 0.5, 0.0]), np.zeros(3)))
+    assert "s.h5: 1 of 3 checkpoints lie off the shown surface: left out." in capsys.readouterr().out
+
+
 def test_the_first_picture_of_a_process_has_its_marks(inside, renderer):
     """Marks are made into actors only when the OpenGL classes are loaded."""
     plane()

@@ -210,6 +210,34 @@ def test_turning_or_hiding_in_one_plot_does_so_in_all(browser):
     assert browser.execute_script(HIDDEN_TRACES) == [[3, 4]] * 3
 
 
+def test_fingers_turn_and_zoom_all_surfaces(browser):
+    resize(browser, 390, 844)
+    open_page(browser, several())
+    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    browser.execute_script("document.querySelector('.plot').scrollIntoView({block: 'center'});")
+    before = browser.execute_script(CAMERAS)[0]
+    touch(browser, [[(150 + 10 * i, 420)] for i in range(5)])
+    first, *others = browser.execute_script(CAMERAS)
+    assert first["z"] == pytest.approx(before["z"]) and abs(first["x"] - before["x"]) > 0.1
+    assert all(eye == pytest.approx(first) for eye in others)
+    touch(browser, [[(180 - 10 * i, 420), (210 + 10 * i, 420)] for i in range(5)])
+    nearer, *others = browser.execute_script(CAMERAS)
+    assert nearer["z"] < 0.6 * first["z"]
+    assert all(eye == pytest.approx(nearer) for eye in others)
+    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+
+
+def touch(browser, way):
+    """Touch places one after the other, each a list with a place per finger."""
+    for i, places in enumerate(way):
+        points = [{"x": x, "y": y} for x, y in places]
+        event = {"type": "touchMove" if i else "touchStart", "touchPoints": points}
+        browser.execute_cdp_cmd("Input.dispatchTouchEvent", event)
+    browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    settle(browser)
+    settle(browser)
+
+
 def test_the_centre_is_seen_above_a_deep_valley(browser):
     x = np.linspace(-1, 1, 21)
     r = np.hypot(x[None], x[:, None])
