@@ -27,6 +27,7 @@ MARK_SIZE = 10 / 13  # of the text above a minimiser, relative to the font size
 EDGE = 0.03  # distance of the marks of lost values from the frame, relative to the height of the axes
 BARRIER_COLOUR = "0.25"
 BARRIER_POINTS = 200
+LOW = 0.2  # height of the text, relative to the barrier: curves leave more room there than higher up
 PAD = 1.5  # pixels around a text that stay free
 # By the text in the legend: marker, and which values it stands for.
 LOST: dict[str, str] = {"NaN": "x", "infinite": "^", "minus infinite": "v"}
@@ -141,7 +142,7 @@ def draw_barrier(axes: Axes, above: Axes, surface: Surface, vertical: VerticalAx
         axes.annotate("", (at, high), (at, low), arrowprops=arrow)
     above.annotate(
         text,
-        (at, np.sqrt(low * high) if vertical.log else (low + high) / 2),
+        (at, low * (high / low) ** LOW if vertical.log else low + LOW * (high - low)),
         (scaled(5), 0),
         xycoords=axes.transData,
         textcoords="offset points",

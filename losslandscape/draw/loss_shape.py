@@ -141,14 +141,16 @@ def roughness(values: np.ndarray) -> float | None:
     Only points whose neighbours are all known count. A value that is NaN or infinite leaves it unknown. The
     second differences shrink with the square of the grid's step, so grids must have equal steps to compare.
     """
-    around = neighbourhoods(values)
-    if not around.size or np.nanmax(values) >= HIGHER_THAN_ANY:
+    if not neighbourhoods(values).size or np.nanmax(values) >= HIGHER_THAN_ANY:
         return None
+    greatest = float(np.nanmax(np.abs(values)))
+    values = values / (greatest or 1.0)  # squares of large losses would overflow
+    around = neighbourhoods(values)
     middle = around.shape[1] // 2
     pairs = [(0, 2)] if values.ndim == 1 else [(3, 5), (1, 7)]
     seconds = np.array([around[:, low] - 2 * around[:, middle] + around[:, high] for low, high in pairs])
     spread = float(np.nanstd(values))
-    if spread <= LOSS_ROUNDING * float(np.nanmax(np.abs(values))):
+    if spread <= LOSS_ROUNDING:
         return 0.0
     return float(np.sqrt(np.mean(seconds**2))) / spread
 

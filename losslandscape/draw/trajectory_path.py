@@ -11,10 +11,11 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from losslandscape.draw import figures, page_layout
+from losslandscape.draw import figures
+from losslandscape.draw.contour_labels import label_contours
 from losslandscape.draw.line_axes import CurveLook, add_legend
 from losslandscape.draw.panels import X_LABEL, Y_LABEL
-from losslandscape.draw.type_settings import scaled, text_size, width_of_page
+from losslandscape.draw.type_settings import scaled, text_size
 from losslandscape.files.projection import Projection
 
 PATH_COLOUR, DROP_COLOUR = "tab:red", "tab:orange"
@@ -44,9 +45,7 @@ def add_path(fig: Figure, projection: Projection, shares: np.ndarray | None) -> 
     add_legend(fig, axes.get_legend_handles_labels()[0], CurveLook())
     if _is_tsne(projection):
         figures.footnote(fig, TSNE)
-    # The layout sets the size of the axes, and so which texts overlap.
-    page_layout.fit(fig, full_width=width_of_page() is not None)
-    _lift_contour_labels(axes, projection)
+    label_contours(fig)  # it also fits the layout, and so the size of the axes and which texts overlap
     _write_epochs(fig, axes, projection)
 
 
@@ -96,14 +95,6 @@ def _mark_drops(axes: Axes, projection: Projection) -> None:
     axes.plot(x, y, "D", label="learning rate falls", markersize=scaled(6), **style)
 
 
-def _lift_contour_labels(axes: Axes, projection: Projection) -> None:
-    """Draw the labels of contours that the path crosses above it, on a white edge."""
-    path = Path(_in_pixels(axes, projection))
-    for text in axes.texts:
-        if path.intersects_bbox(text.get_window_extent(), filled=False):
-            text.set(zorder=6.5, path_effects=[withStroke(linewidth=scaled(2.5), foreground="white")])
-
-
 def _in_pixels(axes: Axes, projection: Projection) -> np.ndarray:
     return axes.transData.transform(np.column_stack([projection.x, projection.y]))
 
@@ -118,8 +109,8 @@ def _write_epochs(fig: Figure, axes: Axes, projection: Projection) -> None:
     nearest = [int(np.abs(epochs - tick).argmin()) for tick in ticks]
     ends = [pixels[0], pixels[-1]]
     half = scaled(5) * fig.dpi / 72
-    boxes = [text.get_window_extent() for text in axes.texts]  # the labels of contours, and those of the ends
-    boxes += [Bbox.from_extents(*(end - half), *(end + half)) for end in ends]
+    boxes = [text.get_window_extent() for text in axes.texts]  # the labels of contours
+    marks = [Bbox.from_extents(*(end - half), *(end + half)) for end in ends]
     labelled: list[int] = []
     for i in dict.fromkeys([0, len(epochs) - 1, *nearest]):
         # If two checkpoints are closer than this, a reader cannot tell which one a label belongs to.
@@ -127,22 +118,32 @@ def _write_epochs(fig: Figure, axes: Axes, projection: Projection) -> None:
         if min(distances, default=np.inf) < scaled(MIN_DISTANCE) * fig.dpi / 72:
             continue
         text = f"{epochs[i]:.10g}" if i else f"{projection.unit} {epochs[i]:.10g}"
-        if box := _write_beside(axes, text, (projection.x[i], projection.y[i]), boxes, pixels):
+        if box := _write_beside(axes, text, (projection.x[i], projection.y[i]), boxes, marks, pixels):
             boxes.append(box)
             labelled.append(i)
 
 
 def _write_beside(
-    axes: Axes, text: str, place: tuple[float, float], taken: list[Bbox], path: np.ndarray
+    axes: Axes,
+    text: str,
+    place: tuple[float, float],
+    taken: list[Bbox],
+    marks: list[Bbox],
+    path: np.ndarray,
 ) -> Bbox | None:
-    """Write a text at the first free offset from `place`; return its box, or None if no offset is free."""
+    """Write a text at the first free offset from `place`; return the box of text and line to the place.
+
+    The box meets none that is taken; the text meets no mark and no path. None if no offset is free.
+    """
     for offset in (*CORNERS, *FARTHER):
         written = _annotate(axes, text, place, (scaled(offset[0]), scaled(offset[1])), offset in FARTHER)
-        box = written.get_window_extent().padded(1)
+        whole = written.get_window_extent()  # which puts the text in its place
+        box = Text.get_window_extent(written).padded(1)  # without the line to the checkpoint
         is_inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
         crosses_path = Path(path).intersects_bbox(box, filled=False)
-        if is_inside and not crosses_path and not any(map(box.overlaps, taken)):
-            return box
+        meets = any(map(box.overlaps, [*taken, *marks])) or any(map(whole.overlaps, taken))
+        if is_inside and not crosses_path and not meets:
+            return Bbox.union([box, whole])
         written.remove()
     return None
 

@@ -32,6 +32,22 @@ def test_options_reach_the_figures(drawn):
     ]
 
 
+def test_several_nets_in_one_panel(drawn):
+    for name in ("a", "b1", "b2", "c1", "c2"):
+        write_bowl(f"{name}.h5", names=["train_loss"])
+    argv = "-f a.h5 --group b1.h5 b2.h5 --group c1.h5 c2.h5 --title A B C --band range --out nets".split()
+    plot_1D.main([*argv, "--legend", "upper center", "--xlabel", "step"])
+    (axes,) = drawn["nets_1d_train_loss"].axes
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["A", "B (mean of 2)", "C (mean of 2)", "lowest to highest"]
+    assert axes.get_xlabel() == "step"
+
+
+def test_together_without_titles(drawn):
+    plot_1D.main(["-f", write_bowl("a.h5"), write_bowl("b.h5"), "--together", "--marks", "none"])
+    assert sorted(drawn) == ["a.h5_together_1d_train_err", "a.h5_together_1d_train_loss"]
+
+
 def test_repeats(drawn):
     for index in range(2, 5):
         write_bowl(f"run_{index}.h5", names=("train_loss", "train_acc", "test_loss", "test_acc"))
@@ -60,12 +76,18 @@ def test_repeats(drawn):
         (["--prefix", "run", "--idx_max", "1", "--xmax=-4", "--xmin=-5"], "run_1.h5 goes from -1 to 1"),
         (["--prefix", "run", "--idx_max", "3"], "run_2.h5 does not exist"),
         (["--prefix", "run", "--idx_min", "3", "--idx_max", "1"], "idx_max 1"),
+        (["-f", "line.h5", "--barrier"], "line.h5 has no barrier"),
+        (["-f", "line.h5", "--together", "--barrier"], "leave --barrier or --together out"),
+        (["-f", "line.h5", "--marks", "a", "b"], "give one text (--marks)"),
+        (["-f", "line.h5", "--legend", "nowhere"], "nowhere"),
+        (["--group", "line.h5", "short.h5"], "give files of one grid to each --group"),
         (["--prefix", "run", "--title", "a"], "--title and --together are for --surf_file"),
     ],
 )
 def test_one_sentence_and_status_2(argv, says, inside):
     write_bowl("line.h5")
     write_bowl("run_1.h5")
+    write_bowl("short.h5", 7)
     write_bowl("plane.h5", 7, 5)
     write_bowl("zero.h5", values=0.0)
     write_bowl("nothing.h5", names=())

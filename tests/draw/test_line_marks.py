@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from losslandscape.core.errors import InputError
 from losslandscape.draw.line_axes import CurveLook
 from losslandscape.draw.line_figures import plot_1d
-from losslandscape.draw.line_marks import EDGE
+from losslandscape.draw.line_marks import EDGE, LOW
 from tests.draw.surface_files import X, write_bowl, write_line
 from tests.helpers import write_surface_file
 
@@ -73,7 +73,7 @@ def test_a_barrier(drawn):
     fig = drawn["s.h5_1d_train_loss"]
     (text,) = (one for one in fig.axes[0].texts if one.get_text())
     assert text.get_text() == "barrier 2.5"
-    assert text.xy == (0.5, (4 + 1.5) / 2)
+    assert text.xy == (0.5, 1.5 + LOW * 2.5)
     (chord,) = (line for line in fig.axes[0].lines if line.get_linestyle() == ":")
     assert chord.get_xydata()[[0, -1]].tolist() == [[0, 1], [1, 2]]
     assert to_hex(chord.get_color()) != to_hex(fig.axes[0].lines[0].get_color())

@@ -1,11 +1,12 @@
 """What goes to TensorBoard."""
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from losslandscape.draw.line_figures import plot_1d
 from losslandscape.draw.plane_figures import plot_2d
-from losslandscape.draw.tensorboard_log import logged_to
+from losslandscape.draw.tensorboard_log import CARD, _turned, logged_to
 from tests.draw.surface_files import write_bowl
 
 KINDS = ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
@@ -26,4 +27,14 @@ def test_figures_and_meshes(inside):
     assert sorted(events.Tags()["images"]) == ["line.h5_1d_loss_acc", line, *planes]
     assert [event.step for event in events.Images(line)] == [0, 1]
     assert events.Images(planes[2])[0].encoded_image_string.startswith(b"\x89PNG")
+    assert abs(events.Images(planes[2])[0].width - CARD) <= 1  # TensorBoard would coarsen a larger one
     assert any(tag.startswith("plane.h5/train_loss") for tag in events.Tags()["tensors"])
+
+
+def test_a_mesh_is_seen_from_a_corner_above():
+    """TensorBoard looks along -z, with y upwards."""
+    x_axis, y_axis, up = _turned(np.eye(3, dtype=np.float32))
+    assert up[0] == 0 < up[1] and up[2] > 0
+    assert x_axis[0] > 0 < y_axis[0]
+    assert x_axis[1] < 0 < y_axis[1]  # y goes into the depth
+    np.testing.assert_allclose(np.cross(x_axis, y_axis), up, atol=1e-6)

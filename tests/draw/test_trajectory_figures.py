@@ -2,13 +2,24 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from losslandscape.core.errors import InputError
 from losslandscape.draw import trajectory_figures, trajectory_path
+from losslandscape.draw.page_style import Page, drawn_on
+from losslandscape.draw.plane_figures import plot_contour_trajectory
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
+from tests.draw.drawn_text import text_faults
 from tests.draw.surface_files import words
+from tests.helpers import write_surface_file
+
+SIZES = {3.25: 8, 5.5: 9, 6.75: 9, 13.3: 18}
+PAGES = [
+    pytest.param(Page(width=width, font_size=size), marks=[] if width == 3.25 else pytest.mark.slow)
+    for width, size in SIZES.items()
+]
 
 
 @pytest.fixture
@@ -69,6 +80,47 @@ def test_a_projection_without_losses(inside):
     h5_util.write_projection(Projection("q.h5", np.arange(4.0), np.arange(4.0)))
     with pytest.raises(InputError, match="losses"):
         trajectory_figures.draw_losses("q.h5")
+
+
+def curl(path: str) -> Projection:
+    """A path that turns around the origin, with all that a projection may know."""
+    left = np.linspace(1, 0, 31)
+    return Projection(
+        path,
+        12 * left**1.5 * np.cos(2.2 * left),
+        7 * left * np.sin(3 * left),
+        epochs=np.arange(31),
+        distance=np.where(left > 0, 0.5, np.nan),
+        lr_drops=np.array([11, 21]),
+        shares=np.array([0.803, 0.1234]),
+        true_loss=10.0 ** (4 * left - 3),
+        projected_loss=10.0 ** (5 * left - 3),
+    )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_texts_at_every_width(drawn, page):
+    h5_util.write_projection(curl("p.h5"))
+    trajectory_figures.plot_trajectory("p.h5", page=page)
+    with drawn_on(page):
+        trajectory_figures.draw_losses("p.h5")
+    assert len(drawn["p.h5"].axes) == 2
+    assert "80 % of the variance" in drawn["p.h5"].axes[0].get_xlabel().replace("\n", " ")
+    for stem, fig in drawn.items():
+        assert text_faults(fig, page) == [], stem
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_epochs_leave_the_labels_of_contours_free(drawn, page):
+    h5_util.write_projection(curl("p.h5"))
+    x = np.linspace(-14, 14, 41)
+    write_surface_file("s.h5", x=x, y=x, quantities={"train_loss": 0.1 + 0.05 * (x**2 + 2 * x[:, None] ** 2)})
+    plot_contour_trajectory("s.h5", proj_file="p.h5", page=page)
+    (fig,) = drawn.values()
+    epochs = [text for text in fig.axes[0].texts if to_hex(text.get_color()) == trajectory_path.EPOCH_COLOUR]
+    assert "epoch 0" in {text.get_text() for text in epochs} and len(epochs) >= 4
+    assert len(fig.axes[0].texts) >= len(epochs) + 3  # levels
+    assert text_faults(fig, page) == []
 
 
 def test_checkpoints_without_epochs_count_from_one():
