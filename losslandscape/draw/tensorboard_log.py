@@ -28,7 +28,7 @@ LOOK = {
     "camera": {"cls": "PerspectiveCamera", "fov": 25},
     "lights": [
         {"cls": "AmbientLight", "color": "#ffffff", "intensity": 0.75},
-        {"cls": "DirectionalLight", "color": "#ffffff", "intensity": 0.6, "position": [-1, 1.5, 1]},
+        {"cls": "DirectionalLight", "color": "#ffffff", "intensity": 0.75, "position": [-1, 1.5, 1]},
     ],
     "material": {"cls": "MeshStandardMaterial", "side": 2, "roughness": 1, "metalness": 0},
 }
