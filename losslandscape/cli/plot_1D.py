@@ -10,7 +10,8 @@
 
 The figures of a surface lie beside its file: `<surf>_1d_loss_acc[_log].pdf`,
 `<surf>_1d_train_loss[_log].pdf`, `<surf>_1d_train_err.pdf`, and `<surf>_1d_<name>.pdf` for every other
-quantity, with a solid line for training and a dashed line for test. With Hessian eigenvalues, there are also
+quantity, with a solid line for training and a dashed line for test. A file without accuracies has only the
+figures of its losses. With Hessian eigenvalues, there are also
 `<surf>_1d_eig_ratio.pdf` and `<surf>_1d_eig_abs_ratio.pdf`. Several surfaces stand side by side on one scale
 in `<out>_1d_….pdf`, and with `--together` in one panel. A `--group` holds files of one net along several
 random directions: it becomes one curve, their mean, with a band. The last command draws the repeats

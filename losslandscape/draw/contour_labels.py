@@ -16,9 +16,9 @@ from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Bbox
 from scipy.spatial import KDTree
 
-from losslandscape.draw import page_layout
+from losslandscape.draw import figure_details, page_layout
 from losslandscape.draw.labels import level_texts
-from losslandscape.draw.type_settings import CONTOUR_LABEL, text_size
+from losslandscape.draw.type_settings import CONTOUR_LABEL, text_size, width_of_page
 
 MIN_LENGTH_RATIO = 2.5  # length of a line by length of its label, which would hide a shorter line
 MAX_BEND = 0.3  # distance of a line from its label's middle line, in heights of the label
@@ -54,10 +54,14 @@ class Place:
 def label_contours(fig: Figure) -> None:
     """Write the level on each contour line of a finished figure.
 
-    A label is left out if its line is too short, or if it would meet another label, another line, the
-    centre's mark, an inset or the frame everywhere.
+    A label is left out if its line is too short, or if it would meet another label, another line, a path,
+    a mark, an inset or the frame everywhere.
     """
-    page_layout.fit(fig, full_width=False)  # the layout sets the size of the axes, and so what has room
+    page_layout.fit(
+        fig, full_width=width_of_page() is not None
+    )  # the layout sets the size of the axes, and so what has room
+    if not figure_details.current().contour_labels:
+        return
     for axes in fig.findobj(Axes):
         assert isinstance(axes, Axes)
         _label_lines(axes)
@@ -94,11 +98,14 @@ def _places(axes: Axes, lines: ContourSet, texts: dict[float, str], size: float)
     pieces = sorted(_pieces(axes, lines), key=lambda piece: _lengths(piece[1])[-1])
     if not pieces:
         return []
+    paths = [line for line in axes.lines if line.get_linestyle() != "None"]
+    marks = [line.get_window_extent() for line in axes.lines if line not in paths]
     dense = [_dense(piece) for _, piece in pieces]
+    dense += [_dense(axes.transData.transform(np.asarray(path.get_xydata()))) for path in paths]
     points = KDTree(np.concatenate(dense))
     owners = np.repeat(np.arange(len(dense)), [len(line) for line in dense])
     insets = [inset.bbox for inset in axes.child_axes]
-    taken = [_corners_of(box) for box in [*(line.get_window_extent() for line in axes.lines), *insets]]
+    taken = [_corners_of(box) for box in [*marks, *insets]]
     sizes = {level: _size(axes, text, size) for level, text in texts.items()}
     places = []
     for index, (level, piece) in enumerate(pieces):

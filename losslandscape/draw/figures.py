@@ -7,6 +7,7 @@ works without a display and leaves no figure open.
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,7 +17,6 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
@@ -181,7 +181,7 @@ def save(
         path = f"{stem}.{name}"
         about = metadata(name, stem, made_by) if name in COMMAND_FIELD else None
         with rc_context(), replacing(path) as part:
-            _write(fig, part, name, bbox_inches=frame, metadata=about)
+            _write(fig, part, name, stem, bbox_inches=frame, metadata=about)
         print(f"saved {path}")
         paths.append(path)
     if observer := _observer.get():
@@ -196,23 +196,27 @@ def _require_writer(file_format: str) -> None:
         raise InputError(f"pgf needs {program} of LaTeX, which cannot be found here", "give another {format}")
 
 
-def _write(fig: Figure, path: str, file_format: str, **options: Any) -> None:
+def _write(fig: Figure, path: str, file_format: str, stem: str, **options: Any) -> None:
     options |= {"format": file_format, "pad_inches": 0}
     if file_format == "eps":  # it would have its date, and the name that the file has while it is written
         buffer = BytesIO()
         fig.savefig(buffer, **options)
         with open(path, "wb") as file:
             file.write(re.sub(rb"%%CreationDate: .*\n", b"", buffer.getvalue(), count=1))
-    elif file_format == "pgf":  # the images would be further files
-        images = fig.findobj(Artist.get_rasterized)
-        for image in images:
-            image.set_rasterized(False)
-        del options["metadata"]
-        fig.savefig(path, **options)
-        for image in images:
-            image.set_rasterized(True)
+    elif file_format == "pgf":
+        _write_pgf(fig, path, stem, **options)
     else:
         fig.savefig(path, **options)
+
+
+def _write_pgf(fig: Figure, path: str, stem: str, *, metadata: object, **options: Any) -> None:
+    """Write TeX commands to `path`, and the images that they name, `<stem>-img0.png` and so on, beside it."""
+    folder, name = os.path.split(stem)
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder or ".") as scratch:
+        fig.savefig(os.path.join(scratch, f"{name}.pgf"), **options)
+        os.replace(os.path.join(scratch, f"{name}.pgf"), path)
+        for image in os.listdir(scratch):
+            os.replace(os.path.join(scratch, image), os.path.join(folder, image))
 
 
 def show() -> None:

@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
@@ -25,6 +26,7 @@ SPECIAL = re.compile(r"(\\.|\$(?:\\\$|[^$])*\$)|([%#&])")
 MAX_ROUNDS = 8
 LAYOUT_PAD = 3 / 72  # inches that matplotlib leaves around panels
 MIN_SPARE = 0.05  # inches
+MIN_KEPT = 0.97  # of the width of a panel, when a figure is lowered
 
 
 def fit(fig: Figure, *, full_width: bool) -> Bbox:
@@ -37,7 +39,8 @@ def fit(fig: Figure, *, full_width: bool) -> Bbox:
         The part of the figure to save, in inches.
     """
     _escape_for_latex(fig)
-    for _ in range(MAX_ROUNDS):
+    is_free = isinstance(fig.get_layout_engine(), ConstrainedLayoutEngine)  # not in a film
+    for _ in range(MAX_ROUNDS if is_free else 0):
         fig.draw_without_rendering()
         if not (_wrap_all(fig) or _thin_all(fig) or _lower(fig)):
             break
@@ -165,11 +168,18 @@ def _lower(fig: Figure) -> bool:
     above = [box.y0 for box in others if box.y0 >= content.y1]
     below = [box.y1 for box in others if box.y1 <= content.y0]
     spare = min([fig.bbox.height, *above]) - content.y1 + content.y0 - max([0, *below])
-    spare = spare / fig.dpi - 4 * LAYOUT_PAD
+    pads = sum(2 * legend.borderaxespad * legend.prop.get_size() for legend in fig.legends) / 72
+    spare = spare / fig.dpi - 4 * LAYOUT_PAD - pads
     if spare < MIN_SPARE:
         return False
-    fig.set_figheight(fig.get_figheight() - spare)
-    return True
+    height, width = fig.get_figheight(), fig.axes[0].bbox.width
+    fig.set_figheight(height - spare)
+    fig.draw_without_rendering()
+    if fig.axes[0].bbox.width > MIN_KEPT * width:
+        return True
+    fig.set_figheight(height)  # it was not empty: the panels need it
+    fig.draw_without_rendering()
+    return False
 
 
 def _has_fixed_aspect(axes: Axes) -> bool:

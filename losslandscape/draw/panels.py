@@ -52,11 +52,16 @@ Draw = Callable[[Axes, Surface, str, Scale], ScalarMappable | None]
 
 @figures.styled
 @figures.overflow_ignored
-def contour_figure(shown: Comparison, name: str, scale: Scale, *, mark_centre: bool = True) -> Figure:
-    """Return a figure of contour lines with their levels on them."""
-    draw = partial(draw_contour, mark_centre=mark_centre)
+def contour_figure(shown: Comparison, name: str, scale: Scale, *, below_path: bool = False) -> Figure:
+    """Return a figure of contour lines with their levels on them.
+
+    Args:
+        below_path: whether a path will be drawn. The centre has no mark then, as the last checkpoint lies
+            there, and `add_path` writes the levels, where the path leaves room.
+    """
+    draw = partial(draw_contour, mark_centre=not below_path)
     fig = _figure(shown, name, scale, draw, extend=_extend(shown.surfaces, name, scale))
-    if figure_details.current().contour_labels:
+    if not below_path:
         label_contours(fig)
     return fig
 
@@ -123,14 +128,14 @@ def add_colour_bar(
     fig: Figure, drawn: ScalarMappable, axes: Axes | Sequence[Axes], name: str, **place: Any
 ) -> Colorbar:
     """Add a colour bar beside axes. `place` holds further arguments of matplotlib's `Figure.colorbar`."""
-    options = {"aspect": _bar_aspect([axes] if isinstance(axes, Axes) else axes), **place}
+    panels = [axes] if isinstance(axes, Axes) else axes
+    options = {"aspect": _bar_aspect(panels), "format": LevelFormatter(), **place}
     bar = fig.colorbar(drawn, ax=axes, label=label(name), **options)
     if isinstance(drawn.norm, LogNorm):
         # The ticks are set here, as matplotlib may omit exactly those that would get a label. All lie within
         # the bar, which may be shorter than the scale: a tick outside would extend the bar with white.
         low, high = bar.long_axis.get_view_interval()
         bar.set_ticks(log_ticks(low, high).tolist())
-    bar.long_axis.set_major_formatter(LevelFormatter())
     return bar
 
 

@@ -113,7 +113,7 @@ def add_inset(axes: Axes, surface: Surface, name: str, draw: Callable[[Axes], ob
     inset.set(
         xlim=(left, right), ylim=(bottom, top), aspect="auto", xticks=[], yticks=[], xlabel="", ylabel=""
     )
-    axes.indicate_inset_zoom(inset, edgecolor="0.2")
+    axes.indicate_inset_zoom(inset, edgecolor="0.3", alpha=1, linewidth=figures.scaled(0.8))
     return rf"inset: $\alpha$ ${left:.3g}$ to ${right:.3g}$, $\beta$ ${bottom:.3g}$ to ${top:.3g}$"
 
 

@@ -146,8 +146,7 @@ def plot_contour_trajectory(
     shown = Comparison([surface], [""], out or proj_file, show=show, formats=formats)
     _print_missing(shown, name, scale)
     _print_doubts(surface, projection)
-    # The centre has no mark: the last checkpoint lies there.
-    fig = panels.contour_figure(shown, name, scale, mark_centre=False)
+    fig = panels.contour_figure(shown, name, scale, below_path=True)
     add_path(fig, projection, shares)
     paths = shown.save(fig, f"{name}_2dcontour_proj")
     metrics_table.report([surface], [""], [name], json_file=json_file)

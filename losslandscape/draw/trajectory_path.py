@@ -11,10 +11,11 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from losslandscape.draw import figures, page_layout
+from losslandscape.draw import figures
+from losslandscape.draw.contour_labels import label_contours
 from losslandscape.draw.line_axes import CurveLook, add_legend
 from losslandscape.draw.panels import X_LABEL, Y_LABEL
-from losslandscape.draw.type_settings import scaled, text_size, width_of_page
+from losslandscape.draw.type_settings import scaled, text_size
 from losslandscape.files.projection import Projection
 
 PATH_COLOUR, DROP_COLOUR = "tab:red", "tab:orange"
@@ -44,9 +45,7 @@ def add_path(fig: Figure, projection: Projection, shares: np.ndarray | None) -> 
     add_legend(fig, axes.get_legend_handles_labels()[0], CurveLook())
     if _is_tsne(projection):
         figures.footnote(fig, TSNE)
-    # The layout sets the size of the axes, and so which texts overlap.
-    page_layout.fit(fig, full_width=width_of_page() is not None)
-    _lift_contour_labels(axes, projection)
+    label_contours(fig)  # it also fits the layout, and so the size of the axes and which texts overlap
     _write_epochs(fig, axes, projection)
 
 
@@ -94,14 +93,6 @@ def _mark_drops(axes: Axes, projection: Projection) -> None:
     y = np.interp(ends, projection.epochs, projection.y)
     style: dict[str, Any] = {"color": DROP_COLOUR, "markeredgecolor": "white", "zorder": 5.5}
     axes.plot(x, y, "D", label="learning rate falls", markersize=scaled(6), **style)
-
-
-def _lift_contour_labels(axes: Axes, projection: Projection) -> None:
-    """Draw the labels of contours that the path crosses above it, on a white edge."""
-    path = Path(_in_pixels(axes, projection))
-    for text in axes.texts:
-        if path.intersects_bbox(text.get_window_extent(), filled=False):
-            text.set(zorder=6.5, path_effects=[withStroke(linewidth=scaled(2.5), foreground="white")])
 
 
 def _in_pixels(axes: Axes, projection: Projection) -> np.ndarray:

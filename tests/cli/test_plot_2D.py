@@ -95,3 +95,55 @@ def test_a_complete_file_that_cannot_be_drawn_ends_the_watching(inside):
     done = run("plot_2D.py", "-f", write_bowl(), "--watch", cwd=inside)
     assert done.returncode == 2
     assert "1-D" in done.stderr
+
+
+def test_the_page_and_the_details_reach_the_figures(drawn):
+    details = [
+        "--footnote",
+        "none",
+        "--xlabel",
+        "a",
+        "--cmap",
+        "magma",
+        "--no_centre",
+        "--lines",
+        "--zoom",
+        "0.2",
+    ]
+    page = ["--paper", "icml", "--font_size", "7"]
+    for name in ("1.h5", "2.h5"):
+        write_bowl(name, 9, 7)
+    plot_2D.main(["-f", "1.h5", "2.h5", "--out", "both", *page, *details])
+    fig = drawn["both_train_loss_2dcontourf"]
+    assert fig.get_figwidth() == 6.75
+    axes = fig.axes[0]
+    assert axes.get_title() == "(a) 1.h5"
+    assert axes.xaxis.label.get_text() == "a"
+    assert axes.xaxis.label.get_fontsize() == pytest.approx(7 * 14 / 13)
+    assert axes.collections[0].get_cmap().name == "magma"
+    assert len(axes.child_axes) == 1
+    assert fig.get_supxlabel() == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--paper", "aaai"], "invalid choice: 'aaai'"),
+        (["--width", "0.1"], "cannot be 0.1 inches wide; give 1.5 to 60 (--width)"),
+        (["--font_size", "3"], "3 points cannot be read"),
+        (["--style", "none.mplstyle"], "no style sheet 'none.mplstyle'"),
+        (["--font", "No Such"], "no font 'No Such'"),
+        (["--cmap", "nice"], "no colour map 'nice'"),
+        (["--zoom", "1:2"], "'1:2' is not half a width"),
+        (["--zoom", "0"], "the part 0 has no size"),
+        (["--zoom", "5:6:5:6"], "outside plane.h5"),
+        (["--columns", "5", "--width", "3"], "do not fit beside each other in 3 inches"),
+    ],
+)
+def test_options_of_the_page_that_cannot_be(argv, says, capsys):
+    files = [write_bowl(f"plane{index}.h5", 5, 5) for index in ("", 1, 2, 3, 4)]
+    chosen = files if "--columns" in argv else files[:1]
+    with pytest.raises(SystemExit) as stop:
+        plot_2D.main(["-f", *chosen, *argv])
+    assert stop.value.code == 2
+    assert says in capsys.readouterr().err

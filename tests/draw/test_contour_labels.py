@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from losslandscape.draw.contour_labels import is_crossed, pieces_in_pixels
-from losslandscape.draw.plane_figures import plot_2d
+from losslandscape.draw.page_style import Page
+from losslandscape.draw.plane_figures import plot_2d, plot_contour_trajectory
+from tests.draw.surface_files import write_bowl, write_path
 from tests.helpers import write_surface_file
 
 
@@ -36,3 +38,27 @@ def test_no_other_contour_goes_through_a_label(drawn):
         pieces = pieces_in_pixels(axes, axes.collections[0])  # with a gap at the label of each
         for text in axes.texts:
             assert not is_crossed(text, axes.transData.transform(text.get_position()), pieces)
+
+
+def test_labels_are_upright_on_their_lines_and_inside(drawn):
+    plot_2d(write_bowl(nx=17, ny=17), page=Page("neurips"))
+    axes = drawn["s.h5_train_loss_2dcontour"].axes[0]
+    lines = axes.collections[0]
+    assert len(axes.texts) >= 8
+    for text in axes.texts:
+        assert abs((text.get_rotation() + 180) % 360 - 180) <= 90
+        box = text.get_window_extent()
+        assert axes.bbox.contains(*box.min) and axes.bbox.contains(*box.max)
+        x, y = text.get_position()
+        assert 0.2 + 8 * x**2 + 3 * y**2 == pytest.approx(float(text.get_text()), rel=0.03)
+    levels = {float(text.get_text()) for text in axes.texts}
+    assert set(lines.levels[:6]) <= levels  # the inner lines too
+
+
+def test_no_label_lies_below_a_path(drawn):
+    plot_contour_trajectory(write_bowl(nx=17, ny=17), proj_file=write_path(), page=Page("icml"))
+    axes = drawn["d.h5_proj_cos.h5_train_loss_2dcontour_proj"].axes[0]
+    path = axes.transData.transform(axes.lines[0].get_xydata())
+    assert axes.texts
+    for text in axes.texts:
+        assert not is_crossed(text, axes.transData.transform(text.get_position()), [path])

@@ -1,5 +1,6 @@
 """Figures as files: whole or absent, the same each time, and without traces in the caller's settings."""
 
+import shutil
 from pathlib import Path
 
 import matplotlib
@@ -8,6 +9,7 @@ import pytest
 from losslandscape.core.errors import InputError
 from losslandscape.draw import figures
 from losslandscape.draw.line_figures import plot_1d
+from losslandscape.draw.page_style import Page, drawn_on
 from tests.draw.surface_files import outputs, write_bowl
 
 pytestmark = pytest.mark.usefixtures("inside")
@@ -68,3 +70,34 @@ def test_each_saved_figure_is_observed():
         figures.save(figures.new_figure(), "a", "png")
     figures.save(figures.new_figure(), "b", "png")
     assert seen == ["a"]
+
+
+@pytest.mark.parametrize("name", ["eps", "pgf"])
+def test_formats_for_latex_are_the_same_each_time(name):
+    if name == "pgf" and not shutil.which("xelatex"):
+        pytest.skip("needs LaTeX")
+    contents = []
+    for _ in range(2):
+        fig = figures.new_figure()
+        fig.add_subplot().pcolormesh([[1.0, 2.0], [3.0, 4.0]], rasterized=True)
+        figures.save(fig, "a", name)
+        contents.append({one: Path(one).read_bytes() for one in outputs()})
+    assert contents[0] == contents[1]
+    assert sorted(contents[0]) == (["a-img0.png", "a.pgf"] if name == "pgf" else ["a.eps"])
+
+
+def test_pgf_without_latex(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InputError, match="pgf needs xelatex of LaTeX, which cannot be found here"):
+        figures.save(figures.new_figure(), "a", "pgf")
+    with pytest.raises(InputError, match="give another format="):
+        figures.require_writable_figures("a", ["b"], ["pgf"], advice="")
+
+
+def test_text_in_svg_stays_text():
+    for page, is_text in ((Page(), False), (Page(svg_text=True), True)):
+        with drawn_on(page):
+            fig = figures.new_figure()
+            fig.add_subplot().set_title("a title to edit")
+            figures.save(fig, "a", "svg")
+        assert ("a title to edit</text>" in Path("a.svg").read_text()) == is_text
