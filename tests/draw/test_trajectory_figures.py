@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures, trajectory_figures, trajectory_path
+from losslandscape.draw import trajectory_figures, trajectory_path
 from losslandscape.draw.page_style import Page, drawn_on
 from losslandscape.draw.plane_figures import plot_contour_trajectory
 from losslandscape.files import h5_util
@@ -121,16 +121,6 @@ def test_epochs_leave_the_labels_of_contours_free(drawn, page):
     assert "epoch 0" in {text.get_text() for text in epochs} and len(epochs) >= 4
     assert len(fig.axes[0].texts) >= len(epochs) + 3  # levels
     assert text_faults(fig, page) == []
-
-
-def test_a_level_on_the_path_is_above_it(drawn):
-    h5_util.write_projection(Projection("p.h5", np.linspace(-9, 9, 90), np.zeros(90)))
-    fig, (axes,) = figures.new_panels([""], panel=(5, 5))
-    axes.set(xlim=(-10, 10), ylim=(-10, 10))
-    on_path, beside = axes.text(5, 0, "3"), axes.text(5, 0.03, "5")
-    trajectory_path.add_path(fig, h5_util.read_projection("p.h5"), None)
-    path = max(line.get_zorder() for line in axes.lines if len(line.get_xdata()) == 90)
-    assert on_path.get_zorder() > path > beside.get_zorder()
 
 
 def test_checkpoints_without_epochs_count_from_one():
