@@ -30,9 +30,6 @@ from losslandscape.draw.drawable import (
     values_of,
 )
 from losslandscape.draw.labels import LevelFormatter, label
-from losslandscape.draw.plane_axes import MAX_ASPECT_RATIO as MAX_ASPECT_RATIO
-from losslandscape.draw.plane_axes import MISSING_COLOUR as MISSING_COLOUR
-from losslandscape.draw.plane_axes import MISSING_HATCH as MISSING_HATCH
 from losslandscape.draw.plane_axes import X_LABEL as X_LABEL
 from losslandscape.draw.plane_axes import Y_LABEL as Y_LABEL
 from losslandscape.draw.plane_axes import add_inset, edges, finish_plane, hatch_between, hatch_cells, y_of
@@ -161,7 +158,7 @@ def draw_contour(
     axes: Axes, surface: Surface, name: str, scale: Scale, *, mark_centre: bool = True
 ) -> ScalarMappable | None:
     """Draw contour lines."""
-    colours = _line_colours()
+    colours = line_colours()
     if scale.levels.size:
         width = figures.scaled(LINE_WIDTH)
         _draw_lines(axes, surface, name, scale, cmap=colours, norm=scale.norm, linewidths=width)
@@ -171,7 +168,8 @@ def draw_contour(
     return ScalarMappable(scale.norm, colours) if scale.levels.size else None
 
 
-def _line_colours() -> Colormap:
+def line_colours() -> Colormap:
+    """Return the colours of contour lines."""
     own = figure_details.current().cmap
     return colormaps[own] if own else LINE_COLOURS
 

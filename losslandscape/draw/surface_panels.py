@@ -13,22 +13,14 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-from losslandscape.draw import figures
+from losslandscape.draw import figure_details, figures
 from losslandscape.draw.comparison import Comparison
-from losslandscape.draw.contour_levels import COLOURS, Scale, log_ticks
+from losslandscape.draw.contour_levels import Scale, log_ticks
 from losslandscape.draw.drawable import known_part, values_of
 from losslandscape.draw.labels import LevelFormatter, label
 from losslandscape.draw.panel_fit import fit_panels
-from losslandscape.draw.panels import (
-    LINE_COLOURS,
-    MAX_ASPECT_RATIO,
-    MISSING_COLOUR,
-    MISSING_HATCH,
-    X_LABEL,
-    Y_LABEL,
-    add_colour_bar,
-    describe_hidden,
-)
+from losslandscape.draw.panels import add_colour_bar, describe_hidden, line_colours
+from losslandscape.draw.plane_axes import MAX_ASPECT_RATIO, MISSING_COLOUR, MISSING_HATCH, X_LABEL, Y_LABEL
 from losslandscape.draw.relief import make_relief, refine
 from losslandscape.draw.resampling import whole_cells
 from losslandscape.files.surface import Surface
@@ -60,7 +52,8 @@ def surface_figure(shown: Comparison, name: str, scale: Scale, *, zlim: float | 
     heights = _Heights(scale, zlim)
     for axes, surface in zip(panels, shown.surfaces, strict=True):
         _set_up(axes, surface, name, heights)
-    add_colour_bar(fig, ScalarMappable(heights.colours, COLOURS), panels, name, shrink=0.7, pad=0.02)
+    drawn = ScalarMappable(heights.colours, figure_details.current().colours)
+    add_colour_bar(fig, drawn, panels, name, shrink=0.7, pad=0.02)
     notes = describe_hidden(shown, name, scale)
     if any((values_of(surface, name) > heights.top).any() for surface in shown.surfaces):
         notes.append(f"cut at {heights.top:.6g}")
@@ -153,7 +146,7 @@ def _draw_faces(axes: Axes3D, grid: Grid, heights: _Heights, size: np.ndarray) -
     azimuth, elevation = np.radians([AZIMUTH, ELEVATION])
     viewer = np.array([np.cos(azimuth), np.sin(azimuth), np.tan(elevation)])
     relief = make_relief(*grid, top=top, size=size, viewer=viewer)
-    colours = colormaps[COLOURS](heights.colour_range()(relief.heights))
+    colours = colormaps[figure_details.current().colours](heights.colour_range()(relief.heights))
     colours[:, :3] *= relief.brightness[:, None]
     faces = Poly3DCollection(
         relief.faces, facecolors=colours, edgecolors=colours, linewidths=SEAM, rasterized=True, zorder=3
@@ -169,7 +162,7 @@ def _draw_floor(axes: Axes3D, grid: Grid, heights: _Heights) -> None:
     lines = axes.contour(
         *refine(*grid),
         levels=heights.of(heights.levels),
-        cmap=LINE_COLOURS,
+        cmap=line_colours(),
         norm=heights.colour_range(),
         linewidths=FLOOR_LINES * matplotlib.rcParams["lines.linewidth"],
         zdir="z",

@@ -1,7 +1,7 @@
 """Writes figures and surfaces to a TensorBoard log, beside the curves of a training.
 
-TensorBoard shows an image in a card of `CARD` pixels, and coarsens a larger one. It looks at a mesh along -z, with
-y upwards, from where the bounding box of the vertices would fill the view if it had no depth.
+TensorBoard shows an image in a card of `CARD` pixels, and coarsens a larger one. It looks at a mesh along
+-z, with y upwards, from where the bounding box of the vertices would fill the view if it had no depth.
 """
 
 import io
@@ -23,12 +23,12 @@ from losslandscape.files.surface import Surface
 CARD = 350  # pixels
 AZIMUTH, ELEVATION = np.radians([-60.0, 35.0])  # of the eye
 ROOM = 1.1  # the bounding box, by the mesh
-# A small angle of view, so that what is near does not leave the view; two lights and two sides, so that slopes show.
+# A small angle, so that what is near does not leave the view; two lights and two sides, so that slopes show.
 LOOK = {
     "camera": {"cls": "PerspectiveCamera", "fov": 25},
     "lights": [
         {"cls": "AmbientLight", "color": "#ffffff", "intensity": 0.75},
-        {"cls": "DirectionalLight", "color": "#ffffff", "intensity": 0.6, "position": [-1, 1.5, 1]},
+        {"cls": "DirectionalLight", "color": "#ffffff", "intensity": 0.75, "position": [-1, 1.5, 1]},
     ],
     "material": {"cls": "MeshStandardMaterial", "side": 2, "roughness": 1, "metalness": 0},
 }
