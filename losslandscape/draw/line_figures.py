@@ -7,11 +7,11 @@ import numpy as np
 
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError, require_choice
-from losslandscape.draw import curves, eigen_figures, figures, metrics_table
+from losslandscape.draw import curves, eigen_figures, figure_details, figures, metrics_table
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.drawable import describe_missing, values_of
+from losslandscape.draw.figure_details import Details, detailed
 from losslandscape.draw.figure_metadata import commands
-from losslandscape.draw.line_axes import CurveLook
 from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.together import BANDS, STD, Net, together
 from losslandscape.draw.vertical_axes import (
@@ -29,6 +29,7 @@ from losslandscape.files.surface import Surface
 
 
 @paged
+@detailed
 def plot_1d(
     *surf_files: str | Surface,
     titles: Sequence[str] = (),
@@ -40,8 +41,8 @@ def plot_1d(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
-    look: CurveLook | None = None,
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw every 1-D figure that the quantities of the surfaces allow, with one panel per surface.
 
@@ -58,8 +59,8 @@ def plot_1d(
         json_file: a JSON file to write the metrics to.
         show: whether to also open the figures in windows.
         formats: file formats of the figures: pdf, png, svg, eps, pgf.
-        look: texts, legend and marks.
         page: the printed page that the figures are for; None for the published look.
+        details: texts, legend and marks; None for the usual ones.
 
     Returns:
         The paths of the figures.
@@ -70,7 +71,7 @@ def plot_1d(
     surfaces = [read_line(file) for file in surf_files]
     shown = Comparison.of(surfaces, titles=titles, out=out, show=show, formats=formats)
     _print_missing(surfaces)
-    _require_barriers(surfaces, look)
+    _require_barriers(surfaces)
     axes = _axes(surfaces, _range(xmin, xmax), loss_max=loss_max, log=log)
     figure_axes = {value: [axis] for value, axis in axes.items()}
     if "train_err" in axes:  # without accuracies this would be the figure of the loss again
@@ -78,10 +79,10 @@ def plot_1d(
         figure_axes = {"loss_acc": [*losses, accuracy_axis(surfaces, _range(xmin, xmax))], **figure_axes}
     paths = []
     for value, verticals in figure_axes.items():
-        fig = curves.side_by_side(shown, verticals, xmin=xmin, xmax=xmax, look=look)
+        fig = curves.side_by_side(shown, verticals, xmin=xmin, xmax=xmax)
         paths += shown.save(fig, f"1d_{value}{_log_ending(verticals[0], log=log)}")
     if all(map(eigen_figures.has_eigenvalues, surfaces)):
-        paths += eigen_figures.draw_lines(shown, xmin=xmin, xmax=xmax, look=look)
+        paths += eigen_figures.draw_lines(shown, xmin=xmin, xmax=xmax)
     metrics_table.report(surfaces, shown.titles, _measured_names(surfaces), json_file=json_file)
     if show:
         figures.show()
@@ -95,6 +96,7 @@ def endings(names: Sequence[str], *, log: bool) -> list[str]:
 
 
 @paged
+@detailed
 def plot_together(
     *surf_files: str | Surface,
     groups: Sequence[Sequence[str | Surface]] = (),
@@ -108,8 +110,8 @@ def plot_together(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
-    look: CurveLook | None = None,
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw several nets in one panel, each with a colour and a line style of its own.
 
@@ -133,7 +135,7 @@ def plot_together(
         InputError: a case of `plot_1d`, or the surfaces of a group have different grids.
     """
     require_choice("band", band, tuple(BANDS))
-    if look and look.barrier:
+    if figure_details.current().barrier:
         raise InputError("a barrier is drawn for one net in a panel", "leave {barrier} or {together} out")
     by_net = [[read_line(file)] for file in surf_files] + [list(map(read_line, group)) for group in groups]
     surfaces = [surface for net in by_net for surface in net]
@@ -145,7 +147,7 @@ def plot_together(
     _print_missing(surfaces)
     paths = []
     for value, axis in _axes(surfaces, _range(xmin, xmax), loss_max=loss_max, log=log).items():
-        fig = together(nets, axis, band=band, xmin=xmin, xmax=xmax, look=look, show=show)
+        fig = together(nets, axis, band=band, xmin=xmin, xmax=xmax, show=show)
         stem = f"{shown.stem}_1d_{value}{_log_ending(axis, log=log)}"
         paths += figures.save(fig, stem, formats, made_by=commands(*surfaces))
     names = [net.title if len(net.surfaces) == 1 else one.called for net in nets for one in net.surfaces]
@@ -156,6 +158,7 @@ def plot_together(
 
 
 @paged
+@detailed
 def plot_repeats(
     prefix: str,
     *,
@@ -169,8 +172,8 @@ def plot_repeats(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
-    look: CurveLook | None = None,
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw the curves of several files in one panel, with mean and standard deviation if the grids agree.
 
@@ -198,7 +201,7 @@ def plot_repeats(
     figure_axes |= {value: [axis] for value, axis in axes.items()}
     paths = []
     for value, vertical_axes in figure_axes.items():
-        fig = curves.repeats(shown, vertical_axes, xmin=xmin, xmax=xmax, look=look)
+        fig = curves.repeats(shown, vertical_axes, xmin=xmin, xmax=xmax)
         paths += shown.save(fig, f"1d_{value}_repeat")
     names = _measured_names(surfaces)
     metrics_table.report(surfaces, shown.titles, names, json_file=json_file, spread=True)
@@ -236,10 +239,10 @@ def _log_ending(axis: VerticalAxis, *, log: bool) -> str:
     return "_log" if log and axis.log else ""
 
 
-def _require_barriers(surfaces: Sequence[Surface], look: CurveLook | None) -> None:
+def _require_barriers(surfaces: Sequence[Surface]) -> None:
     """Raise `InputError` if barriers are wanted and a surface has no loss, whose barrier they would be."""
     for surface in surfaces:
-        if look and look.barrier and not set(LOSSES) & set(surface.names):
+        if figure_details.current().barrier and not set(LOSSES) & set(surface.names):
             raise InputError(f"{surface.called} has no loss, so no barrier", "leave {barrier} out")
 
 
