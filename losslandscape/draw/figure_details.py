@@ -1,11 +1,7 @@
 """What the user wants to see in figures apart from the data: texts, marks, colours, and an inset."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 from matplotlib import colormaps
@@ -13,9 +9,7 @@ from matplotlib.legend import Legend
 
 from losslandscape.core.errors import InputError, require_choice
 from losslandscape.draw.contour_levels import COLOURS
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from losslandscape.draw.setting import Setting
 
 NONE = "none"
 PLACES = tuple(Legend.codes)  # of a legend: "best", "upper right", …
@@ -87,33 +81,7 @@ def _has_size(zoom: Zoom) -> bool:
     return zoom[0] > 0 if len(zoom) == 1 else len(zoom) == 4 and zoom[0] < zoom[1] and zoom[2] < zoom[3]
 
 
-USUAL = Details()
-_details: ContextVar[Details] = ContextVar("_details", default=USUAL)
-
-
-def current() -> Details:
-    """Return the details of the innermost `drawn_with`."""
-    return _details.get()
-
-
-@contextmanager
-def drawn_with(details: Details | None) -> Iterator[None]:
-    """Draw every figure inside the block with these details; None changes nothing."""
-    token = _details.set(current() if details is None else details)
-    try:
-        yield
-    finally:
-        _details.reset(token)
-
-
-def detailed(draw: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function with a keyword `details`, which holds for all its figures."""
-
-    @wraps(draw)
-    def with_details(*args: P.args, **kwargs: P.kwargs) -> R:
-        details = kwargs.get("details")
-        assert details is None or isinstance(details, Details)
-        with drawn_with(details):
-            return draw(*args, **kwargs)
-
-    return with_details
+# `with drawn_with(details):` draws every figure inside with these; `detailed` does so for functions with
+# the keyword `details`.
+_setting = Setting("details", Details())
+current, drawn_with, detailed = _setting.current, _setting.set_to, _setting.by_keyword

@@ -51,7 +51,7 @@ def test_texts_of_the_user(drawn):
 
 def test_no_legend_no_footnote_and_no_marks(drawn):
     write_line(train_loss=np.where(X > 0.9, np.nan, 5 * X**2))
-    plot_1d("s.h5", look=Details(footnote="", legend="none", centre=False))
+    plot_1d("s.h5", details=Details(footnote="", legend="none", centre=False))
     fig = drawn["s.h5_1d_train_loss"]
     assert not fig.legends and not notes(fig).strip()
     assert not fig.axes[0].child_axes and len(fig.axes[0].lines) == 2  # the curve, and a point that is lost
