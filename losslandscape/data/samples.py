@@ -20,9 +20,7 @@ from torch import Tensor
 from losslandscape.core.errors import InputError
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.own_batches import OwnBatches
-from losslandscape.data.structure import as_array, columns, each, is_named, size, tensors
-
-__all__ = ["Batch", "OwnBatches", "SampleSet", "Samples", "each", "size", "tensors"]
+from losslandscape.data.structure import as_array, columns, each, is_named, tensors
 
 Batch = Any  # what a loss receives: tensors in any structure (`data.structure`)
 

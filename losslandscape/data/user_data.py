@@ -23,7 +23,8 @@ from losslandscape.core.text import one_line
 from losslandscape.data import samples
 from losslandscape.data.dataloader import split_indices
 from losslandscape.data.image_set import ImageSet
-from losslandscape.data.samples import Batch, OwnBatches, Samples, SampleSet
+from losslandscape.data.own_batches import OwnBatches
+from losslandscape.data.samples import Batch, Samples, SampleSet
 from losslandscape.data.structure import is_named, nbytes, size, tensors
 
 COLLATE_SIZE = 256  # samples of a Dataset that are collated into one batch

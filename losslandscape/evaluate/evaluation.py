@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losslandscape.core.random_state import fixed
-from losslandscape.data.samples import Batch, OwnBatches, Samples
+from losslandscape.core.random_state import fixed_randomness
+from losslandscape.data.own_batches import OwnBatches
+from losslandscape.data.samples import Batch, Samples
 from losslandscape.evaluate import batch_size as batch_sizes
 from losslandscape.evaluate import batch_stream, bn_statistics, losses
 from losslandscape.evaluate.batch_stream import batches
@@ -17,7 +18,7 @@ from losslandscape.evaluate.forward_pass import ForwardPass
 from losslandscape.evaluate.loss import Loss, Terms
 from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.totals import gradient_mode, total_terms
-from losslandscape.nets.net_state import kept
+from losslandscape.nets.net_state import unchanged_state
 
 PROBE_RUNS = 4  # with each batch size; the first run is slow
 
@@ -59,7 +60,7 @@ def evaluate(
     training = net.training
     net.eval()
     try:
-        with gradient_mode(loss), kept(net):
+        with gradient_mode(loss), unchanged_state(net):
             terms = total_terms(net, data, loss, batch_size=batch_size, device=data.device)
         return tuple(_means(terms))
     finally:
@@ -253,11 +254,15 @@ class Evaluator:
 
     def _recompute_statistics(self, data: Samples) -> None:
         size = bn_statistics.even_batch_size(len(data), most=self._bn_batch_size)
-        with gradient_mode(self._loss), fixed(self._fix_randomness):
+        with gradient_mode(self._loss), fixed_randomness(self._fix_randomness):
             bn_statistics.recompute(self._net, batches(data, size, self._device), self._loss.probe)
 
     def _total_terms(self, data: Samples, batch_size: int | None = None) -> Terms:
-        with self._forward.autocast(), self._forward.kept(), fixed(self._fix_randomness):
+        with (
+            self._forward.autocast(),
+            self._forward.unchanged_state(),
+            fixed_randomness(self._fix_randomness),
+        ):
             return total_terms(
                 self._forward.net,
                 data,

@@ -16,7 +16,7 @@ from losslandscape.core.random_state import seeded
 from losslandscape.data.samples import Samples, spread
 from losslandscape.evaluate.loss import Loss
 from losslandscape.evaluate.totals import gradient_mode, total_terms
-from losslandscape.nets.net_state import NetState, kept
+from losslandscape.nets.net_state import NetState, unchanged_state
 from losslandscape.parallel.devices import exact_products
 
 SAMPLES = 32  # the most samples that are measured, in two batches: the first may change the second's loss
@@ -106,13 +106,13 @@ def examine(net: nn.Module, data: Samples, loss: Loss) -> Repeatability:
         changed = tuple(state.changed())
     finally:
         state.restore()
-    with kept(net):
+    with unchanged_state(net):
         again = _mean_loss(net, few, loss, batch_size=size)
-    with kept(net):
+    with unchanged_state(net):
         redrawn = _mean_loss(net, few, loss, batch_size=size, seed=1)
     halved = None
     if size > 1:
-        with kept(net):
+        with unchanged_state(net):
             halved = _mean_loss_or_nan(net, few, loss, batch_size=size // 2)
     half_precision = any(parameter.dtype.itemsize <= 2 for parameter in net.parameters())
     return Repeatability(len(few), first, again, carried, redrawn, halved, changed, half_precision)
