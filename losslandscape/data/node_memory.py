@@ -148,14 +148,15 @@ class _Place:
         return self.start + torch.Size(self.shape).numel() * self.dtype.itemsize
 
     def of(self, content: Tensor) -> Tensor:
+        """Return the tensor that lies here in the content of the file, as a view."""
         return content[self.start : self.stop].view(self.dtype).view(self.shape)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Sets with an empty tensor in place of each tensor that goes into the file, and the places of these.
+    """The places of all tensors in the file, and the sets with an empty tensor instead of each.
 
-    The place of a sparse or nested tensor, which stays in the set, is None.
+    A sparse or nested tensor stays in its set, and its place is None.
     """
 
     sets: Sets

@@ -152,12 +152,13 @@ class Evaluator:
 
     def describe(self) -> str:
         """Describe the choices of `prepare()` in one line."""
-        words = [f"{self.folded} batch norms folded"]
+        words = []
         own = [part for part, data in self._sets.items() if isinstance(data, OwnBatches)]
-        if own:
-            words.insert(0, f"{' and '.join(own)} data in its own batches")
         if len(own) < len(self._sets):
-            words.insert(0, f"batches of {self.batch_size}")
+            words.append(f"batches of {self.batch_size}")
+        if own:
+            words.append(f"{' and '.join(own)} data in its own batches")
+        words.append(f"{self.folded} batch norms folded")
         if self._bn_data:
             words.append(f"their statistics estimated again from {len(self._bn_data)} samples")
         streamed = [part for part, data in self._sets.items() if data.device != self._device]
@@ -194,7 +195,7 @@ class Evaluator:
         """
         cuttable = [data for data in self._sets.values() if not isinstance(data, OwnBatches)]
         if not cuttable:
-            return batch_sizes.CPU_SIZES[0]  # without effect: own batches keep their sizes
+            return batch_sizes.CPU_SIZES[0]  # any size, as own batches keep theirs
         data = max(cuttable, key=len)
         sizes = batch_sizes.CUDA_SIZES if self._device.type == "cuda" else batch_sizes.CPU_SIZES
         return batch_sizes.fastest(partial(self._seconds, data), sizes=sizes, count=len(data))
