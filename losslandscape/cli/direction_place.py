@@ -1,4 +1,4 @@
-"""Where the directions of a request are or will be: the name of their file, and whether it can be written."""
+"""Names the direction file of a request, and checks that it can be written."""
 
 import os
 
@@ -12,10 +12,13 @@ from losslandscape.measure.surface_files import require_surface_file
 
 
 def holds_given_directions(directions: DirectionOptions) -> bool:
-    """Return whether --dir_file names a file that exists, whose directions are used without a comparison.
+    """Return whether --dir_file names a file that exists; its directions are used without a comparison.
 
-    If it does not exist, the directions are made there, which is said, because the name may be a typing
-    error. An eigenvector that is made there is a given one only for the commands that ask for it.
+    If it does not exist, the directions are made there. A line says so, because the name may be a typing
+    error.
+
+    Raises:
+        InputError: an axis asks for an eigenvector, and the file has another direction for it.
     """
     path = directions.dir_file
     if not path:
@@ -44,10 +47,10 @@ def require_writable_places(request: SurfaceRequest, dir_file: str, *, given: bo
 
 
 def find(request: SurfaceRequest, files: dict[str, str], net_facts: Facts) -> str:
-    """Return the path of the direction file, which the checkpoint names, or without a checkpoint the net.
+    """Return the path of the direction file, which is named after the checkpoint, or without one the net.
 
-    Earlier versions gave the nets without a checkpoint one name, which began with `_`. An existing file of
-    that name is used by the net that it was made with.
+    In earlier versions all nets without a checkpoint shared one name, which began with `_`. An existing file
+    of that name is used for the net that it was made with.
     """
     if "model_file" in files:
         return _named(request, files, files["model_file"])

@@ -70,6 +70,8 @@ def main(argv: list[str] | None = None) -> None:
         repeatability = check_repeatability(batching).text(as_flag)
         if repeatability:
             print(repeatability)
+        if not file:
+            print(without_checkpoint(args.model))
         evaluator = Evaluator(
             net,
             batching.sets,
@@ -78,15 +80,18 @@ def main(argv: list[str] | None = None) -> None:
             precision=args.precision,
             fix_randomness=args.fix_randomness,
         )
-        if not file:
-            print(without_checkpoint(args.model))
         values = evaluator.measure()
         print(report(values, sets))
-        recorded = net_options.recorded_accuracy(file)
-        if recorded is not None:
-            print(f"the checkpoint records a test accuracy of {recorded:.2f} %")
-            if recorded - values.get("test_acc", recorded) > MAX_ACCURACY_DROP:
-                print("warning: the data, their preprocessing or the net are not those of the training")
+        compare_accuracy(values, net_options.recorded_accuracy(file))
+
+
+def compare_accuracy(values: dict[str, float], recorded: float | None) -> None:
+    """Print the test accuracy that the checkpoint records, if any, and warn if the net's is much lower."""
+    if recorded is None:
+        return
+    print(f"the checkpoint records a test accuracy of {recorded:.2f} %")
+    if recorded - values.get("test_acc", recorded) > MAX_ACCURACY_DROP:
+        print("warning: the data, their preprocessing or the net are not those of the training")
 
 
 def report(values: dict[str, float], sets: dict[str, Samples]) -> str:

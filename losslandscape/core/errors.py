@@ -18,7 +18,7 @@ ARGUMENTS = {
     "dir_file": "directions",
 }
 
-# The value of an argument for each word of the command line that is no value there.
+# Words that are values on the command line, and the values in Python that mean the same.
 VALUES = {"recompute": 1000}
 
 

@@ -1,4 +1,4 @@
-"""Seeds all random numbers for a while, so that code that draws some gives the same result again."""
+"""Seeds all random generators for a while, so that code that draws random numbers can be repeated."""
 
 import random
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ def randomness_facts(fix: bool) -> Facts:
     return {"random numbers": f"seed {FIXED_SEED} at every point"} if fix else {}
 
 
-def fixed(fix: bool) -> AbstractContextManager:
-    """Return `seeded(FIXED_SEED)`, or a context that does nothing unless `fix`."""
+def fixed_randomness(fix: bool) -> AbstractContextManager:
+    """Return a context with the random numbers that every point gets; unless `fix`, it changes nothing."""
     return seeded(FIXED_SEED) if fix else nullcontext()
 
 
@@ -28,7 +28,7 @@ def seeded(seed: int) -> Iterator[None]:
     Args:
         seed: from 0 to 2^32 - 1, the range of NumPy's seeds.
     """
-    import torch  # takes seconds, and drawing does not need it
+    import torch  # imported here: it takes seconds, and commands that draw figures do not need it
 
     python_state, numpy_state = random.getstate(), np.random.get_state()
     gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []

@@ -2,6 +2,7 @@
 
 import ast
 import os
+from collections.abc import Iterator
 
 PROGRAM = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # the folder of this package
 CHECKOUT = os.path.dirname(PROGRAM)
@@ -36,26 +37,32 @@ def with_imports(file: str, root: str) -> set[str]:
 
 
 def relative_imports(file: str) -> tuple[str, set[str]]:
-    """Return what relative imports need, such as `from .layers import Layer`.
+    """Return the folder and the files that the relative imports of a file need.
 
     Args:
-        file: the real path of a file.
+        file: the real path of a file, with imports such as `from .layers import Layer`.
 
     Returns:
         The highest folder that must be a package, and the files that `file` imports relatively, directly or
         through each other. Without relative imports: "" and no file.
     """
-    top, files, queue = "", set[str](), [file]
+    packages, files, queue = list[str](), set[str](), [file]
     while queue:
-        folder, tree = os.path.dirname(queue[-1]), _parsed(queue.pop())
-        for node in ast.walk(tree) if tree else ():
-            if isinstance(node, ast.ImportFrom) and node.level:
-                package = os.path.normpath(os.path.join(folder, *[os.pardir] * (node.level - 1)))
-                top = min(top or package, package, key=len)
-                found = set().union(*(_files_of(name, package) for name in _names_from(node)))
-                queue += found - files
-                files |= found
-    return top, files
+        for package, names in _relative_names(queue.pop()):
+            packages.append(package)
+            imported = set[str]().union(*(_files_of(name, package) for name in names))
+            queue += imported - files
+            files |= imported
+    return min(packages, key=len, default=""), files
+
+
+def _relative_names(file: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield, for each relative import in a file, the folder it starts from and the names it imports."""
+    tree = _parsed(file)
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.ImportFrom) and node.level:
+            steps_up = [os.pardir] * (node.level - 1)
+            yield os.path.normpath(os.path.join(os.path.dirname(file), *steps_up)), _names_from(node)
 
 
 def _is_left_out(file: str) -> bool:

@@ -1,4 +1,4 @@
-"""Imports a file of the user that has relative imports, as a part of the package that its folders are."""
+"""Imports a file of the user that has relative imports: its folders are taken as a package."""
 
 import hashlib
 import importlib
@@ -17,8 +17,8 @@ def load(file: str, top: str) -> ModuleType:
 
     Args:
         file: the real path of the file.
-        top: the highest folder that its relative imports reach. The package begins there, or above if the
-            folders above have an `__init__.py` too.
+        top: the highest folder that its relative imports reach. The package begins there, or at a folder
+            above it if all between have an `__init__.py`.
 
     Raises:
         InputError: the file, or a folder inside the package, has a dot in its name.
@@ -37,7 +37,10 @@ def load(file: str, top: str) -> ModuleType:
 
 
 def _import_package(folder: str) -> str:
-    """Import a folder as a package, and return its name: not the folder's if that is taken or has dots."""
+    """Import a folder as a package, and return the package's name.
+
+    It is the name of the folder, with a digest if another module has that name or if the name has a dot.
+    """
     name = os.path.basename(folder)
     package = sys.modules.get(name)
     is_taken = package and folder not in map(os.path.realpath, getattr(package, "__path__", ()))

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.autograd import grad
 
 from losslandscape.core.errors import InputError
-from losslandscape.core.random_state import fixed
+from losslandscape.core.random_state import fixed_randomness
 from losslandscape.core.text import one_line
 from losslandscape.curvature.evaluation_mode import evaluation_mode
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE, Eigen, eigenvalues
-from losslandscape.data import samples
+from losslandscape.data import structure
 from losslandscape.data.samples import Batch, Samples
 from losslandscape.evaluate import losses
 from losslandscape.evaluate.batch_stream import batches
@@ -156,9 +156,9 @@ class Curvature:
         split_totals = [self.split(row) for row in totals]
         weight: Tensor | float = 0
         needed = list(self._net.parameters()) if self._loss.needs_gradients else self._parameters
-        with evaluation_mode(self._net, needed), torch.enable_grad(), fixed(self._fix_randomness):
+        with evaluation_mode(self._net, needed), torch.enable_grad(), fixed_randomness(self._fix_randomness):
             for batch in batches(data, self._batch_size, self.device):
-                batch_weight, products = self._batch_products(samples.each(batch, self._fit), vectors)
+                batch_weight, products = self._batch_products(structure.each(batch, self._fit), vectors)
                 weight += batch_weight
                 for total, product in zip(split_totals, products, strict=True):
                     torch._foreach_add_(total, product)

@@ -102,11 +102,11 @@ def _images(folder: Path) -> list[str]:
     """Return the paths of the image files in a class folder and in folders below it."""
     from torchvision.datasets.folder import is_image_file
 
-    found = []
+    paths = []
     for place, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not _is_hidden(name)]
-        found += [(place, name) for name in files if is_image_file(name) and not _is_hidden(name)]
-    return [os.path.join(place, name) for place, name in sorted(found)]
+        paths += [(place, name) for name in files if is_image_file(name) and not _is_hidden(name)]
+    return [os.path.join(place, name) for place, name in sorted(paths)]
 
 
 def _is_hidden(name: str) -> bool:

@@ -21,7 +21,7 @@ from torch import Tensor
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.core.text import one_line
-from losslandscape.data import samples
+from losslandscape.data import structure
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.data.structure import is_dense
@@ -148,14 +148,15 @@ class _Place:
         return self.start + torch.Size(self.shape).numel() * self.dtype.itemsize
 
     def of(self, content: Tensor) -> Tensor:
+        """Return the tensor that lies here in the content of the file, as a view."""
         return content[self.start : self.stop].view(self.dtype).view(self.shape)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Sets with an empty tensor in place of each tensor that goes into the file, and the places of these.
+    """The places of all tensors in the file, and the sets with an empty tensor instead of each.
 
-    The place of a sparse or nested tensor, which stays in the set, is None.
+    A sparse or nested tensor stays in its set, and its place is None.
     """
 
     sets: Sets
@@ -212,7 +213,9 @@ def _unpickled(plan: bytes, define_classes: Callable[[], object]) -> _Plan:
 
 def _write(path: str, plan: _Plan, sets: Sets) -> None:
     content = _allocate(path, (plan.size,), dtype=torch.uint8)
-    tensors = [tensor for data in sets.values() for chunk in data.chunks for tensor in samples.tensors(chunk)]
+    tensors = [
+        tensor for data in sets.values() for chunk in data.chunks for tensor in structure.tensors(chunk)
+    ]
     for place, tensor in zip(plan.places, tensors, strict=True):
         if place:
             place.of(content).copy_(tensor)
@@ -221,6 +224,6 @@ def _write(path: str, plan: _Plan, sets: Sets) -> None:
 def _each(sets: Sets, change: Callable[[Tensor], Tensor]) -> Sets:
     """Return the sets with `change` applied to every tensor."""
     return {
-        name: data.with_chunks([samples.each(chunk, change) for chunk in data.chunks])
+        name: data.with_chunks([structure.each(chunk, change) for chunk in data.chunks])
         for name, data in sets.items()
     }

@@ -1,4 +1,4 @@
-"""Holds batches of the user as they are, for data that cannot be cut between any two samples."""
+"""Holds the batches of the user's loader unchanged, for data that cannot be cut between any two samples."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -29,9 +29,9 @@ class OwnBatches:
     def of(cls, batches: Iterable[Any]) -> "OwnBatches":
         """Return these batches with their sizes."""
         batches = tuple(batches)
-        sizes = [structure.size(batch) for batch in batches]
-        counted = None not in sizes
-        return cls(batches, tuple(size or 0 if counted else 1 for size in sizes), counted)
+        sizes = [size for size in map(structure.size, batches) if size is not None]
+        counted = len(sizes) == len(batches)
+        return cls(batches, tuple(sizes) if counted else (1,) * len(batches), counted)
 
     def __len__(self) -> int:
         return sum(self.sizes)
@@ -55,8 +55,8 @@ class OwnBatches:
     def pick(self, index: Iterable[int]) -> "OwnBatches":
         """Return the batches at these indices, in this order."""
         chosen = [int(i) for i in index]
-        batches, sizes = ([values[i] for i in chosen] for values in (self.batches, self.sizes))
-        return replace(self, batches=tuple(batches), sizes=tuple(sizes))
+        batches = tuple(self.batches[i] for i in chosen)
+        return replace(self, batches=batches, sizes=tuple(self.sizes[i] for i in chosen))
 
     def raw_batches(self, batch_size: int) -> Iterator[Any]:
         """Yield all batches in order, whatever `batch_size` is."""
@@ -93,6 +93,6 @@ class OwnBatches:
 
 
 def _text(leaf: object) -> str:
-    """Return the value of a simple leaf, and only the type of any other, as text."""
+    """Return the type of a leaf as text, with its value if it is a number or a text."""
     is_simple = leaf is None or isinstance(leaf, str | bytes | int | float | complex | np.generic)
     return f"{type(leaf).__name__} {leaf!r}" if is_simple else type(leaf).__name__

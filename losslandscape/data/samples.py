@@ -20,9 +20,7 @@ from torch import Tensor
 from losslandscape.core.errors import InputError
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.own_batches import OwnBatches
-from losslandscape.data.structure import as_array, columns, each, is_named, size, tensors
-
-__all__ = ["Batch", "OwnBatches", "SampleSet", "Samples", "each", "size", "tensors"]
+from losslandscape.data.structure import as_array, columns, each, is_named, tensors
 
 Batch = Any  # what a loss receives: tensors in any structure (`data.structure`)
 
@@ -67,7 +65,9 @@ class SampleSet:
             if len(inside):
                 taken.append(_rows(chunk, inside))
             start = stop
-        sizes = [size for chunk in taken for size in _equal_sizes(_length(chunk), self.own_sizes[:1])]
+        sizes: list[int] = []
+        if self.own_sizes:
+            sizes = [size for chunk in taken for size in _equal_sizes(_length(chunk), self.own_sizes[0])]
         return SampleSet(tuple(taken), tuple(sizes))
 
     def raw_batches(self, batch_size: int) -> Iterator[Batch]:
@@ -77,7 +77,7 @@ class SampleSet:
                 yield _slice(chunk, start, start + batch_size)
 
     def in_own_batches(self) -> OwnBatches | None:
-        """Return the same samples as views, in the user's own batches; None if they came in none."""
+        """Return views of the samples in the user's own batches; None if they did not come in batches."""
         if not self.own_sizes:
             return None
         stops, batches, start = list(accumulate(self.own_sizes)), [], 0
@@ -130,7 +130,7 @@ def as_batch(value: object) -> Batch:
 
 
 def cut(batch: Batch, count: int) -> Batch:
-    """Return the first `count` samples of a batch; the whole batch if it cannot be cut."""
+    """Return the first `count` samples of a batch, or the whole batch if it cannot be cut."""
     return batch if columns(batch) is None else _slice(batch, 0, count)
 
 
@@ -193,9 +193,9 @@ def _slice(batch: Batch, start: int, stop: int) -> Batch:
     return each(batch, lambda tensor: tensor[start:stop])
 
 
-def _equal_sizes(count: int, size: tuple[int, ...]) -> list[int]:
-    """Return the sizes of batches of `size` samples that hold `count`; none if there is no size."""
-    return [min(step, count - start) for step in size for start in range(0, count, step)]
+def _equal_sizes(count: int, size: int) -> list[int]:
+    """Return the sizes of batches that hold `count` samples: all `size`, and the last one maybe smaller."""
+    return [min(size, count - start) for start in range(0, count, size)]
 
 
 def _as_tensor(array: np.ndarray) -> Tensor | np.ndarray:

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader, Dataset
 
-# Objects that hold tensors which are no part of a batch, and what has no parts.
+# Types that are not looked into: they have no parts, or their tensors do not belong to the batch.
 LEAVES = (Tensor, np.ndarray, type, ModuleType, nn.Module, Dataset, DataLoader)
 COUNTS = ("num_graphs", "batch_size")  # attributes in which a batch may hold the number of its samples
 
 
 def leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """Yield everything in a batch that has no parts, such as tensors, numbers and texts, with its name."""
+    """Yield the name and the value of each leaf of a batch, such as a tensor, a number or a text."""
     yield from _leaves(value, name, set())
 
 
@@ -53,8 +53,8 @@ def is_named(batch: object) -> bool:
 def columns(batch: Any) -> dict[Any, Tensor] | None:
     """Return the tensors of a batch, by name or index, if it can be cut between any two samples.
 
-    It can if it is a tuple, list or mapping of dense tensors whose first axes have one length, and nothing
-    else. For any other batch return None.
+    Only a tuple, list or mapping can be cut, and only if all its parts are dense tensors whose first axes
+    have one length. For any other batch return None.
     """
     if is_named(batch):
         parts = {name: batch[name] for name in batch.keys()}  # noqa: SIM118
@@ -71,10 +71,16 @@ def columns(batch: Any) -> dict[Any, Tensor] | None:
 def size(batch: object) -> int | None:
     """Return the number of samples in a batch, or None if nothing tells it.
 
-    These tell it, in this order: the batch's own attribute, such as `num_graphs`; a list with an object for
-    each sample, such as the targets of a detection; the first axes of all tensors, if they have one length;
-    the batch itself, if it is a list of objects; its tensors and lists, without those inside them, if they
-    have one length. A number beside tensors is more likely the label of a single sample, and tells nothing.
+    The number is taken from the first of these that the batch has:
+
+    - an attribute such as `num_graphs`;
+    - a list with one object for each sample, such as the targets of a detection;
+    - the first axes of all tensors, if they have one length;
+    - the batch itself, if it is a list of objects;
+    - its tensors and lists, without those inside them, if they have one length.
+
+    After the lists of objects, a batch with a number beside its tensors gives None: the number is probably
+    the label of a single sample.
     """
     for name in COUNTS if not isinstance(batch, dict) else ():
         number = getattr(batch, name, None)
@@ -163,4 +169,5 @@ def _is_object(value: object) -> bool:
 
 
 def _is_number(value: object, *, in_list: bool) -> bool:
+    """Return whether a value is a tensor without axes, or a plain number in a list or tuple."""
     return (isinstance(value, Tensor) and value.dim() == 0) or (in_list and isinstance(value, int | float))

@@ -23,7 +23,8 @@ from losslandscape.core.text import one_line
 from losslandscape.data import samples
 from losslandscape.data.dataloader import split_indices
 from losslandscape.data.image_set import ImageSet
-from losslandscape.data.samples import Batch, OwnBatches, Samples, SampleSet
+from losslandscape.data.own_batches import OwnBatches
+from losslandscape.data.samples import Batch, Samples, SampleSet
 from losslandscape.data.structure import is_named, nbytes, size, tensors
 
 COLLATE_SIZE = 256  # samples of a Dataset that are collated into one batch
@@ -84,8 +85,7 @@ def parts_of(data: object) -> dict[str, object]:
     """Return data by part, from a pair (train, test), a dict with `train`, or training data alone."""
     if isinstance(data, dict) and "train" in data:
         return data
-    # torch's random_split returns a list.
-    if isinstance(data, list) and _are_all(data, Dataset):
+    if isinstance(data, list) and _are_all(data, Dataset):  # as torch's random_split returns them
         data = tuple(data)
     if not isinstance(data, tuple) or len(data) != 2:
         return {"train": data}
@@ -160,7 +160,7 @@ def _whole(data: Any, name: str, count: int | None, bar: partial[tqdm]) -> Sampl
 
 
 def _is_dataset(data: object) -> bool:
-    """Return whether some data has a length and samples by number, as torch's Datasets have."""
+    """Return whether some data has a length and gives each sample by its number, as torch's Datasets do."""
     if isinstance(data, Dataset):
         return isinstance(data, Sized) and not isinstance(data, IterableDataset)
     if hasattr(data, "__getitems__"):  # a Dataset of Hugging Face, which also iterates over its samples
@@ -169,7 +169,7 @@ def _is_dataset(data: object) -> bool:
 
 
 def _is_batch(data: object) -> bool:
-    """Return whether some data is one batch of all samples, and no iterable of batches."""
+    """Return whether some data is one batch of all samples, not an iterable of batches."""
     if isinstance(data, tuple) and data:
         return hasattr(data, "_fields") or _are_all(data, Tensor | np.ndarray)
     if is_named(data):

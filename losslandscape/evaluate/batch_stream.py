@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from losslandscape.data import samples
+from losslandscape.data import structure
 from losslandscape.data.samples import Batch, Samples
 from losslandscape.data.structure import is_dense
 
@@ -58,11 +58,11 @@ def _copied_batches(data: Samples, batch_size: int, device: torch.device) -> Ite
     for next_source in [*sources[1:], None]:
         computing.wait_stream(copying)
         batch = next_batch
-        for tensor in filter(is_dense, samples.tensors(batch)):
+        for tensor in filter(is_dense, structure.tensors(batch)):
             tensor.record_stream(computing)  # the memory is not reused before the computation ends
         if next_source is not None:
             next_batch = _copy(next_source, device, copying)
-        yield _prepared(data, samples.each(batch, lambda tensor: tensor.to(device)))
+        yield _prepared(data, structure.each(batch, lambda tensor: tensor.to(device)))
 
 
 def _copy(batch: Batch, device: torch.device, stream: torch.cuda.Stream) -> Batch:
@@ -77,4 +77,4 @@ def _copy(batch: Batch, device: torch.device, stream: torch.cuda.Stream) -> Batc
         return tensor.contiguous().pin_memory().to(device, non_blocking=True)
 
     with torch.cuda.stream(stream):
-        return samples.each(batch, copied)
+        return structure.each(batch, copied)

@@ -46,8 +46,8 @@ class Batching:
     @property
     def is_noisy(self) -> bool:
         """Whether two measurements of the same net differ."""
-        found = self.repeatability
-        return not found.is_repeatable or (found.draws_random_numbers and not self.fix_randomness)
+        is_drawn = self.repeatability.draws_random_numbers and not self.fix_randomness
+        return is_drawn or not self.repeatability.is_repeatable
 
 
 def choose_batches(
@@ -75,25 +75,29 @@ def choose_batches(
     Raises:
         InputError: on all ranks, if the net or the loss does not take the data.
     """
-    found = ranks.first(_examine, net, next(iter(sets.values())), loss, model)
-    if found.takes_any_batches and not fix_randomness:
-        return Batching(sets, batch_size, found)
-    own = {part: data.in_own_batches() for part, data in sets.items() if isinstance(data, SampleSet)}
-    if batch_size is None or found.only_whole:
-        sets = {part: own.get(part) or data for part, data in sets.items()}
+    repeatability = ranks.first(_examine, net, next(iter(sets.values())), loss, model)
+    if repeatability.takes_any_batches and not fix_randomness:
+        return Batching(sets, batch_size, repeatability)
+    if batch_size is None or repeatability.only_whole:
+        sets = {part: _own_batches(data) or data for part, data in sets.items()}
     are_own = all(isinstance(data, OwnBatches) for data in sets.values())
     size = batch_size or BATCH_SIZE
     facts = {"batches": ", ".join(_sizes(data, size) for data in sets.values())}
-    if found.draws_random_numbers and not fix_randomness:
+    if repeatability.draws_random_numbers and not fix_randomness:
         facts["random numbers"] = "new at every point"
     return Batching(
         sets,
         size,
-        found,
+        repeatability,
         facts,
         fix_randomness=fix_randomness,
         is_assumed=batch_size is None and not are_own,
     )
+
+
+def _own_batches(data: Samples) -> OwnBatches | None:
+    """Return samples that can be cut in the user's own batches, if they came in batches; else None."""
+    return data.in_own_batches() if isinstance(data, SampleSet) else None
 
 
 def _examine(net: nn.Module, data: Samples, loss: Loss, model: str) -> Repeatability:
@@ -105,10 +109,10 @@ def _examine(net: nn.Module, data: Samples, loss: Loss, model: str) -> Repeatabi
     try:
         return _checked(net, data, loss, model)
     except InputError:
-        own = data.in_own_batches() if isinstance(data, SampleSet) else None
-        if own is None:
+        own_batches = _own_batches(data)
+        if own_batches is None:
             raise
-    return replace(_checked(net, own, loss, model), only_whole=True)
+    return replace(_checked(net, own_batches, loss, model), only_whole=True)
 
 
 def _checked(net: nn.Module, data: Samples, loss: Loss, model: str) -> Repeatability:
@@ -126,8 +130,10 @@ def _checked(net: nn.Module, data: Samples, loss: Loss, model: str) -> Repeatabi
 
 
 def _sizes(data: Samples, batch_size: int) -> str:
-    """Return the sizes of batches as a fact, such as `of 64`; the last batch may be smaller."""
+    """Return the sizes of batches as a fact, such as `of 64`; a smaller last batch does not count."""
     if not isinstance(data, OwnBatches):
         return f"of {batch_size}"
-    sizes = set(data.sizes[:-1] if data.sizes[-1] <= data.sizes[0] else data.sizes) or {data.sizes[0]}
-    return f"of {min(sizes)}" if len(sizes) == 1 else f"of {min(sizes)} to {max(sizes)}"
+    *sizes, last = data.sizes
+    if not sizes or last > sizes[0]:
+        sizes.append(last)
+    return f"of {min(sizes)}" if min(sizes) == max(sizes) else f"of {min(sizes)} to {max(sizes)}"

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from losslandscape.core.errors import InputError
 from losslandscape.data.samples import Batch
-from losslandscape.nets.net_state import kept
+from losslandscape.nets.net_state import unchanged_state
 
 BATCH_SIZE = 128
 ONE_VALUE = "Expected more than 1 value per channel"  # in the message of PyTorch's error
@@ -52,7 +52,7 @@ def recompute(
         InputError: if the run of every batch ends early.
     """
     norms = norms_of(net)
-    with kept(net):
+    with unchanged_state(net):
         for norm in norms:
             norm.reset_running_stats()
             norm.train()

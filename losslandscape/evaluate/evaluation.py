@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losslandscape.core.random_state import fixed
-from losslandscape.data.samples import Batch, OwnBatches, Samples
+from losslandscape.core.random_state import fixed_randomness
+from losslandscape.data.own_batches import OwnBatches
+from losslandscape.data.samples import Batch, Samples
 from losslandscape.evaluate import batch_size as batch_sizes
 from losslandscape.evaluate import batch_stream, bn_statistics, losses
 from losslandscape.evaluate.batch_stream import batches
@@ -17,7 +18,7 @@ from losslandscape.evaluate.forward_pass import ForwardPass
 from losslandscape.evaluate.loss import Loss, Terms
 from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.totals import gradient_mode, total_terms
-from losslandscape.nets.net_state import kept
+from losslandscape.nets.net_state import unchanged_state
 
 PROBE_RUNS = 4  # with each batch size; the first run is slow
 
@@ -59,7 +60,7 @@ def evaluate(
     training = net.training
     net.eval()
     try:
-        with gradient_mode(loss), kept(net):
+        with gradient_mode(loss), unchanged_state(net):
             terms = total_terms(net, data, loss, batch_size=batch_size, device=data.device)
         return tuple(_means(terms))
     finally:
@@ -151,12 +152,13 @@ class Evaluator:
 
     def describe(self) -> str:
         """Describe the choices of `prepare()` in one line."""
-        words = [f"{self.folded} batch norms folded"]
+        words = []
         own = [part for part, data in self._sets.items() if isinstance(data, OwnBatches)]
-        if own:
-            words.insert(0, f"{' and '.join(own)} data in its own batches")
         if len(own) < len(self._sets):
-            words.insert(0, f"batches of {self.batch_size}")
+            words.append(f"batches of {self.batch_size}")
+        if own:
+            words.append(f"{' and '.join(own)} data in its own batches")
+        words.append(f"{self.folded} batch norms folded")
         if self._bn_data:
             words.append(f"their statistics estimated again from {len(self._bn_data)} samples")
         streamed = [part for part, data in self._sets.items() if data.device != self._device]
@@ -193,7 +195,7 @@ class Evaluator:
         """
         cuttable = [data for data in self._sets.values() if not isinstance(data, OwnBatches)]
         if not cuttable:
-            return batch_sizes.CPU_SIZES[0]  # without effect: own batches keep their sizes
+            return batch_sizes.CPU_SIZES[0]  # any size, as own batches keep theirs
         data = max(cuttable, key=len)
         sizes = batch_sizes.CUDA_SIZES if self._device.type == "cuda" else batch_sizes.CPU_SIZES
         return batch_sizes.fastest(partial(self._seconds, data), sizes=sizes, count=len(data))
@@ -253,11 +255,15 @@ class Evaluator:
 
     def _recompute_statistics(self, data: Samples) -> None:
         size = bn_statistics.even_batch_size(len(data), most=self._bn_batch_size)
-        with gradient_mode(self._loss), fixed(self._fix_randomness):
+        with gradient_mode(self._loss), fixed_randomness(self._fix_randomness):
             bn_statistics.recompute(self._net, batches(data, size, self._device), self._loss.probe)
 
     def _total_terms(self, data: Samples, batch_size: int | None = None) -> Terms:
-        with self._forward.autocast(), self._forward.kept(), fixed(self._fix_randomness):
+        with (
+            self._forward.autocast(),
+            self._forward.unchanged_state(),
+            fixed_randomness(self._fix_randomness),
+        ):
             return total_terms(
                 self._forward.net,
                 data,

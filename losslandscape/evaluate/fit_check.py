@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
-from losslandscape.data import samples
+from losslandscape.data import samples, structure
 from losslandscape.data.image_set import ImageSet
-from losslandscape.data.samples import Batch, OwnBatches, Samples, SampleSet
+from losslandscape.data.own_batches import OwnBatches
+from losslandscape.data.samples import Batch, Samples, SampleSet
 from losslandscape.data.structure import columns, is_named, leaves
 from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.loss import Loss, Terms
@@ -19,7 +20,7 @@ from losslandscape.evaluate.losses import BuiltIn, is_classification
 from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.targets import IGNORED
 from losslandscape.evaluate.totals import gradient_mode, total_terms
-from losslandscape.nets.net_state import kept
+from losslandscape.nets.net_state import unchanged_state
 
 MAX_ESTIMATE_SAMPLES = 1000  # the most samples for an estimate
 ESTIMATE_BATCH = 100  # the default batch size for an estimate
@@ -48,7 +49,7 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
     if isinstance(data, ImageSet) and isinstance(loss, BuiltIn):
         _check_images(net, data, batch, model)
     try:
-        with gradient_mode(loss), kept(net):
+        with gradient_mode(loss), unchanged_state(net):
             if is_classification(loss) and not isinstance(data, ImageSet):
                 _check_classes(data, loss, classes=loss.outputs(net, batch).shape[1])
             names = loss.quantities(net, batch)
@@ -74,7 +75,7 @@ def require_sample_losses(net: nn.Module, sets: dict[str, Samples], loss: Loss) 
     The mean of these losses must equal the mean that the loss returns.
     """
     batch = _first_batch(net, next(iter(sets.values())), SAMPLES_TO_TRY)
-    with gradient_mode(loss), kept(net):
+    with gradient_mode(loss), unchanged_state(net):
         terms = loss.of(net, batch)
     if terms.samples is None:
         raise InputError(
@@ -121,7 +122,7 @@ def estimate(net: nn.Module, data: Samples, loss: Loss, *, batch_size: int | Non
     """Estimate loss and accuracy on samples spread over the data, because the data may be sorted by class."""
     tried = samples.spread(data, MAX_ESTIMATE_SAMPLES)
     net.eval()
-    with gradient_mode(loss), kept(net):
+    with gradient_mode(loss), unchanged_state(net):
         terms = total_terms(
             net,
             tried,
@@ -144,19 +145,19 @@ def first_not_finite(
     """
     device = next(net.parameters()).device
     start = 0
-    with gradient_mode(loss), kept(net):
+    with gradient_mode(loss), unchanged_state(net):
         for batch in batches(data, batch_size or ESTIMATE_BATCH, device):
-            count = samples.size(batch) or 1
+            count = structure.size(batch) or 1
             if not loss.of(net, batch).sums[0].isfinite():
                 rows = range(start, start + count)
-                return next(
-                    (rows[i : i + 1] for i in range(count) if _is_culprit(net, data, loss, rows[i])), rows
-                )
+                culprits = (row for row in rows if _is_not_finite(net, data, loss, row))
+                first = next(culprits, None)
+                return rows if first is None else range(first, first + 1)
             start += count
     return None
 
 
-def _is_culprit(net: nn.Module, data: Samples, loss: Loss, row: int) -> bool:
+def _is_not_finite(net: nn.Module, data: Samples, loss: Loss, row: int) -> bool:
     """Return whether the loss of a sample alone is not finite; False if net or loss need more samples."""
     (batch,) = batches(data.take(np.array([row])), 1, next(net.parameters()).device)
     try:
@@ -181,7 +182,7 @@ def _check_images(net: nn.Module, data: ImageSet, batch: Batch, model: str) -> N
     """Raise `InputError` if the net does not take the images, or has fewer outputs than there are classes."""
     assert isinstance(batch, tuple)
     try:
-        with torch.no_grad(), kept(net):
+        with torch.no_grad(), unchanged_state(net):
             outputs = net(batch[0])
     except Exception as error:  # the net's own code may raise anything
         shape = "x".join(map(str, data.images.shape[1:]))
@@ -235,4 +236,4 @@ def _shapes(batch: Batch) -> str:
         for name, part in parts.items()
         if isinstance(part, Tensor)
     ]
-    return ", ".join([*texts[:SHAPES_SHOWN], *["…"][: len(texts) > SHAPES_SHOWN]])
+    return ", ".join(texts[:SHAPES_SHOWN]) + (", …" if len(texts) > SHAPES_SHOWN else "")

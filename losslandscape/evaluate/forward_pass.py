@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from losslandscape.core.errors import InputError
 from losslandscape.core.random_state import seeded
 from losslandscape.core.text import one_line
-from losslandscape.data import samples
+from losslandscape.data import structure
 from losslandscape.data.samples import Batch
 from losslandscape.evaluate.fused_net import FusedNet
 from losslandscape.evaluate.loss import Loss, Net
 from losslandscape.evaluate.totals import gradient_mode
-from losslandscape.nets.net_state import kept
+from losslandscape.nets.net_state import unchanged_state
 from losslandscape.parallel.devices import exact_products
 
 
@@ -58,9 +58,9 @@ class ForwardPass:
         """Copy the net's present tensors into the copy."""
         self._fused.refresh()
 
-    def kept(self) -> AbstractContextManager:
+    def unchanged_state(self) -> AbstractContextManager:
         """Return a context after which the state of the module that runs is as before."""
-        return kept(self._fused.module)
+        return unchanged_state(self._fused.module)
 
     def gradients(self) -> AbstractContextManager:
         """Return the cheapest gradient mode in which the loss has the right value."""
@@ -78,7 +78,7 @@ class ForwardPass:
         Raises:
             InputError: if the net does not run in the chosen precision.
         """
-        with gradient_mode(self._loss), self.autocast(), self.kept():
+        with gradient_mode(self._loss), self.autocast(), self.unchanged_state():
             try:
                 return self._loss.quantities(self.net, batch)
             except RuntimeError as error:
@@ -96,7 +96,7 @@ class ForwardPass:
             net.module.requires_grad_()  # the loss may take gradients by the weights
             run = _for_own_loss(net)
         with gradient_mode(self._loss):
-            return self._loss.probe(run, samples.each(self._batch, torch.clone)).detach()
+            return self._loss.probe(run, structure.each(self._batch, torch.clone)).detach()
 
     def _needs_gradients(self) -> bool:
         """Return whether the user's loss takes gradients.
@@ -115,8 +115,8 @@ class ForwardPass:
     def _sums(self, mode: AbstractContextManager) -> Tensor | None:
         """Return the sums of the batch, or None if the loss raises an exception."""
         try:
-            with mode, self.kept(), seeded(0):
-                return self._loss.of(self.net, samples.each(self._batch, torch.clone)).sums.detach()
+            with mode, self.unchanged_state(), seeded(0):
+                return self._loss.of(self.net, structure.each(self._batch, torch.clone)).sums.detach()
         except Exception:  # the user's loss may raise anything
             return None
 

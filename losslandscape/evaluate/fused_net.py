@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from losslandscape.core.random_state import seeded
 from losslandscape.evaluate.batch_norm_fold import Fold, copy_of, fold
-from losslandscape.nets.net_state import kept
+from losslandscape.nets.net_state import unchanged_state
 
 RELATIVE_TOLERANCE = 1e-3  # largest relative difference between results of the copy and of the net
 PERTURBATION = 0.25  # relative change of the net's tensors, to test whether the copy follows
@@ -199,7 +199,7 @@ class FusedNet:
 
         Random numbers are the same for the net and for the copy.
         """
-        with kept(self._copy if isinstance(net, FusedNet) else net), seeded(0):
+        with unchanged_state(self._copy if isinstance(net, FusedNet) else net), seeded(0):
             results = [self._numbers(net).detach().double().flatten() for _ in range(2)]
         return torch.cat(results)
 

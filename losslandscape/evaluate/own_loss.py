@@ -8,7 +8,7 @@ from torch import Tensor
 
 from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
-from losslandscape.data import samples
+from losslandscape.data import structure
 from losslandscape.data.samples import Batch
 from losslandscape.evaluate.loss import Loss, Net, Terms
 
@@ -50,7 +50,7 @@ class OwnLoss(Loss):
         mean, weight, values = self._call(net, batch)
         sample_losses = values.pop(SAMPLES, None)
         sample_weights = values.pop(SAMPLE_WEIGHTS, None)
-        device = samples.tensors(batch)[0].device
+        device = structure.tensors(batch)[0].device
         means = torch.stack([_scalar(value, device) for value in (mean, *values.values())])
         if isinstance(weight, Tensor):
             weight = weight.detach().double().reshape(())
@@ -72,7 +72,7 @@ class OwnLoss(Loss):
         returned = result if isinstance(result, tuple) else (result,)
         if not 1 <= len(returned) <= 3:
             self._refuse(f"a tuple of {len(returned)}")
-        count = samples.size(batch)
+        count = structure.size(batch)
         mean = returned[0]
         self.weighs = len(returned) > 1
         weight = returned[1] if self.weighs else count or 1

@@ -1,4 +1,4 @@
-"""Finds out whether a measured loss can be repeated, and what prevents it.
+"""Finds out whether two measurements of one loss agree, and if not, why.
 
 Three kinds of nets and losses give another value at each measurement: a net that changes while it runs, a net
 or loss that draws random numbers, and a loss that depends on which samples share a batch.
@@ -16,7 +16,7 @@ from losslandscape.core.random_state import seeded
 from losslandscape.data.samples import Samples, spread
 from losslandscape.evaluate.loss import Loss
 from losslandscape.evaluate.totals import gradient_mode, total_terms
-from losslandscape.nets.net_state import NetState, kept
+from losslandscape.nets.net_state import NetState, unchanged_state
 from losslandscape.parallel.devices import exact_products
 
 SAMPLES = 32  # the most samples that are measured, in two batches: the first may change the second's loss
@@ -33,10 +33,11 @@ class Repeatability:
         samples: the number of samples.
         loss: the first measurement.
         again: the same measurement, from the same state of the net and with the same random numbers.
-        carried: from the state that the net has after the first measurement and one at another point.
-        redrawn: with other random numbers.
-        halved: in batches of half the size; NaN if these are refused, None if a batch has a single sample.
-        changed: the buffers and attributes of the net that are different after the measurements.
+        carried: the loss if the net keeps its state after the first measurement and one at another point.
+        redrawn: the loss with other random numbers.
+        halved: the loss in batches of half the size; NaN if net or loss refuse these, None if a batch has a
+            single sample.
+        changed: the names of the net's buffers and attributes that the first three measurements changed.
         half_precision: whether the net computes with 16 bits or less.
         only_whole: whether the loss takes only the user's own batches, in which all this was measured.
     """
@@ -63,13 +64,14 @@ class Repeatability:
 
     @property
     def draws_random_numbers(self) -> bool:
+        """Whether the loss depends on the seed of the random generators."""
         return self.is_repeatable and not _are_same(self.loss, self.redrawn, SAME)
 
     @property
     def takes_any_batches(self) -> bool:
         """Whether the loss is surely the same in batches of any size."""
-        hidden = self.draws_random_numbers or self.has_state or not self.is_repeatable
-        return not (hidden or self.depends_on_batches)
+        is_unknown = self.draws_random_numbers or self.has_state or not self.is_repeatable
+        return not (is_unknown or self.depends_on_batches)
 
     @property
     def depends_on_batches(self) -> bool:
@@ -106,13 +108,13 @@ def examine(net: nn.Module, data: Samples, loss: Loss) -> Repeatability:
         changed = tuple(state.changed())
     finally:
         state.restore()
-    with kept(net):
+    with unchanged_state(net):
         again = _mean_loss(net, few, loss, batch_size=size)
-    with kept(net):
+    with unchanged_state(net):
         redrawn = _mean_loss(net, few, loss, batch_size=size, seed=1)
     halved = None
     if size > 1:
-        with kept(net):
+        with unchanged_state(net):
             halved = _mean_loss_or_nan(net, few, loss, batch_size=size // 2)
     half_precision = any(parameter.dtype.itemsize <= 2 for parameter in net.parameters())
     return Repeatability(len(few), first, again, carried, redrawn, halved, changed, half_precision)

@@ -11,8 +11,8 @@ WHOLE_RANGE: Axis = (-1.0, 1.0, 51)  # as published
 SEED = 123  # of random directions in the published program; --idx N seeds with SEED + N
 FIGURE_FORMATS = ("pdf", "png", "svg", "eps", "pgf")
 MAX_PART = 60  # characters of a text of the user, such as --params, in a file name
-# Bytes of a file name: a file system takes 255, of which the name of a lock (`.running`) needs some. A name
-# that is cut leaves room for those of figures too.
+# The largest number of bytes of a file name. A file system takes 255, and the lock of the file needs 8 of
+# them for its ending `.running`. A name that is cut leaves room for the endings of figures too.
 MAX_NAME, CUT_NAME = 247, 180
 PLAIN = re.compile(rf"[\w.=+,-]{{1,{MAX_PART}}}", re.ASCII)
 
@@ -87,12 +87,12 @@ def without_special_characters(text: str) -> str:
 
 
 def digest(text: str) -> str:
-    """Return eight characters that tell texts apart."""
+    """Return eight characters that are different for different texts."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def model_name(model: str, model_args: Sequence[str] = ()) -> str:
-    """Return the name that stands in file names for the checkpoint of a net that has none.
+    """Return the name of a net without a checkpoint, for the names of its files.
 
     >>> model_name("resnet56"), model_name("nets/mine.py:net", ["depth=3"])
     ('resnet56', 'nets_mine.py_net_depth=3')

@@ -94,10 +94,13 @@ def _without_common_ending(parts: list[str]) -> list[str]:
 
 
 def numbers(paths: Sequence[str]) -> Numbers:
-    """Return the number of each path of a training, which are in order.
+    """Return the epoch or the step of each path of a training.
 
-    It is the number that is named epoch. If epochs are missing or repeat, it is the one that is named step.
-    If neither differs, it is the first number that increases from file to file, and counts epochs.
+    The number after the word epoch is used. If epochs are missing or repeat, the number after step is used.
+    If neither differs from path to path, the first number that increases is used, and counts epochs.
+
+    Args:
+        paths: the paths, in the order of the training.
     """
     parts = differing_parts(paths)
     differs = False

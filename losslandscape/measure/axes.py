@@ -12,7 +12,7 @@ from losslandscape.measure.grid import Measure
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.nets.moving import moving
-from losslandscape.nets.net_state import kept
+from losslandscape.nets.net_state import unchanged_state
 
 
 def find_axes(
@@ -97,7 +97,7 @@ def _search(
         earlier = find_earlier(axes, question, made_with=made_with, paths=paths)
         if earlier:
             return earlier
-    with kept(landscape.net), moving(landscape.net, directions, landscape.dir_type) as move:
+    with unchanged_state(landscape.net), moving(landscape.net, directions, landscape.dir_type) as move:
 
         def loss_at(point: tuple[float, ...]) -> float:
             move(point)

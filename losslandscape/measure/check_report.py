@@ -84,8 +84,9 @@ def _samples(sets: Mapping[str, Sized], centre: Estimate | None) -> Report:
     line = "samples: " + ", ".join(f"{len(data):,} {part}" for part, data in sets.items())
     if centre is None or centre.error is None:
         return Report([line])
-    share = abs(centre.error / centre.loss) if centre.loss else float("inf")
-    share = share if centre.error else 0.0
+    share = 0.0
+    if centre.error:
+        share = abs(centre.error / centre.loss) if centre.loss else float("inf")
     line += f"; standard error of the loss at the centre {centre.error:.3g} ({100 * share:.2g} %)"
     if share <= MAX_ERROR_SHARE:
         return Report([line])

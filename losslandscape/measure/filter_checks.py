@@ -16,23 +16,23 @@ def zero_filters(moved: list[Moved], norms: Mapping[str, str]) -> Report:
     """Report filters of zero norm. Embeddings are left out, because a row for padding is always zero."""
     total, zero, pruned = 0, 0, 0
     first = ""  # the name of the first tensor that has a filter of zero norm
-    others = []  # tensors that have a filter of zero norm that is not pruned, with these filters
+    not_pruned = []  # tensors with filters of zero norm that are not pruned, and which filters these are
     for part in moved:
         if not part.tensor.by_filters or part.tensor.kind == "embedding":
             continue
-        dead = _filter_norms(part.tensor) == 0
-        free = dead if part.fixed is None else dead & ~part.fixed
-        total, zero = total + len(dead), zero + int(dead.count_nonzero())
-        pruned += int((dead & ~free).count_nonzero())
-        first = first or (part.tensor.names[0] if dead.any() else "")
-        if free.any() and part.chosen:
-            others.append((part, free))
+        is_zero = _filter_norms(part.tensor) == 0
+        can_move = is_zero if part.fixed is None else is_zero & ~part.fixed
+        total, zero = total + len(is_zero), zero + int(is_zero.count_nonzero())
+        pruned += int((is_zero & ~can_move).count_nonzero())
+        first = first or (part.tensor.names[0] if is_zero.any() else "")
+        if can_move.any() and part.chosen:
+            not_pruned.append((part, can_move))
     if not zero:
         return Report()
     line = f"filters of zero norm: {zero:,} of {total:,}, the first in {first}"
     if pruned:
         line += f"; {pruned:,} are pruned and never move"
-    return Report([line], [_zero_but_not_pruned(others, total, norms)] if others else [])
+    return Report([line], [_zero_but_not_pruned(not_pruned, total, norms)] if not_pruned else [])
 
 
 def _filter_norms(tensor: NetTensor) -> Tensor:
@@ -43,17 +43,17 @@ def _zero_but_not_pruned(zeros: list[tuple[Moved, Tensor]], total: int, norms: M
     """Warn of filters of zero norm, with a normalisation that moves them if none of `norms` does.
 
     Args:
-        zeros: tensors of the net with (filters,) whether the norm is zero.
+        zeros: tensors of the net, each with (filters,) whether the filter is meant.
         total: the number of all filters of the net.
         norms: the normalisation of each random direction, by axis.
     """
-    number = sum(int(dead.count_nonzero()) for _, dead in zeros)
+    number = sum(int(is_zero.count_nonzero()) for _, is_zero in zeros)
     have = "has" if number == 1 else "have"
     fault = (
         f"{number:,} of {total:,} filters {have} zero norm (pruned, or never trained), "
         f"the first in {zeros[0][0].tensor.names[0]}"
     )
-    if any(part.tensor.filter_norms(d)[dead].any() for part, dead in zeros for d in part.parts):
+    if any(part.tensor.filter_norms(d)[is_zero].any() for part, is_zero in zeros for d in part.parts):
         return Caution(f"{fault}: the directions move them away from zero")
     if not norms:
         return Caution(f"{fault}: the directions do not move them")
@@ -66,10 +66,10 @@ def _zero_but_not_pruned(zeros: list[tuple[Moved, Tensor]], total: int, norms: M
 
 
 def filters_off_norm(moved: list[Moved], axis: str, norm: str) -> Report:
-    """Warn of weights that layers compute and that a random direction does not move by the norm.
+    """Warn of computed weights whose motion does not have the length that the normalisation gives.
 
-    Such a direction is in a file of an earlier version, which normalised what is stored; or filters depend so
-    much on each other that not all can have their norms.
+    There are two causes: the direction is in a file of an earlier version, which normalised the stored
+    tensors; or filters depend so much on each other that not all can have their norms.
     """
     names: list[str] = []
     ends: list[float] = []

@@ -21,7 +21,7 @@ from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import open_files, require_surface_file
 from losslandscape.nets.moving import moving
 from losslandscape.nets.net_plotter import Direction
-from losslandscape.nets.net_state import kept
+from losslandscape.nets.net_state import unchanged_state
 from losslandscape.parallel import scheduler
 from losslandscape.parallel.point_order import ordered
 from losslandscape.parallel.scheduler import Values
@@ -158,7 +158,7 @@ def unchanged(net: nn.Module) -> Iterator[None]:
     modes = {module: module.training for module in net.modules()}
     device = next(net.parameters()).device
     try:
-        with kept(net):
+        with unchanged_state(net):
             net.eval()
             yield
     finally:

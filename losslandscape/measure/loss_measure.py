@@ -212,20 +212,24 @@ class LossMeasure:
     def _require_finite(self, loss: float, part: str) -> None:
         if math.isfinite(loss) or self._measuring.allow_nan:
             return
-        data = self._batching.sets[part]
-        first = fit_check.first_not_finite(
-            self._landscape.net, data, self._landscape.loss, batch_size=self._batching.batch_size
-        )
-        fault = f"the loss at the centre is {loss} on the {part} data"
-        if first is None:
-            fault += f", and finite in another precision than {self._measuring.precision or 'default'}"
-        else:
-            number = f"number {first[0]}" if len(first) == 1 else f"among numbers {first[0]} to {first[-1]}"
-            fault += (
-                f": the first sample whose loss is not finite is {number}, counted from 0; "
-                "the net, the data or the preprocessing is wrong"
-            )
+        fault = f"the loss at the centre is {loss} on the {part} data{self._cause_of_nan(part)}"
         raise InputError(fault, "give {allow_nan:True} to continue all the same")
+
+    def _cause_of_nan(self, part: str) -> str:
+        """Return which sample has a loss that is not finite, as the end of a sentence."""
+        first = fit_check.first_not_finite(
+            self._landscape.net,
+            self._batching.sets[part],
+            self._landscape.loss,
+            batch_size=self._batching.batch_size,
+        )
+        if first is None:
+            return f", and finite in another precision than {self._measuring.precision or 'default'}"
+        number = f"number {first[0]}" if len(first) == 1 else f"among numbers {first[0]} to {first[-1]}"
+        return (
+            f": the first sample whose loss is not finite is {number}, counted from 0; "
+            "the net, the data or the preprocessing is wrong"
+        )
 
     def _batch_size(self) -> int:
         evaluator = self._evaluator()

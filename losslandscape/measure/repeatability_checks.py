@@ -1,4 +1,4 @@
-"""Reports whether the loss at the centre can be repeated, and what prevents it."""
+"""Reports whether two measurements of the loss at the centre agree, and if not, why."""
 
 from losslandscape.evaluate.batching import Batching
 from losslandscape.evaluate.repeatability import Repeatability
@@ -9,29 +9,29 @@ NAMES_SHOWN = 3  # a warning lists at most this many buffers and attributes
 
 def check_repeatability(batching: Batching) -> Report:
     """Return facts and warnings about a net or a loss that gives another value at each measurement."""
-    found = batching.repeatability
-    if not found.is_repeatable:
-        return Report(warnings=[_not_repeatable(found, batching)])
+    measured = batching.repeatability
+    if not measured.is_repeatable:
+        return Report(warnings=[_not_repeatable(measured, batching)])
     reports = []
-    if found.only_whole:
+    if measured.only_whole:
         reports.append(Report(["the loss takes only whole batches of the data: they are kept"]))
-    if found.has_state:
-        reports.append(Report(warnings=[_state(found, batching)]))
-    elif found.depends_on_batches and not found.only_whole:
-        reports.append(_batches(found, batching))
-    if found.draws_random_numbers:
-        reports.append(_random_numbers(found, batching))
+    if measured.has_state:
+        reports.append(Report(warnings=[_changing_state(measured, batching)]))
+    elif measured.depends_on_batches and not measured.only_whole:
+        reports.append(_dependence_on_batches(measured, batching))
+    if measured.draws_random_numbers:
+        reports.append(_random_numbers(measured, batching))
     return Report(
         [line for report in reports for line in report.lines],
         [warning for report in reports for warning in report.warnings],
     )
 
 
-def _not_repeatable(found: Repeatability, batching: Batching) -> Caution:
+def _not_repeatable(measured: Repeatability, batching: Batching) -> Caution:
     fault = (
-        f"the loss at the centre is {found.loss:.6g} on {found.samples} samples, and {found.again:.6g} when "
-        "it is measured again: it depends on something outside of the net's modules "
-        f"(batches {batching.facts['batches']})"
+        f"the loss at the centre is {measured.loss:.6g} on {measured.samples} samples, and "
+        f"{measured.again:.6g} when it is measured again: it depends on something outside of the net's "
+        f"modules (batches {batching.facts['batches']})"
     )
     advice = (
         "let net and loss start from the same state at each call, without a random generator of their own"
@@ -39,19 +39,23 @@ def _not_repeatable(found: Repeatability, batching: Batching) -> Caution:
     return Caution(fault, advice)
 
 
-def _state(found: Repeatability, batching: Batching) -> Caution:
-    changed = ", ".join(found.changed[:NAMES_SHOWN]) + (", …" if len(found.changed) > NAMES_SHOWN else "")
+def _changing_state(measured: Repeatability, batching: Batching) -> Caution:
+    changed = ", ".join(measured.changed[:NAMES_SHOWN]) + (
+        ", …" if len(measured.changed) > NAMES_SHOWN else ""
+    )
     fault = (
-        f"the net changes while it is measured ({changed}): the loss at the centre is {found.loss:.6g} on "
-        f"{found.samples} samples, and {found.carried:.6g} after another point; the state is restored before "
-        "each point, but within a point each batch changes it for the next "
+        f"the net changes while it is measured ({changed}): the loss at the centre is {measured.loss:.6g} on "
+        f"{measured.samples} samples, and {measured.carried:.6g} after another point; the state is restored "
+        "before each point, but within a point each batch changes it for the next "
         f"(batches {batching.facts['batches']})"
     )
     return Caution(fault, "freeze it in evaluation mode, or reset it at the start of forward")
 
 
-def _random_numbers(found: Repeatability, batching: Batching) -> Report:
-    values = f"at the centre it is {found.loss:.6g} or {found.redrawn:.6g} on {found.samples} samples"
+def _random_numbers(measured: Repeatability, batching: Batching) -> Report:
+    values = (
+        f"at the centre it is {measured.loss:.6g} or {measured.redrawn:.6g} on {measured.samples} samples"
+    )
     values += f", in batches {batching.facts['batches']}"
     if batching.fix_randomness:
         return Report([f"the loss draws random numbers ({values}); every point gets the same"])
@@ -59,10 +63,10 @@ def _random_numbers(found: Repeatability, batching: Batching) -> Report:
     return Report(warnings=[Caution(fault, "{fix_randomness:True} gives every point the same numbers")])
 
 
-def _batches(found: Repeatability, batching: Batching) -> Report:
+def _dependence_on_batches(measured: Repeatability, batching: Batching) -> Report:
     text = (
-        f"the loss depends on which samples share a batch: at the centre it is {found.loss:.6g} on "
-        f"{found.samples} samples, and {found.halved:.6g} in batches of half the size"
+        f"the loss depends on which samples share a batch: at the centre it is {measured.loss:.6g} on "
+        f"{measured.samples} samples, and {measured.halved:.6g} in batches of half the size"
     )
     batches = f"batches {batching.facts['batches']}"
     if batching.is_assumed:

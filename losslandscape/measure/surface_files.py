@@ -58,15 +58,17 @@ def open_files(
 
 
 def _doubts(surface: Surface) -> Report:
-    """Warn if the measured points of a file may differ from those of this run, as no fact tells."""
+    """Warn if the points of a file may differ from those of this run, because the file lacks facts."""
     stored = h5_util.read_made_with(surface.path, "surface")
     unknown = [name for name in LATER_FACTS if name in surface.made_with and name not in stored]
+    if not unknown:
+        return Report()
     facts = ", ".join(f"{name} {surface.made_with[name]}" for name in unknown)
     fault = (
-        f"{surface.path!r} does not say how its points were measured (here {facts}), so others may not fit"
+        f"{surface.path!r} does not say how its points were measured (here {facts}), so others may not fit "
+        "to them"
     )
-    advice = "give {overwrite:True} to measure all again"
-    return Report(warnings=[Caution(f"{fault} to them", advice)] if unknown else [])
+    return Report(warnings=[Caution(fault, "give {overwrite:True} to measure all again")])
 
 
 def write_directions(landscape: Landscape, directions: list[Direction], say: Callable[[str], None]) -> None:

@@ -20,7 +20,8 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model"  # how the names of peft's files of weights begin
 START_OF_PEFT = r"^.*base_model\.model\."
 START_OF_WRAPPERS = rf"^((?:{'|'.join(WRAPPERS)})\.)*"
-# The part of a tensor's name that tells an adapter. In nets of peft the adapter's name is the part after it.
+# The part of a tensor's name that shows that it belongs to an adapter, such as `lora_A`. In nets of peft, the
+# name of the adapter is the next part.
 KIND = r"(?:^|\.)(?:lora|ia3|vera|hada|lokr|oft|boft|trainable_tokens|adapters?)(?:_\w+)?"
 ADAPTER = re.compile(rf"{KIND}(?:\.|$)")
 IN_NET = re.compile(rf"(?:{KIND}|(?:^|\.)modules_to_save)\.(\w+)")
@@ -53,33 +54,40 @@ def configuration(folder: str) -> dict[str, Any]:
 
 
 def require_same_scale(net: nn.Module, path: str) -> None:
-    """Raise `InputError` if the net scales its adapter in another way than the adapter at `path` is scaled.
+    """Raise `InputError` if the configurations of the net and of the adapter at `path` have other scales.
 
     Args:
         net: a net that may have the configurations of peft.
         path: the file of the adapter's weights.
     """
-    there = configuration(os.path.dirname(path))
-    for module in net.modules():
-        own = getattr(module, "peft_config", None)
-        for config in own.values() if isinstance(own, Mapping) else ():
-            for name in SCALES:
-                if name in there and getattr(config, name, there[name]) != there[name]:
-                    fault = f"{path}: its {name} is {there[name]}, and the net's is {getattr(config, name)}"
-                    advice = "make the net with this adapter, such as hf: with its folder in {model}"
-                    raise InputError(fault, advice)
+    in_file = configuration(os.path.dirname(path))
+    for config in _configurations(net).values():
+        for name in SCALES:
+            if name in in_file and getattr(config, name, in_file[name]) != in_file[name]:
+                fault = f"{path}: its {name} is {in_file[name]}, and the net's is {getattr(config, name)}"
+                advice = "make the net with this adapter, such as hf: with its folder in {model}"
+                raise InputError(fault, advice)
 
 
 def other_base(net: nn.Module, path: str) -> str:
-    """Return the base that the adapter at `path` was trained on; "" if the net's is the same, or unknown."""
-    there = configuration(os.path.dirname(path)).get(BASE)
-    for module in net.modules():
-        own = getattr(module, "peft_config", None)
-        for config in own.values() if isinstance(own, Mapping) else ():
-            here = getattr(config, BASE, None)
-            if there and here and os.path.realpath(there) != os.path.realpath(here):
-                return there
+    """Return the base that the adapter at `path` was trained on, if the net has another base; else "".
+
+    If one of the two bases is not known, also return "".
+    """
+    base = configuration(os.path.dirname(path)).get(BASE)
+    for config in _configurations(net).values():
+        base_of_net = getattr(config, BASE, None)
+        if base and base_of_net and os.path.realpath(base) != os.path.realpath(base_of_net):
+            return base
     return ""
+
+
+def _configurations(net: nn.Module) -> dict[str, Any]:
+    """Return the configurations that peft keeps in the modules of a net, by the name of the adapter."""
+    kept = [getattr(module, "peft_config", None) for module in net.modules()]
+    return {
+        name: config for configs in kept if isinstance(configs, Mapping) for name, config in configs.items()
+    }
 
 
 def is_adapter(path: str, state: Collection[str]) -> bool:
@@ -96,7 +104,7 @@ def is_adapter(path: str, state: Collection[str]) -> bool:
 
 
 def complete(state: Mapping[str, Tensor], net: nn.Module, *, what: str) -> State:
-    """Return an adapter's state with the net's names, and with the net's own tensors that no adapter has.
+    """Return the state of a net with an adapter from a file; all other tensors are as in the net.
 
     Args:
         state: the tensors of the adapter, by their names in the file.
@@ -113,22 +121,22 @@ def complete(state: Mapping[str, Tensor], net: nn.Module, *, what: str) -> State
         raise InputError(
             fault, "make a net with the adapter, such as hf: with the adapter's folder in {model}"
         )
-    found = {adapter: _names(state, own, adapter) for adapter in ("", *adapters)}
-    most = max(map(len, found.values()))
-    fitting = [adapter for adapter, names in found.items() if len(names) == most]
+    names_in_net = {adapter: _names(state, own, adapter) for adapter in ("", *adapters)}
+    most = max(map(len, names_in_net.values()))
+    fitting = [adapter for adapter, names in names_in_net.items() if len(names) == most]
     if most and len(fitting) > 1 and not {"", DEFAULT} & set(fitting):
         fault = f"{what}: fits several adapters of the net, {', '.join(fitting)}"
         raise InputError(fault, "make a net with one of them")
     adapter = DEFAULT if DEFAULT in fitting else fitting[0]
     base = {name: value for name, value in own.items() if not _is_of(adapter, name)}
-    return {**base, **{found[adapter].get(name, name): value for name, value in state.items()}}
+    names = names_in_net[adapter]
+    return {**base, **{names.get(name, name): value for name, value in state.items()}}
 
 
 def _adapters(net: nn.Module, names: Collection[str]) -> list[str]:
     """Return the names of the adapters in a net, from peft's configurations and from its tensors' names."""
-    configured = [getattr(module, "peft_config", None) for module in net.modules()]
-    found = [name for configs in configured if isinstance(configs, Mapping) for name in configs]
-    return list(dict.fromkeys([*found, *(match[1] for match in map(IN_NET.search, names) if match)]))
+    in_names = [match[1] for match in map(IN_NET.search, names) if match]
+    return list(dict.fromkeys([*_configurations(net), *in_names]))
 
 
 def _is_of(adapter: str, name: str) -> bool:
@@ -138,9 +146,14 @@ def _is_of(adapter: str, name: str) -> bool:
 
 
 def _names(state: Collection[str], own: Collection[str], adapter: str) -> dict[str, str]:
-    """Return the net's name of each tensor of the file that its adapter of this name has.
+    """Return, for the tensors of a file that fit one adapter of a net, their names in the net.
 
-    The net may be the `PeftModel` or what is inside it, and net and file may have parts of wrappers.
+    The net may be the `PeftModel` or the net inside it. Names in net and file may have parts of wrappers.
+
+    Args:
+        state: the names of the tensors in the file.
+        own: the names of the tensors in the net.
+        adapter: the name of the adapter in the net; "" for names that have no such part.
     """
     if not adapter and set(state) <= set(own):
         return {name: name for name in state}

@@ -21,8 +21,10 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
 from losslandscape.nets import checkpoint_file
 
-OPTIMIZER = re.compile(weight_files.OF_OPTIMIZER)  # keys of what is no weight and takes twice the memory
-OF_LIGHTNING = "meta.pt"  # epoch and hyperparameters, beside the parts
+OPTIMIZER = re.compile(
+    weight_files.OF_OPTIMIZER
+)  # keys of the optimizer's state, which is not read: it may be twice as large as the weights
+OF_LIGHTNING = "meta.pt"  # in this file Lightning keeps epoch and hyperparameters
 
 _PLANNING, _FILES = "torch.distributed.checkpoint.metadata", "torch.distributed.checkpoint.filesystem"
 _SAFE_CLASSES = {
@@ -62,7 +64,7 @@ def _read_shards(index: str, *, unsafe_pickle: bool) -> dict[str, Tensor]:
         content = checkpoint_file.read(path, unsafe_pickle=unsafe_pickle)
         for name in [name for name, its_shard in shard_of.items() if its_shard == shard]:
             if not isinstance(content, Mapping) or name not in content:
-                fault = f"{path}: lacks {one_line(name)!r}, which is there by its index"
+                fault = f"{path}: lacks {one_line(name)!r}, which the index says it has"
                 raise InputError(fault, "copy the shards and the index again")
             state[name] = content[name]
     return state
@@ -72,7 +74,7 @@ def _read_distributed(folder: str, *, unsafe_pickle: bool) -> dict[str, Any]:
     content: dict[str, Any] = {}
     with checkpoint_file.damage_in_one_sentence(folder, unsafe_pickle=unsafe_pickle):
         metadata = _metadata(folder, unsafe_pickle=unsafe_pickle)
-        places = {(at.fqn, tuple(at.offset or ())): place for at, place in metadata.storage_data.items()}
+        places = {(key.fqn, tuple(key.offset or ())): place for key, place in metadata.storage_data.items()}
         for name, entry in metadata.state_dict_metadata.items():
             keys = [str(key) for key in (metadata.planner_data or {}).get(name, (name,))]
             if any(map(OPTIMIZER.match, keys)):
@@ -121,7 +123,7 @@ def _tensor(folder: str, entry: Any, name: str, places: Mapping[Any, Any]) -> Te
 
 
 def _value(folder: str, place: Any, *, unsafe_pickle: bool = False) -> Any:
-    """Return what torch.save wrote at a place of one of the parts."""
+    """Return the value that torch.save wrote at this place of a file of the folder."""
     if getattr(place, "transform_descriptors", None):
         raise InputError(f"{folder}: its parts are compressed", "save them without extensions")
     part = os.path.basename(place.relative_path)

@@ -1,7 +1,7 @@
 """Tells what a direction does to the weights that layers compute from other tensors.
 
 A direction d moves the tensors that are stored. To first order it moves a computed weight by J d, where J is
-the derivative of the weight by the stored tensors, at the centre. `weight_sources` tells which layers do so.
+the derivative of the weight by the stored tensors, at the centre. `weight_sources` finds these layers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from losslandscape.nets.net_tensors import NetTensor, role
 from losslandscape.nets.weight_sources import Named, WeightSource, copied, weight_sources
 
-ROUNDS = 50  # at most so many times the filters are scaled, where they depend on each other
+ROUNDS = 50  # the largest number of times that filters are scaled, where they depend on each other
 TOLERANCE = 1e-3  # largest relative difference between the norm of a filter and its goal
 SMALLEST_NORM = 1e-10  # is added to norms before a division
 
@@ -49,8 +49,8 @@ class ComputedWeight:
     def scaled(self, parts: Sequence[Tensor], goal: Tensor) -> list[Tensor]:
         """Return the parts, scaled so that the filters of J d have these norms, (filters,).
 
-        The factor of a stored entry is the mean of those of the filters that it moves. One round is exact
-        where each entry moves one filter. Otherwise the rounds nearly always come close to the goal.
+        A stored entry is multiplied by the mean factor of the filters that it moves. One round is exact if
+        each entry moves one filter. Otherwise the rounds nearly always come close to the goal.
         """
         for _ in range(ROUNDS):
             motion = self.push(parts)
@@ -65,22 +65,22 @@ class ComputedWeight:
     def used(self) -> list[Tensor]:
         """For each stored tensor, whether each entry has an effect on the weight.
 
-        An entry has none if the weight's derivative by it is zero, here and at another random place.
+        An entry has none if the weight's derivative by it is zero, both at the centre and at a random place.
         """
         generator = torch.Generator().manual_seed(0)
-        elsewhere = {
-            name: (here + torch.randn(here.shape, generator=generator)).detach().requires_grad_()
-            for name, here in self._stored.items()
+        displaced = {
+            name: (value + torch.randn(value.shape, generator=generator)).detach().requires_grad_()
+            for name, value in self._stored.items()
         }
-        output = self._source.weight(elsewhere)
+        output = self._source.weight(displaced)
         assert isinstance(output, Tensor)
         random = torch.randn(output.shape, generator=generator).to(output)
-        there = torch.autograd.grad(output, list(elsewhere.values()), random, materialize_grads=True)
-        return [(a != 0) | (b != 0) for a, b in zip(self._pull(random), there, strict=True)]
+        at_place = torch.autograd.grad(output, list(displaced.values()), random, materialize_grads=True)
+        return [(a != 0) | (b != 0) for a, b in zip(self._pull(random), at_place, strict=True)]
 
     @cached_property
     def fixed(self) -> Tensor:
-        """(filters,) whether no direction can move the filter."""
+        """For each filter, (filters,), whether no direction can move it."""
         generator = torch.Generator().manual_seed(1)
         random = [torch.randn(pulled.shape, generator=generator) for pulled in self._pulled]
         return self.tensor.filter_norms(self.push(self.masked(random))) == 0
@@ -149,5 +149,5 @@ def _computed(
 
 
 def _is_in(name: str, value: Tensor, tensors: Sequence[NetTensor], places: dict[str, int]) -> bool:
-    """Return whether this is one of the tensors, and not a part of one."""
+    """Return whether a parameter of this name is a whole tensor of a direction, not a part of one."""
     return name in places and value.is_floating_point() and value.shape == tensors[places[name]].value.shape

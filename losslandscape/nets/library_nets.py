@@ -116,31 +116,37 @@ def _hf_adapter(transformers: ModuleType, folder: str, arguments: Arguments) -> 
     except ImportError as error:
         fault = f"model hf:{folder} is an adapter, which needs the package peft ({error})"
         raise InputError(fault, "pip install peft") from error
-    adapter = adapters.configuration(folder)
-    base = adapter.get("base_model_name_or_path")
-    if not base:
-        fault = f"model hf:{folder} is an adapter that does not name its base"
-        raise InputError(fault, f"give base_model_name_or_path in its {adapters.CONFIG}")
-    beside = os.path.join(folder, base)
-    base = beside if os.path.isdir(beside) and not os.path.isdir(base) else base
-    with _quiet(transformers), warnings.catch_warnings(record=True) as said:
+    with _quiet(transformers), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            config = _hf_configuration(transformers, base, arguments)
-            architecture = _hf_base(transformers, base, config, adapter)
-            net = _hf_net(architecture, base, config, others=adapter.get("modules_to_save") or ())
+            base = _hf_base(transformers, folder, arguments)
         except InputError as error:
-            raise InputError(
-                f"model hf:{folder} is an adapter; its base: {error.fault}", error.advice
-            ) from error
-        net = peft.PeftModel.from_pretrained(net, folder)
-    lacking = [str(warning.message) for warning in said if "missing adapter keys" in str(warning.message)]
-    if lacking:
-        raise InputError(f"model hf:{folder}: {one_line(lacking[0])}", "save the adapter again")
+            raise InputError(f"model hf:{folder} is an adapter; {error.fault}", error.advice) from error
+        net = peft.PeftModel.from_pretrained(base, folder)
+    messages = [str(warning.message) for warning in caught]
+    for message in messages:
+        if "missing adapter keys" in message:
+            raise InputError(f"model hf:{folder}: {one_line(message)}", "save the adapter again")
     return net.float()
 
 
-def _hf_base(transformers: ModuleType, base: str, config: Any, adapter: Mapping[str, Any]) -> Any:
+def _hf_base(transformers: ModuleType, folder: str, arguments: Arguments) -> nn.Module:
+    """Build the net that the adapter in a folder was trained on."""
+    adapter = adapters.configuration(folder)
+    base = adapter.get(adapters.BASE)
+    if not base:
+        raise InputError("it does not name its base", f"give {adapters.BASE} in its {adapters.CONFIG}")
+    beside = os.path.join(folder, base)
+    base = beside if os.path.isdir(beside) and not os.path.isdir(base) else base
+    try:
+        config = _hf_configuration(transformers, base, arguments)
+        architecture = _hf_class_of_base(transformers, base, config, adapter)
+        return _hf_net(architecture, base, config, others=adapter.get("modules_to_save") or ())
+    except InputError as error:
+        raise InputError(f"its base: {error.fault}", error.advice) from error
+
+
+def _hf_class_of_base(transformers: ModuleType, base: str, config: Any, adapter: Mapping[str, Any]) -> Any:
     """Return the class of the net that an adapter was trained on."""
     mapping = adapter.get("auto_mapping") or {}
     name = mapping.get("base_model_class") or CLASS_OF_TASK.get(adapter.get("task_type") or "")

@@ -86,11 +86,10 @@ def random_direction(
     """
     tensors = net_tensors.tensors(net, dir_type)
     draws = [torch.randn(tensor.value.shape, dtype=torch.float32, device="cpu") for tensor in tensors]
-    raw = _only_chosen(
-        [_random(d, tensor, ignore) for d, tensor in zip(draws, tensors, strict=True)], net, dir_type, params
-    )
+    parts = [_random(d, tensor, ignore) for d, tensor in zip(draws, tensors, strict=True)]
+    raw = _only_chosen(parts, net, dir_type, params)
     places = {place for place, tensor in enumerate(tensors) if tensor.by_filters}
-    # Zeros again at the end, as they were: 0 times a negative weight is -0, with other bits in a file.
+    # `_only_chosen` again, because 0 times a negative weight is -0, which has other bits in a file than 0.
     return _only_chosen(_normalised(raw, net, tensors, norm, places), net, dir_type, params)
 
 
@@ -108,8 +107,8 @@ def _normalised(
 ) -> Direction:
     """Return a direction that is normalised in the tensors at these places.
 
-    Of a weight that a layer computes, all stored tensors are scaled together, and entries without an effect
-    on it become zero.
+    If a layer computes its weight from stored tensors, these are scaled together. Their entries without an
+    effect on the weight become zero.
     """
     direction = list(raw)
     for place in places:
@@ -153,9 +152,9 @@ def _normalise_motion(parts: Direction, weight: ComputedWeight, norm: str) -> Di
 
 
 def goal_norms(tensor: NetTensor, norm: str) -> Tensor | None:
-    """Return the norms that a normalised direction has in a tensor: of filters, (filters,), or of all, ().
+    """Return the norms that a direction has in a tensor after it is normalised; None if `norm` sets none.
 
-    None if `norm` sets no norms.
+    They are the norms of its filters, (filters,), or the norm of the whole tensor, ().
     """
     if norm == "filter":
         return tensor.filter_norms(tensor.value)

@@ -69,7 +69,7 @@ def states_below_wrappers(state: State) -> list[State]:
 
 
 class _Snapshot:
-    """The tensors and the extra state of a net, to go back to."""
+    """A copy of the tensors and the extra state of a net, which can be restored."""
 
     def __init__(self, net: nn.Module) -> None:
         places: list[dict] = []
@@ -102,22 +102,22 @@ def _load(net: nn.Module, state: Mapping[str, Tensor], before: Mapping[str, Any]
     state = copy.copy(state)
     options = {"strict": False} if _takes_strict(net) else {}
     try:
-        found = net.load_state_dict(copy.copy(state), **options)
+        answer = net.load_state_dict(copy.copy(state), **options)
     except Exception as error:  # of any kind: hooks are code of the user
         return _cause(error, state, before)
-    own = net.state_dict()
-    missing = getattr(found, "missing_keys", None)
-    if missing is None:  # the net's own method says nothing
-        missing = [name for name in own if name not in state and _holds(own[name], before.get(name))]
+    loaded = net.state_dict()
+    missing = getattr(answer, "missing_keys", None)
+    if missing is None:  # the net's own method returned nothing
+        missing = [name for name in loaded if name not in state and _holds(loaded[name], before.get(name))]
     groups = {name: names for names in needed_names(net) for name in names}
-    for name in own:
-        is_needed = name in groups or not isinstance(own[name], Tensor)
+    for name, value in loaded.items():
+        is_needed = name in groups or not isinstance(value, Tensor)
         if name in missing and is_needed and set(groups.get(name, [name])) <= set(missing):
             return f"tensor {name!r} is missing"
-        fault = _not_taken(name, own[name], state.get(name), before.get(name))
+        fault = _not_taken(name, value, state.get(name), before.get(name))
         if fault:
             return fault
-    for name in getattr(found, "unexpected_keys", ()):
+    for name in getattr(answer, "unexpected_keys", ()):
         return f"tensor {one_line(name)!r} is not in the net"
     return tied_fault(net, state)
 
@@ -130,10 +130,16 @@ def _takes_strict(net: nn.Module) -> bool:
 
 
 def _not_taken(name: str, tensor: object, value: object, before: object) -> str:
-    """Return why a tensor of the loaded net is not what the file says; empty if it is.
+    """Return why a tensor of the net does not have its value from the file; empty if it may have.
 
-    A module may convert a value while it loads it. So another value than the file's is a fault only if the
-    tensor is as it was before.
+    A module may convert a value while it loads it. So a tensor with another value is a fault only if the
+    tensor has not changed.
+
+    Args:
+        name: the tensor's name.
+        tensor: the tensor after loading.
+        value: its value in the file.
+        before: its value before loading.
     """
     if not isinstance(tensor, Tensor) or not isinstance(value, Tensor):
         return ""
@@ -146,6 +152,7 @@ def _not_taken(name: str, tensor: object, value: object, before: object) -> str:
 
 
 def _holds(tensor: object, value: object) -> bool:
+    """Return whether a tensor has the numbers of a value; False if they cannot be compared."""
     if not isinstance(tensor, Tensor) or not isinstance(value, Tensor) or tensor.shape != value.shape:
         return False
     if value.is_meta or value.is_quantized or tensor.is_quantized:

@@ -1,4 +1,4 @@
-"""Whether a value of a checkpoint fits a tensor of the net, and whether the tensor holds it."""
+"""Compares tensors of a checkpoint with those of a net: their types, shapes and numbers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,12 +25,12 @@ def misfit(value: object, tensor: Tensor) -> str:
 
 
 def tied_fault(net: nn.Module, state: Mapping[str, Any]) -> str:
-    """Return which two tensors of a state differ that are one tied tensor in the net; empty if none do."""
+    """Return which two tensors of a state differ although the net ties them; empty if none do."""
     for names in needed_names(net):
         present = [name for name in names if isinstance(state.get(name), Tensor)]
         for name in present[1:]:
-            one, other = state[present[0]], state[name]
-            if one.shape != other.shape or not are_equal(one, other):
+            first, other = state[present[0]], state[name]
+            if first.shape != other.shape or not are_equal(first, other):
                 return f"tensors {present[0]!r} and {name!r} differ, but in the net they are one tied tensor"
     return ""
 

@@ -20,14 +20,14 @@ Named = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class WeightSource:
-    """What a layer computes a weight from.
+    """The tensors from which a layer computes a weight, and the computation.
 
     Args:
         name: the weight's name in the net.
         layer: the layer that uses the weight.
-        prefix: what the net puts before the names of `parameters`.
-        parameters, buffers: what the weight may be computed from.
-        compute: computes the weight from tensors that replace `parameters` and `buffers`, by their names.
+        prefix: the text before the names of `parameters` in the names of the net.
+        parameters, buffers: the tensors that the computation may use, by name.
+        compute: returns the weight for other tensors of these names.
     """
 
     name: str
@@ -38,18 +38,18 @@ class WeightSource:
     compute: Callable[[Named], object]
 
     def weight(self, stored: Named) -> object:
-        """Return the weight with `stored` in the place of some parameters, in evaluation mode.
+        """Return the weight in evaluation mode, computed from `stored` and from copies of the other tensors.
 
-        Everything is copied to the CPU. The net and torch's generator are left as they are.
+        The copies are on the CPU. The net and torch's generator do not change.
         """
-        every = self.parameters | self.buffers
-        others = {name: copied(value) for name, value in every.items() if name not in stored}
+        tensors = self.parameters | self.buffers
+        others = {name: copied(value) for name, value in tensors.items() if name not in stored}
         with torch.enable_grad(), torch.random.fork_rng(devices=[]), _evaluating(self.layer):
             return self.compute(others | stored)
 
 
 def weight_sources(net: nn.Module) -> Iterator[WeightSource]:
-    """Yield what every computed weight of a net comes from, in the order of the layers."""
+    """Yield the source of every computed weight of a net, in the order of the layers."""
     for path, layer in net.named_modules():
         prefix = f"{path}." if path else ""
         for name, parametrization in _parametrizations(layer):
@@ -79,10 +79,10 @@ def copied(value: Tensor) -> Tensor:
 
 
 def _parametrizations(layer: nn.Module) -> list[tuple[str, nn.Module]]:
-    every = getattr(layer, "parametrizations", None)
-    if not isinstance(every, nn.ModuleDict):
+    modules = getattr(layer, "parametrizations", None)
+    if not isinstance(modules, nn.ModuleDict):
         return []
-    return [(name, one) for name, one in every.items() if isinstance(one, ParametrizationList)]
+    return [(name, module) for name, module in modules.items() if isinstance(module, ParametrizationList)]
 
 
 def _caller(parametrization: nn.Module) -> Callable[[Named], object]:
@@ -90,9 +90,9 @@ def _caller(parametrization: nn.Module) -> Callable[[Named], object]:
 
 
 def _weight_hooks(layer: nn.Module) -> list[tuple[str, Callable]]:
-    """Return the hooks that compute a weight before each forward pass, by the weight's name.
+    """Return the hooks that compute a weight before each forward pass, each with the weight's name.
 
-    Such a hook is an object that holds this name as `name` or `_tensor_name`, as those of torch do. The layer
+    Like the hooks of torch, such a hook is an object with this name in `name` or `_tensor_name`. The layer
     has parameters of this name with an ending, such as `weight_orig`.
     """
     hooks = []
@@ -114,7 +114,7 @@ def _hook_caller(layer: nn.Module, name: str, hook: Callable) -> Callable[[Named
 
 
 class _StandIn:
-    """What a hook takes for its layer: it has tensors of its own, and the layer's other attributes."""
+    """Stands in for a layer in a call of a hook: it has other tensors, and the layer's other attributes."""
 
     def __init__(self, layer: nn.Module, tensors: Named):
         self._layer = layer

@@ -6,15 +6,15 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from losslandscape.core.errors import InputError
 
-# Of operations that differ in training, the place of the argument that says so.
+# The operations that work differently in training, with the position of the argument that is true then.
 TRAINING_ARGUMENT = {"aten::batch_norm": 5, "aten::dropout": 2, "aten::feature_dropout": 2}
 
 
 def unwrapped(net: nn.Module) -> nn.Module:
     """Return the net inside wrappers of torch.compile, DataParallel and DistributedDataParallel.
 
-    It computes the same and shares all tensors. It does so on any device, can be copied, and can be
-    differentiated twice.
+    The inner net computes the same and has the same tensors. It runs on any device, can be copied, and can
+    be differentiated twice.
 
     Raises:
         InputError: `torch.jit.freeze` has made the weights constants, so nothing can move; or the net comes
@@ -43,7 +43,7 @@ def is_scripted(net: nn.Module) -> bool:
 
 
 def traced_in_training(net: nn.Module) -> bool:
-    """Return whether torch.jit.trace recorded a part of the net in training mode, which then is permanent."""
+    """Return whether torch.jit.trace recorded a part of the net in training mode, which eval() cannot end."""
     scripted = [module for module in net.modules() if isinstance(module, torch.jit.ScriptModule)]
     graphs = [module.inlined_graph for module in scripted if hasattr(module, "inlined_graph")]
     return any(

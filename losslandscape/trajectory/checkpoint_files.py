@@ -143,4 +143,5 @@ def suggest(folder: str) -> str:
 
 
 def _below(folder: str) -> list[str]:
+    """Return the paths of everything in a folder that is not hidden."""
     return glob.glob(os.path.join(glob.escape(folder), "*"))

@@ -160,16 +160,15 @@ def read(
         InputError: if a tensor does not fit the net or is not finite. The message names the file and tensor.
     """
     mapped, keys, stamps, fingerprints = set(), {}, {}, []
-    first_shapes: dict[str, torch.Size] = {}
+    shapes: dict[str, torch.Size] = {}
     needs_loader = own_loading.has_own_loading(net)
     aliases = {tensor.names[0]: tensor.names for tensor in net_tensors.tensors(net, dir_type)}
     for file in tqdm(files, desc="checkpoints checked", unit="file", disable=None, leave=False):
         saved = load(net, file, state_key=state_key, unsafe_pickle=unsafe_pickle)
         needs_loader = needs_loader or saved.is_adapter
         _require_finite(net, dir_type, file)
-        shapes = {name: value.shape for name, value in net_tensors.moving_tensors(net, dir_type).items()}
-        first_shapes = first_shapes or shapes
-        if shapes != first_shapes:
+        shapes = shapes or _shapes(net, dir_type)
+        if _shapes(net, dir_type) != shapes:
             fault = f"{file}: its statistics have other shapes than those of {files[0]}"
             raise InputError(fault, "give {dir_type:weights}")
         keys[file] = _keys(saved.state, net, aliases)
@@ -199,6 +198,10 @@ def load(net: nn.Module, file: str, *, state_key: str, unsafe_pickle: bool) -> C
     saved = read_checkpoint(file, state_key=state_key, unsafe_pickle=unsafe_pickle)
     load_state(net, saved.state, what=file, candidates=saved.candidates, is_adapter=saved.is_adapter)
     return saved
+
+
+def _shapes(net: nn.Module, dir_type: str) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in net_tensors.moving_tensors(net, dir_type).items()}
 
 
 def _require_finite(net: nn.Module, dir_type: str, file: str) -> None:

@@ -15,6 +15,7 @@ import torch
 from losslandscape.data import dataloader
 from losslandscape.evaluate.evaluation import evaluate
 from losslandscape.files import h5_util
+from losslandscape.files.file_names import SEED
 from losslandscape.files.surface import Surface
 from losslandscape.nets import model_loader, net_plotter
 from tests.helpers import (
@@ -178,7 +179,7 @@ def test_number_of_the_directions(folder):
         h5_util.read_directions(str(folder / f"{CENTRE}_weights{suffix}.h5"))[0] for suffix in ("", "_idx=1")
     )
     assert not np.array_equal(first[0], second[0])
-    torch.manual_seed(net_plotter.SEED + 1)
+    torch.manual_seed(SEED + 1)
     net = model_loader.load("resnet20", str(folder / CENTRE))
     assert np.array_equal(second[0], net_plotter.random_direction(net, "weights")[0])
 

@@ -12,7 +12,7 @@ import losslandscape
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.curvature.hess_vec_prod import Curvature
-from losslandscape.data import samples, user_data
+from losslandscape.data import structure, user_data
 from losslandscape.data.own_batches import OwnBatches
 from losslandscape.evaluate import evaluation, losses
 from losslandscape.evaluate.evaluation import evaluate
@@ -133,7 +133,7 @@ def test_a_set_is_counted_taken_and_split_by_whole_batches():
     data = user_data.as_samples(graph_loader())
     assert isinstance(data, OwnBatches)
     assert (len(data), data.sizes, data.device.type) == (5, (2, 2, 1), "cpu")
-    assert data.nbytes == sum(t.nbytes for batch in graph_loader() for t in samples.tensors(batch))
+    assert data.nbytes == sum(t.nbytes for batch in graph_loader() for t in structure.tensors(batch))
     assert [batch.num_graphs for batch in data.raw_batches(1)] == [2, 2, 1]
     assert data.take(np.array([4, 1])).sizes == (2, 1)
     halves = [user_data.as_samples(graph_loader(), 3, i).batches[0].x for i in range(3)]

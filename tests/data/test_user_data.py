@@ -18,7 +18,7 @@ from torch.utils.data import (
 
 import losslandscape
 from losslandscape.core.errors import InputError
-from losslandscape.data import samples, user_data
+from losslandscape.data import structure, user_data
 from losslandscape.data.dataloader import split_indices
 from losslandscape.evaluate.evaluation import evaluate
 from losslandscape.files import h5_util
@@ -63,7 +63,7 @@ def test_data_of_every_form_is_one_set_of_samples(form):
     data, expected = FORMS[form]
     whole = user_data.as_samples(data)
     assert len(whole) == 10 and len(whole.chunks) == 1
-    for one, other in zip(samples.tensors(whole.chunks[0]), samples.tensors(expected), strict=True):
+    for one, other in zip(structure.tensors(whole.chunks[0]), structure.tensors(expected), strict=True):
         assert torch.equal(one, other)
     assert isinstance(whole.chunks[0], dict) == isinstance(expected, dict)
 
@@ -82,7 +82,7 @@ def test_batches_that_do_not_stack_stay_apart_and_can_be_split():
     sentences = [{"ids": torch.arange(2 * length).view(2, length)} for length in (3, 3, 5)]
     whole = user_data.as_samples(sentences)
     assert [tuple(chunk["ids"].shape) for chunk in whole.chunks] == [(4, 3), (2, 5)]
-    assert [samples.size(batch) for batch in whole.raw_batches(3)] == [3, 1, 2]
+    assert [structure.size(batch) for batch in whole.raw_batches(3)] == [3, 1, 2]
     assert [tuple(chunk["ids"].shape) for chunk in whole.take(np.array([5, 0, 3])).chunks] == [(2, 3), (1, 5)]
 
 
@@ -251,7 +251,7 @@ def test_data_of_a_known_length_has_no_limit(monkeypatch):
 def test_the_first_samples_of_every_form():
     for form, (data, _) in FORMS.items():
         if form != "generator":  # the first test has used it up
-            first = samples.tensors(user_data.as_samples(data, count=7).chunks[0])[0]
+            first = structure.tensors(user_data.as_samples(data, count=7).chunks[0])[0]
             assert torch.equal(first, X[:7]), form
     half = user_data.as_samples(DataLoader(TensorDataset(X, Y), 4), 2, 0, count=7)
     assert half.chunks[0][0].flatten().tolist() == split_indices(7, 2, 0).tolist()

@@ -14,6 +14,7 @@ import losslandscape
 from losslandscape.core.errors import InputError
 from losslandscape.core.random_state import seeded
 from losslandscape.files import h5_util
+from losslandscape.files.file_names import SEED
 from losslandscape.files.surface import Surface
 from losslandscape.nets import net_plotter
 from tests.evaluate.unsteady import (
@@ -34,7 +35,7 @@ LINE = (-1.0, 1.0, 5)
 
 def moved(net: nn.Module, alpha: float) -> nn.Module:
     """Return a new copy of the net, one step along the direction that `loss_surface` draws."""
-    torch.manual_seed(net_plotter.SEED)
+    torch.manual_seed(SEED)
     direction = net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")
     copied = copy.deepcopy(net)
     with torch.no_grad():

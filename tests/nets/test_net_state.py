@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from losslandscape.nets.net_state import NetState, kept
+from losslandscape.nets.net_state import NetState, unchanged_state
 
 
 class Restless(nn.Module):
@@ -126,7 +126,7 @@ def test_random_generators_come_back(generator, draw) -> None:
 def test_block_is_repeatable_in_inference_mode() -> None:
     net = Restless()
     for _ in range(2):
-        with kept(net), torch.inference_mode():
+        with unchanged_state(net), torch.inference_mode():
             net(torch.ones(2))
             assert net.calls == 1 and net.range.tolist() == [1, 1]
     assert net.calls == 0
@@ -134,6 +134,6 @@ def test_block_is_repeatable_in_inference_mode() -> None:
 
 def test_parameters_are_not_kept() -> None:
     net = nn.Linear(2, 2)
-    with kept(net), torch.no_grad():
+    with unchanged_state(net), torch.no_grad():
         net.weight.fill_(3)
     assert bool((net.weight == 3).all())

@@ -4,6 +4,7 @@
 const CONFIG = { displayModeBar: false, scrollZoom: true };
 const WIDE = 1.15; // a scene fits its plot if the plot is at least this many times as wide as high
 const NARROW = 500; // pixels; narrower plots have short titles of axes and fewer ticks
+const ROOMY = 640; // a plot of this width has room for the title of the heights, which the colour bar has too
 const symbol = (width, drawing) =>
   `<svg width="${width}" height="16" aria-hidden="true" stroke="currentColor" fill="none">${drawing}</svg>`;
 const SYMBOLS = {
@@ -71,7 +72,7 @@ function viewLayout(plot, panel) {
     ...layout,
     "scene.xaxis.title.text": short(panel.layout.scene.xaxis.title.text),
     "scene.yaxis.title.text": short(panel.layout.scene.yaxis.title.text),
-    "scene.zaxis.title.text": isNarrow ? "" : layout["scene.zaxis.title.text"],
+    "scene.zaxis.title.text": plot.clientWidth < ROOMY ? "" : layout["scene.zaxis.title.text"],
     "scene.zaxis.tickvals": layout["scene.zaxis.tickvals"].filter(shown),
     "scene.zaxis.ticktext": layout["scene.zaxis.ticktext"].filter(shown),
   };
