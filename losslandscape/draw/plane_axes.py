@@ -17,8 +17,8 @@ from losslandscape.files.surface import Surface
 
 MISSING_COLOUR, MISSING_HATCH = "0.85", "0.55"  # greys; the hatching differs from every colour of a map
 MAX_ASPECT_RATIO = 4  # a longer plane is not drawn with the same unit length on both axes
-X_LABEL = r"$\alpha$ (x direction)"
-Y_LABEL = r"$\beta$ (y direction)"
+X_SHORT, Y_SHORT = r"$\alpha$", r"$\beta$"
+X_LABEL, Y_LABEL = f"{X_SHORT} (x direction)", f"{Y_SHORT} (y direction)"
 INSET_SIZE, INSET_MARGIN = 0.42, 0.03  # of an inset, and its distance from the frame, in parts of the axes
 
 

@@ -20,7 +20,15 @@ from losslandscape.draw.drawable import known_part, values_of
 from losslandscape.draw.labels import LevelFormatter, label
 from losslandscape.draw.panel_fit import fit_panels
 from losslandscape.draw.panels import add_colour_bar, describe_hidden, line_colours
-from losslandscape.draw.plane_axes import MAX_ASPECT_RATIO, MISSING_COLOUR, MISSING_HATCH, X_LABEL, Y_LABEL
+from losslandscape.draw.plane_axes import (
+    MAX_ASPECT_RATIO,
+    MISSING_COLOUR,
+    MISSING_HATCH,
+    X_LABEL,
+    X_SHORT,
+    Y_LABEL,
+    Y_SHORT,
+)
 from losslandscape.draw.relief import make_relief, refine
 from losslandscape.draw.resampling import whole_cells
 from losslandscape.files.surface import Surface
@@ -32,6 +40,7 @@ HEIGHT_RATIO = 0.62  # height of the box by the longer side of the plane
 FLOOR_DEPTH = 0.3  # from the lowest height down to the floor, by the range of the heights
 MAX_TICKS, STEPS = 5, [1, 2, 2.5, 5, 10]  # intervals along an axis, and their round lengths
 FLOOR_LINES = 0.45  # width of the contours on the floor, by that of other lines
+NARROW = 17.0  # width in ems of a panel and what is beside it, below which texts at the axes are short
 SEAM = 0.3  # width in points of the edge of a face in its own colour, which hides the seam to the next one
 
 
@@ -51,7 +60,8 @@ def surface_figure(shown: Comparison, name: str, scale: Scale, *, zlim: float | 
     )
     heights = _Heights(scale, zlim)
     for axes, surface in zip(panels, shown.surfaces, strict=True):
-        _set_up(axes, surface, name, heights)
+        _set_up(axes, surface, heights)
+        _name_axes(axes, name, heights)
     drawn = ScalarMappable(heights.colours, figure_details.current().colours)
     add_colour_bar(fig, drawn, panels, name, shrink=0.7, pad=0.02)
     notes = describe_hidden(shown, name, scale)
@@ -112,14 +122,13 @@ class _PowersOfTen(LevelFormatter):
         return super().format_ticks((10 ** np.asarray(values)).tolist())
 
 
-def _set_up(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> None:
-    """Set the view, limits, labels, ticks and walls of a panel."""
+def _set_up(axes: Axes3D, surface: Surface, heights: _Heights) -> None:
+    """Set the view, limits, ticks and walls of a panel."""
     assert surface.y is not None
     axes.computed_zorder = False  # the order of drawing is that of the `zorder`
     axes.view_init(ELEVATION, AZIMUTH)
     x_ends, y_ends = [(ends.min(), ends.max()) for ends in (surface.x, surface.y)]
     axes.set(xlim=x_ends, ylim=y_ends, zlim=(heights.floor, heights.ends[0] + heights.extent))
-    axes.set(xlabel=X_LABEL, ylabel=Y_LABEL, zlabel=label(name) + (" (log)" if heights.log else ""))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=MAX_TICKS, steps=STEPS))
     axes.zaxis.set_major_locator(FixedLocator(heights.ticks().tolist()))
@@ -130,6 +139,17 @@ def _set_up(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> Non
         axis._axinfo["grid"].update(color="0.88", linewidth=0.5)
         for artist in (axis.pane, axis.gridlines):
             artist.set_clip_on(False)  # the box may be larger than the axes, see `fit_panels`
+
+
+def _name_axes(axes: Axes3D, name: str, heights: _Heights) -> None:
+    """Write the texts at the axes; in a narrow panel short ones, and the colour bar names the heights."""
+    place = axes.get_subplotspec()
+    columns = place.get_gridspec().ncols if place else 1
+    ems = axes.figure.get_figwidth() * 72 / matplotlib.rcParams["font.size"] / columns
+    if ems < NARROW:
+        axes.set(xlabel=X_SHORT, ylabel=Y_SHORT)
+    else:
+        axes.set(xlabel=X_LABEL, ylabel=Y_LABEL, zlabel=label(name) + (" (log)" if heights.log else ""))
 
 
 def _draw_surface(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> None:

@@ -135,6 +135,10 @@ def test_figure_names_fit_before_the_surface_is_measured(own, shape):
     assert f"{LONGEST + 1} bytes" in sentence and "--surf_file" in sentence
     succeed(*command, "--plot", "--surf_file", fits, "--dir_file", "d.h5", cwd=own)
     assert (own / (fits + ending)).exists()
+    files = ["--surf_file", fits, "--dir_file", "d.h5"]
+    assert "--out" in refused(*command, "--plot", *files, "--out", "s" + fits, cwd=own)
+    succeed(*command, "--plot", *files, "--out", "figure", cwd=own)
+    assert (own / f"figure{ending}").exists()
 
 
 def test_names_that_are_too_long(own):

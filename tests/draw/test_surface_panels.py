@@ -124,6 +124,16 @@ def test_texts_have_room(width):
     assert text_faults(pair, page) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [Page("neurips"), Page(width=4.5, font_size=9, columns=3)])
+def test_texts_of_narrow_panels_have_room(page):
+    """The texts at the axes are short: long ones would take the room of the boxes, and meet."""
+    fig = figure(*[BOWL] * 6, page=page, titles=list("abcdef"))
+    assert text_faults(fig, page) == []
+    texts = [axis.get_label_text() for axis in (fig.axes[0].xaxis, fig.axes[0].yaxis, fig.axes[0].zaxis)]
+    assert texts == [r"$\alpha$", r"$\beta$", ""]
+
+
 @pytest.mark.parametrize("shape", [(5, 200), (200, 5)])
 def test_long_planes_have_room(shape):
     page = Page("icml")
