@@ -11,8 +11,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
-from matplotlib.path import Path
-from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Bbox
 from scipy.spatial import KDTree
 
@@ -76,11 +74,6 @@ def _label_lines(axes: Axes) -> None:
         if places:
             middles = axes.transData.inverted().transform(places)
             axes.clabel(drawn, manual=middles.tolist(), inline=True, inline_spacing=3, **style)
-
-
-def pieces_in_pixels(axes: Axes, lines: ContourSet) -> list[np.ndarray]:
-    """Return the vertices (n, 2), in pixels, of each connected piece of contour lines."""
-    return [piece for _, piece in _pieces(axes, lines)]
 
 
 def _pieces(axes: Axes, lines: ContourSet) -> Iterator[tuple[float, np.ndarray]]:
@@ -201,19 +194,3 @@ def _is_crossed(place: Place, points: KDTree, is_own: np.ndarray) -> bool:
     # Its own line runs along the middle; elsewhere it would be another part of the line.
     is_hidden = is_own[near] & (turned[:, 1] < place.size[1] * HIDDEN)
     return bool((is_inside & ~is_hidden).any())
-
-
-def is_crossed(text: Text, middle: np.ndarray, pieces: list[np.ndarray]) -> bool:
-    """Return whether a contour goes through a text.
-
-    Args:
-        text: the label, rotated around its middle.
-        middle: the middle (2,) of the label, in pixels.
-        pieces: the vertices (n, 2) of each piece of contour lines, in pixels.
-    """
-    rotation = text.get_rotation()
-    text.set_rotation(0)
-    upright = text.get_window_extent()
-    text.set_rotation(rotation)
-    turn_back = Affine2D().rotate_deg_around(middle[0], middle[1], -rotation)
-    return any(Path(turn_back.transform(piece)).intersects_bbox(upright, filled=False) for piece in pieces)

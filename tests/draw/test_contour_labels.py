@@ -2,12 +2,39 @@
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.contour import ContourSet
+from matplotlib.path import Path
+from matplotlib.text import Text
+from matplotlib.transforms import Affine2D
 
-from losslandscape.draw.contour_labels import is_crossed, pieces_in_pixels
 from losslandscape.draw.page_style import Page
 from losslandscape.draw.plane_figures import plot_2d, plot_contour_trajectory
 from tests.draw.surface_files import write_bowl, write_path
 from tests.helpers import write_surface_file
+
+
+def pieces_in_pixels(axes: Axes, lines: ContourSet) -> list[np.ndarray]:
+    """The vertices (n, 2), in pixels, of each connected piece of contour lines."""
+    paths = [path.transformed(axes.transData) for path in lines.get_paths()]
+    pieces = [np.asarray(piece) for path in paths for piece in path.to_polygons(closed_only=False)]
+    return [piece for piece in pieces if len(piece) > 1]
+
+
+def is_crossed(text: Text, middle: np.ndarray, pieces: list[np.ndarray]) -> bool:
+    """Whether a contour goes through a text.
+
+    Args:
+        text: the label, rotated around its middle.
+        middle: the middle (2,) of the label, in pixels.
+        pieces: the vertices (n, 2) of each piece of contour lines, in pixels.
+    """
+    rotation = text.get_rotation()
+    text.set_rotation(0)
+    upright = text.get_window_extent()
+    text.set_rotation(rotation)
+    turn_back = Affine2D().rotate_deg_around(middle[0], middle[1], -rotation)
+    return any(Path(turn_back.transform(piece)).intersects_bbox(upright, filled=False) for piece in pieces)
 
 
 def test_labels_do_not_collide(drawn):
