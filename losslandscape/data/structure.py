@@ -108,7 +108,7 @@ def size(batch: object) -> int | None:
 
 
 def nbytes(tensor: Tensor) -> int:
-    """Return the bytes that a tensor takes; of a sparse tensor those of its entries."""
+    """Return the size of a tensor in bytes; for a sparse tensor, the size of its entries."""
     return sum(part.nbytes for part in dense_parts(tensor))
 
 
