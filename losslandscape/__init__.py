@@ -10,7 +10,6 @@ from importlib import import_module
 
 __version__ = "1.0.0"
 __all__ = [
-    "CurveLook",
     "Details",
     "InputError",
     "Page",
@@ -28,7 +27,6 @@ __all__ = [
 
 # The module that defines each public name.
 _MODULES = {
-    "CurveLook": "draw.line_axes",
     "Details": "draw.figure_details",
     "InputError": "core.errors",
     "Page": "draw.page_style",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from losslandscape.cli.figure_options import add_page_options
+from losslandscape.cli.figure_options import add_out, add_page_options
 from losslandscape.core.errors import InputError
 from losslandscape.core.user_code import OwnCodeError
 from losslandscape.files.writable import require_writable
@@ -164,9 +164,4 @@ def add_comparison_options(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="a title for each surface file (default for several: the files' names)",
     )
-    parser.add_argument(
-        "--out",
-        default="",
-        metavar="STEM",
-        help="beginning of the figures' names (default: the surface file, plus _compared for several)",
-    )
+    add_out(parser, "the surface file, plus _compared for several", of="the figures' names")

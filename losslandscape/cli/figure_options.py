@@ -1,6 +1,7 @@
 """The options of every command that draws figures with matplotlib: formats, the page, and what is shown."""
 
 import argparse
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from losslandscape.cli.option_types import finite, positive
@@ -49,15 +50,48 @@ def add_page_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) 
     add("--svg_text", action="store_true", help="keep text in SVG files as text rather than outlines")
 
 
-def add_detail_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Add the options for what figures of planes show apart from the data."""
+def add_out(parser: argparse.ArgumentParser | argparse._ArgumentGroup, default: str, *, of: str) -> None:
+    """Add `--out`, the beginning of the names of what `of` says; `default` says what it is otherwise."""
+    text = f"beginning of {of} (default: {default})"
+    parser.add_argument("--out", default="", metavar="STEM", help=text)
+
+
+def add_level_options(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, fitted_to: str = "the data"
+) -> None:
+    """Add the options for the levels of contours; 10, 0.1 and 0.5 are the published ones."""
     add = parser.add_argument
-    add("--footnote", metavar="TEXT", help="the text below the figures; none: no text")
-    add("--xlabel", default="", metavar="TEXT", help="the text below the horizontal axis")
-    add("--ylabel", default="", metavar="TEXT", help="the text beside the vertical axis")
+    default = f"fitted to {fitted_to}, or 10 with --vmin or --vlevel"
+    add("--vmax", type=finite, help=f"contours end before this (default: {default})")
+    add("--vmin", type=finite, help="lowest contour (likewise, 0.1)")
+    add("--vlevel", type=finite, help="step between contours (likewise, 0.5)")
+
+
+def add_detail_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add the options for what figures of curves and planes show apart from the data."""
+    add = parser.add_argument
+    add(
+        "--footnote",
+        type=footnote,
+        metavar="TEXT",
+        help="text below the figures; none: no text (default: what a figure cannot show)",
+    )
+    add("--xlabel", default="", metavar="TEXT", help="text below the horizontal axis")
+    add("--ylabel", default="", metavar="TEXT", help="text beside the vertical axis")
+    add("--no_centre", dest="centre", action="store_false", help="no mark at the minimiser")
+
+
+def add_plane_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add the options for what figures of planes show apart from the data."""
+    add_detail_options(parser)
+    add = parser.add_argument
     add("--cmap", default="", metavar="NAME", help="a colour map of matplotlib (default: viridis)")
-    add("--no_centre", action="store_true", help="no mark at the minimiser")
-    add("--no_contour_labels", action="store_true", help="no levels on contour lines")
+    add(
+        "--no_contour_labels",
+        dest="contour_labels",
+        action="store_false",
+        help="no levels on contour lines",
+    )
     add("--lines", action="store_true", help="contour lines over the filled contours too")
     add(
         "--zoom",
@@ -66,6 +100,11 @@ def add_detail_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup
         metavar="R|XMIN:XMAX:YMIN:YMAX",
         help="enlarge this part in a corner: R around the lowest point, or these ends; --zoom=-0.1:0.1:0:0.2",
     )
+
+
+def footnote(text: str) -> str:
+    """Return a text, empty for `none`."""
+    return "" if text == "none" else text
 
 
 def zoom(text: str) -> tuple[float, ...]:
@@ -77,23 +116,15 @@ def zoom(text: str) -> tuple[float, ...]:
 
 
 def details_of(args: argparse.Namespace) -> "Details":
-    """Return what the options of `add_detail_options` ask for.
+    """Return what the options that a command has ask for.
 
     Raises:
         InputError: there is no such colour map, or the part to enlarge has no size.
     """
     from losslandscape.draw.figure_details import Details  # here: matplotlib takes time
 
-    return Details(
-        footnote="" if args.footnote == "none" else args.footnote,
-        xlabel=args.xlabel,
-        ylabel=args.ylabel,
-        cmap=args.cmap,
-        centre=not args.no_centre,
-        contour_labels=not args.no_contour_labels,
-        lines=args.lines,
-        zoom=args.zoom,
-    )
+    names = {field.name for field in fields(Details)} & vars(args).keys()
+    return Details(**{name: getattr(args, name) for name in names})
 
 
 def page_of(args: argparse.Namespace) -> Page:

@@ -82,12 +82,19 @@ def _album(args: argparse.Namespace, zmax: float | None, command: str) -> Album:
 def argument_parser() -> Parser:
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--surf_file", "-f", nargs="+", required=True, help="surface files with two coordinates")
+    add(
+        "--surf_file",
+        "-f",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="surface files with two coordinates",
+    )
     add(
         "--surf_name",
         default="",
         metavar="NAME",
-        help="the quantity shown as height (default: train_loss, or the first one that all files have)",
+        help="the quantity shown as height (default: train_loss, or the first that all files have)",
     )
     add("--zmax", type=float, default=-1, help="cut heights off at this value, if positive (default: no cut)")
     add(
@@ -120,7 +127,12 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
         metavar="STEM",
         help="one picture with all surfaces side by side, STEM_<view>.png",
     )
-    add("--proj_file", default="", metavar="FILE", help="lay the projected path of a training on the surface")
+    add(
+        "--proj_file",
+        default="",
+        metavar="FILE",
+        help="projection file of a trajectory, which is laid on the surface",
+    )
     add("--minimiser", action="store_true", help="mark the minimiser, at the centre of the directions")
 
 

@@ -6,7 +6,7 @@ from typing import Self
 
 from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser, output_file
-from losslandscape.cli.figure_options import add_page_options
+from losslandscape.cli.figure_options import add_out, add_page_options
 from losslandscape.cli.request import DataOptions, NetOptions, Options
 from losslandscape.curvature.density import DENSITY_PROBES, STEPS
 from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, KINDS
@@ -73,12 +73,7 @@ def build_parser(description: str | None) -> Parser:
     )
     options.add_randomness(group)
     add("--json", default="", type=output_file, metavar="FILE", help="write all numbers to this file")
-    add(
-        "--out",
-        default="",
-        metavar="STEM",
-        help="beginning of the figure's name (default: the checkpoint, or without one the net)",
-    )
+    add_out(group, "the checkpoint, or without one the net", of="the figure's name")
     add_page_options(group)
     return parser
 

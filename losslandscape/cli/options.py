@@ -9,7 +9,6 @@ from losslandscape.cli.option_types import (
     channel_values,
     choice_or_empty,
     factor,
-    finite,
     gibibytes,
     gpus_per_rank,
     known_or_own,
@@ -419,14 +418,3 @@ def add_fix_randomness(group: Group) -> None:
         action="store_true",
         help="for nets and losses that draw random numbers: every point gets the same numbers",
     )
-
-
-def add_plot_levels(parser: argparse.ArgumentParser | Group) -> None:
-    """Add the options for the levels of contour plots."""
-    parser.add_argument(
-        "--vmax",
-        type=finite,
-        help="contours end before this (default: fitted to the data, or 10 with --vmin or --vlevel)",
-    )
-    parser.add_argument("--vmin", type=finite, help="lowest contour (likewise, 0.1)")
-    parser.add_argument("--vlevel", type=finite, help="step between contours (likewise, 0.5)")

@@ -25,11 +25,11 @@ from functools import partial
 from itertools import chain
 
 from losslandscape.cli.command_line import Parser, add_comparison_options, add_figure_options, sentence
-from losslandscape.cli.figure_options import page_of
+from losslandscape.cli.figure_options import add_detail_options, details_of, page_of
 from losslandscape.cli.option_types import finite
 from losslandscape.draw import redraw, tensorboard_log
+from losslandscape.draw.figure_details import NONE, PLACES, drawn_with
 from losslandscape.draw.figure_metadata import drawn_by
-from losslandscape.draw.line_axes import NONE, PLACES, CurveLook
 from losslandscape.draw.line_figures import plot_1d, plot_repeats, plot_together, repeat_files
 from losslandscape.draw.page_style import drawn_on
 from losslandscape.draw.together import BANDS, STD
@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     with (
         sentence(parser),
         drawn_on(page_of(args)),
+        drawn_with(details_of(args)),
         drawn_by(__file__, argv),
         tensorboard_log.logged_to(args.tensorboard),
     ):
@@ -65,7 +66,6 @@ def draw(args: argparse.Namespace) -> None:
         "show": args.show,
         "formats": args.format,
         "json_file": args.json,
-        "look": CurveLook(args.xlabel, args.ylabel, args.legend, args.footnote, args.marks, args.barrier),
     }
     if args.prefix:
         plot_repeats(args.prefix, idx_min=args.idx_min, idx_max=args.idx_max, out=args.out, **options)
@@ -133,8 +133,7 @@ def _add_nets(parser: Parser) -> None:
 
 
 def _add_look(parser: Parser) -> None:
-    parser.add_argument("--xlabel", default="", metavar="TEXT", help="text below the axis (default: alpha)")
-    parser.add_argument("--ylabel", default="", metavar="TEXT", help="text beside the left axis")
+    add_detail_options(parser)
     parser.add_argument(
         "--legend",
         default="",
@@ -143,14 +142,11 @@ def _add_look(parser: Parser) -> None:
         help=f"place of the legend inside the first panel: {', '.join(PLACES)}; or {NONE} (default: above)",
     )
     parser.add_argument(
-        "--footnote", default="", metavar="TEXT", help=f"text below, instead of what is missing; or {NONE}"
-    )
-    parser.add_argument(
         "--marks",
         nargs="+",
         default=[],
         metavar="TEXT",
-        help=f"names of the minimisers at 0 and, between two nets, at 1; or {NONE} for no marks",
+        help="names of the minimisers at 0 and, between two nets, at 1",
     )
     parser.add_argument(
         "--barrier",

@@ -20,10 +20,9 @@ import sys
 from functools import partial
 
 from losslandscape.cli.command_line import Parser, add_comparison_options, add_figure_options, sentence
-from losslandscape.cli.figure_options import add_detail_options, details_of, page_of
+from losslandscape.cli.figure_options import add_level_options, add_plane_options, details_of, page_of
 from losslandscape.cli.option_types import finite
 from losslandscape.draw import redraw, tensorboard_log, trajectory_figures
-from losslandscape.draw.contour_levels import VLEVEL, VMAX, VMIN
 from losslandscape.draw.figure_details import drawn_with
 from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.draw.page_style import drawn_on
@@ -85,23 +84,19 @@ def argument_parser() -> Parser:
         help="surface file with two coordinates; several are drawn side by side",
     )
     parser.add_argument(
-        "--dir_file", default="", help="PCA direction file: the axes then show the variance that they explain"
+        "--dir_file",
+        default="",
+        metavar="FILE",
+        help="PCA direction file: the axes then show the variance that they explain",
     )
-    parser.add_argument("--proj_file", default="", help="projection file of a trajectory")
+    parser.add_argument("--proj_file", default="", metavar="FILE", help="projection file of a trajectory")
     parser.add_argument(
         "--surf_name",
         default="",
         metavar="NAME",
-        help=f"the quantity to draw, or {ALL} (default: train_loss, or the first that the file has)",
+        help=f"the quantity to draw, or {ALL} (default: train_loss, or the first that all files have)",
     )
-    parser.add_argument(
-        "--vmax",
-        type=finite,
-        help="contour levels end before this value "
-        f"(default: fitted to the data, or {VMAX:g} with --vmin or --vlevel)",
-    )
-    parser.add_argument("--vmin", type=finite, help=f"first contour level (likewise, {VMIN:g})")
-    parser.add_argument("--vlevel", type=finite, help=f"step between contour levels (likewise, {VLEVEL:g})")
+    add_level_options(parser)
     parser.add_argument(
         "--log",
         action="store_true",
@@ -112,7 +107,7 @@ def argument_parser() -> Parser:
     )
     add_comparison_options(parser)
     add_figure_options(parser)
-    add_detail_options(parser)
+    add_plane_options(parser)
     return parser
 
 

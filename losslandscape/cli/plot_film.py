@@ -13,7 +13,7 @@ pictures share one scale, which does not follow an untrained net whose loss is f
 import sys
 
 from losslandscape.cli.command_line import Parser, sentence
-from losslandscape.cli.option_types import finite
+from losslandscape.cli.figure_options import add_level_options, add_out
 from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.draw.film_files import plot_film
 
@@ -53,7 +53,7 @@ def argument_parser() -> Parser:
         "--proj_file",
         default="",
         metavar="FILE",
-        help="projection of the training, which puts each checkpoint in the plane",
+        help="projection file of the training, which puts each checkpoint in the plane",
     )
     add(
         "--dir_file",
@@ -74,20 +74,13 @@ def argument_parser() -> Parser:
         metavar="TEXT",
         help="a title for each checkpoint (default: its epoch, or its file)",
     )
-    add("--vmax", type=finite, help="contours end before this (default: fitted to all surfaces)")
-    add("--vmin", type=finite, help="lowest contour (likewise)")
-    add("--vlevel", type=finite, help="step between contours (likewise)")
+    add_level_options(parser, fitted_to="all surfaces")
     add(
         "--log",
         action="store_true",
-        help="contours of equal ratios (default: where a loss ranges over more than two orders of magnitude)",
+        help="levels of equal ratios (default: where a loss ranges over more than two orders of magnitude)",
     )
-    add(
-        "--out",
-        default="",
-        metavar="STEM",
-        help="beginning of the files' names (default: the first surface file with _film)",
-    )
+    add_out(parser, "the first surface file with _film", of="the files' names")
     return parser
 
 

@@ -17,7 +17,7 @@ import sys
 
 from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser, sentence
-from losslandscape.cli.figure_options import add_page_options, page_of
+from losslandscape.cli.figure_options import add_out, add_page_options, page_of
 from losslandscape.cli.landscapes import find_request_axes, make_landscape, make_run, surface_file
 from losslandscape.cli.request import SurfaceRequest
 from losslandscape.core.errors import InputError
@@ -41,7 +41,8 @@ def build_parser() -> Parser:
     group.add_argument(
         "--plot", action="store_true", help="plot the ratio of the eigenvalues when they are measured"
     )
-    group.add_argument("--show", action="store_true", help="and show the plots on the screen")
+    group.add_argument("--show", action="store_true", help="open the figures in windows as well")
+    add_out(group, "the surface file", of="the figures' names")
     add_page_options(group)
     return parser
 
@@ -75,20 +76,21 @@ def main(argv: list[str] | None = None) -> None:
         if not request.run.overwrite:
             machine.ranks.first(require_own_scale, surf_file)
         if args.plot:
-            machine.ranks.first(require_figures, surf_file, args.format, is_line="y" not in axes)
+            machine.ranks.first(require_figures, args.out, surf_file, args.format, is_line="y" not in axes)
         measure_surface(landscape, axes, measure, run, surf_file=surf_file)
         if args.plot and machine.ranks.rank == 0:
             from losslandscape.draw.eigen_figures import plot_eigenvalues
 
-            plot_eigenvalues(surf_file, show=args.show, formats=args.format)
+            plot_eigenvalues(surf_file, out=args.out, show=args.show, formats=args.format)
 
 
-def require_figures(surf_file: str, formats: list[str], *, is_line: bool) -> None:
+def require_figures(out: str, surf_file: str, formats: list[str], *, is_line: bool) -> None:
     """Raise `InputError` before the measurement if the figures cannot be written."""
     from losslandscape.draw import eigen_figures, figures
 
     endings = eigen_figures.endings(is_line=is_line)
-    figures.require_writable_figures(surf_file, endings, formats, advice="give another {surf_file}")
+    advice = "give another {out}" if out else "give another {surf_file}"
+    figures.require_writable_figures(out or surf_file, endings, formats, advice=advice)
 
 
 def require_own_scale(surf_file: str) -> None:

@@ -17,6 +17,7 @@ Turning one turns the others.
 from functools import partial
 
 from losslandscape.cli.command_line import Parser, sentence
+from losslandscape.cli.figure_options import add_out
 from losslandscape.draw import redraw
 from losslandscape.draw.web.surface_page import write_surface_page
 
@@ -51,9 +52,19 @@ def argument_parser() -> Parser:
         metavar="FILE",
         help="surface file, of one coordinate or two, or several of them",
     )
-    add("--proj_file", default="", help="projection file of a trajectory, which is drawn on the surface")
-    add("--dir_file", default="", help="PCA direction file: the axes then show the variance they explain")
-    add("--surf_name", default="", help="the quantity shown first (default: train_loss, or the first one)")
+    add("--proj_file", default="", metavar="FILE", help="projection file of a trajectory")
+    add(
+        "--dir_file",
+        default="",
+        metavar="FILE",
+        help="PCA direction file: the axes then show the variance that they explain",
+    )
+    add(
+        "--surf_name",
+        default="",
+        metavar="NAME",
+        help="the quantity shown first (default: train_loss, or the first that all files have)",
+    )
     add(
         "--log",
         action="store_true",
@@ -77,12 +88,7 @@ def argument_parser() -> Parser:
         metavar="TEXT",
         help="a title for each surface file (default: its net, checkpoint and data)",
     )
-    add(
-        "--out",
-        default="",
-        metavar="STEM",
-        help="beginning of the page's name (default: the surface file, plus _compared for several)",
-    )
+    add_out(parser, "the surface file, plus _compared for several", of="the page's name")
     add(
         "--watch",
         action="store_true",

@@ -16,7 +16,7 @@ import sys
 
 from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser, sentence
-from losslandscape.cli.figure_options import add_page_options, page_of
+from losslandscape.cli.figure_options import add_level_options, add_out, add_page_options, page_of
 from losslandscape.cli.landscapes import find_request_axes, surface_file
 from losslandscape.cli.option_types import finite
 from losslandscape.cli.request import Machine, SurfaceRequest
@@ -41,17 +41,19 @@ def build_parser() -> Parser:
     options.add_measuring(parser)
     group = parser.add_argument_group("plots")
     group.add_argument("--plot", action="store_true", help="plot the surface when it is measured")
-    group.add_argument("--show", action="store_true", help="and show the plots on the screen")
+    group.add_argument("--show", action="store_true", help="open the figures in windows as well")
     group.add_argument("--log", action="store_true", help="logarithmic loss in the 1-D plots")
     group.add_argument(
         "--loss_max",
         type=finite,
-        help="top of the loss axis of 1-D plots (default: 5, or fitted to flat curves)",
+        help="top of the loss axis of 1-D plots, unless --log (default: 5, or fitted to curves that would "
+        "use less than a fifth of that)",
     )
     group.add_argument(
         "--proj_file", default="", metavar="FILE", help="draw this projected trajectory over the contours"
     )
-    options.add_plot_levels(group)
+    add_level_options(group)
+    add_out(group, "the surface file, or with --proj_file that", of="the figures' names")
     add_page_options(group)
     return parser
 
@@ -109,10 +111,10 @@ def require_consistent(request: SurfaceRequest, plots: PlotOptions, parser: Pars
             f"--seeds {seeds} compares surfaces of one net, and {net.model} has other random weights for "
             "each; give --model_file"
         )
-    if seeds > 1 and (directions.dir_file or surf_file or plots.proj_file):
+    if seeds > 1 and (directions.dir_file or surf_file or plots.proj_file or plots.out):
         parser.error(
-            f"--seeds {seeds} makes directions and surfaces of its own; leave --dir_file, --surf_file and "
-            "--proj_file out"
+            f"--seeds {seeds} makes directions, surfaces and figures of its own; leave --dir_file, "
+            "--surf_file, --proj_file and --out out"
         )
 
 
@@ -159,10 +161,9 @@ def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -
 
         plot_1d(
             surf_file,
-            xmin=None,
-            xmax=None,
             loss_max=plots.loss_max,
             log=plots.log,
+            out=plots.out,
             show=plots.show,
             formats=plots.format,
         )
@@ -176,6 +177,7 @@ def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -
             vmin=plots.vmin,
             vmax=plots.vmax,
             vlevel=plots.vlevel,
+            out=plots.out,
             show=plots.show,
             formats=plots.format,
         )
@@ -187,6 +189,7 @@ def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -
             vmin=plots.vmin,
             vmax=plots.vmax,
             vlevel=plots.vlevel,
+            out=plots.out,
             show=plots.show,
             formats=plots.format,
         )
@@ -210,7 +213,8 @@ def require_figures(plots: PlotOptions, surf_file: str, names: list[str], *, is_
         endings = line_figures.endings(names, log=plots.log)
     elif plots.proj_file:
         stem, endings = plots.proj_file, [f"{endings[0]}_proj"]
-    figures.require_writable_figures(stem, endings, plots.format, advice="give another {surf_file}")
+    advice = "give another {out}" if plots.out else "give another {surf_file}"
+    figures.require_writable_figures(plots.out or stem, endings, plots.format, advice=advice)
 
 
 def require_drawable(plots: PlotOptions) -> None:

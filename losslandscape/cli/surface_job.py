@@ -21,6 +21,7 @@ class PlotOptions(Options):
     log: bool
     loss_max: float | None
     proj_file: str
+    out: str
     vmin: float | None
     vmax: float | None
     vlevel: float | None

@@ -95,7 +95,8 @@ def _require_writable(surf_files: list[str], plots: PlotOptions, *, is_plane: bo
     if is_plane and plots.plot:
         from losslandscape.draw.film_files import film_stem
 
-        require_writable(f"{film_stem(surf_files[0])}.html", "give another {surf_file}")
+        advice = "give another {out}" if plots.out else "give another {surf_file}"
+        require_writable(f"{plots.out or film_stem(surf_files[0])}.html", advice)
 
 
 def _projection_file(surf_files: list[str]) -> str:
@@ -130,6 +131,7 @@ def _finish(
             surf_files,
             proj_file=projection.path,
             dir_file=dir_file,
+            out=plots.out,
             vmin=plots.vmin,
             vmax=plots.vmax,
             vlevel=plots.vlevel,

@@ -10,7 +10,7 @@ from torch import nn
 
 from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser
-from losslandscape.cli.figure_options import add_page_options
+from losslandscape.cli.figure_options import add_out, add_page_options
 from losslandscape.cli.request import DataOptions, NetOptions, Options
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts
@@ -163,10 +163,9 @@ def build_parser(description: str | None) -> Parser:
         "a GIF, and an MP4 where ffmpeg is installed",
     )
     text = "the quantity whose contours these are (default: %(default)s)"
-    group.add_argument("--surf_name", default="train_loss", help=text)
-    group.add_argument("--show", action="store_true", help="open the figure in a window as well")
-    text = "beginning of the figures' names (default: the projection file)"
-    group.add_argument("--out", default="", metavar="STEM", help=text)
+    group.add_argument("--surf_name", default="train_loss", metavar="NAME", help=text)
+    group.add_argument("--show", action="store_true", help="open the figures in windows as well")
+    add_out(group, "the projection file", of="the figures' names")
     add_page_options(group)
     return parser
 

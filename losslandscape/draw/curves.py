@@ -13,13 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from losslandscape.core import quantity
-from losslandscape.draw import figures
+from losslandscape.draw import figure_details, figures
 from losslandscape.draw.comparison import Comparison, titled
 from losslandscape.draw.drawable import describe_missing, finite
 from losslandscape.draw.grid_part import coarse_line
 from losslandscape.draw.labels import value_label
 from losslandscape.draw.line_axes import (
-    CurveLook,
     add_legend,
     finish_horizontal,
     finish_vertical,
@@ -46,21 +45,19 @@ def side_by_side(
     *,
     xmin: float | None = None,
     xmax: float | None = None,
-    look: CurveLook | None = None,
 ) -> Figure:
     """Return a figure with a panel per surface, all on the same scales.
 
     Args:
         verticals: the vertical axes, first the left and, if there are two, then the right.
         xmin, xmax: the ends of the horizontal axis; None takes the end of the data.
-        look: what the user changes.
     """
-    look = look or CurveLook()
+    details = figure_details.current()
     fig, panels = figures.new_panels(shown.titles, panel=PANEL, margin=MARGIN, show=shown.show, sharey=True)
     handles: list[Artist] = []
     with_curves: list[list[Axes]] = [[] for _ in verticals]
     for left, whole in zip(panels, shown.surfaces, strict=True):
-        finish_horizontal(left, horizontal_ends([whole], xmin, xmax), look)
+        finish_horizontal(left, horizontal_ends([whole], xmin, xmax))
         surface = coarse_line(whole, [name for vertical in verticals for name in vertical.names_in(whole)])
         values = []
         all_axes = _axes_of(left, verticals)
@@ -72,16 +69,16 @@ def side_by_side(
             if drawn:
                 with_curves[side].append(axes)
                 handles += drawn
-            if look.barrier and set(vertical.names) & set(LOSSES):
+            if details.barrier and set(vertical.names) & set(LOSSES):
                 draw_barrier(axes, all_axes[-1][0], surface, vertical)
         handles += hatch_missing(left, surface, values)
-        mark_minimisers(left, [surface], look)
-    if look.ylabel:
+        mark_minimisers(left, [surface])
+    if details.ylabel:
         for axes in with_curves[0]:
-            axes.set_ylabel(look.ylabel)
+            axes.set_ylabel(details.ylabel)
     name_outermost(with_curves)
-    write_notes(fig, _notes(shown, verticals), look)
-    add_legend(fig, _curves_first(handles), look)
+    write_notes(fig, _notes(shown, verticals))
+    add_legend(fig, _curves_first(handles))
     fit_height(fig)
     part_marks(fig)
     return fig
@@ -94,27 +91,26 @@ def repeats(
     *,
     xmin: float | None = None,
     xmax: float | None = None,
-    look: CurveLook | None = None,
 ) -> Figure:
     """Return a figure of all surfaces in one panel, as thin lines.
 
     If all grids are equal, a thick line shows the mean, and a band one standard deviation on either side.
     """
-    look = look or CurveLook()
+    details = figure_details.current()
     surfaces = shown.surfaces
     fig, (left,) = figures.new_panels([f"{len(surfaces)} repeats"], panel=(6.4, 4.8), show=shown.show)
     is_same_grid = all(np.array_equal(surface.x, surfaces[0].x) for surface in surfaces)
-    finish_horizontal(left, horizontal_ends(surfaces, xmin, xmax), look)
+    finish_horizontal(left, horizontal_ends(surfaces, xmin, xmax))
     handles: list[Artist] = []
     for axes, vertical in _axes_of(left, verticals):
         for name in vertical.names:
             handles += _draw_repeats(axes, surfaces, name, vertical, with_mean=is_same_grid)
         finish_vertical(axes, vertical, coloured=len(verticals) > 1)
-    mark_minimisers(left, surfaces, look)
-    if look.ylabel:
-        left.set_ylabel(look.ylabel)
-    write_notes(fig, _notes(shown, verticals), look)
-    add_legend(fig, _curves_first(handles), look)
+    mark_minimisers(left, surfaces)
+    if details.ylabel:
+        left.set_ylabel(details.ylabel)
+    write_notes(fig, _notes(shown, verticals))
+    add_legend(fig, _curves_first(handles))
     fit_height(fig)
     part_marks(fig)
     return fig

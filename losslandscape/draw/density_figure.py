@@ -11,7 +11,7 @@ from matplotlib.ticker import NullFormatter
 from losslandscape.curvature.density import Density
 from losslandscape.draw import figures
 from losslandscape.draw.contour_levels import log_ticks
-from losslandscape.draw.line_axes import CurveLook, LogFormatter, UniformFormatter, add_legend
+from losslandscape.draw.line_axes import LogFormatter, UniformFormatter, add_legend
 from losslandscape.draw.type_settings import scaled
 
 FLOOR = 0.1  # the lower end of the axis, relative to the peak of one eigenvalue, so that each is visible
@@ -85,4 +85,4 @@ def _mark(fig: Figure, axes: Axes, eigenvalues: Sequence[float]) -> None:
         transform=axes.get_xaxis_transform(),
         label="outermost eigenvalues" if len(eigenvalues) > 1 else "eigenvalue",
     )
-    add_legend(fig, handles, CurveLook())
+    add_legend(fig, handles)

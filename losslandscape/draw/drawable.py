@@ -34,18 +34,19 @@ def values_of(surface: Surface, name: str, *, log: bool = False) -> np.ndarray:
 def known_part(
     surface: Surface, name: str, *, log: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return x, y and values of a plane without its empty rows and columns.
+    """Return x, y and values of a plane without its empty rows and columns, in ascending order.
 
     So a run that has only completed a coarse grid is drawn on that grid. If fewer than two rows or columns
-    would be left, the whole plane is returned.
+    would be left, the whole plane is returned. Of equal coordinates, the first counts.
     """
     assert surface.y is not None
-    values = values_of(surface, name, log=log)
+    (x, columns), (y, rows) = (np.unique(axis, return_index=True) for axis in (surface.x, surface.y))
+    values = values_of(surface, name, log=log)[np.ix_(rows, columns)]
     known = np.isfinite(values)
-    rows, columns = known.any(axis=1), known.any(axis=0)
-    if min(np.count_nonzero(rows), np.count_nonzero(columns)) < 2:
-        return surface.x, surface.y, values
-    return surface.x[columns], surface.y[rows], values[np.ix_(rows, columns)]
+    with_value = known.any(axis=1), known.any(axis=0)
+    if min(map(np.count_nonzero, with_value)) < 2:
+        return x, y, values
+    return x[with_value[1]], y[with_value[0]], values[np.ix_(*with_value)]
 
 
 def has_cells(surface: Surface) -> bool:

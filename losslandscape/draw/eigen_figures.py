@@ -11,13 +11,12 @@ import numpy as np
 from matplotlib.colors import Normalize
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw import curves, figures, metrics_table, panels
+from losslandscape.draw import curves, figure_details, figures, metrics_table, panels
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.contour_levels import COLOURS, Scale
 from losslandscape.draw.convexity import EIGENVALUES, eigenvalue_ratio
 from losslandscape.draw.drawable import describe_missing
 from losslandscape.draw.labels import label
-from losslandscape.draw.line_axes import CurveLook
 from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.vertical_axes import LEAST_USED, VerticalAxis
 from losslandscape.files import h5_util
@@ -95,18 +94,17 @@ def require_eigenvalues(surface: Surface) -> None:
         raise InputError(f"{surface.called} has no finite ratio of eigenvalues to draw (max_eig: {missing})")
 
 
-def draw_lines(
-    shown: Comparison, *, xmin: float | None = None, xmax: float | None = None, look: CurveLook | None = None
-) -> list[str]:
+def draw_lines(shown: Comparison, *, xmin: float | None = None, xmax: float | None = None) -> list[str]:
     """Draw the ratio and its absolute value along lines; return the paths of the figures."""
     shown = replace(shown, surfaces=[_ratios(surface) for surface in shown.surfaces])
     top = _top(shown.surfaces, at_least=LEAST_USED)
-    own = replace(look or CurveLook(), ylabel="", barrier=False)  # which are those of the loss
+    own = replace(figure_details.current(), ylabel="", barrier=False)  # which are those of the loss
     paths = []
     for name, low in ((RATIO, -1), (ABS_RATIO, 0)):
         limits = ((low - MARGIN) * top, (1 + MARGIN) * top)
         axis = VerticalAxis((name,), label(name), limits=limits, is_cut=True)
-        fig = curves.side_by_side(shown, [axis], xmin=xmin, xmax=xmax, look=own)
+        with figure_details.drawn_with(own):
+            fig = curves.side_by_side(shown, [axis], xmin=xmin, xmax=xmax)
         paths += shown.save(fig, _ending(name, is_line=True))
     return paths
 

@@ -1,61 +1,29 @@
 """Finishes the axes of 1-D figures: scales, ticks, labels, legend and footnotes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
 from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter
 
-from losslandscape.core.errors import InputError, require_choice
-from losslandscape.draw import figures, page_layout, page_style
+from losslandscape.core.errors import InputError
+from losslandscape.draw import figure_details, figures, page_layout, page_style
 from losslandscape.draw.contour_levels import log_ticks
+from losslandscape.draw.figure_details import NONE
 from losslandscape.draw.page_layout import wrap_text
 from losslandscape.draw.type_settings import width_of_page
 from losslandscape.draw.vertical_axes import Limits, VerticalAxis
 from losslandscape.files.surface import Surface
 
-NONE = "none"
-PLACES = tuple(Legend.codes)  # "best", "upper right", …
 MAX_INTERVALS = 6  # between x ticks
 ROUND_STEPS = (1, 2, 5, 10)  # of x ticks; steps of 2.5 need one digit more, which narrow panels lack
 PLAIN = (1e-3, 1e5)  # sizes of numbers that are written without a power of ten
 MAX_DIGITS = 15
 RATIO = 0.7  # height / width of a panel
 MAX_NOTES = 3  # lines of a footnote; if there are more notes, a further line says so
-
-
-@dataclass(frozen=True)
-class CurveLook:
-    """What a user may change in 1-D figures; an empty text or None leaves the default.
-
-    Args:
-        xlabel: the text below the horizontal axis.
-        ylabel: the text beside the left axis.
-        legend: where in the first panel the legend stands, one of `PLACES`; `NONE` for no legend. By default
-            it stands above the panels.
-        footnote: the text below the figure instead of the notes on what is missing; `NONE` for no text.
-        marks: texts above the minimisers at 0 and, between two nets, at 1; `(NONE,)` for no marks.
-        barrier: whether to draw how far the loss between two nets rises above the line between its ends.
-
-    Raises:
-        InputError: the place of the legend does not exist.
-    """
-
-    xlabel: str = ""
-    ylabel: str = ""
-    legend: str = ""
-    footnote: str = ""
-    marks: Sequence[str] = ()
-    barrier: bool = False
-
-    def __post_init__(self) -> None:
-        if self.legend:
-            require_choice("legend", self.legend, (*PLACES, NONE))
 
 
 class UniformFormatter(Formatter):
@@ -123,12 +91,12 @@ def finish_vertical(axes: Axes, vertical: VerticalAxis, *, coloured: bool) -> No
     axes.yaxis.set_major_formatter(LogFormatter() if vertical.log else UniformFormatter())
 
 
-def finish_horizontal(axes: Axes, ends: Limits, look: CurveLook) -> None:
+def finish_horizontal(axes: Axes, ends: Limits, *, xlabel: str = r"$\alpha$") -> None:
     """Set the ends, ticks, label and grid of a panel."""
     axes.set_xlim(*ends)
     axes.xaxis.set_major_locator(MaxNLocator(MAX_INTERVALS, steps=ROUND_STEPS))
     axes.xaxis.set_major_formatter(UniformFormatter())
-    axes.set_xlabel(look.xlabel or r"$\alpha$")
+    axes.set_xlabel(figure_details.current().xlabel or xlabel)
     axes.grid(True, axis="y", color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
 
@@ -165,11 +133,8 @@ def name_outermost(with_curves: Sequence[list[Axes]]) -> None:
                 axes.set_ylabel("")
 
 
-def write_notes(fig: Figure, notes: Sequence[str], look: CurveLook) -> None:
-    """Write the user's footnote, or the first different notes."""
-    if look.footnote:
-        figures.footnote(fig, "" if look.footnote == NONE else look.footnote)
-        return
+def write_notes(fig: Figure, notes: Sequence[str]) -> None:
+    """Write the first different notes below a figure, unless the user gives another text."""
     different = list(dict.fromkeys(notes))
     lines = different[:MAX_NOTES]
     if len(different) > MAX_NOTES:
@@ -177,19 +142,20 @@ def write_notes(fig: Figure, notes: Sequence[str], look: CurveLook) -> None:
     figures.footnote(fig, "\n".join(lines))
 
 
-def add_legend(fig: Figure, handles: Sequence[Artist], look: CurveLook) -> None:
+def add_legend(fig: Figure, handles: Sequence[Artist]) -> None:
     """Add a legend where the user wants it, by default above the panels, where it hides nothing.
 
     Of handles with equal texts it shows the last. It is left out if axis labels already name all curves.
     """
     by_label = {str(handle.get_label()): handle for handle in handles}
     is_named = by_label.keys() <= {axes.get_ylabel() for axes in fig.axes}
-    if look.legend == NONE or (is_named and not look.legend):
+    legend = figure_details.current().legend
+    if legend == NONE or (is_named and not legend):
         return
-    if look.legend:
+    if legend:
         # The axes that were added last are drawn over all others: so nothing covers the legend.
         above = [axes for axes in fig.axes if axes.bbox.bounds == fig.axes[0].bbox.bounds][-1]
-        place: Any = look.legend
+        place: Any = legend
         above.legend(handles=list(by_label.values()), loc=place, framealpha=0.9)
         return
     _add_legend_above(fig, list(by_label.values()))

@@ -1,34 +1,22 @@
 """Draws figures of 1-D surfaces: loss, accuracy, error and every other quantity along one direction."""
 
 import os
-from collections.abc import Iterable, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError, require_choice
-from losslandscape.draw import curves, eigen_figures, figures, metrics_table
+from losslandscape.draw import curves, eigen_figures, figure_details, figures, lines, metrics_table
 from losslandscape.draw.comparison import Comparison
-from losslandscape.draw.drawable import describe_missing, values_of
+from losslandscape.draw.figure_details import Details, detailed
 from losslandscape.draw.figure_metadata import commands
-from losslandscape.draw.line_axes import CurveLook
 from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.together import BANDS, STD, Net, together
-from losslandscape.draw.vertical_axes import (
-    ACCURACIES,
-    LOSS_MAX,
-    LOSSES,
-    VerticalAxis,
-    accuracy_axis,
-    loss_axis,
-    other_values,
-    value_axis,
-)
-from losslandscape.files import h5_util
+from losslandscape.draw.vertical_axes import ACCURACIES, LOSSES, VerticalAxis, accuracy_axis
 from losslandscape.files.surface import Surface
 
 
 @paged
+@detailed
 def plot_1d(
     *surf_files: str | Surface,
     titles: Sequence[str] = (),
@@ -40,8 +28,8 @@ def plot_1d(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
-    look: CurveLook | None = None,
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw every 1-D figure that the quantities of the surfaces allow, with one panel per surface.
 
@@ -58,8 +46,8 @@ def plot_1d(
         json_file: a JSON file to write the metrics to.
         show: whether to also open the figures in windows.
         formats: file formats of the figures: pdf, png, svg, eps, pgf.
-        look: texts, legend and marks.
         page: the printed page that the figures are for; None for the published look.
+        details: texts, legend and marks; None for the usual ones.
 
     Returns:
         The paths of the figures.
@@ -67,22 +55,25 @@ def plot_1d(
     Raises:
         InputError: a surface is 2-D or has no finite value, or an option does not fit the data.
     """
-    surfaces = [read_line(file) for file in surf_files]
+    surfaces = [lines.read(file) for file in surf_files]
     shown = Comparison.of(surfaces, titles=titles, out=out, show=show, formats=formats)
-    _print_missing(surfaces)
-    _require_barriers(surfaces, look)
-    axes = _axes(surfaces, _range(xmin, xmax), loss_max=loss_max, log=log)
+    lines.print_missing(surfaces)
+    _require_barriers(surfaces)
+    axes = lines.axes(surfaces, lines.ends(xmin, xmax), loss_max=loss_max, log=log)
     figure_axes = {value: [axis] for value, axis in axes.items()}
     if "train_err" in axes:  # without accuracies this would be the figure of the loss again
         losses = [axes["train_loss"]] if "train_loss" in axes else []
-        figure_axes = {"loss_acc": [*losses, accuracy_axis(surfaces, _range(xmin, xmax))], **figure_axes}
+        figure_axes = {
+            "loss_acc": [*losses, accuracy_axis(surfaces, lines.ends(xmin, xmax))],
+            **figure_axes,
+        }
     paths = []
     for value, verticals in figure_axes.items():
-        fig = curves.side_by_side(shown, verticals, xmin=xmin, xmax=xmax, look=look)
+        fig = curves.side_by_side(shown, verticals, xmin=xmin, xmax=xmax)
         paths += shown.save(fig, f"1d_{value}{_log_ending(verticals[0], log=log)}")
     if all(map(eigen_figures.has_eigenvalues, surfaces)):
-        paths += eigen_figures.draw_lines(shown, xmin=xmin, xmax=xmax, look=look)
-    metrics_table.report(surfaces, shown.titles, _measured_names(surfaces), json_file=json_file)
+        paths += eigen_figures.draw_lines(shown, xmin=xmin, xmax=xmax)
+    metrics_table.report(surfaces, shown.titles, lines.measured_names(surfaces), json_file=json_file)
     if show:
         figures.show()
     return paths
@@ -95,6 +86,7 @@ def endings(names: Sequence[str], *, log: bool) -> list[str]:
 
 
 @paged
+@detailed
 def plot_together(
     *surf_files: str | Surface,
     groups: Sequence[Sequence[str | Surface]] = (),
@@ -108,8 +100,8 @@ def plot_together(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
-    look: CurveLook | None = None,
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw several nets in one panel, each with a colour and a line style of its own.
 
@@ -133,29 +125,30 @@ def plot_together(
         InputError: a case of `plot_1d`, or the surfaces of a group have different grids.
     """
     require_choice("band", band, tuple(BANDS))
-    if look and look.barrier:
+    if figure_details.current().barrier:
         raise InputError("a barrier is drawn for one net in a panel", "leave {barrier} or {together} out")
-    by_net = [[read_line(file)] for file in surf_files] + [list(map(read_line, group)) for group in groups]
+    by_net = [[lines.read(file)] for file in surf_files] + [list(map(lines.read, group)) for group in groups]
     surfaces = [surface for net in by_net for surface in net]
     first = by_net[0][0].called
     shown = Comparison.of(
         [net[0] for net in by_net], titles=titles, out=out or f"{first}_together", formats=formats
     )
     nets = [Net(title or first, net) for title, net in zip(shown.titles, by_net, strict=True)]
-    _print_missing(surfaces)
+    lines.print_missing(surfaces)
     paths = []
-    for value, axis in _axes(surfaces, _range(xmin, xmax), loss_max=loss_max, log=log).items():
-        fig = together(nets, axis, band=band, xmin=xmin, xmax=xmax, look=look, show=show)
+    for value, axis in lines.axes(surfaces, lines.ends(xmin, xmax), loss_max=loss_max, log=log).items():
+        fig = together(nets, axis, band=band, xmin=xmin, xmax=xmax, show=show)
         stem = f"{shown.stem}_1d_{value}{_log_ending(axis, log=log)}"
         paths += figures.save(fig, stem, formats, made_by=commands(*surfaces))
     names = [net.title if len(net.surfaces) == 1 else one.called for net in nets for one in net.surfaces]
-    metrics_table.report(surfaces, names, _measured_names(surfaces), json_file=json_file)
+    metrics_table.report(surfaces, names, lines.measured_names(surfaces), json_file=json_file)
     if show:
         figures.show()
     return paths
 
 
 @paged
+@detailed
 def plot_repeats(
     prefix: str,
     *,
@@ -169,8 +162,8 @@ def plot_repeats(
     json_file: str = "",
     show: bool = False,
     formats: str | Sequence[str] = ("pdf",),
-    look: CurveLook | None = None,
     page: Page | None = None,
+    details: Details | None = None,
 ) -> list[str]:
     """Draw the curves of several files in one panel, with mean and standard deviation if the grids agree.
 
@@ -189,18 +182,18 @@ def plot_repeats(
                 f"{file} does not exist",
                 f"give another {{idx_min}} than {idx_min} or {{idx_max}} than {idx_max}",
             )
-    surfaces = [read_line(file) for file in files]
+    surfaces = [lines.read(file) for file in files]
     shown = Comparison(surfaces, [""] * len(surfaces), out or prefix, show=show, formats=formats)
-    _print_missing(surfaces)
-    axes = _axes(surfaces, _range(xmin, xmax), loss_max=loss_max, log=log)
+    lines.print_missing(surfaces)
+    axes = lines.axes(surfaces, lines.ends(xmin, xmax), loss_max=loss_max, log=log)
     published = [axes.pop(value) for value in ("train_loss", "train_err") if value in axes]
     figure_axes = {"loss_err": published} if published else {}
     figure_axes |= {value: [axis] for value, axis in axes.items()}
     paths = []
     for value, vertical_axes in figure_axes.items():
-        fig = curves.repeats(shown, vertical_axes, xmin=xmin, xmax=xmax, look=look)
+        fig = curves.repeats(shown, vertical_axes, xmin=xmin, xmax=xmax)
         paths += shown.save(fig, f"1d_{value}_repeat")
-    names = _measured_names(surfaces)
+    names = lines.measured_names(surfaces)
     metrics_table.report(surfaces, shown.titles, names, json_file=json_file, spread=True)
     if show:
         figures.show()
@@ -214,65 +207,14 @@ def repeat_files(prefix: str, idx_min: int, idx_max: int) -> list[str]:
     return [f"{prefix}_{index}.h5" for index in range(idx_min, idx_max + 1)]
 
 
-def read_line(surf_file: str | Surface) -> Surface:
-    """Return a 1-D surface; raise `InputError` if it is 2-D or has no finite value."""
-    surface = h5_util.as_surface(surf_file)
-    if surface.y is not None:
-        raise InputError(f"{surface.called} is 2-D", "use plot_2D.py, or plot_2d from Python")
-    names = quantity.shown(surface.names)
-    if not names:
-        raise InputError(f"{surface.called} has no quantity to draw")
-    if not any(np.isfinite(values_of(surface, name)).any() for name in names):
-        missing = describe_missing(surface, names[0])
-        raise InputError(f"{surface.called} has no value to draw ({names[0]}: {missing})")
-    return surface
-
-
-def _range(xmin: float | None, xmax: float | None) -> tuple[float, float]:
-    return (-np.inf if xmin is None else xmin), (np.inf if xmax is None else xmax)
-
-
 def _log_ending(axis: VerticalAxis, *, log: bool) -> str:
     return "_log" if log and axis.log else ""
 
 
-def _require_barriers(surfaces: Sequence[Surface], look: CurveLook | None) -> None:
+def _require_barriers(surfaces: Sequence[Surface]) -> None:
     """Raise `InputError` if barriers are wanted and a surface has no loss, whose barrier they would be."""
+    if not figure_details.current().barrier:
+        return
     for surface in surfaces:
-        if look and look.barrier and not set(LOSSES) & set(surface.names):
+        if not set(LOSSES) & set(surface.names):
             raise InputError(f"{surface.called} has no loss, so no barrier", "leave {barrier} out")
-
-
-def _axes(
-    surfaces: Sequence[Surface], x_range: tuple[float, float], *, loss_max: float | None, log: bool
-) -> dict[str, VerticalAxis]:
-    """Return the vertical axes by the part of the figure's name: train_loss, train_err, or another value.
-
-    An axis without quantities is left out.
-    """
-    loss = loss_axis(surfaces, loss_max=loss_max, log=log, x_range=x_range)
-    top = LOSS_MAX if loss_max is None else loss_max
-    if loss.names and not log and loss.limits != (0, top):
-        values = loss.all_values(surfaces, x_range)
-        why = f"the losses would use less than a fifth of 0 to {top:g}"
-        if values.min() < 0:
-            why = "some loss is negative"
-        elif values.min() >= top:
-            why = f"no loss is below {top:g}"
-        print(f"{surfaces[0].called}: {why}, so the axis follows the data.")
-    axes = {"train_loss": loss, "train_err": accuracy_axis(surfaces, x_range, error=True)}
-    for value in other_values(surfaces):
-        axes[value] = value_axis(surfaces, value, log=log, x_range=x_range)
-    return {value: axis for value, axis in axes.items() if axis.names}
-
-
-def _measured_names(surfaces: Iterable[Surface]) -> list[str]:
-    """Return the quantities that get metrics: all except percentages."""
-    names = dict.fromkeys(name for surface in surfaces for name in quantity.shown(surface.names))
-    return [name for name in names if not quantity.is_percentage(name)]
-
-
-def _print_missing(surfaces: Iterable[Surface]) -> None:
-    for surface in surfaces:
-        for text in curves.describe_all_missing(surface, quantity.shown(surface.names)):
-            print(f"{surface.called}: {text}.")

@@ -12,11 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw import loss_shape
+from losslandscape.draw import figure_details, loss_shape
 from losslandscape.draw.drawable import LARGEST
 from losslandscape.draw.grid_values import ascending
 from losslandscape.draw.labels import level_text
-from losslandscape.draw.line_axes import NONE, CurveLook
 from losslandscape.draw.plane_axes import MISSING_COLOUR, MISSING_HATCH, edges
 from losslandscape.draw.surface_metrics import is_interpolation
 from losslandscape.draw.type_settings import scaled, text_size
@@ -33,21 +32,22 @@ PAD = 1.5  # pixels around a text that stay free
 LOST: dict[str, str] = {"NaN": "x", "infinite": "^", "minus infinite": "v"}
 
 
-def mark_minimisers(axes: Axes, surfaces: Sequence[Surface], look: CurveLook) -> None:
+def mark_minimisers(axes: Axes, surfaces: Sequence[Surface]) -> None:
     """Mark the minimisers in a panel: 0, and also 1 if all surfaces are lines between two nets.
 
     Raises:
         InputError: there are more texts than minimisers.
     """
+    details = figure_details.current()
     is_between = all(map(is_interpolation, surfaces))
-    texts = list(look.marks) or (["first minimiser", "second minimiser"] if is_between else ["minimiser"])
+    texts = list(details.marks) or (["first minimiser", "second minimiser"] if is_between else ["minimiser"])
     places = [0.0, 1.0] if is_between else [0.0]
     if len(texts) > len(places):
         raise InputError(
             f"there are {len(texts)} texts of marks, and {surfaces[0].called} has {len(places)} minimiser",
             "give one text ({marks})",
         )
-    if NONE in texts:
+    if not details.centre:
         return
     low, high = axes.get_xlim()
     marks = {place: text for place, text in zip(places, texts, strict=False) if low < place < high}

@@ -5,14 +5,11 @@ any choice, figures keep the published look: 6.4 inches for one panel, in type o
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 from losslandscape.core.errors import InputError, require_choice
+from losslandscape.draw.setting import Setting
 
 PUBLISHED_SIZE = 13.0  # font size in points without any choice
 MIN_SIZE = 6.0  # in points; smaller print is hard to read, and journals refuse it
@@ -22,9 +19,6 @@ MIN_PANEL, GOOD_PANEL = 9.5, 12.5  # widths of a panel in ems: what it needs, an
 MAX_COLUMNS = 3  # of panels, without a choice
 MAX_HEIGHT = 9.0  # of a figure on a page, in inches; US letter and A4 have about as much text height
 MM = 1 / 25.4
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -168,36 +162,7 @@ def require_latex(what: str) -> None:
         )
 
 
-PUBLISHED = Page()
-_page: ContextVar[Page] = ContextVar("_page", default=PUBLISHED)
-
-
-def current() -> Page:
-    """Return the page of the innermost `drawn_on`."""
-    return _page.get()
-
-
-@contextmanager
-def drawn_on(page: Page | None) -> Iterator[None]:
-    """Make every figure inside the block for a page; None changes nothing."""
-    if page is None:
-        yield
-        return
-    token = _page.set(page)
-    try:
-        yield
-    finally:
-        _page.reset(token)
-
-
-def paged(draw: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function with a keyword `page`, so that all its figures are made for that page."""
-
-    @wraps(draw)
-    def on_page(*args: P.args, **kwargs: P.kwargs) -> R:
-        page = kwargs.get("page")
-        assert page is None or isinstance(page, Page)
-        with drawn_on(page):
-            return draw(*args, **kwargs)
-
-    return on_page
+# `with drawn_on(page):` makes every figure inside for a page; `paged` does so for functions with the
+# keyword `page`.
+_setting = Setting("page", Page())
+current, drawn_on, paged = _setting.current, _setting.set_to, _setting.by_keyword

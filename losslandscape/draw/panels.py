@@ -30,10 +30,7 @@ from losslandscape.draw.drawable import (
     values_of,
 )
 from losslandscape.draw.labels import LevelFormatter, label
-from losslandscape.draw.plane_axes import X_LABEL as X_LABEL
-from losslandscape.draw.plane_axes import Y_LABEL as Y_LABEL
 from losslandscape.draw.plane_axes import add_inset, edges, finish_plane, hatch_between, hatch_cells, y_of
-from losslandscape.draw.plane_axes import set_aspect as set_aspect
 from losslandscape.draw.resample import smooth
 from losslandscape.files.surface import Surface
 

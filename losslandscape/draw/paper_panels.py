@@ -18,7 +18,7 @@ from losslandscape.draw.contour_levels import Scale
 from losslandscape.draw.curves import draw_line
 from losslandscape.draw.drawable import known_part, values_of
 from losslandscape.draw.labels import label, value_label
-from losslandscape.draw.line_axes import CurveLook, finish_horizontal, finish_vertical, horizontal_ends
+from losslandscape.draw.line_axes import finish_horizontal, finish_vertical, horizontal_ends
 from losslandscape.draw.line_marks import hatch_missing, mark_lost
 from losslandscape.draw.panels import add_colour_bar, draw_contour
 from losslandscape.draw.paper_layout import Place
@@ -86,8 +86,8 @@ def draw_curves(fig: Figure, place: Place, surfaces: Sequence[Surface], name: st
     for axes, surface, curves in zip(place.panels, surfaces, drawn, strict=True):
         axes.set_box_aspect(place.aspect)
         is_line = surface.y is None
-        look = CurveLook(xlabel=r"$\alpha$" if is_line else r"$\alpha$ or $\beta$")
-        finish_horizontal(axes, horizontal_ends([surface], None, None), look)
+        xlabel = r"$\alpha$" if is_line else r"$\alpha$ or $\beta$"
+        finish_horizontal(axes, horizontal_ends([surface], None, None), xlabel=xlabel)
         for curve in curves:
             colour, style = curve.line
             made: list[Artist] = [

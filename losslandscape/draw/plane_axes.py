@@ -12,6 +12,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import figure_details, figures
 from losslandscape.draw.drawable import known_part, values_of
 from losslandscape.draw.figure_details import Zoom
+from losslandscape.draw.resampling import whole_cells
 from losslandscape.files.surface import Surface
 
 MISSING_COLOUR, MISSING_HATCH = "0.85", "0.55"  # greys; the hatching differs from every colour of a map
@@ -65,9 +66,7 @@ def y_of(surface: Surface) -> np.ndarray:
 def hatch_between(axes: Axes, surface: Surface, name: str, *, log: bool) -> None:
     """Hatch the part of a plane that lies between grid points of which one has no value, as in contours."""
     x, y, values = known_part(surface, name, log=log)
-    (x, columns), (y, rows) = np.unique(x, return_index=True), np.unique(y, return_index=True)
-    known = np.isfinite(values[np.ix_(rows, columns)])
-    is_drawn = known[:-1, :-1] & known[1:, :-1] & known[:-1, 1:] & known[1:, 1:]
+    is_drawn = whole_cells(np.isfinite(values))
     all_x, all_y = surface.x, y_of(surface)
     x_edges = np.concatenate([[all_x.min()], x, [all_x.max()]])
     y_edges = np.concatenate([[all_y.min()], y, [all_y.max()]])

@@ -19,16 +19,13 @@ MAX_FACTOR = 24  # fine intervals in a measured one
 
 
 def smooth(x: np.ndarray, y: np.ndarray, values: np.ndarray, *, log: bool) -> Grid:
-    """Return finer coordinates in ascending order, and values there; NaN in cells with an unknown value.
+    """Return finer coordinates, and values there; NaN in cells with an unknown value.
 
     Args:
-        x, y: coordinates of the grid, at least two different ones each.
+        x, y: ascending coordinates of the grid, at least two each.
         values: (y, x); NaN where unknown.
         log: whether to interpolate the logarithm of the values, which are positive then.
     """
-    x, columns = np.unique(x, return_index=True)
-    y, rows = np.unique(y, return_index=True)
-    values = values[np.ix_(rows, columns)]
     heights = np.log(values) if log else values
     fine_x, fine_y = _finer(x), _finer(y)
     along_x = _interpolated(x, heights, fine_x)

@@ -133,7 +133,7 @@ def _set_up(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> Non
 
 
 def _draw_surface(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> None:
-    x, y, values = _ascending(*known_part(surface, name, log=heights.log))
+    x, y, values = known_part(surface, name, log=heights.log)
     grid = x, y, heights.of(values)
     _hatch_missing(axes, grid, heights.floor)
     _draw_floor(axes, grid, heights)
@@ -193,13 +193,6 @@ def _framed(axes: Axes3D, x: np.ndarray, y: np.ndarray, values: np.ndarray) -> G
     framed = np.full((new_y.size, new_x.size), np.nan)
     framed[np.ix_(np.isin(new_y, y), np.isin(new_x, x))] = values
     return new_x, new_y, framed
-
-
-def _ascending(x: np.ndarray, y: np.ndarray, values: np.ndarray) -> Grid:
-    """Return the coordinates in ascending order and each once, and the values there."""
-    x, columns = np.unique(x, return_index=True)
-    y, rows = np.unique(y, return_index=True)
-    return x, y, values[np.ix_(rows, columns)]
 
 
 def _box(surface: Surface) -> np.ndarray:

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures
+from losslandscape.draw import figure_details, figures
 from losslandscape.draw.comparison import titled
 from losslandscape.draw.curves import (
     BAND_OPACITY,
@@ -24,7 +24,6 @@ from losslandscape.draw.curves import (
     mean_and_deviation,
 )
 from losslandscape.draw.line_axes import (
-    CurveLook,
     add_legend,
     finish_horizontal,
     finish_vertical,
@@ -70,7 +69,6 @@ def together(
     band: str = STD,
     xmin: float | None = None,
     xmax: float | None = None,
-    look: CurveLook | None = None,
     show: bool = False,
 ) -> Figure:
     """Return a figure with all nets in one panel, and another panel for another part of the data.
@@ -79,27 +77,26 @@ def together(
         nets: from the first in the legend to the last.
         vertical: the axis that the panels share.
         band: what a band around a mean shows, one of `BANDS`.
-        xmin, xmax, look, show: as for `curves.side_by_side`.
+        xmin, xmax, show: as for `curves.side_by_side`.
     """
-    look = look or CurveLook()
     surfaces = [surface for net in nets for surface in net.surfaces]
     parts = [quantity.split(name)[0] for name in vertical.names]
     titles = parts if len(parts) > 1 else [""]
     fig, panels = figures.new_panels(titles, panel=PANEL, margin=MARGIN, show=show, sharey=True)
     handles: list[Artist] = []
     for axes, name in zip(panels, vertical.names, strict=True):
-        finish_horizontal(axes, horizontal_ends(surfaces, xmin, xmax), look)
+        finish_horizontal(axes, horizontal_ends(surfaces, xmin, xmax))
         for number, net in enumerate(nets):
             handles += _draw_net(axes, net, name, vertical, number, band)
         finish_vertical(axes, vertical, coloured=False)
-        mark_minimisers(axes, surfaces, look)
+        mark_minimisers(axes, surfaces)
         text = vertical.label if len(parts) > 1 else f"{parts[0]} {vertical.label}".strip()
-        axes.set_ylabel(look.ylabel or text)
+        axes.set_ylabel(figure_details.current().ylabel or text)
     name_outermost([panels])
     if any(len(net.surfaces) > 1 for net in nets):
         handles.append(Patch(color="0.3", alpha=BAND_OPACITY, linewidth=0, label=BANDS[band]))
-    write_notes(fig, _notes(nets, vertical), look)
-    add_legend(fig, handles, look)
+    write_notes(fig, _notes(nets, vertical))
+    add_legend(fig, handles)
     fit_height(fig)
     part_marks(fig)
     return fig

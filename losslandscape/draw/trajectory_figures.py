@@ -14,7 +14,7 @@ from losslandscape.draw.contour_levels import LOG_RATIO, log_ticks
 from losslandscape.draw.drawable import finite
 from losslandscape.draw.line_axes import LogFormatter, UniformFormatter
 from losslandscape.draw.page_style import Page, paged
-from losslandscape.draw.panels import set_aspect
+from losslandscape.draw.plane_axes import set_aspect
 from losslandscape.draw.trajectory_path import DROP_COLOUR, add_path
 from losslandscape.draw.type_settings import scaled
 from losslandscape.files import h5_util

@@ -13,8 +13,8 @@ from matplotlib.transforms import Bbox
 
 from losslandscape.draw import figures
 from losslandscape.draw.contour_labels import label_contours
-from losslandscape.draw.line_axes import CurveLook, add_legend
-from losslandscape.draw.panels import X_LABEL, Y_LABEL
+from losslandscape.draw.line_axes import add_legend
+from losslandscape.draw.plane_axes import X_LABEL, Y_LABEL
 from losslandscape.draw.type_settings import scaled, text_size
 from losslandscape.files.projection import Projection
 
@@ -42,7 +42,7 @@ def add_path(fig: Figure, projection: Projection, shares: np.ndarray | None) -> 
     draw_path(axes, projection, shares)
     axes.margins(0.08)
     _mark_drops(axes, projection)
-    add_legend(fig, axes.get_legend_handles_labels()[0], CurveLook())
+    add_legend(fig, axes.get_legend_handles_labels()[0])
     if _is_tsne(projection):
         figures.footnote(fig, TSNE)
     label_contours(fig)  # it also fits the layout, and so the size of the axes and which texts overlap

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from losslandscape.draw.eigen_figures import plot_eigenvalues
-from losslandscape.draw.line_axes import CurveLook
+from losslandscape.draw.figure_details import Details
 from losslandscape.draw.line_figures import plot_1d, plot_repeats
 from losslandscape.draw.page_style import Page
 from tests.draw.drawn_text import text_faults
@@ -45,7 +45,7 @@ def test_texts_of_one_net(drawn, page):
     losses = np.where(x > 1.7, np.nan, x**2 * (1 - x) ** 2)
     runs = {name: losses if name.endswith("loss") else 90 * np.exp(-losses) for name in BOTH_PARTS}
     write_surface_file("s.h5", x=x, quantities=runs)
-    plot_1d("s.h5", page=page, look=CurveLook(barrier=True))
+    plot_1d("s.h5", page=page, details=Details(barrier=True))
     for stem, fig in drawn.items():
         assert text_faults(fig, page) == [], stem
 

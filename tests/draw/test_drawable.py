@@ -48,6 +48,15 @@ def test_a_coarse_grid_shows_before_the_fine_one():
     assert np.array_equal(known, np.full((4, 5), 2.0))
 
 
+def test_descending_and_repeated_coordinates():
+    values = np.arange(12.0).reshape(3, 4)
+    quantities = {"train_loss": np.vstack([values, values[-1:]])[:, ::-1]}
+    surface = Surface("", x=np.arange(4)[::-1], y=np.array([0, 1, 2, 2]), quantities=quantities)
+    x, y, known = known_part(surface, "train_loss")
+    assert (x.tolist(), y.tolist()) == ([0, 1, 2, 3], [0, 1, 2])
+    assert np.array_equal(known, values)
+
+
 def test_what_is_missing():
     surface = line([1, -1, np.nan, np.inf, 1e250, 3])
     text = "1 of 6 points (17 %) not computed yet; 2 points NaN or infinite; 1 point too large to draw"

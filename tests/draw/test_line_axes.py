@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw.line_axes import RATIO, CurveLook, LogFormatter, UniformFormatter
+from losslandscape.draw.figure_details import Details
+from losslandscape.draw.line_axes import RATIO, LogFormatter, UniformFormatter
 from losslandscape.draw.line_figures import plot_1d
 from tests.draw.surface_files import X, notes, write_bowl, write_line
 
@@ -38,7 +39,7 @@ def test_log_ticks_never_mix_numbers_and_powers(values, texts):
 def test_texts_of_the_user(drawn):
     write_line(train_loss=np.where(X > 0.9, np.nan, 5 * X**2))
     plot_1d(
-        "s.h5", look=CurveLook(xlabel="step", ylabel="cost", footnote="see the text", legend="upper center")
+        "s.h5", details=Details(xlabel="step", ylabel="cost", footnote="see the text", legend="upper center")
     )
     fig = drawn["s.h5_1d_train_loss"]
     axes = fig.axes[0]
@@ -50,7 +51,7 @@ def test_texts_of_the_user(drawn):
 
 def test_no_legend_no_footnote_and_no_marks(drawn):
     write_line(train_loss=np.where(X > 0.9, np.nan, 5 * X**2))
-    plot_1d("s.h5", look=CurveLook(footnote="none", legend="none", marks=["none"]))
+    plot_1d("s.h5", details=Details(footnote="", legend="none", centre=False))
     fig = drawn["s.h5_1d_train_loss"]
     assert not fig.legends and not notes(fig).strip()
     assert not fig.axes[0].child_axes and len(fig.axes[0].lines) == 2  # the curve, and a point that is lost
@@ -58,7 +59,7 @@ def test_no_legend_no_footnote_and_no_marks(drawn):
 
 def test_a_place_that_does_not_exist():
     with pytest.raises(InputError, match="legend"):
-        CurveLook(legend="upper middle")
+        Details(legend="upper middle")
 
 
 def test_a_legend_of_several_rows_makes_the_figure_higher(drawn):

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw.line_axes import CurveLook
+from losslandscape.draw.figure_details import Details
 from losslandscape.draw.line_figures import plot_1d
 from losslandscape.draw.line_marks import EDGE, LOW
 from tests.draw.surface_files import X, write_bowl, write_line
@@ -35,13 +35,13 @@ def test_minimisers_are_marked(drawn, low, high, texts):
 
 def test_names_of_the_two_nets(drawn):
     write_path(train_loss=1.0)
-    plot_1d("s.h5", look=CurveLook(marks=["batch 128", "batch 8192"]))
+    plot_1d("s.h5", details=Details(marks=["batch 128", "batch 8192"]))
     assert marks(drawn["s.h5_1d_train_loss"]) == ["batch 128", "batch 8192"]
 
 
 def test_more_names_than_nets(drawn):
     with pytest.raises(InputError, match="2 texts of marks, and s.h5 has 1 minimiser"):
-        plot_1d(write_bowl(), look=CurveLook(marks=["a", "b"]))
+        plot_1d(write_bowl(), details=Details(marks=["a", "b"]))
 
 
 def test_parts_without_a_value_are_hatched(drawn):
@@ -69,7 +69,7 @@ def test_a_curve_that_another_completes_is_not_hatched(drawn):
 def test_a_barrier(drawn):
     """The loss is 1 at the first net, 2 at the second, and 4 in the middle: 2.5 above the line."""
     write_path(train_loss=[3, 2, 1, 2, 4, 3, 2, 3, 4], train_acc=50.0)
-    plot_1d("s.h5", look=CurveLook(barrier=True))
+    plot_1d("s.h5", details=Details(barrier=True))
     fig = drawn["s.h5_1d_train_loss"]
     (text,) = (one for one in fig.axes[0].texts if one.get_text())
     assert text.get_text() == "barrier 2.5"
@@ -82,6 +82,6 @@ def test_a_barrier(drawn):
 
 def test_a_line_without_a_barrier(drawn):
     with pytest.raises(InputError, match="s.h5 has no barrier"):
-        plot_1d(write_bowl(), look=CurveLook(barrier=True))
+        plot_1d(write_bowl(), details=Details(barrier=True))
     with pytest.raises(InputError, match="acc.h5 has no loss"):
-        plot_1d(write_bowl("acc.h5", names=["train_acc"]), look=CurveLook(barrier=True))
+        plot_1d(write_bowl("acc.h5", names=["train_acc"]), details=Details(barrier=True))

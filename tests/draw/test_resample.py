@@ -44,13 +44,6 @@ def test_nothing_is_drawn_into_cells_with_a_missing_point():
     assert np.array_equal(np.isnan(fine), is_missing)
 
 
-def test_descending_and_repeated_coordinates():
-    x, y, values = rough(9, 7)
-    expected = smooth(x, y, values, log=False)[2]
-    turned = smooth(x[::-1], np.append(y, y[-1]), np.vstack([values, values[-1:]])[:, ::-1], log=False)
-    assert np.array_equal(turned[2], expected)
-
-
 def test_a_bowl_is_round_at_17_points():
     """Linear interpolation misses a circle by 4 percent of its radius."""
     x = np.linspace(-1, 1, 17)

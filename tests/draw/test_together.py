@@ -6,7 +6,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw.line_axes import CurveLook
+from losslandscape.draw.figure_details import Details
 from losslandscape.draw.line_figures import plot_together
 from losslandscape.draw.page_style import Page
 from losslandscape.draw.together import COLOURS, STYLES
@@ -88,7 +88,7 @@ def test_directions_on_different_grids_have_no_mean(drawn):
 
 def test_a_barrier_is_for_one_net(drawn):
     with pytest.raises(InputError, match="barrier"):
-        plot_together(write_bowl(), look=CurveLook(barrier=True))
+        plot_together(write_bowl(), details=Details(barrier=True))
 
 
 @pytest.mark.parametrize("width", [3.25, pytest.param(13.3, marks=pytest.mark.slow)])
