@@ -209,6 +209,7 @@ def estimate_eigenvalues(matrix: Curvature, options: HessianOptions) -> tuple[li
 
 
 def estimate_layers(matrix: Curvature, options: HessianOptions) -> dict[str, Ends]:
+    """Return the extreme eigenvalues of the block of each parameter tensor, by its name."""
     return layer_eigenvalues(
         matrix,
         tolerance=options.tolerance,
@@ -219,6 +220,7 @@ def estimate_layers(matrix: Curvature, options: HessianOptions) -> dict[str, End
 
 
 def estimate_trace(matrix: Curvature, options: HessianOptions) -> Trace:
+    """Return the trace, estimated to the requested tolerance."""
     return trace(
         matrix,
         rank=options.rank,

@@ -14,6 +14,7 @@ NOISE = "Every product with the matrix has other random numbers, so the estimate
 def print_eigenvalues(
     smallest: list[Eigen], largest: list[Eigen], tolerance: float, *, is_noisy: bool = False
 ) -> None:
+    """Print each eigenvalue with its residual, then a sentence on their errors or the ratio of both ends."""
     for name, eigens in (("largest", largest), ("smallest", smallest)):
         for i, eigen in enumerate(eigens, 1):
             label = f"{name} eigenvalue" + (f" {i}" if len(eigens) > 1 else "")
@@ -34,6 +35,7 @@ def print_eigenvalues(
 
 
 def print_trace(estimate: Trace, tolerance: float, *, is_noisy: bool = False) -> None:
+    """Print the trace with its standard error, and advice if that is above the tolerance."""
     error = f"standard error {estimate.standard_error:.2g} from {estimate.probes} random vectors"
     print(f"trace                   {estimate.value:>12.6g}   {error}{mark(estimate.converged)}")
     if is_noisy:
@@ -81,6 +83,7 @@ def print_layers(
 
 
 def print_density(density: Density) -> None:
+    """Print the range of the density and its errors."""
     print(
         f"density: eigenvalues from {density.nodes.min():.6g} to {density.nodes.max():.6g}; "
         f"integrated sampling error {density.sampling_error:.2g}, step error {density.step_error:.2g}"
@@ -89,4 +92,5 @@ def print_density(density: Density) -> None:
 
 
 def mark(converged: bool) -> str:
+    """Return the end of the line of an estimate, which says if it has not converged."""
     return "" if converged else "  NOT CONVERGED"

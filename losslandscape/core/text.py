@@ -22,10 +22,10 @@ def printable(line: str) -> str:
 
 
 def legible(text: str) -> str:
-    """Return a file name or an argument with the characters that its bytes are in UTF-8.
+    """Return a file name or an argument of the command line as text whose characters a font has.
 
-    Where the encoding of the system is another one, as with `LC_ALL=C`, or where a name is no text, Python
-    keeps bytes as characters of their own, which no font has.
+    If its bytes are not text in the encoding of the system, such as that of `LC_ALL=C`, Python turns them
+    into special characters. These become bytes again, and the bytes are read as UTF-8.
 
     >>> legible("m\\udcc3\\udca9sure"), legible("\\udcff")
     ('mésure', '\ufffd')

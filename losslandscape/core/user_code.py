@@ -177,11 +177,11 @@ def _run_file(file: str, name: str, *, what: str) -> ModuleType:
 def _load_module(name: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise InputError(f"{name!r} is neither a .py file nor a module", HOW_TO_NAME)
-    here = os.path.realpath(os.getcwd())
+    current = os.path.realpath(os.getcwd())
     folders = {os.path.dirname(file) for file in _modules}
-    if here not in folders:
+    if current not in folders:
         # After the folders of the files that have run: their functions may still import files beside them.
-        import_first_from(here, behind=len(folders & set(sys.path)))
+        import_first_from(current, behind=len(folders & set(sys.path)))
     return call(_import_module, name, what=name)
 
 

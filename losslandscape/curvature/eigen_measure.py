@@ -169,32 +169,18 @@ class Eigenvectors:
         self._fix_randomness = fix_randomness
 
     def first(self) -> Direction:
+        """Return the eigenvector of the largest eigenvalue."""
         return self._directions[0]
 
     def last(self) -> Direction:
+        """Return the eigenvector of the smallest eigenvalue among them."""
         return self._directions[-1]
 
     @cached_property
     def _directions(self) -> list[Direction]:
-        net, data = self._net.to(self._device), self._data.to(self._device)
-        batching = choose_batches(
-            net,
-            {"train": data},
-            self._loss,
-            model="the net",
-            ranks=Serial(),
-            batch_size=self._batch_size,
-            fix_randomness=self._fix_randomness,
-        )
-        matrix = Curvature(
-            net,
-            batching.sets["train"],
-            loss=self._loss,
-            batch_size=batching.batch_size or BATCH_SIZE,
-            fix_randomness=self._fix_randomness,
-        )
+        net, matrix = self._net.to(self._device), self._make_matrix()
         count = f"{self._number} eigenvector{'s' if self._number > 1 else ''}"
-        print(f"{count} of the Hessian, {matrix.dimension} parameters, over {len(data)} samples")
+        print(f"{count} of the Hessian, {matrix.dimension} parameters, over {len(self._data)} samples")
         with exact_products():
             _, largest = eigenvalues(matrix, smallest=0, largest=self._number, show_progress=True)
         directions = []
@@ -206,3 +192,22 @@ class Eigenvectors:
             print(f"eigenvalue {eigen.value:.6g}, residual {eigen.residual:.2g}{state}")
             directions.append(net_plotter.from_flat(net, self._dir_type, matrix.names, eigen.vector))
         return directions
+
+    def _make_matrix(self) -> Curvature:
+        net, data = self._net.to(self._device), self._data.to(self._device)
+        batching = choose_batches(
+            net,
+            {"train": data},
+            self._loss,
+            model="the net",
+            ranks=Serial(),
+            batch_size=self._batch_size,
+            fix_randomness=self._fix_randomness,
+        )
+        return Curvature(
+            net,
+            batching.sets["train"],
+            loss=self._loss,
+            batch_size=batching.batch_size or BATCH_SIZE,
+            fix_randomness=self._fix_randomness,
+        )

@@ -164,9 +164,11 @@ class _Plan:
 
     @property
     def size(self) -> int:
+        """The size of the file in bytes."""
         return max(place.stop for place in self.places if place)
 
     def read(self, content: Tensor) -> Sets:
+        """Return the sets with the tensors that lie in the content of the file."""
         places = iter(self.places)
 
         def tensor(stand_in: Tensor) -> Tensor:

@@ -79,17 +79,20 @@ class OwnBatches:
         """Yield the arrays for the set's fingerprint: the names of all parts, and their values."""
         for batch in self.batches:
             leaves = list(structure.leaves(batch))
-            yield np.frombuffer(
-                "\n".join(f"{name} {_text(leaf)}" for name, leaf in leaves).encode(), np.uint8
-            )
+            lines = [f"{name} {_text(leaf)}" for name, leaf in leaves]
+            yield np.frombuffer("\n".join(lines).encode(), np.uint8)
             for _, leaf in leaves:
-                if isinstance(leaf, Tensor):
-                    yield from map(structure.as_array, structure.dense_parts(leaf))
-                elif isinstance(leaf, np.ndarray) and leaf.dtype.kind != "O":
-                    yield leaf
+                yield from _arrays(leaf)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "OwnBatches":
         return self.with_chunks(structure.each(batch, change) for batch in self.batches)
+
+
+def _arrays(leaf: object) -> list[np.ndarray]:
+    """Return the numbers of a tensor or an array; nothing for another leaf."""
+    if isinstance(leaf, Tensor):
+        return [structure.as_array(part) for part in structure.dense_parts(leaf)]
+    return [leaf] if isinstance(leaf, np.ndarray) and leaf.dtype.kind != "O" else []
 
 
 def _text(leaf: object) -> str:

@@ -50,6 +50,11 @@ def is_named(batch: object) -> bool:
     return isinstance(batch, Mapping) or (hasattr(batch, "keys") and hasattr(batch, "__getitem__"))
 
 
+def by_name(batch: Any) -> dict[Any, Any]:
+    """Return the values of a batch for which `is_named` is true, as a dict."""
+    return {name: batch[name] for name in batch.keys()}  # noqa: SIM118, as iteration may yield no names
+
+
 def columns(batch: Any) -> dict[Any, Tensor] | None:
     """Return the tensors of a batch, by name or index, if it can be cut between any two samples.
 
@@ -57,7 +62,7 @@ def columns(batch: Any) -> dict[Any, Tensor] | None:
     have one length. For any other batch return None.
     """
     if is_named(batch):
-        parts = {name: batch[name] for name in batch.keys()}  # noqa: SIM118
+        parts = by_name(batch)
     elif isinstance(batch, tuple | list):
         parts = dict(enumerate(batch))
     else:
@@ -103,7 +108,7 @@ def size(batch: object) -> int | None:
 
 
 def nbytes(tensor: Tensor) -> int:
-    """Return the bytes that a tensor takes; of a sparse tensor those of its entries."""
+    """Return the size of a tensor in bytes; for a sparse tensor, the size of its entries."""
     return sum(part.nbytes for part in dense_parts(tensor))
 
 

@@ -13,7 +13,7 @@ from losslandscape.data import samples, structure
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.own_batches import OwnBatches
 from losslandscape.data.samples import Batch, Samples, SampleSet
-from losslandscape.data.structure import columns, is_named, leaves
+from losslandscape.data.structure import by_name, columns, is_named, leaves
 from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.loss import Loss, Terms
 from losslandscape.evaluate.losses import BuiltIn, is_classification
@@ -228,7 +228,7 @@ def _shapes(batch: Batch) -> str:
     """Describe the first tensors of a batch, by name if they have names."""
     parts: dict[object, object] = dict(leaves(batch))
     if is_named(batch):
-        parts = {name: batch[name] for name in batch.keys()}  # noqa: SIM118
+        parts = by_name(batch)
     elif columns(batch):
         parts = dict(enumerate(batch))
     texts = [

@@ -59,7 +59,7 @@ class ForwardPass:
         self._fused.refresh()
 
     def unchanged_state(self) -> AbstractContextManager:
-        """Return a context after which the state of the module that runs is as before."""
+        """Return a context that restores the state of the module that runs, the net or its copy."""
         return unchanged_state(self._fused.module)
 
     def gradients(self) -> AbstractContextManager:

@@ -18,7 +18,7 @@ from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line
 from losslandscape.data.samples import Batch
-from losslandscape.data.structure import is_named
+from losslandscape.data.structure import by_name, is_named
 from losslandscape.evaluate import targets
 from losslandscape.evaluate.loss import Loss, Net, Terms
 from losslandscape.evaluate.own_loss import OwnLoss, describe
@@ -54,7 +54,7 @@ class BuiltIn(Loss):
     def outputs(self, net: Net, batch: Batch) -> Tensor:
         """Return the net's logits or predictions, differentiable; half precision is converted to float32."""
         if is_named(batch):
-            inputs = {name: batch[name] for name in batch.keys() if name not in targets.NAMES}  # noqa: SIM118
+            inputs = {name: value for name, value in by_name(batch).items() if name not in targets.NAMES}
             outputs = net(**inputs)
         else:
             outputs = net(*(batch[:-1] or batch))

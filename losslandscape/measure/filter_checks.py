@@ -91,7 +91,7 @@ def filters_off_norm(moved: list[Moved], axis: str, norm: str) -> Report:
     which = names[0] if len(names) == 1 else f"{len(names)} weights, {names[0]} first,"
     fault = (
         f"the {axis} direction moves {which} by "
-        f"{min(ends):.3g} to {max(ends):.3g} times the length that the normalisation by {norm} says"
+        f"{min(ends):.3g} to {max(ends):.3g} times the length that normalisation by {norm} gives"
     )
     advice = (
         "if its direction file is of an earlier version, move the file away, and a new one is made; "

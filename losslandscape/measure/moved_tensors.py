@@ -47,7 +47,12 @@ class Moved:
 def moved_tensors(
     net: nn.Module, directions: list[Direction], dir_type: str, params: str
 ) -> tuple[list[Moved], list[Moved]]:
-    """Return the tensors that the net stores, and those that its layers compute with."""
+    """Return the tensors of a net with the parts of directions that move them.
+
+    Returns:
+        All tensors that the net stores; and the same list with each computed weight in place of the stored
+        tensors from which a layer computes it.
+    """
     tensors = net_tensors.tensors(net, dir_type)
     chosen = net_tensors.chosen(net, dir_type, params) if params else None
     stored = [

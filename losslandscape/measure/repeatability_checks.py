@@ -14,7 +14,7 @@ def check_repeatability(batching: Batching) -> Report:
         return Report(warnings=[_not_repeatable(measured, batching)])
     reports = []
     if measured.only_whole:
-        reports.append(Report(["the loss takes only whole batches of the data: they are kept"]))
+        reports.append(Report(["the loss takes only whole batches of the data, so these are kept"]))
     if measured.has_state:
         reports.append(Report(warnings=[_changing_state(measured, batching)]))
     elif measured.depends_on_batches and not measured.only_whole:

@@ -65,8 +65,8 @@ def _doubts(surface: Surface) -> Report:
         return Report()
     facts = ", ".join(f"{name} {surface.made_with[name]}" for name in unknown)
     fault = (
-        f"{surface.path!r} does not say how its points were measured (here {facts}), so others may not fit "
-        "to them"
+        f"{surface.path!r} does not say how its points were measured (here {facts}), so new points may not "
+        "fit to them"
     )
     return Report(warnings=[Caution(fault, "give {overwrite:True} to measure all again")])
 

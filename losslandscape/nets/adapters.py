@@ -157,15 +157,15 @@ def _names(state: Collection[str], own: Collection[str], adapter: str) -> dict[s
     """
     if not adapter and set(state) <= set(own):
         return {name: name for name in state}
-    short = {_short(bare_name(name), adapter): name for name in own}
-    found: dict[str, str] = {}
+    full_names = {_short(bare_name(name), adapter): name for name in own}
+    names_in_net: dict[str, str] = {}
     for start in START_OF_WRAPPERS, START_OF_PEFT:
-        inner = {name: re.sub(start, "", bare_name(name)) for name in state}
-        known = {name: end for name, end in inner.items() if any(own.endswith(end) for own in short)}
-        fitting = prefixes(short, [[end] for end in known.values()]) if known else []
-        if fitting and len(known) > len(found):
-            found = {name: short[fitting[0] + end] for name, end in known.items()}
-    return found
+        ends = {name: re.sub(start, "", bare_name(name)) for name in state}
+        ends = {name: end for name, end in ends.items() if any(short.endswith(end) for short in full_names)}
+        fitting = prefixes(full_names, [[end] for end in ends.values()]) if ends else []
+        if fitting and len(ends) > len(names_in_net):
+            names_in_net = {name: full_names[fitting[0] + end] for name, end in ends.items()}
+    return names_in_net
 
 
 def _short(name: str, adapter: str) -> str:

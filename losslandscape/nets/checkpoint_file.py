@@ -119,14 +119,18 @@ def check_archive(file: BinaryIO) -> None:
     file.seek(0)
     if file.read(4) == b"PK\x03\x04":  # else it is no zip archive: the format before PyTorch 1.6
         with zipfile.ZipFile(file) as archive:
-            records = archive.infolist()
-            is_compiled = any(record.filename.endswith("/constants.pkl") for record in records)
-            if not is_compiled and sum(record.file_size for record in records) > size:
-                raise ValueError("torch.save does not compress")
-            for record in records:
-                if record.CRC:  # 0 if saved without: torch.serialization.set_crc32_options(False)
-                    _compare_checksum(archive, record)
+            _check_records(archive, size)
     file.seek(0)
+
+
+def _check_records(archive: zipfile.ZipFile, size: int) -> None:
+    records = archive.infolist()
+    is_compiled = any(record.filename.endswith("/constants.pkl") for record in records)
+    if not is_compiled and sum(record.file_size for record in records) > size:
+        raise ValueError("torch.save does not compress")
+    for record in records:
+        if record.CRC:  # 0 if saved without: torch.serialization.set_crc32_options(False)
+            _compare_checksum(archive, record)
 
 
 def _compare_checksum(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> None:

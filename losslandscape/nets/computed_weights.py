@@ -1,4 +1,4 @@
-"""Tells what a direction does to the weights that layers compute from other tensors.
+"""Computes how directions move the weights that layers compute from other tensors.
 
 A direction d moves the tensors that are stored. To first order it moves a computed weight by J d, where J is
 the derivative of the weight by the stored tensors, at the centre. `weight_sources` finds these layers.

@@ -188,33 +188,33 @@ def target_direction(net: nn.Module, other: nn.Module, dir_type: str, *, params:
     Raises:
         InputError: `other` lacks a tensor of `net`, or has it in another shape.
     """
-    here, there = moving_tensors(net, dir_type), moving_tensors(other, dir_type)
-    for name, tensor in here.items():
-        _require_same_shape(name, tensor, there.get(name))
-    direction = [_difference(tensor.cpu(), there[name].cpu()) for name, tensor in here.items()]
+    starts, ends = moving_tensors(net, dir_type), moving_tensors(other, dir_type)
+    for name, start in starts.items():
+        _require_same_shape(name, start, ends.get(name))
+    direction = [_difference(start.cpu(), ends[name].cpu()) for name, start in starts.items()]
     return _only_chosen(direction, net, dir_type, params)
 
 
-def _require_same_shape(name: str, here: Tensor, there: Tensor | None) -> None:
-    if there is not None and there.shape == here.shape:
+def _require_same_shape(name: str, start: Tensor, end: Tensor | None) -> None:
+    if end is not None and end.shape == start.shape:
         return
-    other = "the other has no such tensor" if there is None else f"{list(there.shape)} in the other"
+    other = "the other has no such tensor" if end is None else f"{list(end.shape)} in the other"
     raise InputError(
-        f"the two nets differ: {name} has shape {list(here.shape)} in the net at the centre; {other}",
+        f"the two nets differ: {name} has shape {list(start.shape)} in the net at the centre; {other}",
         "a direction needs two nets that are built in the same way",
     )
 
 
-def _difference(here: Tensor, there: Tensor) -> Tensor:
-    """Return `there - here` as float32, with zero where both are equal, even if infinite.
+def _difference(start: Tensor, end: Tensor) -> Tensor:
+    """Return `end - start` as float32, with zero where both are equal, even if infinite.
 
     For a complex tensor, which never moves, return zeros.
     """
-    if here.is_complex():
-        return torch.zeros(here.shape)
-    dtype = net_tensors.wide(here.dtype) if here.is_floating_point() else torch.int64
-    here, there = here.to(dtype), there.to(dtype)
-    return (there - here).masked_fill_(there == here, 0).float()
+    if start.is_complex():
+        return torch.zeros(start.shape)
+    dtype = net_tensors.wide(start.dtype) if start.is_floating_point() else torch.int64
+    start, end = start.to(dtype), end.to(dtype)
+    return (end - start).masked_fill_(end == start, 0).float()
 
 
 def vector_direction(

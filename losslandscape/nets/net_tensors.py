@@ -136,7 +136,7 @@ def chosen(net: nn.Module, dir_type: str, params: str) -> frozenset[str]:
     Raises:
         InputError: `params` is not a regular expression, or matches no tensor.
     """
-    every = tensors(net, dir_type)
+    all_tensors = tensors(net, dir_type)
     try:
         pattern = re.compile(params)
     except re.error as error:
@@ -144,12 +144,12 @@ def chosen(net: nn.Module, dir_type: str, params: str) -> frozenset[str]:
             f"params {params!r} is not a regular expression ({error})",
             "write \\ before . ( [ * + ? where they stand for themselves",
         ) from error
-    names = frozenset(tensor.names[0] for tensor in every if any(map(pattern.search, tensor.names)))
+    names = frozenset(tensor.names[0] for tensor in all_tensors if any(map(pattern.search, tensor.names)))
     if not names:
-        step = -(-len(every) // NAMES_SHOWN)
-        examples = ", ".join(tensor.names[0] for tensor in every[::step])
+        step = -(-len(all_tensors) // NAMES_SHOWN)
+        examples = ", ".join(tensor.names[0] for tensor in all_tensors[::step])
         raise InputError(
-            f"params {params!r} is in none of the {len(every)} names of the net's {dir_type}, "
+            f"params {params!r} is in none of the {len(all_tensors)} names of the net's {dir_type}, "
             f"such as {examples}; give a part of these",
         )
     return names

@@ -85,6 +85,6 @@ def _distinct_names(checkpoints: list[str]) -> list[str]:
 def _dot(a: Direction, b: Direction) -> float:
     """Return the inner product of two directions, in float64."""
     total = 0.0
-    for one, other in zip(a, b, strict=True):
-        total += float(torch.vdot(one.double().flatten(), other.double().flatten()))
+    for tensor, other in zip(a, b, strict=True):
+        total += float(torch.vdot(tensor.double().flatten(), other.double().flatten()))
     return total
