@@ -31,7 +31,7 @@ from losslandscape.draw.drawable import (
 )
 from losslandscape.draw.labels import LevelFormatter, label
 from losslandscape.draw.plane_axes import add_inset, edges, finish_plane, hatch_between, hatch_cells, y_of
-from losslandscape.draw.resample import smooth
+from losslandscape.draw.smoothing import smooth
 from losslandscape.files.surface import Surface
 
 # The yellow end of the colour map is left out: a yellow line is hardly visible on white.

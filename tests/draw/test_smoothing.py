@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from losslandscape.draw.resample import smooth
+from losslandscape.draw.smoothing import smooth
 
 
 def rough(nx: int, ny: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
