@@ -210,7 +210,7 @@ def test_checkpoints_of_little_training_do_not_set_the_scale(untrained):
     assert film.scale_of(film.read(files), vmin=1, vmax=1e6, log=True).norm.vmax > 1e5
     label = screen_of(files).fig.axes[1].get_ylabel()
     assert label.startswith("train loss (highest: $2.6")
-    calm = screen_of(files[1:])
+    calm = screen_of(files[untrained:])
     assert calm.fig.axes[1].get_ylabel() == "train loss"
 
 
