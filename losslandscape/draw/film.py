@@ -33,7 +33,7 @@ from losslandscape.files.training_order import differing_parts, in_order
 FRAMES_PER_SECOND = 15
 SECONDS, LAST_SECONDS = 6, 2  # durations of the film, and of its last picture, which then stays
 MAX_LENGTHENING = 3  # a film of many checkpoints may last this many times `SECONDS`
-SHOWN_QUANTILE = 0.98  # of the values of all surfaces but the first, up to which a scale goes at least
+SHOWN_QUANTILE = 0.98  # of the values of the later half of the surfaces, up to which a scale goes at least
 MIN_SHARE = 0.7  # of the colours, for the values up to this quantile
 WRITERS = {".gif": PillowWriter, ".mp4": FFMpegWriter}
 
@@ -135,15 +135,17 @@ def scale_of(
 ) -> Scale:
     """Return one scale for all surfaces of a film; the arguments are those of `choose_scale`.
 
-    Few values, mostly those of the untrained net, may be far above all others. If these would keep less than
-    `MIN_SHARE` of the colours, the scale ends above them, and higher values get the last colour.
+    The values of the first checkpoints may be far above those of the trained net. If the later half of the
+    surfaces would keep less than `MIN_SHARE` of the colours, the scale ends above their values, and higher
+    values get the last colour.
     """
     values = [values_of(surface, reel.name) for surface in reel.surfaces]
     is_loss = quantity.is_loss(reel.name)
     scale = choose_scale(values, is_loss=is_loss, vmin=vmin, vmax=vmax, vlevel=vlevel, log=log)
     if (vmin, vmax, vlevel) != (None, None, None) or len(values) == 1 or not scale.levels.size:
         return scale
-    top = float(np.nanquantile(np.concatenate([one.ravel() for one in values[1:]]), SHOWN_QUANTILE))
+    later = np.concatenate([one.ravel() for one in values[len(values) // 2 :]])
+    top = float(np.nanquantile(later, SHOWN_QUANTILE))
     if not scale.heights[0] < top or float(scale.norm(top)) > MIN_SHARE:
         return scale
     return choose_scale([np.minimum(one, top) for one in values], is_loss=is_loss, log=log)

@@ -200,15 +200,17 @@ def bar_texts(screen: Screen) -> list[str]:
     return [text.get_text() for text in screen.fig.axes[1].get_yticklabels()]
 
 
-def test_an_untrained_net_does_not_set_the_scale():
-    untrained = write_surface("a_0.h5", quantities={"train_loss": 1e5 * losses(0)})
-    files = [untrained, *(write_surface(f"a_{k}.h5", k) for k in (1, 2))]
+@pytest.mark.parametrize("untrained", [1, 2])
+def test_checkpoints_of_little_training_do_not_set_the_scale(untrained):
+    names = [f"a_{k}.h5" for k in range(untrained + 2)]
+    high = [write_surface(name, quantities={"train_loss": 1e5 * losses(0)}) for name in names[:untrained]]
+    files = [*high, *(write_surface(name, k) for k, name in enumerate(names[untrained:], 1))]
     scale = film.scale_of(film.read(files))
     assert scale.heights[1] < 3 * losses(2).max()
     assert film.scale_of(film.read(files), vmin=1, vmax=1e6, log=True).norm.vmax > 1e5
     label = screen_of(files).fig.axes[1].get_ylabel()
     assert label.startswith("train loss (highest: $2.6")
-    calm = screen_of(files[1:])
+    calm = screen_of(files[untrained:])
     assert calm.fig.axes[1].get_ylabel() == "train loss"
 
 
