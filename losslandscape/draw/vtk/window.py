@@ -6,7 +6,9 @@ crash the process, so each kind is tested in its own process.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import os
 import subprocess
 import sys
@@ -50,6 +52,7 @@ def usable_kind() -> str:
 
 
 def _open(kind: str) -> vtkRenderWindow:
+    _load_triton()
     from vtkmodules import vtkRenderingOpenGL2
     from vtkmodules.vtkRenderingCore import vtkRenderWindow
 
@@ -58,6 +61,15 @@ def _open(kind: str) -> vtkRenderWindow:
     window.SetMultiSamples(0)  # jagged edges are averaged by `rendering`
     window.SetAlphaBitPlanes(True)
     return window
+
+
+def _load_triton() -> None:
+    """Load Triton, the compiler of torch.compile, if it is installed.
+
+    It ends in a segmentation fault if it is loaded after a software renderer, which has another LLVM.
+    """
+    with contextlib.suppress(ImportError):
+        importlib.import_module("triton")
 
 
 def _try(kind: str) -> None:

@@ -1,6 +1,7 @@
 """Rendering needs no display, and a machine that cannot render is no crash."""
 
 import os
+import subprocess
 import sys
 from ctypes.util import find_library
 from pathlib import Path
@@ -12,7 +13,7 @@ from losslandscape.cli import h52vtp
 from losslandscape.core.errors import InputError
 from losslandscape.draw.vtk import window
 from tests.draw.vtk.planes import write_plane
-from tests.helpers import run
+from tests.helpers import REPO, run
 
 EGL = Path("/usr/lib/x86_64-linux-gnu/libEGL.so.1")
 TINY = ["--png", "--size", "160x120"]
@@ -65,3 +66,18 @@ def test_a_graphics_system_without_driver_does_not_crash_the_program(inside):
     assert done.returncode == 2
     [sentence] = done.stderr.strip().splitlines()
     assert "cannot render pictures" in sentence
+
+
+@pytest.mark.slow
+def test_nets_are_compiled_after_a_picture(inside):
+    """In one process, as in a notebook, a picture and then torch.compile, which loads Triton."""
+    write_plane()
+    code = (
+        "import torch\n"
+        "from losslandscape.cli import h52vtp\n"
+        f"h52vtp.main(['-f', 's.h5', *{TINY}])\n"
+        "torch.compile(torch.nn.Linear(2, 2), backend='eager')(torch.ones(1, 2))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPO)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
