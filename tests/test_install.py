@@ -136,7 +136,7 @@ def test_the_import_is_light(site, user):
 
 
 def test_every_command_of_the_root_is_a_subcommand(monkeypatch, capsys):
-    commands = {path.stem for path in REPO.glob("*.py")} | {"train"}
+    commands = {path.stem for path in REPO.glob("*.py")} | {"train", "figure"}
     assert set(__main__.COMMANDS) == commands
     for arguments in ([], ["--help"]):
         monkeypatch.setattr(sys, "argv", ["losslandscape", *arguments])

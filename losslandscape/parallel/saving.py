@@ -44,6 +44,7 @@ class Saver:
         if self._unsaved:
             self._save()
             self._unsaved = False
+            self._report(None)
 
     def _report(self, error: OSError | None) -> None:
         if error and not self._failed:
