@@ -1,5 +1,7 @@
 """Make text from elsewhere, such as a library's error or a string in a file, safe to print."""
 
+from collections.abc import Sequence
+
 MAX_LENGTH = 200  # characters; the errors of some libraries fill pages
 
 
@@ -10,6 +12,25 @@ def one_line(error: object) -> str:
     ('two lines', 'KeyError')
     """
     return " ".join(str(error).split())[:MAX_LENGTH] or type(error).__name__
+
+
+def with_type(error: BaseException) -> str:
+    """Return the type and the message of an error as one short line.
+
+    >>> with_type(ValueError("two\\n lines"))
+    'ValueError: two lines'
+    """
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
+def shortlist(texts: Sequence[str], most: int) -> str:
+    """Return the first texts, separated by commas, with an ellipsis if there are more than `most`.
+
+    >>> shortlist(["a", "b"], 2), shortlist(["a", "b", "c"], 2)
+    ('a, b', 'a, b, …')
+    """
+    shown = ", ".join(texts[:most])
+    return f"{shown}, …" if len(texts) > most else shown
 
 
 def printable(line: str) -> str:

@@ -20,7 +20,7 @@ from losslandscape.core import user_package
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import DIGITS, Facts
 from losslandscape.core.source_files import is_of_program, relative_imports, with_imports
-from losslandscape.core.text import one_line
+from losslandscape.core.text import one_line, shortlist
 from losslandscape.core.user_package import import_first_from
 
 T = TypeVar("T")
@@ -204,7 +204,7 @@ def _content(module: ModuleType) -> str:
         and not name.startswith("_")
         and getattr(value, "__module__", "") == module.__name__
     ]
-    return f"it has {_list(names)}" if names else "it has no functions"
+    return f"it has {shortlist(names, NAMES_SHOWN)}" if names else "it has no functions"
 
 
 def _files_beside(path: str) -> str:
@@ -212,11 +212,9 @@ def _files_beside(path: str) -> str:
     folder = os.path.dirname(path) or "."
     files = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     names = [name for name in files if name.endswith(".py")]
-    return f"its folder has {_list(names)}" if names else "there is no .py file in its folder"
-
-
-def _list(names: list[str]) -> str:
-    return ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
+    return (
+        f"its folder has {shortlist(names, NAMES_SHOWN)}" if names else "there is no .py file in its folder"
+    )
 
 
 def _own_code_error(error: BaseException, what: str) -> OwnCodeError:

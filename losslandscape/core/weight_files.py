@@ -9,6 +9,7 @@ import os
 import re
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.text import shortlist
 
 INDEX = ".index.json"
 DISTRIBUTED = ".metadata"  # the file that makes a folder one of torch.distributed.checkpoint
@@ -120,13 +121,15 @@ def _only_checkpoint(folder: str) -> str:
     if len(names) == 1:
         return os.path.normpath(os.path.join(folder, names[0]))
     if names:
-        fault = f"{folder}: is a folder with {len(names)} checkpoints: {_list(names)}"
+        fault = f"{folder}: is a folder with {len(names)} checkpoints: {shortlist(names, NAMES_SHOWN)}"
         raise InputError(fault, "give one of them")
     content = _names(folder)
     for shard in filter(None, map(_shard, content)):
         fault = f"{folder}: is a folder with shards, whose {_index_of(shard)} is not there"
         raise InputError(fault, "copy the index beside the shards")
-    fault = f"{folder}: is a folder without a checkpoint; it has {_list(content) or 'nothing'}"
+    fault = (
+        f"{folder}: is a folder without a checkpoint; it has {shortlist(content, NAMES_SHOWN) or 'nothing'}"
+    )
     raise InputError(fault, f"give a file ({', '.join(ENDINGS)}), or a folder with one")
 
 
@@ -151,10 +154,6 @@ def _names(folder: str) -> list[str]:
         return sorted(os.listdir(folder))
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror})", "check its permissions") from error
-
-
-def _list(names: list[str]) -> str:
-    return ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
 
 
 def _plain(path: str) -> str:

@@ -10,7 +10,7 @@ from torch import nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts
-from losslandscape.core.text import one_line
+from losslandscape.core.text import with_type
 from losslandscape.data.own_batches import OwnBatches
 from losslandscape.data.samples import Samples, SampleSet
 from losslandscape.evaluate.fit_check import check_data
@@ -124,7 +124,7 @@ def _checked(net: nn.Module, data: Samples, loss: Loss, model: str) -> Repeatabi
     except Exception as error:  # the net's own code may raise anything
         fault = f"{model} takes a batch of the data, and then not another"
         raise InputError(
-            f"{fault} ({type(error).__name__}: {one_line(error)})",
+            f"{fault} ({with_type(error)})",
             "let it take batches of any size, and keep no state outside of its modules",
         ) from error
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.core.text import one_line
+from losslandscape.core.text import one_line, shortlist, with_type
 from losslandscape.data import samples, structure
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.own_batches import OwnBatches
@@ -56,9 +56,8 @@ def check_data(net: nn.Module, data: Samples, loss: Loss, model: str) -> list[st
     except InputError:
         raise
     except Exception as error:  # the net's own code may raise anything
-        reason = f"{type(error).__name__}: {one_line(error)}"
         raise InputError(
-            f"{model} does not take a batch of the data, of shapes {_shapes(batch)} ({reason})",
+            f"{model} does not take a batch of the data, of shapes {_shapes(batch)} ({with_type(error)})",
             "give data of the form that the net takes, or a loss of your own that calls it",
         ) from error
     if isinstance(data, OwnBatches) and len(data.batches) > 1 and not (data.counted or loss.weighs):
@@ -236,4 +235,4 @@ def _shapes(batch: Batch) -> str:
         for name, part in parts.items()
         if isinstance(part, Tensor)
     ]
-    return ", ".join(texts[:SHAPES_SHOWN]) + (", …" if len(texts) > SHAPES_SHOWN else "")
+    return shortlist(texts, SHAPES_SHOWN)

@@ -61,22 +61,18 @@ def report(
     data_reports = [_samples(sets, centre.get("train")), _penalty(centre.get("train"), penalty)]
     if batching:
         data_reports.append(check_repeatability(batching))
-    lines = [line for part in direction_reports + data_reports for line in part.lines]
+    directions_report, data_report = Report.joined(direction_reports), Report.joined(data_reports)
     leaves_centre = bool(np.any(points))  # if only the centre is measured, the directions do not matter
     warnings = [
-        *_warnings(direction_reports if leaves_centre else []),
-        *_warnings(data_reports),
+        *(directions_report.warnings if leaves_centre else []),
+        *data_report.warnings,
         *check_training_modes(net),
         *check_statistics(
             net, directions, points, dir_type=dir_type, other_model=other_model, recomputed=recomputed
         ),
         *_accuracy(centre, recorded),
     ]
-    return Report(lines, warnings)
-
-
-def _warnings(reports: list[Report]) -> list[Caution]:
-    return [warning for part in reports for warning in part.warnings]
+    return Report(directions_report.lines + data_report.lines, warnings)
 
 
 def _samples(sets: Mapping[str, Sized], centre: Estimate | None) -> Report:

@@ -1,5 +1,6 @@
 """Reports whether two measurements of the loss at the centre agree, and if not, why."""
 
+from losslandscape.core.text import shortlist
 from losslandscape.evaluate.batching import Batching
 from losslandscape.evaluate.repeatability import Repeatability
 from losslandscape.measure.report import Caution, Report
@@ -21,10 +22,7 @@ def check_repeatability(batching: Batching) -> Report:
         reports.append(_dependence_on_batches(measured, batching))
     if measured.draws_random_numbers:
         reports.append(_random_numbers(measured, batching))
-    return Report(
-        [line for report in reports for line in report.lines],
-        [warning for report in reports for warning in report.warnings],
-    )
+    return Report.joined(reports)
 
 
 def _not_repeatable(measured: Repeatability, batching: Batching) -> Caution:
@@ -40,9 +38,7 @@ def _not_repeatable(measured: Repeatability, batching: Batching) -> Caution:
 
 
 def _changing_state(measured: Repeatability, batching: Batching) -> Caution:
-    changed = ", ".join(measured.changed[:NAMES_SHOWN]) + (
-        ", …" if len(measured.changed) > NAMES_SHOWN else ""
-    )
+    changed = shortlist(measured.changed, NAMES_SHOWN)
     fault = (
         f"the net changes while it is measured ({changed}): the loss at the centre is {measured.loss:.6g} on "
         f"{measured.samples} samples, and {measured.carried:.6g} after another point; the state is restored "

@@ -1,5 +1,6 @@
 """Holds a report of facts and warnings. An interface prints it, and a surface file stores it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from losslandscape.core.errors import InputError, NameOption, name_options
@@ -28,6 +29,14 @@ class Report:
 
     lines: list[str] = field(default_factory=list)
     warnings: list[Caution] = field(default_factory=list)
+
+    @classmethod
+    def joined(cls, reports: Sequence["Report"]) -> "Report":
+        """Return one report with the lines and the warnings of several, in order."""
+        return cls(
+            [line for report in reports for line in report.lines],
+            [warning for report in reports for warning in report.warnings],
+        )
 
     def require_no_warning(self) -> None:
         """Raise `InputError` with the first warning, if there is one."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from losslandscape.core import weight_files
 from losslandscape.core.errors import InputError
-from losslandscape.core.text import one_line
+from losslandscape.core.text import one_line, shortlist
 from losslandscape.nets import adapters, checkpoint_parts
 from losslandscape.nets.tensor_names import State, below, with_versions
 
@@ -110,7 +110,7 @@ def _no_tensors(saved: Mapping, state_key: str, what: str) -> InputError:
     if not keys:
         advice = f"save a state dict, or a dict with one under {STATE_DICT_KEYS[0]!r}"
         return InputError(f"{what}: holds no tensors{place}", advice)
-    names = ", ".join(keys[:KEYS_SHOWN]) + (", …" if len(keys) > KEYS_SHOWN else "")
+    names = shortlist(keys, KEYS_SHOWN)
     return InputError(
         f"{what}: holds no tensors{place}, but under {names}", "give one of these as {state_key}"
     )

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from losslandscape.core.errors import InputError
-from losslandscape.core.text import one_line
+from losslandscape.core.text import with_type
 
 # Old checkpoints store the accuracy as a NumPy scalar. NumPy 2 moved the function that constructs it.
 _scalar: Callable[..., Any] = np.float64(0).__reduce__()[0]  # type: ignore[assignment]
@@ -70,7 +70,7 @@ def damage_in_one_sentence(path: str, *, unsafe_pickle: bool = False) -> Iterato
     except Exception as error:  # a damaged file may raise EOFError, KeyError, struct.error, …
         _require_memory_and_disk(path, error)
         if unsafe_pickle:
-            fault = f"{path}: cannot be unpickled ({type(error).__name__}: {one_line(error)})"
+            fault = f"{path}: cannot be unpickled ({with_type(error)})"
             raise InputError(fault, ONLY_TENSORS) from error
         raise InputError(
             f"{path}: is not a checkpoint that torch.save wrote, or is damaged", DAMAGED

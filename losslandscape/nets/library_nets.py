@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.core.text import one_line
+from losslandscape.core.text import one_line, with_type
 from losslandscape.nets import adapters
 
 # The files of weights that transformers' save_pretrained writes.
@@ -70,7 +70,7 @@ def build(model: str, arguments: Arguments) -> nn.Module:
     except InputError:
         raise
     except Exception as error:  # of any kind: it comes from the net's constructor
-        fault = f"model {model} cannot be built ({type(error).__name__}: {one_line(error)})"
+        fault = f"model {model} cannot be built ({with_type(error)})"
         raise InputError(fault, "check its name and {model_args}") from error
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from losslandscape.core.text import one_line
+from losslandscape.core.text import one_line, with_type
 from losslandscape.nets.tensor_fit import are_equal, misfit, tied_fault
 from losslandscape.nets.tensor_names import WRAPPERS, State, below, needed_names
 
@@ -167,4 +167,4 @@ def _cause(error: Exception, state: Mapping[str, Tensor], before: Mapping[str, A
         fault = misfit(state[name[1]], before[name[1]])
         if fault:
             return f"tensor {name[1]!r} {fault}"
-    return f"the net's own load_state_dict raised {type(error).__name__}: {one_line(error)}"
+    return f"the net's own load_state_dict raised {with_type(error)}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.core.text import one_line
+from losslandscape.core.text import one_line, shortlist
 from losslandscape.nets import adapters, own_loading
 from losslandscape.nets.tensor_fit import misfit, tied_fault
 from losslandscape.nets.tensor_names import State, bare_name, below, needed_names, prefixes, rename
@@ -107,8 +107,7 @@ def _differences(net: nn.Module, state: Mapping[str, Tensor]) -> str:
 
 def _shortened(names: list[str]) -> str:
     """The first names as text, with an ellipsis if there are more."""
-    shown = [one_line(name)[:MAX_NAME_LENGTH] for name in names[:NAMES_SHOWN]]
-    return ", ".join([*shown, "…"] if len(names) > NAMES_SHOWN else shown)
+    return shortlist([one_line(name)[:MAX_NAME_LENGTH] for name in names], NAMES_SHOWN)
 
 
 def _fitting_key(net: nn.Module, candidates: Mapping[str, State]) -> str:
