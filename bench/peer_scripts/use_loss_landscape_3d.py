@@ -1,0 +1,14 @@
+"""loss-landscape-3d, as its quick start says."""
+
+import numpy as np
+from loss_landscape_3d import LossLandscapeCalculator, LossLandscapeVisualizer, generate_random_directions
+from problem import loader, net
+from torch import nn
+
+dir_x, dir_y = generate_random_directions(net, normalize=True)
+x_coords = np.linspace(-1, 1, 5)
+y_coords = np.linspace(-1, 1, 5)
+calculator = LossLandscapeCalculator(net, loader, nn.CrossEntropyLoss())
+losses = calculator.calculate(x_coords, y_coords, dir_x, dir_y, center_state=net.state_dict())
+visualizer = LossLandscapeVisualizer(x_coords, y_coords, losses)
+visualizer.plot_3d_plotly(title="ResNet-20", save_path="landscape.html")
