@@ -8,7 +8,7 @@ FOLDER gets an environment and the runs of each peer. --published is a clone of 
 github.com/tomgoldstein/loss-landscape; without it that program is left out. The steps:
 
 - install: the environments, with the versions of REQUIREMENTS and one version of torch. It replaces what a
-  peer asks for, which its row of the table says.
+  peer asks for; the page says where.
 - planes: each peer measures 5x5 points with a user's script in bench/peer_scripts/, once with the net in
   evaluation mode and once in training mode. Five of its points are compared with a plain loop in its plane.
 - resume: each peer is killed, and interrupted, at its 13th point, and started again in the same folder.
@@ -48,7 +48,7 @@ COMMON = ("torch==2.14.1", "torchvision==0.29.1", "scikit-learn", "matplotlib")
 OVERRIDES = ("torch==2.14.1", "torchvision==0.29.1", "setuptools==80.9.0")
 REQUIREMENTS = {
     "ours": ("h5py", "mpi4py", "tqdm", "pillow", "scipy"),
-    "published": ("h5py",),
+    "published": ("h5py", "seaborn", "scipy"),
     "gradfield": ("gradfield==0.5.0",),
     "landscaper": ("landscaper==1.3.1",),
     "loss_landscape_3d": ("loss-landscape-3d==0.1.3",),
@@ -89,7 +89,8 @@ LIMIT = 900  # seconds of a run
 def main() -> None:
     args = parse()
     steps = {"planes": planes, "resume": resume, "times": times, "curvature": curvature}
-    make_problems(args.folder)
+    if not set(args.steps) <= {"install", "page"}:
+        make_problems(args.folder)
     for step in args.steps:
         if step == "install":
             install(args)
@@ -145,7 +146,7 @@ def install(args: Namespace) -> None:
     overrides.write_text("\n".join(OVERRIDES) + "\n")
     for name in chosen(tuple(REQUIREMENTS), args):
         where = args.folder / name
-        uv = [sys.executable, "-m", "uv"]
+        uv = ["uv"] if shutil.which("uv") else [sys.executable, "-m", "uv"]
         subprocess.run([*uv, "venv", "-q", "--clear", "--python", sys.executable, str(where)], check=True)
         packages = [*COMMON, *REQUIREMENTS[name], "--override", str(overrides)]
         done = subprocess.run([*uv, "pip", "install", "-q", "--python", str(where), *packages])

@@ -21,6 +21,25 @@ def test_tables_of_the_page_are_those_of_the_results():
     assert peer_page.page(text, RESULTS) == text
 
 
+def test_numbers_in_sentences_of_the_page_are_those_of_the_results():
+    text = " ".join(peer_page.PAGE.read_text().split())
+    measured = {name: row["evaluation"] for name, row in RESULTS["planes"].items()}
+    eigenvalues = {name: row["eigenvalue"] for name, row in RESULTS["curvature"].items()}
+    along = measured["landscaper_eigenvectors"]
+    for number in (
+        f"cosine of {along['cosine of direction given and used']:.2f} with",
+        f"off by {along['largest relative difference']:.2g}",
+        f"{measured['loss_landscape_3d']['NaN of 25']} of 25 points are NaN",
+        f"off by {measured['losscape']['largest relative difference']:.1%}".replace("%", " %"),
+        f"{eigenvalues['hessian_eigenthings'] / eigenvalues['ours_precise'] - 1:.0%}".replace(
+            "%", " % too large"
+        ),
+        f"{1 - eigenvalues['pyhessian'] / eigenvalues['ours_precise']:.1%}".replace("%", " % below"),
+        f"Measured on {RESULTS['machine']['date']}",
+    ):
+        assert number in text
+
+
 @pytest.mark.parametrize("script", peers.PLANES)
 def test_lines_of_the_scripts_are_those_of_the_results(script):
     assert RESULTS["planes"][script]["lines"] == peers.lines_of(script)
