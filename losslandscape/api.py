@@ -70,6 +70,7 @@ def loss_surface(
     overwrite: bool = False,
     wait: bool = False,
     order: str = "coarse",
+    refine: float = 0.0,
     schedule: str = "dynamic",
     device: torch.device | str | None = None,
     quiet: bool = False,
@@ -103,6 +104,9 @@ def loss_surface(
             empty, nothing is written.
         overwrite: whether to start again. The old file is renamed.
         wait: whether to wait for another run that writes the same file.
+        refine: the largest error of an interpolated point, as a share of the spread of the loss (of its
+            logarithm, where contours are logarithmic), such as 0.02. Points that can be interpolated so well
+            stay NaN, and figures interpolate them. 0 measures all points.
         order, schedule: see `measure.run.Run`.
         device: the device that computes; by default the device of the net.
         quiet: whether to print only warnings.
@@ -137,6 +141,7 @@ def loss_surface(
         wait=wait,
         strict=strict,
         order=order,
+        refine=refine,
         schedule=schedule,
     )
     landscape = ranks.all(

@@ -95,6 +95,7 @@ def make_run(request: SurfaceRequest, machine: Machine, landscape: Landscape) ->
         wait=options.wait,
         strict=options.strict,
         order=options.order,
+        refine=options.refine,
         schedule=options.schedule,
         name_option=as_flag,
     )

@@ -288,6 +288,19 @@ def _add_surface_file(group: Group) -> None:
     )
 
 
+def add_refine(parser: argparse.ArgumentParser) -> None:
+    """Add the option that leaves points out which can be interpolated."""
+    parser.add_argument(
+        "--refine",
+        type=share,
+        default=0.0,
+        metavar="TOL",
+        help="measure only where interpolation would err by more than TOL, a share of the spread of the loss "
+        "(of its logarithm, where contours are logarithmic), such as 0.02; figures interpolate the rest, "
+        "and a run without --refine measures it (default: measure all points)",
+    )
+
+
 def add_launch(group: Group) -> None:
     """Add the options for ranks and devices."""
     group.add_argument(

@@ -39,6 +39,7 @@ def build_parser() -> Parser:
     options.add_model(parser)
     options.add_directions(parser)
     options.add_measuring(parser)
+    options.add_refine(parser)
     group = parser.add_argument_group("plots")
     group.add_argument("--plot", action="store_true", help="plot the surface when it is measured")
     group.add_argument("--show", action="store_true", help="open the figures in windows as well")

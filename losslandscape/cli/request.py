@@ -189,6 +189,7 @@ class RunOptions(Options):
     overwrite: bool
     wait: bool
     strict: bool = False
+    refine: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from losslandscape.cli.file_report import count
 # By a pattern for the names of quantities, the script or option that a command needs to measure them.
 NEEDED_WORDS = {"^test_": "--test_set", "_se$": "--errors", "^(min|max)_eig": "plot_hessian_eigen"}
 # Entries of a record that are not versions; all other entries are.
-NOT_VERSIONS = ("command", "time", "host", "device", "ranks", "files", "check_report")
+NOT_VERSIONS = ("command", "time", "host", "device", "ranks", "files", "check_report", "refine")
 
 Run = dict[str, Any]
 

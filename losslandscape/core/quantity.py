@@ -12,6 +12,7 @@ PERCENTAGES = ("acc", "top5")
 FIRST = ("train_loss", "train_acc", "test_loss", "test_acc")
 # Endings of names of uncertainties: `train_loss_se` is the standard error of `train_loss`.
 UNCERTAINTIES = ("_se", "_diff_se", "_residual")
+LOG_RATIO = 100  # highest by lowest: above this ratio, evenly spaced levels miss the low losses
 
 
 def split(name: str) -> tuple[str, str]:
@@ -32,6 +33,11 @@ def is_loss(name: str) -> bool:
 def is_percentage(name: str) -> bool:
     """Whether the values of the quantity range from 0 to 100."""
     return split(name)[1] in PERCENTAGES
+
+
+def is_logarithmic(low: float, high: float) -> bool:
+    """Whether contours of a quantity from `low` to `high`, which is no percentage, are logarithmic."""
+    return low > 0 and high / LOG_RATIO > low
 
 
 def standard_error(name: str, *, of_difference: bool = False) -> str:

@@ -10,13 +10,13 @@ import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import MaxNLocator
 
+from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.draw.drawable import LARGEST, SMALLEST
 
 COLOURS = "viridis"  # steps look even, also to a colour-blind reader
 VMIN, VMAX, VLEVEL = 0.1, 10.0, 0.5  # the published program's levels for a loss
 MAX_LEVELS = 1000  # a figure has no room for more lines: a smaller vlevel is a typing error
-LOG_RATIO = 100  # highest by lowest loss: above this ratio, evenly spaced levels miss the low losses
 MIN_LEVELS, MIN_TICKS = 10, 3  # numbers of levels, and of ticks, on a log scale
 MIN_WITHIN = 3  # levels of the user inside the range of the data; if there are fewer, levels are fitted
 CONSTANT = 1e-12  # values with at most this relative range count as constant
@@ -82,7 +82,7 @@ def choose_scale(
         raise InputError("no value is positive, so log levels have nothing to show", "leave {log} out")
     if not high - low > CONSTANT * max(abs(low), abs(high)):
         return Scale(np.array([]), Normalize(low, high), (low, high), refitted=is_given)
-    log = log or (is_loss and low > 0 and high / LOG_RATIO > low)
+    log = log or (is_loss and quantity.is_logarithmic(low, high))
     heights = _heights(finite, log=log)
     levels = _fitting_levels(*heights, log=log)
     return Scale(levels, _norm(*heights, log=log), heights, refitted=is_given)

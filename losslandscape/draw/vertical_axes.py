@@ -8,7 +8,7 @@ import numpy as np
 
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
-from losslandscape.draw.contour_levels import LOG_RATIO
+from losslandscape.core.quantity import LOG_RATIO
 from losslandscape.draw.drawable import describe_beyond, describe_no_logarithm, finite, positive
 from losslandscape.draw.labels import label, value_label
 from losslandscape.files.surface import Surface

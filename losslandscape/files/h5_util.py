@@ -18,6 +18,7 @@ import numpy as np
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, require_same
 from losslandscape.files.atomic_file import replacing
+from losslandscape.files.interpolated import with_interpolated
 from losslandscape.files.projection import EXTRAS, PER_CHECKPOINT, Projection
 from losslandscape.files.surface import Surface
 
@@ -256,8 +257,11 @@ def _measured(path: str, file: h5py.File, shape: tuple[int, ...]) -> np.ndarray 
 
 
 def as_surface(surface: str | Surface) -> Surface:
-    """Return the surface of a file, or the given surface itself."""
-    return surface if isinstance(surface, Surface) else read_surface(surface)
+    """Return the surface of a file, or the given surface, to be shown.
+
+    Points that a run with `refine` left unmeasured are interpolated.
+    """
+    return with_interpolated(surface if isinstance(surface, Surface) else read_surface(surface))
 
 
 def open_surface(

@@ -4,6 +4,7 @@
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,21 @@ from losslandscape.core.errors import InputError
 # The value that marks an unmeasured point in the published program; -1 for quantities not listed here.
 NOT_MEASURED = {"min_eig": 1.0}
 UNNAMED = "surface"  # the name of a surface without a file, in messages and figures
+
+
+@dataclass(frozen=True)
+class Interpolated:
+    """The points of a quantity that are interpolated.
+
+    Args:
+        points: a mask of the points.
+        error: the largest error of interpolated values at points that were measured as a check, as a share
+            of the spread (highest less lowest; of the logarithm, where contours are logarithmic). None
+            without a check.
+    """
+
+    points: np.ndarray
+    error: float | None
 
 
 class Surface:
@@ -31,6 +47,9 @@ class Surface:
         made_with: facts that must stay the same when a run resumes the file (`provenance.require_same`);
             empty for a file of the published program.
         runs: the record of each run that wrote the file, in order; empty for a file of the published program.
+
+    Attributes:
+        interpolated: by quantity, what `interpolate` has filled in; empty unless a figure shows the surface.
     """
 
     def __init__(
@@ -54,6 +73,7 @@ class Surface:
         self.shape = (len(self.x),) if self.y is None else (len(self.y), len(self.x))
         self._values: dict[str, np.ndarray] = {}
         self._measured: dict[str, np.ndarray] = {}
+        self.interpolated: dict[str, Interpolated] = {}
         for name, values in (quantities or {}).items():
             self._values[name] = np.array(values, float).reshape(self.shape)
             self._measured[name] = self._values[name] != _mark(name)
@@ -109,6 +129,17 @@ class Surface:
         for name, value in values.items():
             self._values[name].flat[index] = value
             self._measured[name].flat[index] = True
+
+    def interpolate(self, name: str, values: np.ndarray, error: float | None) -> None:
+        """Fill in finite values where a quantity is not measured; they then count as measured.
+
+        Args:
+            error: the largest error of such values at checked points, as in `Interpolated`.
+        """
+        points = ~self._measured[name] & np.isfinite(values)
+        self._values[name] = np.where(points, values, self._values[name])
+        self._measured[name] = self._measured[name] | points
+        self.interpolated[name] = Interpolated(points, error)
 
     def point(self, index: int) -> tuple[float, ...]:
         """Return the coordinates (alpha,) or (alpha, beta) of the point with this flat C-order index."""

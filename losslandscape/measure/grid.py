@@ -11,14 +11,16 @@ from typing import Protocol
 
 from torch import nn
 
+from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
 from losslandscape.files.file_names import Axis
+from losslandscape.files.interpolated import with_interpolated
 from losslandscape.files.lock import Lock
 from losslandscape.files.surface import Surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
-from losslandscape.measure.surface_files import open_files, require_surface_file
+from losslandscape.measure.surface_files import open_files, points_to_measure, require_surface_file
 from losslandscape.nets.moving import moving
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.nets.net_state import unchanged_state
@@ -102,10 +104,7 @@ class _LockedSurface:
 
     surface: Surface
     lock: Lock
-
-    @property
-    def size(self) -> int:
-        return self.surface.size
+    size: int
 
     def set(self, point: int, values: Values) -> None:
         self.surface.set(point, values)
@@ -127,17 +126,24 @@ def _measure_missing_points(
 ) -> None:
     if surface.path:
         run.say(f"directions: {landscape.dir_file}\nsurface:    {surface.path}")
-    points = ordered(surface.missing(measure.names), surface.shape, run.order)
+
+    def next_points() -> list[int]:
+        points = points_to_measure(surface, measure.names, run.refine)
+        return ordered(points, surface.shape, run.order)
+
+    points, missing = next_points(), surface.missing(measure.names)
     ranks = f"{run.ranks.size} rank{'s' if run.ranks.size > 1 else ''}"
-    run.say(f"{len(points)} of {surface.size} points to measure on {ranks}")
+    first = "first, " if run.refine and points else ""
+    run.say(f"{first}{len(points)} of {surface.size} points to measure on {ranks}")
     if not points:
         return
+    size = surface.size - len(missing) + len(points) if run.refine else surface.size
     net_place = landscape.place or (0.0,) * len(directions)
     with unchanged(landscape.net), interruptible() if run.ends_program else nullcontext():
-        results = _LockedSurface(surface, lock)
+        results = _LockedSurface(surface, lock, size)
         centre = measure.prepare(surface, directions)
         centre_point = landscape.centre_point(surface)
-        if centre is not None and centre_point is not None and centre_point in points:
+        if centre is not None and centre_point is not None and centre_point in missing:
             results.set(centre_point, centre)
             run.ranks.first(results.save)
             points = [point for point in points if point != centre_point]
@@ -149,7 +155,28 @@ def _measure_missing_points(
                 move(tuple(steps))
                 return measure.values()
 
-            scheduler.run(points, measure_at, results, run.ranks, schedule=run.schedule, quiet=run.quiet)
+            scheduler.run(
+                points,
+                measure_at,
+                results,
+                run.ranks,
+                schedule=run.schedule,
+                quiet=run.quiet,
+                more=next_points if run.refine else tuple,
+            )
+    if run.refine and run.ranks.rank == 0:
+        run.say(_refined(surface, measure.names))
+
+
+def _refined(surface: Surface, names: list[str]) -> str:
+    """Return a line on how many points were measured, and how well the others are interpolated."""
+    name = quantity.shown(names)[0]
+    measured = surface.size - surface.missing(names).size
+    error = with_interpolated(surface).interpolated[name].error
+    checks = "no prediction was checked"
+    if error is not None:
+        checks = f"the largest error of a checked prediction of {name} is {100 * error:.2g} % of its spread"
+    return f"{measured} of {surface.size} points measured, the others can be interpolated; {checks}"
 
 
 @contextmanager

@@ -8,6 +8,8 @@ import numpy as np
 from losslandscape.files import h5_util, lock
 from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.file_names import Axis
+from losslandscape.files.interpolated import Refinement, refinements
+from losslandscape.files.refinement import plan
 from losslandscape.files.surface import Surface
 from losslandscape.files.writable import require_writable
 from losslandscape.measure.landscape import Landscape
@@ -43,7 +45,9 @@ def open_files(
         overwrite=run.overwrite,
     )
     missing = surface.missing(names).size
-    if missing:
+    if is_unfinished(surface, names, run.refine):
+        if run.refine:
+            run.record["refine"] = Refinement(float(run.refine), names).record()
         surface.runs.append(run.record)
     if not surf_file:
         return surface, directions
@@ -55,6 +59,19 @@ def open_files(
         write_directions(landscape, directions, run.say)
     h5_util.write_surface(surface)
     return surface, directions
+
+
+def points_to_measure(surface: Surface, names: list[str], refine: float) -> np.ndarray:
+    """Return the flat indices of the points to measure now; with `refine`, others may follow."""
+    return plan(surface, names, refine).missing if refine else surface.missing(names)
+
+
+def is_unfinished(surface: Surface, names: list[str], refine: float) -> bool:
+    """Return whether a run has something to measure, or to record: that it is a refinement."""
+    if points_to_measure(surface, names, refine).size:
+        return True
+    is_new = bool(refine) and Refinement(float(refine), names) not in refinements(surface)
+    return is_new and bool(surface.missing(names).size)
 
 
 def _doubts(surface: Surface) -> Report:

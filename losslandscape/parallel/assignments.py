@@ -28,20 +28,31 @@ class Assignments:
     def __init__(self, points: Sequence[int], ranks: int, schedule: str):
         if schedule not in SCHEDULES:
             raise ValueError(f"unknown schedule {schedule!r}; choose from {', '.join(SCHEDULES)}")
-        dynamic = schedule == "dynamic"
-        self.left = len(points)
+        self._dynamic = schedule == "dynamic"
+        self.left = 0
         self.working = set(range(ranks))
-        self._for_any_rank = deque(points if dynamic else ())
-        self._shares = [deque(() if dynamic else points[rank::ranks]) for rank in range(ranks)]
+        self._for_any_rank: deque[int] = deque()
+        self._shares: list[deque[int]] = [deque() for _ in range(ranks)]
         self._held: list[deque[int]] = [deque() for _ in range(ranks)]  # the first of each is being measured
         self._idle: set[int] = set()
         self._rates = [0.0] * ranks  # points per second, from each rank's last point
         self._started = [0.0] * ranks  # when each rank began its point
+        self.add(points)
 
     @property
     def idle(self) -> set[int]:
         """The ranks that wait for a point."""
         return self._idle & self.working
+
+    def add(self, points: Sequence[int]) -> None:
+        """Add points to measure, after those that wait."""
+        self.left += len(points)
+        working = sorted(self.working)
+        if self._dynamic:
+            self._for_any_rank.extend(points)
+            return
+        for i, rank in enumerate(working):
+            self._shares[rank].extend(points[i :: len(working)])
 
     def add_idle(self, rank: int) -> None:
         """Record that the rank is ready for its first point."""

@@ -15,7 +15,7 @@ class Progress:
     """A display that shows the progress of a run on standard error.
 
     Args:
-        total: the number of points of the whole surface.
+        total: the number of points of the whole surface, or of those that are measured so far or will be.
         assignments: the points of this run.
         quiet: whether to show only warnings and failures.
     """
@@ -33,6 +33,11 @@ class Progress:
             disable=quiet,
             mininterval=0.5 if sys.stderr.isatty() else 10,
         )
+
+    def extend(self, points: int) -> None:
+        """Show that so many further points will be measured."""
+        self._bar.total += points
+        self._bar.refresh()
 
     def add(self, rank: int, values: dict[str, float], seconds: float) -> None:
         """Show that a rank has measured a point."""

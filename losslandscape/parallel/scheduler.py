@@ -29,7 +29,7 @@ class Results(Protocol):
 
     @property
     def size(self) -> int:
-        """The number of points, measured or not."""
+        """The number of points, measured or not, except those that may stay unmeasured."""
 
     def set(self, point: int, values: Values) -> None:
         """Keep the values of a point."""
@@ -59,10 +59,12 @@ def run(
     *,
     schedule: str = "dynamic",
     quiet: bool = False,
+    more: Callable[[], Sequence[int]] = tuple,
 ) -> None:
     """Measure every point once, on any rank, and put its values into `results` on rank 0.
 
-    Only rank 0 uses `points` and `results`. Its second thread calls `results.set` and `results.save`. The
+    Only rank 0 uses `points`, `results` and `more`. Its second thread calls `results.set`, `results.save` and
+    `more`. The
     results are saved about every second while there are new ones, and at the end, however the run ends.
 
     If `measure_at` raises on a rank, the error is printed, the rank measures no more, and another rank tries
@@ -76,6 +78,7 @@ def run(
         ranks: the ranks that measure.
         schedule: `dynamic` or `static`, as in `assignments.Assignments`.
         quiet: whether to show only warnings and failures.
+        more: is called whenever all points are measured, and returns further points; none at the end.
 
     Raises:
         AllRanksFailed: on rank 0, if every rank has failed.
@@ -84,7 +87,7 @@ def run(
     if ranks.rank > 0:
         _measure_for_rank_0(measure_at, ranks)
         return
-    clerk = _Clerk(Assignments(points, ranks.size, schedule), results, ranks, quiet=quiet)
+    clerk = _Clerk(Assignments(points, ranks.size, schedule), results, ranks, more, quiet=quiet)
     try:
         _measure(measure_at, clerk.own_answers.put, clerk.own_points.get)
         clerk.join()
@@ -128,10 +131,18 @@ def _measure_for_rank_0(measure_at: Callable[[int], Values], ranks: Serial) -> N
 class _Clerk:
     """A clerk: the thread of rank 0 that hands out points and records results."""
 
-    def __init__(self, assignments: Assignments, results: Results, ranks: Serial, *, quiet: bool):
+    def __init__(
+        self,
+        assignments: Assignments,
+        results: Results,
+        ranks: Serial,
+        more: Callable[[], Sequence[int]],
+        *,
+        quiet: bool,
+    ):
         self.own_answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self.own_points: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self._assignments, self._results, self._ranks = assignments, results, ranks
+        self._assignments, self._results, self._ranks, self._more = assignments, results, ranks, more
         self._progress = Progress(results.size, assignments, quiet=quiet)
         self._saver = Saver(results.save)
         self._stop = threading.Event()
@@ -159,13 +170,24 @@ class _Clerk:
             self._end()
 
     def _work(self) -> None:
-        while self._assignments.left and self._assignments.working and not self._stop.is_set():
+        while self._has_points() and self._assignments.working and not self._stop.is_set():
             for rank, answer in self._arrived():
                 self._take(rank, answer)
-                for other, point in self._assignments.hand_out():
-                    self._send(point, other)
+                self._hand_out()
             self._saver.save_when_due()
             self._progress.report_slow_ranks()
+
+    def _has_points(self) -> bool:
+        """Return whether points are left, after a call for more if there are none."""
+        if not self._assignments.left and (points := self._more()):
+            self._assignments.add(points)
+            self._progress.extend(len(points))
+            self._hand_out()
+        return bool(self._assignments.left)
+
+    def _hand_out(self) -> None:
+        for rank, point in self._assignments.hand_out():
+            self._send(point, rank)
 
     def _arrived(self) -> Iterator[tuple[int, Answer | None]]:
         """Yield the answers that have arrived, after a wait of at most 0.1 seconds."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
-from losslandscape.draw.contour_levels import LOG_RATIO
+from losslandscape.core.quantity import LOG_RATIO
 from losslandscape.draw.drawable import describe_missing, describe_no_logarithm, finite
 from losslandscape.draw.grid_part import ascending
 from losslandscape.draw.labels import page_label

@@ -8,7 +8,7 @@ import numpy as np
 
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
-from losslandscape.draw.contour_levels import LOG_RATIO
+from losslandscape.core.quantity import LOG_RATIO
 from losslandscape.draw.drawable import describe_missing, describe_no_logarithm, finite
 from losslandscape.draw.labels import page_label
 from losslandscape.draw.web.grid import Grid, shown_grid
