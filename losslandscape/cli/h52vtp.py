@@ -73,7 +73,7 @@ def _album(args: argparse.Namespace, zmax: float | None, command: str) -> Album:
     )
     if args.out:
         require_writable(args.out, "give another {out}", ending="_turntable.gif")
-    surfaces = [h5_util.read_surface(path) for path in dict.fromkeys(args.surf_file)]
+    surfaces = [h5_util.as_surface(path) for path in dict.fromkeys(args.surf_file)]
     projection = h5_util.read_projection(args.proj_file) if args.proj_file else None
     name = args.surf_name or main_quantity(surfaces)
     return Album(surfaces, name, zmax, args.log, projection, look, args.out, command)

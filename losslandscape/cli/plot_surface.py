@@ -145,7 +145,7 @@ def print_spread(paths: list[str]) -> None:
     """Print the mean and the spread of the metrics of several surfaces around one checkpoint."""
     from losslandscape.draw.metrics_table import report_spread
 
-    surfaces = [h5_util.read_surface(path) for path in paths]
+    surfaces = [h5_util.as_surface(path) for path in paths]
     checkpoint = {"model_file": surfaces[0].made_with["model_file"]}
     advice = "the net has other weights for each seed; give one of them as {model_file}"
     if not checkpoint["model_file"].startswith("weights "):

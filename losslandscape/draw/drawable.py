@@ -62,7 +62,29 @@ def describe_thin(surface: Surface) -> str:
     return f"a contour or a 3-D surface needs at least 2x2 points, and this grid is {size}"
 
 
-def describe_missing(surface: Surface, name: str, *, largest: float = LARGEST) -> str | None:
+def describe_missing(surface: Surface, name: str) -> str | None:
+    """Return a text on the points that a figure of a quantity cannot show or interpolates; None without any.
+
+    For the parts of the text, see `describe_interpolated` and `describe_lost`.
+    """
+    parts = describe_interpolated(surface, name), describe_lost(surface, name)
+    return "; ".join(filter(None, parts)) or None
+
+
+def describe_interpolated(surface: Surface, name: str) -> str | None:
+    """Return a text on how many points are interpolated, and how well; None if none is."""
+    interpolated = surface.interpolated.get(name)
+    count = int(np.count_nonzero(interpolated.points)) if interpolated else 0
+    if not interpolated or not count:
+        return None
+    size = interpolated.points.size
+    text = f"{count} of {size} points ({_percent(count, size)} %) interpolated"
+    if interpolated.error is None:
+        return text
+    return f"{text} (largest error at checked points: {100 * interpolated.error:.2g} % of the range)"
+
+
+def describe_lost(surface: Surface, name: str, *, largest: float = LARGEST) -> str | None:
     """Return a text on the points that a figure of a quantity cannot show; None if it shows all points.
 
     The text counts points that are not computed yet, results that are NaN or infinite, and too large results.

@@ -78,7 +78,7 @@ def read(
 
 
 def _read_surface(path: str, name: str) -> Surface:
-    surface = h5_util.read_surface(path)
+    surface = h5_util.as_surface(path)
     if surface.y is None or not has_cells(surface):
         raise InputError(f"{path} has no contours: a film needs a surface of two coordinates with 2x2 points")
     missing = describe_missing(surface, name)

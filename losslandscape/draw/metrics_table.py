@@ -23,6 +23,9 @@ DEFINITIONS = {
     "curved_down": CURVED_DOWN,
 }
 RATIO = "/".join(EIGENVALUES)
+# The beginnings of the numbers that may rest on interpolated points, if a surface has some.
+BETWEEN_POINTS = ("sharpness", "flatness", "barrier")
+INTERPOLATED = " (interpolated)"
 SPREAD_COLUMNS = ("mean", "deviation", "least", "greatest", "known in")
 
 
@@ -116,6 +119,10 @@ def _rows(metrics: Metrics | None) -> dict[str, str]:
     rows["highest"] = _with_error_and_place(metrics.highest)
     if metrics.barrier_se is not None:
         rows["barrier"] += f" ± {metrics.barrier_se:.2g}"
+    if metrics.interpolated is not None:
+        for words in rows:
+            if words.startswith(BETWEEN_POINTS):
+                rows[words] += INTERPOLATED
     return rows
 
 
@@ -131,7 +138,8 @@ def _convexity_rows(shape: Convexity | None) -> dict[str, str]:
 
 
 def _with_error(place: Place) -> str:
-    return _number(place.value) + ("" if place.se is None else f" ± {place.se:.2g}")
+    error = "" if place.se is None else f" ± {place.se:.2g}"
+    return f"{_number(place.value)}{error}{INTERPOLATED if place.interpolated else ''}"
 
 
 def _with_error_and_place(place: Place) -> str:

@@ -24,7 +24,8 @@ from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.contour_labels import label_contours
 from losslandscape.draw.contour_levels import COLOURS, Scale, log_ticks
 from losslandscape.draw.drawable import (
-    describe_missing,
+    describe_interpolated,
+    describe_lost,
     describe_no_logarithm,
     known_part,
     values_of,
@@ -102,15 +103,16 @@ def _notes(shown: Comparison, name: str, scale: Scale) -> list[str]:
     """Notes for the footnote: the value of a constant surface, and what the panels cannot show."""
     hidden = describe_hidden(shown, name, scale)
     hidden = [f"hatched: {hidden[0]}", *hidden[1:]] if hidden else []
+    notes = shown.notes(describe_interpolated, name) + hidden
     if scale.levels.size:
-        return hidden
-    where = "wherever it is known" if shown.notes(describe_missing, name) else "everywhere"
-    return [f"{label(name)} is {scale.heights[0]:.4g} {where}", *hidden]
+        return notes
+    where = "wherever it is known" if shown.notes(describe_lost, name) else "everywhere"
+    return [f"{label(name)} is {scale.heights[0]:.4g} {where}", *notes]
 
 
 def describe_hidden(shown: Comparison, name: str, scale: Scale) -> list[str]:
     """Return notes on the values that cannot be drawn on this scale, each with the title of its panel."""
-    missing = shown.notes(describe_missing, name)
+    missing = shown.notes(describe_lost, name)
     return missing + (shown.notes(_describe_no_logarithm, name) if scale.log else [])
 
 

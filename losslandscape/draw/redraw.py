@@ -68,5 +68,5 @@ def _state(path: str) -> FileState | None:
 
 def _are_complete(files: Sequence[str]) -> bool:
     """Return whether every point of every quantity of every surface is measured."""
-    surfaces = [h5_util.read_surface(path) for path in files]
+    surfaces = [h5_util.as_surface(path) for path in files]
     return all(surface.measured(name).all() for surface in surfaces for name in surface.names)

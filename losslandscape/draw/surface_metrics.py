@@ -6,7 +6,7 @@ that depends on a value that is not measured yet is None.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from losslandscape.draw.grid_values import (
     Axes,
     ascending,
     ascending_errors,
+    axes_of,
     nearest_to_centre,
 )
 from losslandscape.files.surface import Surface
@@ -32,11 +33,13 @@ class Place:
         value: the value at the point.
         at: the coordinates of the point, (x,) or (x, y).
         se: the standard error of the value; None if unknown.
+        interpolated: whether the value is interpolated.
     """
 
     value: float
     at: tuple[float, ...]
     se: float | None = None
+    interpolated: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ class Metrics:
         sharpness, flatness, negative_curvature, local_minima, roughness: as in `loss_shape`, for a loss.
         depths: the depths of the minima, from deep to shallow, as in `persistence`, for a loss.
         barrier: as in `loss_shape`, for a loss along an interpolation.
+        interpolated: the share of the points that are interpolated; None without any. Then the extremes are
+            those of the measured points, and what compares neighbours is None: `negative_curvature`,
+            `local_minima`, `depths`, `roughness`.
         barrier_se: an upper bound on the standard error of the barrier.
     """
 
@@ -63,6 +69,7 @@ class Metrics:
     roughness: float | None = None
     barrier: float | None = None
     barrier_se: float | None = None
+    interpolated: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,15 +101,17 @@ def measure(surface: Surface, name: str) -> Metrics:
     """
     axes, values = ascending(surface, name)
     errors = ascending_errors(surface, quantity.standard_error(name))
-    finite = np.where(np.abs(values) < HIGHER_THAN_ANY, values, np.nan)
+    guessed = _interpolated(surface, name)
+    share = float(guessed.mean()) if guessed.any() else None
+    finite = np.where((np.abs(values) < HIGHER_THAN_ANY) & ~guessed, values, np.nan)
     lowest = _place(axes, values, _index(np.nanargmin(finite), values), errors)
     highest = _place(axes, values, _index(np.nanargmax(finite), values), errors)
     middle = nearest_to_centre(axes)
     centre = None
     if middle is not None and not np.isnan(values[middle]):
-        centre = _place(axes, values, middle, errors)
+        centre = replace(_place(axes, values, middle, errors), interpolated=bool(guessed[middle]))
     if not quantity.is_loss(name) or centre is None or centre.value >= HIGHER_THAN_ANY:
-        return Metrics(centre, lowest, highest)
+        return Metrics(centre, lowest, highest, interpolated=share)
     has_rise = centre.value >= 0  # twice a negative loss is not a rise
     is_path = is_interpolation(surface)
     return Metrics(
@@ -111,13 +120,25 @@ def measure(surface: Surface, name: str) -> Metrics:
         highest,
         sharpness=loss_shape.sharpness(axes, values) if has_rise else None,
         flatness=loss_shape.flatness(axes, values) if has_rise else None,
-        negative_curvature=loss_shape.negative_curvature(values),
-        local_minima=loss_shape.local_minima(values),
-        depths=persistence.depths_of_minima(values),
-        roughness=loss_shape.roughness(values),
+        negative_curvature=loss_shape.negative_curvature(values) if share is None else None,
+        local_minima=loss_shape.local_minima(values) if share is None else None,
+        depths=persistence.depths_of_minima(values) if share is None else None,
+        roughness=loss_shape.roughness(values) if share is None else None,
         barrier=loss_shape.barrier(axes[0], values) if is_path else None,
         barrier_se=_barrier_error(axes, values, surface, name) if is_path else None,
+        interpolated=share,
     )
+
+
+def _interpolated(surface: Surface, name: str) -> np.ndarray:
+    """Return a mask of the interpolated points, in ascending order of the axes."""
+    mask = np.zeros(surface.shape, bool)
+    if name in surface.interpolated:
+        mask = surface.interpolated[name].points
+    for dimension, axis in enumerate(axes_of(surface)):
+        if axis[0] > axis[-1]:
+            mask = np.flip(mask, dimension)
+    return mask
 
 
 def _index(flat_index: np.intp, values: np.ndarray) -> tuple[int, ...]:
@@ -166,6 +187,7 @@ def numbers(metrics: Metrics) -> Iterator[tuple[str, float]]:
         **{f"minima deeper than {height:g}": _deeper(metrics.depths, height) for height in DEEP},
         "roughness": metrics.roughness,
         "barrier": metrics.barrier,
+        "points interpolated": metrics.interpolated,
     }
     for words, value in others.items():
         if value is not None:

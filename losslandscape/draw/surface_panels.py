@@ -16,7 +16,7 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from losslandscape.draw import figure_details, figures
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.contour_levels import Scale, log_ticks
-from losslandscape.draw.drawable import known_part, values_of
+from losslandscape.draw.drawable import describe_interpolated, known_part, values_of
 from losslandscape.draw.labels import LevelFormatter, label
 from losslandscape.draw.panel_fit import fit_panels
 from losslandscape.draw.panels import add_colour_bar, describe_hidden, line_colours
@@ -64,7 +64,7 @@ def surface_figure(shown: Comparison, name: str, scale: Scale, *, zlim: float | 
         _name_axes(axes, name, heights)
     drawn = ScalarMappable(heights.colours, figure_details.current().colours)
     add_colour_bar(fig, drawn, panels, name, shrink=0.7, pad=0.02)
-    notes = describe_hidden(shown, name, scale)
+    notes = shown.notes(describe_interpolated, name) + describe_hidden(shown, name, scale)
     if any((values_of(surface, name) > heights.top).any() for surface in shown.surfaces):
         notes.append(f"cut at {heights.top:.6g}")
     figures.footnote(fig, "; ".join(notes))

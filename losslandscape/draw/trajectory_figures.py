@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from losslandscape.core.errors import InputError
-from losslandscape.draw import figures
 from losslandscape.core.quantity import LOG_RATIO
+from losslandscape.draw import figures
 from losslandscape.draw.contour_levels import log_ticks
 from losslandscape.draw.drawable import finite
 from losslandscape.draw.line_axes import LogFormatter, UniformFormatter

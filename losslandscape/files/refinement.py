@@ -125,7 +125,7 @@ def _plan(heights: Sequence[Heights], measured: np.ndarray, tolerance: float) ->
 
 
 class _Prediction:
-    """The prediction of a quantity on one lattice after the other, and the errors that it is expected to have."""
+    """The prediction of a quantity, lattice by lattice, and the errors that it is expected to have."""
 
     def __init__(self, heights: Heights, stride: int, tolerance: float):
         """Begin with the first lattice; the errors there are those of its prediction from a coarser one."""

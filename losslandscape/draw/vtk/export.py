@@ -7,7 +7,7 @@ import numpy as np
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import printable
-from losslandscape.draw.drawable import describe_missing
+from losslandscape.draw.drawable import describe_interpolated, describe_lost
 from losslandscape.draw.figure_metadata import commands
 from losslandscape.draw.vtk import polydata
 from losslandscape.draw.vtk.sheet import LARGEST, LOG_OFFSET, make_sheet
@@ -77,10 +77,11 @@ def made_by(surfaces: Sequence[Surface], command: str) -> list[str]:
 
 
 def _print_missing(surface: Surface, name: str, *, log: bool) -> None:
-    """Print which points are cut out of a surface."""
-    missing = describe_missing(surface, name, largest=np.inf if log else LARGEST)
-    if missing:
-        print(f"{surface.path}: {name}: {missing}: cut out.")
+    """Print which points of a surface are interpolated, and which are cut out."""
+    if interpolated := describe_interpolated(surface, name):
+        print(f"{surface.path}: {name}: {interpolated}.")
+    if lost := describe_lost(surface, name, largest=np.inf if log else LARGEST):
+        print(f"{surface.path}: {name}: {lost}: cut out.")
     below = np.count_nonzero(surface.get(name) <= -LOG_OFFSET) if log else 0
     if below:
         values = "value" if below == 1 else "values"

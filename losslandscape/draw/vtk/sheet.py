@@ -19,6 +19,7 @@ LARGEST = 1e100  # beyond it, squares and products of coordinates could overflow
 # Before a spline is fitted, heights are cut off at low + MAX_CLIFF * (ceiling - low), where `low` is the
 # lowest height. A higher cliff would make the spline ripple far around it.
 MAX_CLIFF = 2
+INTERPOLATED = "interpolated"  # the name of the array that is 1 at interpolated points, else 0
 ROUNDING = 1e-12  # relative rounding error of heights
 
 
@@ -30,7 +31,7 @@ class Sheet:
         x: ascending coordinates (nx,).
         y: ascending coordinates (ny,).
         height: the heights (ny, nx), NaN where unknown.
-        values: the values (ny, nx) of each quantity, NaN where unknown.
+        values: the values (ny, nx) of each quantity, NaN where unknown; and `INTERPOLATED`, if some are.
     """
 
     x: np.ndarray
@@ -107,6 +108,8 @@ def _measured_sheet(surface: Surface, name: str, *, log: bool) -> Sheet:
         raise InputError(f"{surface.path} is 1-D", "use plot_1D.py")
     part = rows, columns = measured_part(surface, name)
     values = {other: _finite(surface.get(other)[np.ix_(*part)]) for other in surface.names}
+    if name in surface.interpolated and surface.interpolated[name].points.any():
+        values[INTERPOLATED] = surface.interpolated[name].points[np.ix_(*part)].astype(float)
     height = _logarithm(surface.get(name)[np.ix_(*part)]) if log else values[name]
     sheet = Sheet(surface.x[columns], surface.y[rows], height, values)
     if not sheet.has_cells:

@@ -62,7 +62,7 @@ def write_surface_page(
         InputError: files, titles or a name cannot be used, or there are too few values to draw.
     """
     paths = [surf_files] if isinstance(surf_files, str) else list(surf_files)
-    surfaces = [h5_util.read_surface(path) for path in paths]
+    surfaces = [h5_util.as_surface(path) for path in paths]
     _require_drawable(surfaces, name, proj_file)
     names = all_titles(surfaces, titles)
     axis_titles = scene.axis_titles(dir_file)
