@@ -104,6 +104,11 @@ def _progress(surface: Surface, runs: list[surface_runs.Run]) -> list[str]:
     if names and not incomplete:
         return ["every point is computed"]
     left = len(surface.missing(names)) if names else surface.size
+    if set(incomplete) <= set(h5_util.as_surface(surface).interpolated) and names:
+        return [
+            f"every point that --refine needs is computed, and figures interpolate the other {left}; "
+            "the same command without --refine computes them"
+        ]
     command = surface_runs.command_to_resume(runs, incomplete)
     script = "plot_hessian_eigen.py" if "min_eig" in incomplete else "plot_surface.py"
     how = "with this command:" if command else f"by running {script} with the same options as before"

@@ -19,8 +19,9 @@ from losslandscape.files.lattices import first_stride, on_lattice, predicted
 from losslandscape.files.surface import Surface
 
 LARGEST = 1e200  # a larger value counts as infinite, as in figures
-# Twice as fine a lattice has at most half the error. (Where a surface is smooth, cubics have a sixteenth.)
-EXPECTED_GAIN = 0.5
+# On a lattice twice as fine, cubics have a sixteenth of the error where a surface is smooth, and half of it at
+# a kink. This share is expected, as the kink may lie less well.
+EXPECTED_SHARE = 0.7
 WRONG = 0.5  # of the tolerance: around a prediction that errs by more, the points are measured
 CHECK_EVERY = 32  # of the trusted points of a lattice, one in so many is measured, but at least one
 ROUNDING = 1e-6  # of a height: float32 has no more digits
@@ -141,7 +142,7 @@ class _Prediction:
     def doubted(self, stride: int) -> np.ndarray:
         """Predict the next lattice; return a mask of the points whose prediction is not trusted."""
         self._prediction = predicted(self._filled, stride)
-        self._expected = EXPECTED_GAIN * _greatest_near(self._errors, 2 * stride)
+        self._expected = EXPECTED_SHARE * _greatest_near(self._errors, 2 * stride)
         return ~(self._expected <= self._limit) | ~np.isfinite(self._prediction)
 
     def wrong(self, wanted: np.ndarray) -> np.ndarray:
