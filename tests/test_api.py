@@ -136,6 +136,82 @@ def test_every_rank_gets_the_whole_surface(tmp_path):
     assert len(set(values)) == 1 and values[0].count(",") == 6
 
 
+REFINED = {"x": (-1, 1, 33), "y": (-1, 1, 20), "quiet": True}
+
+
+def test_a_refined_surface_keeps_its_tolerance_resumes_and_can_be_completed(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    full = losslandscape.loss_surface(small_net(), (X, Y), **REFINED)
+    refined = losslandscape.loss_surface(small_net(), (X, Y), refine=0.05, surf_file="s.h5", **REFINED)
+    measured = refined.measured("train_loss")
+    assert 0.2 < measured.mean() < 0.6 and np.isnan(refined.get("train_loss")[~measured]).all()
+    shown = h5_util.as_surface("s.h5").get("train_loss") - full.get("train_loss")
+    assert np.abs(shown).max() < 0.05 * np.ptp(full.get("train_loss"))
+
+    lost = np.random.default_rng(0).choice(np.flatnonzero(measured), 60, replace=False)
+    kept = measured.copy()
+    kept.flat[lost] = False
+    stopped = Surface(
+        "s.h5",
+        x=refined.x,
+        y=refined.y,
+        dir_file=refined.dir_file,
+        quantities={name: np.where(kept, refined.stored(name), -1) for name in refined.names},
+        made_with=refined.made_with,
+        runs=refined.runs,
+    )
+    h5_util.write_surface(stopped)
+    assert np.isnan(h5_util.as_surface("s.h5").get("train_loss")).any()
+    again = losslandscape.loss_surface(small_net(), (X, Y), refine=0.05, surf_file="s.h5", **REFINED)
+    assert np.array_equal(again.measured("train_loss"), measured) and len(again.runs) == 2
+
+    arguments = {**REFINED, "quiet": False}
+    losslandscape.loss_surface(small_net(), (X, Y), refine=0.05, surf_file="s.h5", **arguments)
+    assert "0 of 660 points to measure" in capfd.readouterr().out
+    done = losslandscape.loss_surface(small_net(), (X, Y), surf_file="s.h5", **REFINED)
+    assert np.allclose(done.get("train_loss"), full.get("train_loss"), rtol=1e-5)
+    assert [bool(run.get("refine")) for run in done.runs] == [True, True, False]
+
+
+def test_a_refinement_says_how_many_points_it_took_and_how_well_it_predicted(capfd):
+    arguments = {**REFINED, "quiet": False}
+    surface = losslandscape.loss_surface(small_net(), (X, Y), refine=0.05, **arguments)
+    count = np.count_nonzero(surface.measured("train_loss"))
+    text = capfd.readouterr().out
+    assert f"{count} of 660 points measured" in text and "of a checked prediction of train_loss is" in text
+
+
+@pytest.mark.slow
+def test_any_number_of_ranks_refines_at_the_same_points(tmp_path):
+    script = tmp_path / "notebook.py"
+    script.write_text(
+        f"import sys, torch\nsys.path.insert(0, {str(REPO)!r})\nimport losslandscape\n"
+        "from losslandscape.parallel import mpi4pytorch\n"
+        "torch.manual_seed(0)\nnet, data = torch.nn.Linear(3, 2), (torch.randn(8, 3), torch.arange(8) % 2)\n"
+        "grid = {'x': (-1, 1, 33), 'y': (-1, 1, 20)}\n"
+        "surface = losslandscape.loss_surface(net, data, **grid, refine=0.01, quiet=True)\n"
+        "rank, size = mpi4pytorch.launched()\n"
+        "measured = surface.measured('train_loss').astype(int)\n"
+        "open(f'rank_{rank}_of_{size}', 'w').write(str(measured.tolist()))\n"
+    )
+    for launcher in ([], mpirun(3)):
+        subprocess.run(
+            [*launcher, sys.executable, str(script)],
+            capture_output=True,
+            check=True,
+            timeout=100,
+            cwd=tmp_path,
+        )
+    masks = [(tmp_path / name).read_text() for name in ("rank_0_of_1", "rank_0_of_3", "rank_2_of_3")]
+    assert len(set(masks)) == 1 and 100 < masks[0].count("1") < 600
+
+
+@pytest.mark.parametrize("refine", [-0.1, 1, "0.02", float("nan")])
+def test_a_tolerance_is_a_share(refine):
+    with pytest.raises(InputError, match="refine"):
+        losslandscape.loss_surface(small_net(), (X, Y), refine=refine, quiet=True)
+
+
 def test_standard_errors_are_those_of_the_bootstrap():
     net, rng = small_net().eval(), np.random.default_rng(0)
     moved = copy.deepcopy(net)

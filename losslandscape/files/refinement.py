@@ -19,8 +19,8 @@ from losslandscape.files.lattices import first_stride, on_lattice, predicted
 from losslandscape.files.surface import Surface
 
 LARGEST = 1e200  # a larger value counts as infinite, as in figures
-# On a lattice twice as fine, cubics have a sixteenth of the error where a surface is smooth, and half of it at
-# a kink. This share is expected, as the kink may lie less well.
+# On a lattice twice as fine, cubics have a sixteenth of the error where a surface is smooth, and half of it
+# at a kink. This share is expected, as the kink may lie less well.
 EXPECTED_SHARE = 0.7
 WRONG = 0.5  # of the tolerance: around a prediction that errs by more, the points are measured
 CHECK_EVERY = 32  # of the trusted points of a lattice, one in so many is measured, but at least one

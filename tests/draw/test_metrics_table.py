@@ -30,7 +30,7 @@ def test_json_has_what_is_printed(capsys):
     metrics_table.report([surface], [""], ["train_loss"], json_file="plane.json")
     text = Path("plane.json").read_text()
     content = json.loads(text)
-    centre = {"value": pytest.approx(values[4, 4]), "at": [0, 0], "se": None}
+    centre = {"value": pytest.approx(values[4, 4]), "at": [0, 0], "se": None, "interpolated": False}
     assert content["train_loss"]["plane.h5"]["centre"] == centre
     definitions = {"sharpness_radius": 0.1, "rise_factor": 2, "rise_floor": 0.1, "curved_down": 0.1}
     assert content["definitions"] == definitions

@@ -35,7 +35,7 @@ class ThreadRank(Serial):
             return None
 
 
-def run_in_threads(points, seconds, fail_at=None, schedule="dynamic") -> Recorder:
+def run_in_threads(points, seconds, fail_at=None, schedule="dynamic", more=tuple) -> Recorder:
     """Run the scheduler with a rank for each of `seconds` per point. Rank r fails at its `fail_at[r]`-th
     point.
 
@@ -57,7 +57,7 @@ def run_in_threads(points, seconds, fail_at=None, schedule="dynamic") -> Recorde
             results.measured.append(point)
             return {"value": point**2, "rank": rank}
 
-        scheduler.run(points, measure, results, ThreadRank(rank, mailboxes), schedule=schedule)
+        scheduler.run(points, measure, results, ThreadRank(rank, mailboxes), schedule=schedule, more=more)
 
     threads = [threading.Thread(target=work, args=[rank], daemon=True) for rank in range(1, len(seconds))]
     for thread in threads:
@@ -91,6 +91,26 @@ def test_real_ranks_measure_each_point_once_also_when_one_fails(ranks):
     assert {values["rank"] for _, values in recorded} == set(range(ranks))
     if ranks == 4:
         assert "rank 2 failed at point" in done.stderr and "rank 2 has no memory" in done.stderr
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_further_points_are_asked_for_when_all_are_measured(schedule):
+    """Each batch is complete before the next is asked for, also when a rank fails."""
+    batches, complete = [range(10, 13), [20], range(30, 50)], []
+
+    def more():
+        complete.append(len(results_so_far))
+        return batches.pop(0) if batches else []
+
+    results_so_far: list = []
+    original = Recorder.set
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Recorder, "set", lambda self, *pair: (results_so_far.append(pair), original(self, *pair))[1]
+        )
+        results = run_in_threads(range(5), [0, 0.001, 0], {1: 2}, schedule, more)
+    assert complete == [5, 8, 9, 29]
+    assert sorted(point for point, _ in results.recorded) == [*range(5), 10, 11, 12, 20, *range(30, 50)]
 
 
 @pytest.mark.slow
