@@ -81,7 +81,7 @@ def describe_interpolated(surface: Surface, name: str) -> str | None:
     text = f"{count} of {size} points ({_percent(count, size)} %) interpolated"
     if interpolated.error is None:
         return text
-    return f"{text} (largest error at checked points: {100 * interpolated.error:.2g} % of the range)"
+    return f"{text}, to {100 * interpolated.error:.2g} % of the range where checked"
 
 
 def describe_lost(surface: Surface, name: str, *, largest: float = LARGEST) -> str | None:
