@@ -13,7 +13,9 @@ from losslandscape.curvature.krylov import Krylov, SymmetricMatrix
 from losslandscape.curvature.progress import product_bar
 
 TOLERANCE = 1e-3  # largest residual, relative to its eigenvalue
-# Share of the largest absolute eigenvalue; below this, the tolerance of a residual shrinks no further.
+# Share of the largest absolute eigenvalue; below this, the tolerance of a residual shrinks no further. The
+# tolerance is then at most TOLERANCE: if most eigenvalues are near 0, a random vector has a residual of
+# about 1/sqrt(n), and a looser limit would take it for an eigenvector.
 NEAR_ZERO = 1e-2
 MOST_PRODUCTS = 500
 BASIS_SIZE = 80  # vectors; with this many, restarts are rare
@@ -56,8 +58,8 @@ def eigenvalues(
 
     Args:
         smallest, largest: number of eigenvalues of each end.
-        tolerance: largest residual of a converged eigenvalue, relative to its absolute value, or to
-            `NEAR_ZERO` times the largest absolute eigenvalue if that is more.
+        tolerance: largest residual of a converged eigenvalue, relative to its absolute value. Near zero it
+            is relative to `NEAR_ZERO` times the largest absolute eigenvalue, and at most `TOLERANCE`.
         most_products: the number of products after which unconverged eigenvalues are returned.
         seed: seed of all random vectors. PyTorch's global generator is not used.
 
@@ -188,7 +190,8 @@ class _Search:
 
     def allowed(self, values: np.ndarray | float, scale: float) -> np.ndarray | float:
         """Return the largest residual of converged eigenvalues; `scale` is the largest absolute one."""
-        return self.tolerance * np.maximum(np.abs(values), NEAR_ZERO * scale)
+        near_zero = min(self.tolerance, TOLERANCE) * NEAR_ZERO * scale
+        return np.maximum(self.tolerance * np.abs(values), near_zero)
 
 
 def _restart(space: Krylov, smallest: int, largest: int) -> None:

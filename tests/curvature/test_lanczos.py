@@ -51,6 +51,24 @@ def test_a_small_negative_end_beside_a_large_positive_one():
     assert high.converged and high.value == pytest.approx(100, rel=1e-4)
 
 
+class DiagonalMatrix:
+    def __init__(self, diagonal):
+        self._diagonal = diagonal
+        self.dimension, self.dtype, self.device = len(diagonal), diagonal.dtype, diagonal.device
+
+    def __call__(self, vectors):
+        return vectors * self._diagonal
+
+
+def test_a_loose_tolerance_does_not_take_the_null_space_for_an_end():
+    """As in nets: a few eigenvalues matter, and a random vector is almost an eigenvector of 0."""
+    diagonal = torch.zeros(200_000)
+    diagonal[:4] = torch.tensor([100.0, 50.0, 20.0, -5.0])
+    [low], [high] = eigenvalues(DiagonalMatrix(diagonal), tolerance=0.3)
+    assert low.value == pytest.approx(-5, abs=1.5) and low.converged
+    assert high.value == pytest.approx(100, abs=30)
+
+
 def test_eigenvalues_that_have_not_converged_are_marked():
     matrix = with_spectrum(np.linspace(-1, 1, 500))
     (low,), (high,) = eigenvalues(matrix, most_products=10)
