@@ -70,8 +70,8 @@ class Curvature:
         names, sizes: names and sizes of the parameters, in the order of their entries in a vector.
         dimension: n, the number of rows.
         asymmetry: |u H v - v H u| for two random vectors and two samples, relative to the norm of the
-            products. It exceeds rounding errors where PyTorch's derivative of an operation is not exact. Where
-            float32 makes it large, as for samples with almost no loss, it is that in float64.
+            products. It exceeds rounding errors where PyTorch's derivative of an operation is not exact.
+            Where it is large in float32, as for samples with almost no loss, it is that in float64.
 
     Raises:
         InputError: if the net has no parameter that the matrix covers, if a kind other than `hessian` gets

@@ -60,13 +60,16 @@ class DiagonalMatrix:
         return vectors * self._diagonal
 
 
-def test_a_loose_tolerance_does_not_take_the_null_space_for_an_end():
+@pytest.mark.parametrize("tolerance", [1e-3, 0.3])
+@pytest.mark.parametrize(("others", "lowest"), [([100.0, 50.0, 20.0], -5.0), ([1e5], -100.0)])
+def test_the_null_space_is_not_taken_for_an_end(others, lowest, tolerance):
     """As in nets: a few eigenvalues matter, and a random vector is almost an eigenvector of 0."""
     diagonal = torch.zeros(200_000)
-    diagonal[:4] = torch.tensor([100.0, 50.0, 20.0, -5.0])
-    [low], [high] = eigenvalues(DiagonalMatrix(diagonal), tolerance=0.3)
-    assert low.value == pytest.approx(-5, abs=1.5) and low.converged
-    assert high.value == pytest.approx(100, abs=30)
+    diagonal[: len(others) + 1] = torch.tensor([*others, lowest])
+    [low], [high] = eigenvalues(DiagonalMatrix(diagonal), tolerance=tolerance)
+    assert low.converged and high.converged
+    assert low.value == pytest.approx(lowest, rel=tolerance)
+    assert high.value == pytest.approx(others[0], rel=tolerance)
 
 
 def test_eigenvalues_that_have_not_converged_are_marked():
