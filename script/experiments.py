@@ -4,25 +4,22 @@
     python script/experiments.py contours --ranks 4 --cuda
     python script/experiments.py interpolation_vgg9 --large_batch 2048 --resolution 41 --data_split 10
     python script/experiments.py contours --nets my_nets --range auto --dataset folder --datapath my_images
+    python script/experiments.py front_page --nets nets --images images --ranks 2
 
 `--list` prints the commands that it would run, and which nets are missing. The second command is the
 experiment as published, on the nets in cifar10/trained_nets. Nets lie in folders named as cifar10/main.py
 names them, and the checkpoint of the highest epoch is taken. Surfaces whose nets are missing are skipped.
 Options that are not listed below, such as --cuda, --dataset, --datapath, --data_split and --test_set, are
 passed on to plot_surface.py. The same command resumes an experiment that was stopped.
+
+The studies are of given nets: the paper's two, and those of docs/reproduction.md. script/paper_studies.py
+has their folders, grids and images. They take --nets, --images, --out, --ranks, --list and what is passed on.
 """
 
 import argparse
 import itertools
-import os
 import re
-import shlex
-import shutil
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,8 +31,9 @@ from losslandscape.cli.option_types import positive
 from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
 from losslandscape.parallel.mpi4pytorch import launched
+from script.commands import run
+from script.paper_studies import STUDIES, Study
 
-REPO = Path(__file__).resolve().parent.parent
 ALONG_X = ("--dir_type", "weights", "--xnorm", "filter", "--xignore", "biasbn")
 ALONG_Y = ("--ynorm", "filter", "--yignore", "biasbn")
 CHECKPOINT = re.compile(r"model_(\d+)\.t7")
@@ -195,6 +193,13 @@ def main(argv: list[str] | None = None) -> None:
     args, passed_on = parser.parse_known_args(argv)
     if launched()[1] > 1:
         parser.error("start this without mpirun, and give --ranks N: it starts mpirun itself")
+    if args.experiment in STUDIES:
+        for option in ("range", "resolution", "models", "large_batch"):
+            if getattr(args, option):
+                parser.error(f"--{option} is not for a study, which has its own; leave it out")
+        with sentence(parser):
+            run_study(STUDIES[args.experiment], args, passed_on)
+        return
     experiment = adapted_experiment(args)
     with sentence(parser):
         panels = measurable_panels(experiment, args.nets)
@@ -213,10 +218,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def make_parser() -> Parser:
     lines = [f"    {name:24} {experiment.about}" for name, experiment in EXPERIMENTS.items()]
-    parser = Parser("\n".join([__doc__, "Experiments:", *lines]))
+    studies = [f"    {name:24} {study.about}" for name, study in STUDIES.items()]
+    parser = Parser("\n".join([__doc__, "Experiments:", *lines, "\nStudies:", *studies]))
     add = parser.add_argument
     name_help = "one of those above; before all options"
-    add("experiment", choices=EXPERIMENTS, metavar="EXPERIMENT", help=name_help)
+    add("experiment", choices=[*EXPERIMENTS, *STUDIES], metavar="EXPERIMENT", help=name_help)
     add("--list", action="store_true", help="print the commands, run none")
     add(
         "--nets",
@@ -225,6 +231,8 @@ def make_parser() -> Parser:
         metavar="DIR",
         help="folder with the folders of the nets (default: %(default)s)",
     )
+    images_help = "studies: folder with cifar10-lossless and cifar10-images (default: the working folder)"
+    add("--images", type=Path, default=Path(), metavar="DIR", help=images_help)
     add(
         "--out",
         type=Path,
@@ -249,6 +257,46 @@ def make_parser() -> Parser:
     add("--large_batch", type=positive, metavar="N", help=large_help)
     add("--format", nargs="+", default=["pdf"], help="formats of the figure (default: pdf)")
     return parser
+
+
+def run_study(study: Study, args: argparse.Namespace, passed_on: list[str]) -> None:
+    """Train the nets that are absent, measure the surfaces, and draw the figures whose surfaces are there."""
+    nets, images, out = str(args.nets), str(args.images), str(args.out)
+    if not args.list:
+        args.out.mkdir(parents=True, exist_ok=True)
+    for training in study.trainings:
+        if not (args.nets / training.makes).exists():
+            print(f"# train {training.makes}", flush=True)
+            run(training.command(nets, images), only_print=args.list)
+    made = {training.makes for training in study.trainings}
+    there = set()
+    for number, surface in enumerate(study.measured, start=1):
+        command = surface.command(nets, images, out)
+        missing = [file for file in checkpoints(command) if not is_there(file, args.nets, made)]
+        if missing:
+            print(f"# skipped {surface.name}: there is no {' and no '.join(missing)}", flush=True)
+            continue
+        print(f"# {number}/{len(study.measured)} {surface.name}", flush=True)
+        if surface.path:
+            run(surface.path_command(nets, images, out), only_print=args.list)
+        run([*command, *passed_on], ranks=args.ranks, only_print=args.list)
+        there.add(surface.name)
+    if not there:
+        raise InputError(f"there is no net for {args.experiment} in {nets!r}", "give another {nets}")
+    for figure in study.figures:
+        if all(name in there or (args.out / f"{name}.h5").exists() for name in figure.titles):
+            print(f"# the figure {figure.name}", flush=True)
+            run(figure.command(out, out), only_print=args.list)
+
+
+def checkpoints(command: list[str]) -> list[str]:
+    """Return the checkpoints of a call of plot_surface.py."""
+    return [file for flag, file in itertools.pairwise(command) if flag in ("--model_file", "--model_file2")]
+
+
+def is_there(checkpoint: str, nets: Path, made: set[str]) -> bool:
+    """Return whether a checkpoint exists, or a training of the study makes it."""
+    return Path(checkpoint).exists() or Path(checkpoint).relative_to(nets).as_posix() in made
 
 
 def adapted_experiment(args: argparse.Namespace) -> Experiment:
@@ -323,54 +371,6 @@ def figure_command(
     files = ["--surf_file", *map(str, surf_files)]
     titles = ["--title", *(panel.title for panel in panels)]
     return [script, *files, *titles, "--out", str(stem), "--format", *formats]
-
-
-def run(command: list[str], *, ranks: int = 1, only_print: bool) -> None:
-    """Run a script of this checkout to its end, or only print its command.
-
-    Raises:
-        SystemExit: if the script failed, with its exit status.
-    """
-    script, *flags = command
-    if only_print:
-        launcher = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
-        print(shlex.join([*launcher, "python", os.path.relpath(REPO / script), *flags]))
-        return
-    launcher = [find_mpirun(ranks), "-n", str(ranks)] if ranks > 1 else []
-    child = subprocess.Popen([*launcher, sys.executable, str(REPO / script), *flags])
-    with signals_left_to(child):
-        status = child.wait()
-    if status:
-        raise SystemExit(status if status > 0 else 128 - status)
-
-
-def find_mpirun(ranks: int) -> str:
-    """Return the path of mpirun; prefer the one that was installed with this Python."""
-    folders = [os.path.dirname(sys.executable), os.environ.get("PATH", "")]
-    mpirun = shutil.which("mpirun", path=os.pathsep.join(folders))
-    if not mpirun:
-        raise InputError(
-            f"{ranks} ranks need mpirun, which is not installed", "pip install mpich, or leave {ranks} out"
-        )
-    return mpirun
-
-
-@contextmanager
-def signals_left_to(child: subprocess.Popen) -> Iterator[None]:
-    """Let the child handle signals: it saves its measurements before it ends.
-
-    Ctrl-C reaches the child by itself. SIGTERM is passed on.
-    """
-    handlers = {
-        signal.SIGINT: lambda *_: None,
-        signal.SIGTERM: lambda number, _: child.send_signal(number),
-    }
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -162,14 +162,12 @@ SECTIONS = {
     ],
 }
 REAL = [
-    Real("ResNet-56 on CIFAR-10 with shortcuts", "resnet56_3d.png", "reproduction.md"),
-    Real("ResNet-56 on CIFAR-10 without shortcuts", "resnet56_noshort_3d.png", "reproduction.md"),
-    Real("Contours of both", "shortcuts_contour.png", "reproduction.md"),
-    Real("Curves of both", "shortcuts_curves.png", "reproduction.md"),
-    Real("VGG-9, from small to large batches", "vgg9_small_to_large_batch.png", "reproduction.md"),
-    Real(
-        "The smallest by the largest eigenvalue of the Hessian", "convexity_resnet20.png", "reproduction.md"
-    ),
+    Real("The paper's ResNet-56, without and with shortcuts", "front_page.png", "reproduction.md"),
+    Real("The same nets on four more random planes", "planes.png", "reproduction.md"),
+    Real("After 15, 165 and 300 epochs", "budgets_contours.png", "reproduction.md"),
+    Real("VGG-9, from small to large batches", "vgg9_between.png", "reproduction.md"),
+    Real("VGG-9, four nets along one direction", "vgg9_curves.png", "reproduction.md"),
+    Real("The smallest by the largest eigenvalue of the Hessian", "convexity.png", "reproduction.md"),
     Real("A training and the contours around it", "digits_trajectory.png", "trajectories.md"),
     Real("Six nets of other kinds", "examples.png", "your-own-net.md"),
 ]
@@ -232,14 +230,17 @@ def photograph(html: Path) -> Path:
     return png
 
 
-def save_small(source: Path, target: Path) -> None:
+def save_small(
+    source: Path, target: Path, *, max_width: int = MAX_WIDTH, max_bytes: int | None = None
+) -> None:
     """Write a picture with so few colours, pixels and frames that its file is not too large."""
+    most = max_bytes or MAX_BYTES[target.suffix]
     with Image.open(source) as image:
         frames = [_flat(frame) for frame in ImageSequence.Iterator(image)]
         duration = image.info.get("duration", 100)
     step = -(-len(frames) // MAX_FRAMES)
     frames, duration = frames[::step], duration * step
-    width = min(frames[0].width, MAX_WIDTH)
+    width = min(frames[0].width, max_width)
     has_all_colours = True
     while True:
         shown = [_resized(frame, width) for frame in frames]
@@ -247,7 +248,7 @@ def save_small(source: Path, target: Path) -> None:
             shown = [frame.quantize(palette=frame.quantize(256)) for frame in shown]  # it dithers
         more = {"save_all": True, "append_images": shown[1:], "duration": duration, "loop": 0}
         shown[0].save(target, optimize=True, **(more if len(shown) > 1 else {}))
-        if target.stat().st_size <= MAX_BYTES[target.suffix]:
+        if target.stat().st_size <= most:
             break
         width = width if has_all_colours else round(SMALLER * width)
         has_all_colours = False

@@ -71,6 +71,7 @@ class Curvature:
         dimension: n, the number of rows.
         asymmetry: |u H v - v H u| for two random vectors and two samples, relative to the norm of the
             products. It exceeds rounding errors where PyTorch's derivative of an operation is not exact.
+            Where it is large in float32, as for samples with almost no loss, it is that in float64.
 
     Raises:
         InputError: if the net has no parameter that the matrix covers, if a kind other than `hessian` gets
@@ -98,16 +99,26 @@ class Curvature:
             needs = f"the {kind} matrix needs the net's outputs"
             fault = f"{needs}, which the loss {self._loss.name} does not return"
             raise InputError(fault, "give {kind:hessian} or a built-in loss")
-        self._cover(_covered(self._net, all_parameters=all_parameters, params=params))
-        self.dtype, self.device = self._parameters[0].dtype, self._parameters[0].device
         self._layout = torch.channels_last  # convolutions take a sixth less time with it on a CPU
+        self._cover(_covered(self._net, all_parameters=all_parameters, params=params))
         self.asymmetry = self._measure_asymmetry()
+        if self.asymmetry > MAX_ASYMMETRY and self.dtype is torch.float32:
+            self.asymmetry = self._in_float64()._measure_asymmetry()
 
     def _cover(self, parameters: dict[str, nn.Parameter]) -> None:
         self._parameters = list(parameters.values())
         self.names = tuple(parameters)
         self.sizes = tuple(parameter.numel() for parameter in self._parameters)
         self.dimension = sum(self.sizes)
+        self.dtype, self.device = self._parameters[0].dtype, self._parameters[0].device
+
+    def _in_float64(self) -> Self:
+        """Return the matrix of a copy of the net in float64."""
+        other = copy.copy(self)
+        other._net = copy.deepcopy(self._net).double()
+        parameters = dict(other._net.named_parameters())
+        other._cover({name: parameters[name] for name in self.names})
+        return other
 
     def blocks(self) -> Iterator[tuple[str, Self]]:
         """Yield the name and the diagonal block of each parameter, as a matrix that computes its products."""

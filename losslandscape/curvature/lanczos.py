@@ -15,6 +15,9 @@ from losslandscape.curvature.progress import product_bar
 TOLERANCE = 1e-3  # largest residual, relative to its eigenvalue
 # Share of the largest absolute eigenvalue; below this, the tolerance of a residual shrinks no further.
 NEAR_ZERO = 1e-2
+# Products before an eigenvalue near zero can converge. If most eigenvalues are near 0, as in large nets, a
+# random vector is almost an eigenvector, and it takes some products until the true end of the spectrum shows.
+FIRST_PRODUCTS = 30
 MOST_PRODUCTS = 500
 BASIS_SIZE = 80  # vectors; with this many, restarts are rare
 BASIS_MEMORY = 2 * 2**30  # bytes
@@ -56,8 +59,9 @@ def eigenvalues(
 
     Args:
         smallest, largest: number of eigenvalues of each end.
-        tolerance: largest residual of a converged eigenvalue, relative to its absolute value, or to
-            `NEAR_ZERO` times the largest absolute eigenvalue if that is more.
+        tolerance: largest residual of a converged eigenvalue, relative to its absolute value. After
+            `FIRST_PRODUCTS` it is at least relative to `NEAR_ZERO` times the largest absolute eigenvalue, and
+            then at most `TOLERANCE`.
         most_products: the number of products after which unconverged eigenvalues are returned.
         seed: seed of all random vectors. PyTorch's global generator is not used.
 
@@ -97,34 +101,27 @@ class _Search:
         """Return the eigenvalues of both ends, from one Krylov space."""
         wanted = min(smallest + largest, matrix.dimension)
         space = self._new_space(matrix, wanted)
+        first = min(FIRST_PRODUCTS, matrix.dimension)
         while self.products_left:
             if space.count == space.size:
                 _restart(space, smallest, largest)
             self.products_left -= 1
+            first -= 1
             try:
                 space.extend(matrix(space.next))
             except FloatingPointError:
                 not_finite = Eigen(math.nan, math.nan, False)
                 return [not_finite] * smallest, [not_finite] * largest
             values, coefficients, residuals = space.ritz()
-            missing = self._count_missing(values, residuals, smallest, largest, wanted)
+            scale = float(np.abs(values).max())
+            converged = residuals <= self.allowed(values, scale if first <= 0 else 0.0)
+            missing = _count_missing(converged, smallest, largest, wanted)
             self._show(values, missing, wanted)
             if not missing:
                 break
         outermost = np.r_[0:smallest, len(values) - 1 : len(values) - 1 - largest : -1]
-        scale = float(np.abs(values).max())
-        eigens = self.measured(matrix, space.combine(coefficients[:, outermost]), scale)
+        eigens = self.measured(matrix, space.combine(coefficients[:, outermost]), 0.0 if missing else scale)
         return eigens[:smallest], eigens[smallest:]
-
-    def _count_missing(
-        self, values: np.ndarray, residuals: np.ndarray, smallest: int, largest: int, wanted: int
-    ) -> int:
-        """Return the number of wanted eigenvalues that are not in the space yet, or have not converged."""
-        converged = residuals <= self.allowed(values, float(np.abs(values).max()))
-        if len(values) < wanted:
-            return wanted - len(values) + int((~converged).sum())
-        outermost = np.r_[0:smallest, len(values) - largest : len(values)]
-        return int((~converged[outermost]).sum())
 
     def _new_space(self, matrix: SymmetricMatrix, wanted: int) -> Krylov:
         start = torch.randn(matrix.dimension, generator=self.generator, dtype=matrix.dtype).to(matrix.device)
@@ -187,8 +184,21 @@ class _Search:
         ]
 
     def allowed(self, values: np.ndarray | float, scale: float) -> np.ndarray | float:
-        """Return the largest residual of converged eigenvalues; `scale` is the largest absolute one."""
-        return self.tolerance * np.maximum(np.abs(values), NEAR_ZERO * scale)
+        """Return the largest residual of converged eigenvalues.
+
+        Args:
+            scale: the largest absolute eigenvalue; 0 before the first products, when none near 0 converges.
+        """
+        near_zero = min(self.tolerance, TOLERANCE) * NEAR_ZERO * scale
+        return np.maximum(self.tolerance * np.abs(values), near_zero)
+
+
+def _count_missing(converged: np.ndarray, smallest: int, largest: int, wanted: int) -> int:
+    """Return the number of wanted eigenvalues that are not in the space yet, or have not converged."""
+    if len(converged) < wanted:
+        return wanted - len(converged) + int((~converged).sum())
+    outermost = np.r_[0:smallest, len(converged) - largest : len(converged)]
+    return int((~converged[outermost]).sum())
 
 
 def _restart(space: Krylov, smallest: int, largest: int) -> None:

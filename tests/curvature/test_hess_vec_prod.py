@@ -255,6 +255,26 @@ def test_a_derivative_that_is_not_exact_is_reported():
     assert "not symmetric" in matrix.doubt()
 
 
+class Cancels(nn.Module):
+    """A net whose curvature is a small difference of large numbers, which float32 rounds."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(40, 3)
+        self.register_buffer("large", 1000 * torch.randn(200, 40))
+
+    def forward(self, inputs):
+        squares = [(rows @ self.last.weight.T).square().sum() for rows in (self.large, self.large.flip(0))]
+        return self.last(inputs) * (1 + squares[0] - squares[1])
+
+
+def test_rounding_in_float32_is_no_reason_to_doubt():
+    torch.manual_seed(0)
+    matrix = Curvature(Cancels(), some_data((40,)))
+    assert matrix._measure_asymmetry() > 1e-3  # in float32
+    assert matrix.asymmetry < 1e-3 and matrix.doubt() == ""
+
+
 def test_params_choose_the_rows_of_the_matrix():
     net, data = small_net(), small_data()
     whole = dense(net, data, all_parameters=True)

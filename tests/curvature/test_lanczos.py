@@ -51,6 +51,27 @@ def test_a_small_negative_end_beside_a_large_positive_one():
     assert high.converged and high.value == pytest.approx(100, rel=1e-4)
 
 
+class DiagonalMatrix:
+    def __init__(self, diagonal):
+        self._diagonal = diagonal
+        self.dimension, self.dtype, self.device = len(diagonal), diagonal.dtype, diagonal.device
+
+    def __call__(self, vectors):
+        return vectors * self._diagonal
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 0.3])
+@pytest.mark.parametrize(("others", "lowest"), [([100.0, 50.0, 20.0], -5.0), ([1e5], -100.0)])
+def test_the_null_space_is_not_taken_for_an_end(others, lowest, tolerance):
+    """As in nets: a few eigenvalues matter, and a random vector is almost an eigenvector of 0."""
+    diagonal = torch.zeros(200_000)
+    diagonal[: len(others) + 1] = torch.tensor([*others, lowest])
+    [low], [high] = eigenvalues(DiagonalMatrix(diagonal), tolerance=tolerance)
+    assert low.converged and high.converged
+    assert low.value == pytest.approx(lowest, rel=tolerance)
+    assert high.value == pytest.approx(others[0], rel=tolerance)
+
+
 def test_eigenvalues_that_have_not_converged_are_marked():
     matrix = with_spectrum(np.linspace(-1, 1, 500))
     (low,), (high,) = eigenvalues(matrix, most_products=10)

@@ -5,6 +5,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -284,6 +285,6 @@ def test_it_is_not_for_mpirun(monkeypatch, capfd):
 def test_ranks_without_a_launcher(folder, monkeypatch, capfd):
     """As where MPI is not installed: the PATH has no mpirun, and none lies beside this Python."""
     monkeypatch.setenv("PATH", os.devnull)
-    monkeypatch.setattr(experiments.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     flags = ["contours", "--models", "resnet20", *DIGITS, "--ranks", "2"]
     assert "2 ranks need mpirun, which is not installed" in refusal(capfd, *flags)
