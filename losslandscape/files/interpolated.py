@@ -37,8 +37,9 @@ def refinements(surface: Surface) -> Iterator[Refinement]:
         if not isinstance(entry, dict):
             continue
         tolerance, names = entry.get("tolerance"), entry.get("names")
-        is_usable = isinstance(tolerance, float) and isinstance(names, list) and names
-        if is_usable and all(name in surface.names for name in names):
+        if not isinstance(tolerance, float) or not isinstance(names, list) or not names:
+            continue
+        if set(names) <= set(surface.names):
             found = Refinement(tolerance, names)
             if found not in seen:
                 seen.append(found)
