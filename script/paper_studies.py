@@ -28,7 +28,7 @@ DECAY_WORDS = {"0": "no decay", "5e-4": "decay 5e-4"}
 LAST_EPOCHS = {"128": 116, "8192": 85}
 PLANES = range(5)  # numbers of the random planes
 PARTS = range(2)  # numbers of the image samples
-DEPTHS = ("20", "110")
+DEPTHS = ("20", "56")
 
 
 @dataclass(frozen=True)

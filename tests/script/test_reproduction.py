@@ -48,8 +48,8 @@ def test_each_figure_has_a_picture_on_the_page(figure):
 
 
 def test_surfaces_name_neither_the_machine_nor_its_folders():
-    for path in reproduction.SURFACES.glob("*.h5"):
-        for run in h5_util.read_surface(str(path)).runs:
+    for measured in MEASURED:
+        for run in reproduction.read(measured.name).runs:
             assert (run["host"], run["folder"]) == ("localhost", ".")
             assert not any(file.startswith("/") for file in run["files"].values())
 
