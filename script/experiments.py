@@ -32,10 +32,8 @@ from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
 from losslandscape.parallel.mpi4pytorch import launched
 from script.commands import run
-from script.paper_studies import STUDIES, Study
+from script.paper_studies import ALONG_X, ALONG_Y, STUDIES, Study
 
-ALONG_X = ("--dir_type", "weights", "--xnorm", "filter", "--xignore", "biasbn")
-ALONG_Y = ("--ynorm", "filter", "--yignore", "biasbn")
 CHECKPOINT = re.compile(r"model_(\d+)\.t7")
 FAMILIES = {"resnet": "ResNet-", "wrn": "WRN-", "vgg": "VGG-", "densenet": "DenseNet-"}
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
@@ -109,7 +107,7 @@ class Experiment:
     batches: tuple[int, ...] = (128,)
     interpolates: bool = False
     two_d: bool = False
-    flags: tuple[str, ...] = ALONG_X
+    flags: tuple[str, ...] = tuple(ALONG_X.split())
     range: str = "-1:1"
     resolution: int = 51
 
@@ -183,7 +181,7 @@ EXPERIMENTS = {
         ("resnet56", "resnet56_noshort", "resnet110_noshort", "vgg9"),
         decays=(0.0005,),
         two_d=True,
-        flags=ALONG_X + ALONG_Y,
+        flags=(*ALONG_X.split(), *ALONG_Y.split()),
     ),
 }
 

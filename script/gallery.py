@@ -282,11 +282,11 @@ def page() -> str:
 
 def _entry(picture: Picture) -> str:
     ending = Path(picture.made).suffix.replace("html", "png")
-    lines = _wrapped(picture.command)
+    lines = wrapped(picture.command)
     return f"{picture.words}:\n\n![{picture.words}](images/gallery/{picture.name}{ending})\n\n{lines}\n"
 
 
-def _wrapped(command: str, width: int = 120) -> str:
+def wrapped(command: str, width: int = 120) -> str:
     """Return a command as an indented block, with continuation lines."""
     lines: Sequence[str] = [""]
     for word in command.split(" "):

@@ -134,7 +134,7 @@ def _net(model: str, file: str) -> str:
 
 
 def _images(folder: str, parts: int) -> str:
-    """Return the flags for one of `parts` equal parts of the training images, with standard errors."""
+    """Return the flags for one of `parts` equal parts of the training images."""
     return f"--dataset folder --datapath {{images}}/{folder} --data_split {parts}"
 
 
@@ -254,6 +254,12 @@ def vgg9(batch: str, decay: str) -> str:
     return f"h100/vgg9_sgd_lr=0.1_bs={batch}_wd={DECAYS[decay]}/model_{LAST_EPOCHS[batch]}.t7"
 
 
+# The nets whose accuracy and weights are measured: the model and the checkpoint of each, by a name.
+NETS = {f"paper_{model}": (model, PAPER.format(model=model)) for model in PAIR} | {
+    f"vgg9_bs={batch}_wd={decay}": ("vgg9", vgg9(batch, decay)) for decay in DECAYS for batch in LAST_EPOCHS
+}
+
+
 def _batch_sizes() -> Study:
     """Small and large batches, with and without weight decay."""
     nets = {(batch, decay): vgg9(batch, decay) for decay in DECAYS for batch in LAST_EPOCHS}
@@ -301,14 +307,8 @@ def _batch_sizes() -> Study:
 
 def _accuracy() -> Study:
     """One point, the net itself, on all test images."""
-    files = {f"paper_{model}": (model, PAPER) for model in PAIR}
-    files |= {
-        f"vgg9_bs={batch}_wd={decay}": ("vgg9", vgg9(batch, decay))
-        for decay in DECAYS
-        for batch in LAST_EPOCHS
-    }
     flags = f"{_images('cifar10-lossless', 10)} --test_set --x=0:0:1 {ALONG_X}"
-    measured = [Measured(f"{name}_accuracy", f"{_net(*net)} {flags}") for name, net in files.items()]
+    measured = [Measured(f"{name}_accuracy", f"{_net(*net)} {flags}") for name, net in NETS.items()]
     return Study("accuracies on the 10,000 test images", measured)
 
 

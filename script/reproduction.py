@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,24 +31,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from losslandscape.draw import surface_metrics
 from losslandscape.draw.convexity import CURVED_DOWN, convexity
 from losslandscape.draw.metrics_table import cell
+from losslandscape.draw.surface_metrics import Metrics, Spread
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
 from script.commands import REPO
-from script.gallery import save_small
-from script.paper_studies import DECAYS, LAST_EPOCHS, PAIR, PAPER, STUDIES, Figure, vgg9
+from script.gallery import save_small, wrapped
+from script.paper_studies import DECAYS, LAST_EPOCHS, NETS, STUDIES, Figure
 
 PAGE = REPO / "docs" / "reproduction.md"
 TEMPLATE = "reproduction.md.jinja"
 SURFACES = REPO / "docs" / "surfaces"
 IMAGES = REPO / "docs" / "images"
-NETS = SURFACES / "nets.json"
+NETS_FILE = SURFACES / "nets.json"
 WEIGHTS = "vgg9_weights"  # the picture of histograms
 MAX_BYTES = 600_000  # of a picture
 BINS = np.linspace(-0.2, 0.2, 81)  # of the histograms of weights
-FILES = {f"paper_{model}": PAPER.format(model=model) for model in PAIR} | {
-    f"vgg9_bs={batch}_wd={decay}": vgg9(batch, decay) for decay in DECAYS for batch in LAST_EPOCHS
-}
 
 
 def main() -> None:
@@ -59,9 +58,8 @@ def main() -> None:
     if args.keep:
         keep(args.keep)
     if args.nets:
-        NETS.write_text(
-            json.dumps({name: weights_of(args.nets / file) for name, file in FILES.items()}) + "\n"
-        )
+        nets = {name: weights_of(args.nets / file) for name, (_, file) in NETS.items()}
+        NETS_FILE.write_text(json.dumps(nets) + "\n")
     figures = {figure.name: figure for study in STUDIES.values() for figure in study.figures}
     if unknown := set(args.figures or ()) - {*figures, WEIGHTS}:
         parser.error(f"there is no picture {', '.join(sorted(unknown))}; choose from {', '.join(figures)}")
@@ -125,7 +123,7 @@ def draw(figure: Figure) -> None:
 def draw_weights() -> None:
     import matplotlib.pyplot as plt
 
-    nets = json.loads(NETS.read_text())
+    nets = json.loads(NETS_FILE.read_text())
     figure, axes = plt.subplots(2, 2, figsize=(8, 4.5), sharex=True, sharey=True, layout="constrained")
     for panel, (batch, decay) in zip(axes.flat, small_and_large(), strict=True):
         panel.stairs(nets[f"vgg9_bs={batch}_wd={decay}"]["histogram"], BINS, fill=True)
@@ -149,8 +147,7 @@ def page() -> str:
         loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
     tools = {
-        "PAIR": PAIR,
-        "nets": json.loads(NETS.read_text()),
+        "nets": json.loads(NETS_FILE.read_text()),
         "number": number,
         "text": text,
         "table": table,
@@ -174,11 +171,15 @@ def read(name: str) -> Surface:
 
 
 @cache
+def measure(name: str, quantity: str = "train_loss") -> Metrics:
+    return surface_metrics.measure(read(name), quantity)
+
+
 def numbers(name: str, quantity: str = "train_loss") -> dict[str, float]:
     """Return the numbers of docs/metrics.md for a surface."""
     surface = read(name)
     if quantity in surface.names:
-        return dict(surface_metrics.numbers(surface_metrics.measure(surface, quantity)))
+        return dict(surface_metrics.numbers(measure(name, quantity)))
     shape = convexity(surface)
     if shape is None:
         return {}
@@ -203,7 +204,7 @@ def text(name: str, row: str, quantity: str = "train_loss") -> str:
 
 
 def error_of(name: str, row: str) -> float | None:
-    metrics = surface_metrics.measure(read(name), "train_loss")
+    metrics = measure(name)
     centre = metrics.centre.se if metrics.centre else None
     return {"at the centre": centre, "barrier": metrics.barrier_se}.get(row)
 
@@ -220,31 +221,24 @@ def markdown(lines: list[list[str]]) -> str:
     return "\n".join([head, "|---|" + "---:|" * (len(lines[0]) - 1), *others])
 
 
-def spread(names: Iterable[str], row: str) -> dict[str, float]:
-    """Return mean, standard deviation (of a sample), least and greatest of a number over surfaces."""
-    values = np.array([number(name, row) for name in names])
-    return {
-        "mean": values.mean(),
-        "std": values.std(ddof=1),
-        "least": values.min(),
-        "greatest": values.max(),
-    }
+def spread(names: Iterable[str], row: str) -> Spread:
+    """Return the spread of a number over surfaces."""
+    return surface_metrics.summarise([read(name) for name in names], "train_loss")[row]
 
 
 def spread_table(groups: Mapping[str, list[str]], rows: Iterable[str], first: str) -> str:
     """Return a Markdown table: a column per group of surfaces, with mean ± deviation and the range."""
     lines = [[first, *groups]]
     for row in rows:
-        spreads = [spread(names, row) for names in groups.values()]
-        words = [{key: cell(row, value) for key, value in one.items()} for one in spreads]
+        spreads = [asdict(spread(names, row)) for names in groups.values()]
+        words = [{key: cell(row, value) for key, value in one.items() if key != "known"} for one in spreads]
         lines.append([row, *("{mean} ± {std} ({least} to {greatest})".format(**one) for one in words)])
     return markdown(lines)
 
 
-def counts(name: str, height: float) -> int:
+def counts(name: str, height: float) -> int | None:
     """Return the number of minima deeper than a height."""
-    depths = surface_metrics.measure(read(name), "train_loss").depths or []
-    return sum(depth > height for depth in depths)
+    return surface_metrics.deeper(measure(name).depths, height)
 
 
 def loss_at(name: str, x: float) -> float:
@@ -255,7 +249,7 @@ def loss_at(name: str, x: float) -> float:
 
 def eigenvalue(name: str, which: str) -> float:
     """Return an eigenvalue at the centre."""
-    centre = surface_metrics.measure(read(name), which).centre
+    centre = measure(name, which).centre
     if centre is None:
         raise ValueError(f"{name} has no {which} at its centre")
     return centre.value
@@ -275,12 +269,7 @@ def call(study: str, name: str) -> str:
     """Return the command that measures a surface, as an indented block."""
     measured = next(one for one in STUDIES[study].measured if one.name == name)
     words = ["python", *measured.command("nets", ".", "figures")]
-    lines = [""]
-    for word in words:
-        if len(lines[-1]) + len(word) > 120 and word.startswith("-"):
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return "    " + " \\\n      ".join(lines)
+    return wrapped(" ".join(words)).rstrip()
 
 
 if __name__ == "__main__":

@@ -43,6 +43,13 @@ def loss_at(net, axes, place, data=(X, Y)):
         return float(F.cross_entropy(moved(data[0]), data[1]))
 
 
+def run_alone_and_on(script, *, ranks):
+    """Run a script in its folder, without a launcher and then on several ranks."""
+    for launcher in ([], mpirun(ranks)):
+        command = [*launcher, sys.executable, str(script)]
+        subprocess.run(command, capture_output=True, check=True, timeout=100, cwd=script.parent)
+
+
 def test_a_plane_is_that_of_the_published_draws_and_the_net_is_left_alone(capfd):
     net = small_net().train()
     handle = net[0].register_forward_hook(lambda *_: None)
@@ -124,14 +131,7 @@ def test_every_rank_gets_the_whole_surface(tmp_path):
         "rank, size = mpi4pytorch.launched()\n"
         "open(f'rank_{rank}_of_{size}', 'w').write(str(surface.get('train_loss').round(5).tolist()))\n"
     )
-    for launcher in ([], mpirun(2)):
-        subprocess.run(
-            [*launcher, sys.executable, str(script)],
-            capture_output=True,
-            check=True,
-            timeout=100,
-            cwd=tmp_path,
-        )
+    run_alone_and_on(script, ranks=2)
     values = [(tmp_path / name).read_text() for name in ("rank_0_of_1", "rank_0_of_2", "rank_1_of_2")]
     assert len(set(values)) == 1 and values[0].count(",") == 6
 
@@ -194,14 +194,7 @@ def test_any_number_of_ranks_refines_at_the_same_points(tmp_path):
         "measured = surface.measured('train_loss').astype(int)\n"
         "open(f'rank_{rank}_of_{size}', 'w').write(str(measured.tolist()))\n"
     )
-    for launcher in ([], mpirun(3)):
-        subprocess.run(
-            [*launcher, sys.executable, str(script)],
-            capture_output=True,
-            check=True,
-            timeout=100,
-            cwd=tmp_path,
-        )
+    run_alone_and_on(script, ranks=3)
     masks = [(tmp_path / name).read_text() for name in ("rank_0_of_1", "rank_0_of_3", "rank_2_of_3")]
     assert len(set(masks)) == 1 and 100 < masks[0].count("1") < 600
 

@@ -184,7 +184,7 @@ def numbers(metrics: Metrics) -> Iterator[tuple[str, float]]:
         **{f"flatness radius {direction}": distance for direction, distance in radii},
         "points of negative curvature": metrics.negative_curvature,
         "local minima": metrics.local_minima,
-        **{f"minima deeper than {height:g}": _deeper(metrics.depths, height) for height in DEEP},
+        **{f"minima deeper than {height:g}": deeper(metrics.depths, height) for height in DEEP},
         "roughness": metrics.roughness,
         "barrier": metrics.barrier,
         "points interpolated": metrics.interpolated,
@@ -194,7 +194,8 @@ def numbers(metrics: Metrics) -> Iterator[tuple[str, float]]:
             yield words, float(value)
 
 
-def _deeper(depths: list[float] | None, height: float) -> int | None:
+def deeper(depths: list[float] | None, height: float) -> int | None:
+    """Return the number of minima deeper than a height; None if the depths are unknown."""
     return None if depths is None else sum(depth > height for depth in depths)
 
 

@@ -64,8 +64,8 @@ def run(
     """Measure every point once, on any rank, and put its values into `results` on rank 0.
 
     Only rank 0 uses `points`, `results` and `more`. Its second thread calls `results.set`, `results.save` and
-    `more`. The
-    results are saved about every second while there are new ones, and at the end, however the run ends.
+    `more`. The results are saved about every second while there are new ones, and at the end, however the run
+    ends.
 
     If `measure_at` raises on a rank, the error is printed, the rank measures no more, and another rank tries
     the point at the end. A failed rank other than rank 0 returns at once. All other ranks return when no

@@ -1,11 +1,13 @@
 """script/reproduction.py and the studies: docs/reproduction.md says what the kept surfaces say."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from losslandscape.cli import plot_1D, plot_2D, plot_hessian_eigen, plot_surface
+from losslandscape.draw import surface_metrics
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
 from script import experiments, reproduction
@@ -75,7 +77,11 @@ def test_numbers_of_the_readme_are_those_of_the_surfaces():
 def test_spread_and_table(monkeypatch):
     losses = {"a": {"roughness": 1.0}, "b": {"roughness": 4.0}}
     monkeypatch.setattr(reproduction, "numbers", lambda name, quantity="train_loss": losses[name])
-    spread = reproduction.spread(["a", "b"], "roughness")
+    monkeypatch.setattr(reproduction, "read", lambda name: name)
+    monkeypatch.setattr(surface_metrics, "measure", lambda surface, quantity: surface)
+    monkeypatch.setattr(surface_metrics, "numbers", lambda name: iter(losses[name].items()))
+    spread = asdict(reproduction.spread(["a", "b"], "roughness"))
+    assert spread.pop("known") == 2
     assert spread == pytest.approx({"mean": 2.5, "std": 4.5**0.5, "least": 1, "greatest": 4})
     table = reproduction.spread_table({"both": ["a", "b"]}, ["roughness"], "over 2")
     assert table.splitlines()[-1] == "| roughness | 2.5 ± 2.121 (1 to 4) |"
