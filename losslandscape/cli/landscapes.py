@@ -207,6 +207,17 @@ def _eigenvectors(
     )
 
 
+def _with_type(model: str, net: nn.Module) -> str:
+    """Return the model, with the type of its weights if a package chose another than float32.
+
+    Earlier versions measured these nets in float32.
+    """
+    dtype = next(tensor.dtype for tensor in net.parameters() if tensor.is_floating_point())
+    if not library_nets.is_library(model) or dtype == torch.float32:
+        return model
+    return f"{model} in {str(dtype).removeprefix('torch.')}"
+
+
 def _net_facts(
     request: SurfaceRequest, net: nn.Module, files: dict[str, str], seed: int, ranks: Serial
 ) -> Facts:
@@ -216,7 +227,8 @@ def _net_facts(
         InputError: without a checkpoint, the user's code makes different weights on different ranks.
     """
     model = request.net.model
-    facts = {"model": model, "dir_type": request.directions.dir_type, **code_facts("model", model)}
+    facts = {"model": _with_type(model, net), "dir_type": request.directions.dir_type}
+    facts |= code_facts("model", model)
     if request.net.model_args:
         facts["model_args"] = " ".join(request.net.model_args)
     if model_loader.is_on_base(net):
