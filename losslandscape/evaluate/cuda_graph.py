@@ -21,12 +21,14 @@ class CapturedCall(Generic[T]):
 
     Args:
         function: computes on the current GPU, and returns tensors on this GPU.
+        warm_up: whether to call the function once before the capture. If not, the caller has called it.
         memory: the `torch.cuda.graph_pool_handle` of several graphs of which only one runs at a time.
     """
 
-    def __init__(self, function: Callable[[], T], *, memory: Any = None):
+    def __init__(self, function: Callable[[], T], *, warm_up: bool = True, memory: Any = None):
         self._function = function
-        self._warm_up()
+        if warm_up:
+            self._warm_up()
         self._graph: torch.cuda.CUDAGraph | None = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(self._graph, pool=memory):
