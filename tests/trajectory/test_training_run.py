@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from losslandscape.data import dataloader
+from losslandscape.evaluate import evaluation
+from losslandscape.nets import model_loader
 from losslandscape.trajectory import training_resume
 from losslandscape.trajectory.training_folder import save_checkpoint
-from losslandscape.trajectory.training_run import EpochResult, take_turns
+from losslandscape.trajectory.training_run import EpochResult, prepared_test, take_turns
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -54,6 +57,19 @@ def test_an_interruption_closes_all_trainings(pretended_gpu):
     with pytest.raises(KeyboardInterrupt):
         list(take_turns([fake_training("a", epochs=9, steps=9, log=log), interrupted()], CUDA))
     assert log[-1] == "a closed"
+
+
+def test_the_prepared_test_of_a_gpu_measures_the_net_as_it_has_become():
+    images = dataloader.load("digits", "test", datapath="")
+    torch.manual_seed(0)
+    net = model_loader.build("resnet20")
+    test = prepared_test(net, images, loss_name="crossentropy")
+    net.train()
+    net(images.batch(slice(0, 64))).square().sum().backward()
+    torch.optim.SGD(net.parameters(), lr=0.01).step()
+    expected = evaluation.evaluate(net, images)
+    net.train()
+    assert test() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
