@@ -16,6 +16,10 @@ from losslandscape.trajectory.training_run import EpochResult, prepared_test, ta
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
+def refuse(memo):
+    raise TypeError("cannot be copied")
+
+
 def fake_training(name, *, epochs, steps, log):
     try:
         for epoch in range(epochs):
@@ -59,10 +63,14 @@ def test_an_interruption_closes_all_trainings(pretended_gpu):
     assert log[-1] == "a closed"
 
 
-def test_the_prepared_test_of_a_gpu_measures_the_net_as_it_has_become():
-    images = dataloader.load("digits", "test", datapath="")
+@pytest.mark.slow
+@pytest.mark.parametrize("can_be_copied", [True, False])
+def test_the_prepared_test_of_a_gpu_measures_the_net_as_it_has_become(can_be_copied):
+    images = dataloader.load("digits", "test", datapath="").take(torch.arange(64))
     torch.manual_seed(0)
     net = model_loader.build("resnet20")
+    if not can_be_copied:
+        net.__deepcopy__ = refuse
     test = prepared_test(net, images, loss_name="crossentropy")
     net.train()
     net(images.batch(slice(0, 64))).square().sum().backward()
