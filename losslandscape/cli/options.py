@@ -42,7 +42,8 @@ def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar1
         default="cifar10",
         type=known_or_own("dataset", DATASETS),
         metavar="NAME",
-        help="cifar10 (downloaded when absent), digits (needs no download), folder (your own images), or "
+        help="cifar10 (downloaded when absent), digits (needs no download), folder (your own images), "
+        "text:FILE or text:TRAIN,TEST (with --model hf:FOLDER, whose tokenizer cuts them), or "
         "FILE.py:FUNCTION, which returns the training data or (training, test) (default: cifar10)",
     )
     group.add_argument(
@@ -61,6 +62,12 @@ def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar1
         type=channel_values,
         metavar="S,S,S",
         help="divide by this instead of the dataset's deviation",
+    )
+    group.add_argument(
+        "--context",
+        type=positive,
+        metavar="N",
+        help="tokens in each piece of a text (default: 512, or fewer if the net takes fewer)",
     )
     group.add_argument("--threads", type=positive, default=2, help="threads that decode images (default: 2)")
     group.add_argument(
