@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from losslandscape.core.random_state import seeded
 from losslandscape.evaluate.batch_norm_fold import Fold, copy_of, fold
+from losslandscape.nets.blocks import is_large
 from losslandscape.nets.net_state import unchanged_state
 
 RELATIVE_TOLERANCE = 1e-3  # largest relative difference between results of the copy and of the net
@@ -31,7 +32,7 @@ class FusedNet:
     Copies are tried from the fastest to the slowest: folded or not, channels-last or in the net's layout. The
     first copy that agrees with the net, both as it is and with perturbed tensors, is used. If no copy agrees,
     for example because the net keeps a state that is not in its modules, the net itself is used. After the
-    test the net has its old values and its old state.
+    test the net has its old values and its old state. A large net (`core.large`) is not copied.
 
     Args:
         net: in evaluation mode.
@@ -55,6 +56,8 @@ class FusedNet:
         self._numbers = numbers
         self._dtype: torch.dtype | None = None
         makers: list[Maker] = [_folded_copy, _plain_copy] if fold else [_plain_copy]
+        if is_large(net):
+            makers = []
         layouts = [torch.channels_last] if channels_last else []
         layouts.append(torch.contiguous_format)
         self._choose(net, makers, layouts, dtype)
