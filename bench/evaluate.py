@@ -181,14 +181,17 @@ def evaluator_way(net: nn.Module, data: ImageSet, **choices: object) -> Way:
     return Way(lambda: evaluator.measure()["train_loss"], evaluator.batch_size, precision)
 
 
-def fused_net(net: nn.Module, data: ImageSet, dtype: torch.dtype | None = None) -> FusedNet:
+def fused_net(
+    net: nn.Module, data: ImageSet, dtype: torch.dtype | None = None, *, join: bool = True
+) -> FusedNet:
     """Return our copy of the net with folded batch norms; two images show that it computes the same."""
-    return FusedNet(net, lambda net: net(data.batch(slice(0, 2))), dtype=dtype, channels_last=True)
+    images = data.batch(slice(0, 2))
+    return FusedNet(net, lambda net: net(images), dtype=dtype, channels_last=True, join=join)
 
 
 def compiled_way(net: nn.Module, data: ImageSet, batch_size: int) -> Way | None:
     """Return ours with torch.compile, or None after a message if the net does not compile."""
-    fused = fused_net(net, data)
+    fused = fused_net(net, data, join=False)  # the compiler joins the layers
     forward = torch.compile(fused.__call__)
 
     def measure() -> float:
@@ -216,6 +219,7 @@ def build_ways(
     for precision in precisions:
         ways[ours_in(precision)] = evaluator_way(net, data, precision=precision)
     ways["ours, not folded"] = evaluator_way(net, data, fuse=False)
+    ways["ours, not joined"] = evaluator_way(net, data, join=False)
     ways["ours, not channels last"] = evaluator_way(net, data, channels_last=False)
     if device.type == "cuda":
         ways["ours, no CUDA graph"] = evaluator_way(net, data, graph=False)
@@ -254,6 +258,9 @@ def forward_passes(
     def forward() -> tuple[Tensor, ...]:
         return tuple(fused(batch) for batch in batches)
 
+    if data.images.is_cuda:
+        with fused.kernels.choosing():
+            forward()
     return CapturedCall(forward) if data.images.is_cuda else forward
 
 

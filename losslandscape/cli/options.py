@@ -42,7 +42,8 @@ def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar1
         default="cifar10",
         type=known_or_own("dataset", DATASETS),
         metavar="NAME",
-        help="cifar10 (downloaded when absent), digits (needs no download), folder (your own images), or "
+        help="cifar10 (downloaded when absent), digits (needs no download), folder (your own images), "
+        "text:FILE or text:TRAIN,TEST (with --model hf:FOLDER, whose tokenizer cuts them), or "
         "FILE.py:FUNCTION, which returns the training data or (training, test) (default: cifar10)",
     )
     group.add_argument(
@@ -61,6 +62,12 @@ def add_data(parser: argparse.ArgumentParser, *, datapath_default: str = "cifar1
         type=channel_values,
         metavar="S,S,S",
         help="divide by this instead of the dataset's deviation",
+    )
+    group.add_argument(
+        "--context",
+        type=positive,
+        metavar="N",
+        help="tokens in each piece of a text (default: 512, or fewer if the net takes fewer)",
     )
     group.add_argument("--threads", type=positive, default=2, help="threads that decode images (default: 2)")
     group.add_argument(
@@ -358,15 +365,19 @@ def add_lanczos(parser: argparse.ArgumentParser | Group) -> None:
     )
 
 
-def add_precision(group: Group) -> None:
-    """Add the option for the floating-point precision."""
+def add_precision(
+    group: Group,
+    *,
+    bf16: str = "which is fastest and differs from fp32 by less than 1 %% in loss near a minimum",
+) -> None:
+    """Add the option for the floating-point precision; `bf16` is the end of a sentence about bf16."""
     group.add_argument(
         "--precision",
         default="",
         choices=choice_or_empty(PRECISIONS),
         metavar="P",
-        help="fp32, tf32 (CUDA) or bf16, which is fastest and differs from fp32 by less than 1 %% in loss "
-        "near a minimum (default: that of PyTorch, float32, on CUDA with TF32 convolutions)",
+        help=f"fp32, tf32 (CUDA) or bf16, {bf16} (default: that of PyTorch, float32, on CUDA with TF32 "
+        "convolutions)",
     )
 
 

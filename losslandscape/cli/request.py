@@ -16,12 +16,13 @@ from torch import nn
 
 from losslandscape.core import weight_files
 from losslandscape.core.errors import InputError
+from losslandscape.data import text_files
 from losslandscape.data.parts import load_parts
 from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import Axis
 from losslandscape.measure.auto_range import Auto
 from losslandscape.measure.range_search import RISE
-from losslandscape.nets import adapters, model_loader
+from losslandscape.nets import adapters, library_nets, model_loader
 from losslandscape.nets.checkpoint import read_checkpoint
 from losslandscape.parallel import devices, mpi4pytorch
 from losslandscape.parallel.mpi4pytorch import Serial
@@ -79,11 +80,15 @@ class DataOptions(Options):
     samples: int | None = None
     test_set: bool | None = False  # None: if there is one
     train_labels: str = ""
+    context: int | None = None
+    model: str = ""  # whose tokenizer a text needs
 
     @property
     def name(self) -> str:
         """The name of the data that surface files record."""
-        return "trainloader" if self.trainloader else self.dataset
+        if self.trainloader:
+            return "trainloader"
+        return "text" if text_files.is_text(self.dataset) else self.dataset
 
     def load(self, ranks: Serial) -> dict[str, Samples]:
         """Load the samples by part, "train" and "test", with one copy per node."""
@@ -101,6 +106,8 @@ class DataOptions(Options):
             mean=self.mean,
             std=self.std,
             threads=self.threads,
+            tokenizer=library_nets.tokenizer(self.model),
+            context=self.context,
         )
 
 

@@ -9,10 +9,11 @@ import torch
 
 from losslandscape.core.errors import InputError, require_choice
 from losslandscape.core.random_state import randomness_facts
-from losslandscape.evaluate import bn_statistics, evaluation, fit_check, losses
+from losslandscape.evaluate import bn_statistics, fit_check, losses
 from losslandscape.evaluate.batching import choose_batches
 from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.evaluate.fit_check import Estimate
+from losslandscape.evaluate.quantity_names import quantity_names
 from losslandscape.files.surface import Surface
 from losslandscape.measure import check_report
 from losslandscape.measure.landscape import Landscape
@@ -128,9 +129,7 @@ class LossMeasure:
         )
         landscape.settings.update(self._batching.facts)
         quantities = run.ranks.all(self._try_out)
-        self.names = evaluation.quantity_names(
-            quantities, errors=measuring.errors, penalty=bool(measuring.weight_decay)
-        )
+        self.names = quantity_names(quantities, errors=measuring.errors, penalty=bool(measuring.weight_decay))
 
     @property
     def _model(self) -> str:

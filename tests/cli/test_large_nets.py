@@ -17,7 +17,6 @@ from tests import large_net
 from tests.helpers import run
 
 FILE = large_net.__file__
-DIRECTIONS = ["--xnorm", "filter", "--xignore", "biasbn"]
 FLAGS = [
     *("--dataset", f"{FILE}:data", "--model", f"{FILE}:counted_as_large", "--loss_name", "next_token"),
     *(

@@ -110,8 +110,7 @@ def test_a_move_is_the_sum_rounded_once(net, dtype):
     net = net.to(dtype)
     before = [tensor.clone() for tensor in net.state_dict().values()]
     axes = net_plotter.make_directions(net, "weights", [Recipe(norm="filter"), Recipe(norm="layer")])
-    wide = torch.promote_types(dtype, torch.float32)
-    start = [parameter.detach().clone().to(wide) for parameter in net.parameters()]
+    start = [parameter.detach().clone() for parameter in net.parameters()]
     with moving(net, axes, "weights") as move:
         for a, b in itertools.product((-0.5, 0.0, 1.0), (0.25, 0.0)):
             move((a, b))
