@@ -87,9 +87,11 @@ def _kernel(
     for row in tl.range(first_row - 1, end_row + 1, num_stages=STAGES):
         inside = in_image & (row >= 0) & (row < HEIGHT)
         pixels = tl.load(x + in_offsets + row * (WIDTH * C_IN), mask=inside, other=0.0)
+        # The sum that is read at once comes last: the three run without a pause.
+        below = product(pixels, upper, tl.zeros((PAIRS, 2 * C_OUT), tl.float32), PRECISION)
+        same = product(pixels, middle, here, PRECISION)
         whole = product(pixels, lower, above, PRECISION)
-        above = product(pixels, middle, here, PRECISION)
-        here = product(pixels, upper, tl.zeros((PAIRS, 2 * C_OUT), tl.float32), PRECISION)
+        above, here = same, below
         offsets = out_offsets + (row - 1) * (WIDTH * C_OUT)
         written = out_image & (row > first_row)
         result = finish(whole, shift, residual, offsets, written, HAS_RESIDUAL, RELU)
