@@ -211,7 +211,7 @@ def build_parser(description: str | None, datapath: str = "cifar10/data") -> Par
     group.add_argument("--save", default="trained_nets", help=text)
     text = "keep every N-th epoch, and the last one (default 10)"
     group.add_argument("--save_epoch", type=options.positive, default=10, help=text)
-    text = "resume after the epoch of this model_N.t7; for several nets, a file each, those of --idx together"
+    text = "resume after the epoch of this model_N.t7; for several nets, one each, a net's --idx side by side"
     group.add_argument("--resume_model", nargs="+", default=[], metavar="FILE", help=text)
     text = "the opt_state_N.t7 that belongs to it"
     group.add_argument("--resume_opt", nargs="+", default=[], metavar="FILE", help=text)
