@@ -91,7 +91,7 @@ def loss_surface(
             directions are random.
         dir_type: `weights`, or `states` to move the BN statistics too; by default `states` with a `target`,
             else `weights`.
-        norm: how random directions are normalised, one of `net_plotter.NORMS` or "".
+        norm: how random directions are normalised, one of `direction_parts.NORMS` or "".
         ignore: which tensors random directions do not move: `biasbn`, or "" to move all.
         params: a regular expression; only parameters whose names match it are moved.
         seed: the seed of the random directions.

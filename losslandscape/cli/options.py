@@ -22,8 +22,8 @@ from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE
 from losslandscape.data.dataloader import DATASETS
 from losslandscape.evaluate.losses import LOSSES
 from losslandscape.measure.range_search import RISE
+from losslandscape.nets.direction_parts import NORMS
 from losslandscape.nets.models import MODELS
-from losslandscape.nets.net_plotter import NORMS
 from losslandscape.nets.net_tensors import DIRECTION_TYPES, IGNORES
 from losslandscape.parallel.assignments import SCHEDULES
 from losslandscape.parallel.devices import PRECISIONS

@@ -6,7 +6,9 @@ does not have an option, the field keeps its default.
 
 import argparse
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Self
 
 import torch
@@ -126,13 +128,23 @@ class NetOptions(Options):
 
     def load(self, file: str = "") -> nn.Module:
         """Return the net with the weights of a checkpoint; if `file` is empty, with its initial weights."""
-        net = model_loader.load(
+        return self._said(self._loaded(model_loader.load, file), file)
+
+    def load_beside(self, net: nn.Module, file: str) -> nn.Module:
+        """Return the net of another checkpoint, to compare its tensors with those of `net`."""
+        return self._said(self._loaded(partial(model_loader.load_beside, net), file), file)
+
+    def _loaded(self, load: Callable[..., nn.Module], file: str) -> nn.Module:
+        return load(
             self.model,
             file,
             model_args=model_loader.parse_model_args(self.model_args),
             state_key=self.state_key,
             unsafe_pickle=self.unsafe_pickle,
         )
+
+    def _said(self, net: nn.Module, file: str) -> nn.Module:
+        """Return the net, and say so if the file is an adapter alone."""
         if model_loader.is_on_base(net) and mpi4pytorch.launched()[0] == 0:
             print(f"{file} is an adapter alone: all other weights are as {self.model} makes them")
             base = adapters.other_base(net, weight_files.find(file))
