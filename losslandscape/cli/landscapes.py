@@ -8,7 +8,7 @@ from torch import nn
 
 from losslandscape.cli import direction_place
 from losslandscape.cli.command_line import as_flag
-from losslandscape.cli.request import Machine, SurfaceRequest, absolute
+from losslandscape.cli.request import DataOptions, Machine, NetOptions, SurfaceRequest, absolute
 from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, fingerprint_of_file, record_of_run
@@ -40,7 +40,7 @@ def make_landscape(
         sets: the samples by part, "train" and "test".
         settings: further facts that affect the values of a surface.
     """
-    ranks, directions, data = machine.ranks, request.directions, request.data
+    ranks, directions = machine.ranks, request.directions
     seed, files = SEED + directions.idx, request.net.files()
     torch.manual_seed(seed)
     net = ranks.all(request.net.load, files.get("model_file", ""))
@@ -48,7 +48,9 @@ def make_landscape(
     if "model_file" not in files and ranks.rank == 0:
         print(without_checkpoint(request.net.model))
     loss = ranks.all(losses.find, request.loss_name)
-    net_facts = ranks.all(_net_facts, request, net, files, seed, ranks)
+    net_facts = ranks.all(
+        facts_of_net, request.net, net, files, dir_type=directions.dir_type, seed=seed, ranks=ranks
+    )
     dir_file = directions.dir_file or ranks.first(direction_place.find, request, files, net_facts)
     dir_file_given = ranks.first(direction_place.holds_given_directions, directions)
     ranks.first(direction_place.require_writable_places, request, dir_file, given=dir_file_given)
@@ -65,15 +67,7 @@ def make_landscape(
         dir_file=dir_file,
         dir_file_given=dir_file_given,
         same_dir=directions.same_dir,
-        settings={
-            "loss_name": request.loss_name,
-            "dataset": data.name,
-            "data_split": str(data.data_split),
-            "split_idx": str(data.split_idx),
-            **({"samples": str(data.samples)} if data.samples else {}),
-            **code_facts("loss", request.loss_name),
-            **settings,
-        },
+        settings={**facts_of_loss(request.data, request.loss_name), **settings},
     )
 
 
@@ -143,6 +137,18 @@ def named_surface_file(request: SurfaceRequest, landscape: Landscape, axes: dict
     )
 
 
+def facts_of_loss(data: DataOptions, loss_name: str) -> Facts:
+    """Return the facts that describe the loss and the choice of data."""
+    return {
+        "loss_name": loss_name,
+        "dataset": data.name,
+        "data_split": str(data.data_split),
+        "split_idx": str(data.split_idx),
+        **({"samples": str(data.samples)} if data.samples else {}),
+        **code_facts("loss", loss_name),
+    }
+
+
 def code_facts(what: str, spec: str) -> Facts:
     """Return the fingerprint of the user's code as a fact; empty if `spec` does not name the user's code."""
     if not user_code.is_own(spec) or library_nets.is_library(spec):
@@ -207,18 +213,18 @@ def _eigenvectors(
     )
 
 
-def _net_facts(
-    request: SurfaceRequest, net: nn.Module, files: dict[str, str], seed: int, ranks: Serial
+def facts_of_net(
+    options: NetOptions, net: nn.Module, files: dict[str, str], *, dir_type: str, seed: int, ranks: Serial
 ) -> Facts:
     """Return the facts that identify the net: its model, and its checkpoint, seed or weights.
 
     Raises:
         InputError: without a checkpoint, the user's code makes different weights on different ranks.
     """
-    model = request.net.model
-    facts = {"model": model, "dir_type": request.directions.dir_type, **code_facts("model", model)}
-    if request.net.model_args:
-        facts["model_args"] = " ".join(request.net.model_args)
+    model = options.model
+    facts = {"model": model, "dir_type": dir_type, **code_facts("model", model)}
+    if options.model_args:
+        facts["model_args"] = " ".join(options.model_args)
     if model_loader.is_on_base(net):
         facts["base of the adapter"] = fingerprint_of_net(net)
     if "model_file" in files:

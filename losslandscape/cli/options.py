@@ -358,15 +358,19 @@ def add_lanczos(parser: argparse.ArgumentParser | Group) -> None:
     )
 
 
-def add_precision(group: Group) -> None:
-    """Add the option for the floating-point precision."""
+def add_precision(
+    group: Group,
+    *,
+    bf16: str = "which is fastest and differs from fp32 by less than 1 %% in loss near a minimum",
+) -> None:
+    """Add the option for the floating-point precision; `bf16` is the end of a sentence about bf16."""
     group.add_argument(
         "--precision",
         default="",
         choices=choice_or_empty(PRECISIONS),
         metavar="P",
-        help="fp32, tf32 (CUDA) or bf16, which is fastest and differs from fp32 by less than 1 %% in loss "
-        "near a minimum (default: that of PyTorch, float32, on CUDA with TF32 convolutions)",
+        help=f"fp32, tf32 (CUDA) or bf16, {bf16} (default: that of PyTorch, float32, on CUDA with TF32 "
+        "convolutions)",
     )
 
 

@@ -3,79 +3,117 @@
     python cifar10/main.py --model resnet56
     python cifar10/main.py --model vgg9 --weight_decay 0 --save_epoch 1
     python cifar10/main.py --dataset digits --model resnet20 --epochs 10 --noaug
+    python cifar10/main.py --model resnet56 resnet56_noshort --idx 0 1 --precision bf16
     python cifar10/main.py --model resnet56 --resume_model DIR/model_150.t7 --resume_opt DIR/opt_state_150.t7
 
 The first command is the paper's recipe: 300 epochs, for a GPU. The second keeps every epoch, for
-plot_trajectory.py. The third takes minutes on a CPU and downloads nothing.
+plot_trajectory.py. The third takes minutes on a CPU and downloads nothing. The fourth trains four nets, on a
+GPU at the same time, on a CPU one after the other.
 
 It writes `model_N.t7` and `opt_state_N.t7` (epochs 0, 1, 150, every `--save_epoch` and the last), `log.out`
 with a line per epoch, and TensorBoard curves to a folder under `--save` that is named after the flags.
 """
 
 import math
-import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from statistics import mean
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from losslandscape.cli.command_line import sentence
-from losslandscape.cli.train_request import TrainOptions, TrainRequest, build_parser
+from losslandscape.cli.train_request import TrainRequest, build_parser, require_possible
 from losslandscape.data.image_set import ImageSet
 from losslandscape.nets import model_loader
-from losslandscape.trajectory import training, training_folder, training_run
+from losslandscape.parallel import devices
+from losslandscape.trajectory import training, training_folder, training_resume, training_run
 from losslandscape.trajectory.training_run import EpochResult
 
 
 def main(argv: list[str] | None = None, *, datapath: str = "cifar10/data") -> None:
     parser = build_parser(__doc__, datapath)
-    request = TrainRequest.of(parser.parse_args(argv))
-    options, plan = request.training, request.training.plan()
+    requests = TrainRequest.each_of(parser.parse_args(argv))
+    flags = requests[0].training
     with sentence(parser):
-        options.require_usable()
-        train_set, test_set = request.load_images()
-        net, optimizer, last_epoch = prepare(options, train_set, test_set)
+        require_possible(requests)
+        devices.set_precision(flags.precision, flags.device)
+        train_set, test_set = requests[0].load_images()
+        prepared = [prepare(request, train_set, test_set) for request in requests]
 
         # All input is checked above; nothing is written before this line.
-        print_notes(request, last_epoch)
-        folder = request.folder
-        training_folder.start_log(folder, last_epoch)
-        if options.label_corrupt_prob > 0:
-            np.save(folder / "train_labels.npy", train_set.labels.numpy())
-        parameters = sum(parameter.numel() for parameter in net.parameters())
-        print(
-            f"{options.model}: {parameters} parameters, {len(train_set)} training and {len(test_set)} "
-            f"test images, on {options.device}\nWritten to {folder}"
-        )
-        train_set, test_set = train_set.to(options.device), test_set.to(options.device)
-        if not options.resume_model:
-            training_run.keep_start(net, test_set, plan, optimizer=optimizer, folder=folder)
-        results = training_run.train(
-            net, train_set, test_set, plan, optimizer=optimizer, folder=folder, last_epoch=last_epoch
-        )
-        progress = ProgressLines(last_epoch, plan.epochs)
-        for result in results:
-            progress.print(result)
+        pixels, test_set = train_set.images.to(flags.device), test_set.to(flags.device)
+        trainings = [start(one, pixels, test_set) for one in prepared]
+        progress = [
+            ProgressLines(request, number, of=len(requests)) for number, request in enumerate(requests)
+        ]
+        for number, result in training_run.take_turns(trainings, flags.device):
+            progress[number].print(result)
 
 
-def prepare(
-    options: TrainOptions, train_set: ImageSet, test_set: ImageSet
-) -> tuple[nn.Module, torch.optim.Optimizer, int]:
-    """Return the net and its optimizer, new or resumed, and the last epoch that the net was trained for."""
+@dataclass(frozen=True)
+class Prepared:
+    """A net that is ready to be trained, new or resumed after `last_epoch`.
+
+    Attributes:
+        train_set: the training images on the CPU, with the labels of this training.
+    """
+
+    request: TrainRequest
+    net: nn.Module
+    optimizer: torch.optim.Optimizer
+    train_set: ImageSet
+    last_epoch: int
+
+
+def prepare(request: TrainRequest, train_set: ImageSet, test_set: ImageSet) -> Prepared:
+    """Make the net of a training with its optimizer and labels."""
+    options = request.training
+    train_set = request.with_corrupted_labels(train_set)
     torch.manual_seed(options.seed)
     net = model_loader.build(options.model)
     training_run.require_trainable(options.model, net, train_set, test_set, batch_size=options.batch_size)
     training.initialise(net)
     last_epoch = 0
     if options.resume_model:
-        last_epoch = training_run.resume_weights(net, options.resume_model, epochs=options.epochs)
+        last_epoch = training_resume.resume_weights(net, options.resume_model, epochs=options.epochs)
     net.to(options.device)
+    if options.device.type == "cuda":
+        net.to(memory_format=torch.channels_last)  # for which tensor cores are made
     torch.backends.cudnn.benchmark = True  # every batch has the same shape
     optimizer = options.make_optimizer(net)
     if options.resume_opt:
-        training_run.resume_optimizer(optimizer, options.resume_opt)
-    return net, optimizer, last_epoch
+        training_resume.resume_optimizer(optimizer, options.resume_opt)
+    return Prepared(request, net, optimizer, train_set, last_epoch)
+
+
+def start(prepared: Prepared, pixels: Tensor, test_set: ImageSet) -> Generator[EpochResult | None]:
+    """Make the folder of a training, and return the training; `pixels` are its images on the device."""
+    request, net, optimizer = prepared.request, prepared.net, prepared.optimizer
+    options, plan, folder = request.training, request.training.plan(), request.folder
+    print_notes(request, prepared.last_epoch)
+    training_folder.start_log(folder, prepared.last_epoch)
+    if options.label_corrupt_prob > 0:
+        np.save(folder / "train_labels.npy", prepared.train_set.labels.numpy())
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+    print(
+        f"{options.model}: {parameters} parameters, {len(pixels)} training and {len(test_set)} "
+        f"test images, on {options.device}\nWritten to {folder}"
+    )
+    if not options.resume_model:
+        training_run.keep_start(net, test_set, plan, optimizer=optimizer, folder=folder)
+    return training_run.train(
+        net,
+        replace(prepared.train_set, images=pixels, labels=prepared.train_set.labels.to(pixels.device)),
+        test_set,
+        plan,
+        optimizer=optimizer,
+        folder=folder,
+        last_epoch=prepared.last_epoch,
+        title=request.title,
+    )
 
 
 def print_notes(request: TrainRequest, last_epoch: int) -> None:
@@ -88,17 +126,24 @@ def print_notes(request: TrainRequest, last_epoch: int) -> None:
 
 
 class ProgressLines:
-    """A printer of a line per epoch with the time left, which warns at the first loss that is not finite."""
+    """A printer of a line per epoch with the time left, which warns at the first loss that is not finite.
 
-    def __init__(self, last_epoch: int, epochs: int):
-        self._last_epoch, self._epochs = last_epoch, epochs
-        self._start = time.monotonic()
+    Args:
+        request: the training.
+        number: its number among several, from 0.
+        of: how many trainings there are; a single one needs no title.
+    """
+
+    def __init__(self, request: TrainRequest, number: int, *, of: int):
+        self._epochs = request.training.epochs
+        self._title = f"{request.title} ({number + 1} of {of})  " if of > 1 else ""
+        self._seconds: list[float] = []
         self._warned = False
 
     def print(self, result: EpochResult) -> None:
-        per_epoch = (time.monotonic() - self._start) / (result.epoch - self._last_epoch)
-        left = tqdm.format_interval(per_epoch * (self._epochs - result.epoch))
-        print(f"{result.line.strip()}  lr: {result.lr:g}  left: {left}", flush=True)
+        self._seconds.append(result.seconds)
+        left = tqdm.format_interval(mean(self._seconds) * (self._epochs - result.epoch))
+        print(f"{self._title}{result.line.strip()}  lr: {result.lr:g}  left: {left}", flush=True)
         if not self._warned and not math.isfinite(result.train_loss):
             self._warned = True
             print(

@@ -1,6 +1,7 @@
 """The command line of a training: its parser, and its values in frozen dataclasses."""
 
 import argparse
+import itertools
 import math
 import os
 import sys
@@ -46,6 +47,7 @@ class TrainOptions(Options):
     resume_opt: str
     ngpu: int
     cpu: bool
+    precision: str
 
     @property
     def seed(self) -> int:
@@ -66,6 +68,7 @@ class TrainOptions(Options):
             save_epoch=self.save_epoch,
             seed=self.seed,
             gpus=self.ngpu,
+            precision=self.precision,
         )
 
     def make_optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
@@ -108,8 +111,19 @@ class TrainRequest:
     data: DataOptions
 
     @classmethod
-    def of(cls, args: argparse.Namespace) -> Self:
-        return cls(TrainOptions.of(args), DataOptions.of(args))
+    def each_of(cls, args: argparse.Namespace) -> list[Self]:
+        """Return a request for each net and each repetition."""
+        data = DataOptions.of(args)
+        return [
+            cls(TrainOptions.of(argparse.Namespace(**{**vars(args), "model": model, "idx": idx})), data)
+            for model, idx in itertools.product(args.model, args.idx)
+        ]
+
+    @property
+    def title(self) -> str:
+        """The words that tell this training from others of the same command."""
+        flags = self.training
+        return f"{flags.model} idx={flags.idx}" if flags.idx else flags.model
 
     @property
     def folder(self) -> Path:
@@ -128,6 +142,8 @@ class TrainRequest:
             name += "_rawdata"
         if flags.label_corrupt_prob > 0:
             name += f"_randlabel={flags.label_corrupt_prob}"
+        if flags.precision:
+            name += f"_{flags.precision}"
         if flags.ngpu > 1:
             name += f"_ngpu={flags.ngpu}"
         if flags.idx > 0:
@@ -135,14 +151,16 @@ class TrainRequest:
         return Path(flags.save) / name
 
     def load_images(self) -> tuple[ImageSet, ImageSet]:
-        """Load the training set, with labels corrupted as requested, and the test set."""
-        train_set = self._load_part("train", self.data.trainloader)
-        test_set = self._load_part("test", self.data.testloader)
+        """Load the training set and the test set."""
+        return self._load_part("train", self.data.trainloader), self._load_part("test", self.data.testloader)
+
+    def with_corrupted_labels(self, train_set: ImageSet) -> ImageSet:
+        """Return the training set with labels corrupted as requested."""
         flags = self.training
         labels = training.corrupt_labels(
             train_set.labels, flags.label_corrupt_prob, num_classes=train_set.num_classes, seed=flags.seed
         )
-        return replace(train_set, labels=labels), test_set
+        return replace(train_set, labels=labels)
 
     def _load_part(self, part: str, npz_file: str) -> ImageSet:
         images = dataloader.load(
@@ -161,6 +179,19 @@ class TrainRequest:
         return images
 
 
+def require_possible(requests: list[TrainRequest]) -> None:
+    """Raise `InputError` for values that cannot be used, or not together, before anything is loaded."""
+    for request in requests:
+        request.training.require_usable()
+    titles = [request.title for request in requests]
+    for title in titles:
+        _require(titles.count(title) == 1, f"{title} is given twice by --model and --idx")
+    flags, one = requests[0].training, "is for one --model and one --idx"
+    if len(requests) > 1:
+        _require(not flags.resume_model, f"--resume_model {flags.resume_model} {one}")
+        _require(flags.ngpu == 1, f"--ngpu {flags.ngpu} {one}")
+
+
 def build_parser(description: str | None, datapath: str = "cifar10/data") -> Parser:
     parser = Parser(description)
     add_training(parser)
@@ -177,6 +208,7 @@ def build_parser(description: str | None, datapath: str = "cifar10/data") -> Par
     text = "GPUs that share each batch (default 1)"
     group.add_argument("--ngpu", type=options.positive, default=1, help=text)
     group.add_argument("--cpu", action="store_true", help="do not use a GPU even if there is one")
+    options.add_precision(group, bf16="with weights, loss and optimizer in float32")
     options.add_data(parser, datapath_default=datapath)
     return parser
 
@@ -185,8 +217,8 @@ def add_training(parser: Parser) -> None:
     """Add the options for the net and its training recipe."""
     group = parser.add_argument_group("training")
     add = group.add_argument
-    names = f"one of {', '.join(MODELS)} (default vgg9)"
-    add("--model", "-m", default="vgg9", choices=MODELS, metavar="NAME", help=names)
+    names = f"one or several of {', '.join(MODELS)}, which share a GPU (default vgg9)"
+    add("--model", "-m", nargs="+", default=["vgg9"], choices=MODELS, metavar="NAME", help=names)
     text = "default crossentropy"
     add("--loss_name", "-l", choices=losses.PUBLISHED, default="crossentropy", help=text)
     text = "sgd has Nesterov momentum (default sgd)"
@@ -203,5 +235,5 @@ def add_training(parser: Parser) -> None:
     add("--label_corrupt_prob", type=float, default=0.0, help=text)
     text = "seed of weights, image order and augmentation (default 0)"
     add("--rand_seed", type=int, default=0, help=text)
-    text = "number of a repetition: added to the seed and to the folder's name"
-    add("--idx", type=int, default=0, help=text)
+    text = "number of a repetition, or several: added to the seed and to the folder's name (default 0)"
+    add("--idx", nargs="+", type=int, default=[0], metavar="N", help=text)

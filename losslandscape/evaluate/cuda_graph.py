@@ -17,11 +17,13 @@ class CapturedCall(Generic[T]):
 
     Args:
         function: computes on the current GPU, and returns tensors on this GPU.
+        warm_up: whether to call the function once before the capture. If not, the caller has called it.
     """
 
-    def __init__(self, function: Callable[[], T]):
+    def __init__(self, function: Callable[[], T], *, warm_up: bool = True):
         self._function = function
-        self._warm_up()
+        if warm_up:
+            self._warm_up()
         self._graph: torch.cuda.CUDAGraph | None = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(self._graph):

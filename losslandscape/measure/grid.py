@@ -21,7 +21,6 @@ from losslandscape.files.surface import Surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import open_files, points_to_measure, require_surface_file
-from losslandscape.nets.moving import moving
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.nets.net_state import unchanged_state
 from losslandscape.parallel import scheduler
@@ -95,7 +94,7 @@ def _open_files(
 ) -> tuple[Surface, list[Direction] | None]:
     """Return the surface, and the directions if there is no file from which other ranks could read them."""
     surface, directions = open_files(landscape, axes, names, run, surf_file)
-    return surface, None if surf_file else directions
+    return surface, None if landscape.dir_file else directions
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,9 @@ def _measure_missing_points(
     lock: Lock,
 ) -> None:
     if surface.path:
-        run.say(f"directions: {landscape.dir_file}\nsurface:    {surface.path}")
+        if landscape.dir_file:
+            run.say(f"directions: {landscape.dir_file}")
+        run.say(f"surface:    {surface.path}")
 
     def next_points() -> list[int]:
         points = points_to_measure(surface, measure.names, run.refine)
@@ -147,7 +148,7 @@ def _measure_missing_points(
             results.set(centre_point, centre)
             run.ranks.first(results.save)
             points = [point for point in points if point != centre_point]
-        with moving(landscape.net, directions, landscape.dir_type) as move:
+        with landscape.moving(directions) as move:
 
             def measure_at(point: int) -> Values:
                 coordinates = surface.point(point)

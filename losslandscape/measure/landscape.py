@@ -4,6 +4,8 @@ A `Landscape` also states its parts as facts. A file belongs to the same landsca
 (`core.provenance`).
 """
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -17,7 +19,11 @@ from losslandscape.data.samples import Samples
 from losslandscape.evaluate.loss import Loss
 from losslandscape.files.surface import Surface
 from losslandscape.nets import direction_file, net_plotter
+from losslandscape.nets.curve import Curve
+from losslandscape.nets.moving import moving
 from losslandscape.nets.net_plotter import Direction, Recipe
+
+Move = Callable[[Sequence[float]], None]
 
 EIGENVECTOR = "eigenvector of the Hessian"  # the beginning of the fact of such a direction
 TARGET_FLAGS = {"x": "model_file2", "y": "model_file3"}
@@ -45,6 +51,7 @@ class Landscape:
         same_dir: whether the y direction equals the x direction and has no recipe.
         directions: the directions to use instead of new ones from the recipes, unless `dir_file_given`.
         place: the coordinates of the net in the grid; empty for the origin.
+        curve: the curve from the net along which the one coordinate t moves it; None for straight directions.
     """
 
     net: nn.Module
@@ -62,6 +69,7 @@ class Landscape:
     same_dir: bool = False
     directions: list[Direction] | None = None
     place: tuple[float, ...] = ()
+    curve: Curve | None = None
 
     @property
     def dimensions(self) -> int:
@@ -96,7 +104,15 @@ class Landscape:
         facts = {"directions": _fingerprint(directions), **self.settings, **self._data_facts}
         if any(self.place):
             facts["place of the net"] = " ".join(map(repr, self.place))
+        if self.curve:
+            facts["curve"] = self.curve.describe()
         return {**self.net_facts, **facts}
+
+    def moving(self, directions: list[Direction]) -> AbstractContextManager[Move]:
+        """Return a context that yields `move`, which puts the net at the coordinates of a point."""
+        if self.curve:
+            return self.curve.moving(self.net, self.dir_type)
+        return moving(self.net, directions, self.dir_type)
 
     def find_directions(self, *, overwrite: bool) -> tuple[list[Direction], bool]:
         """Read or make the directions. Every call returns equal directions.

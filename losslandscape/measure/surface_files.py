@@ -55,7 +55,7 @@ def open_files(
         run.report(_doubts(surface))
     if run.overwrite and os.path.exists(surf_file):
         run.say(f"the old surface is kept as {keep_aside(surf_file)}")
-    if are_new:
+    if are_new and landscape.dir_file:
         write_directions(landscape, directions, run.say)
     h5_util.write_surface(surface)
     return surface, directions

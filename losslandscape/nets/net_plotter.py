@@ -190,12 +190,13 @@ def target_direction(net: nn.Module, other: nn.Module, dir_type: str, *, params:
     """
     starts, ends = moving_tensors(net, dir_type), moving_tensors(other, dir_type)
     for name, start in starts.items():
-        _require_same_shape(name, start, ends.get(name))
+        require_same_shape(name, start, ends.get(name))
     direction = [_difference(start.cpu(), ends[name].cpu()) for name, start in starts.items()]
     return _only_chosen(direction, net, dir_type, params)
 
 
-def _require_same_shape(name: str, start: Tensor, end: Tensor | None) -> None:
+def require_same_shape(name: str, start: Tensor, end: Tensor | None) -> None:
+    """Raise `InputError` unless a tensor of the net and that of another net have one shape."""
     if end is not None and end.shape == start.shape:
         return
     other = "the other has no such tensor" if end is None else f"{list(end.shape)} in the other"

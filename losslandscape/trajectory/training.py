@@ -2,20 +2,13 @@
 
 Nothing here knows a file or a command line. Images are augmented a batch at a time on the device that
 holds them, because decoding and cropping them one by one in worker processes takes longer than the small
-nets of the paper do. Whatever is random in an epoch is drawn on the CPU from a generator that depends on
-the seed and the epoch alone, so that a resumed training is the uninterrupted one, on any device.
+nets of the paper do. Whatever is random in an epoch is drawn on the CPU before it, from a generator that
+depends on the seed and the epoch alone, so that a resumed training is the uninterrupted one, on any device.
 """
-
-from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
-
-from losslandscape.data.image_set import ImageSet
-from losslandscape.evaluate.losses import sample_losses
 
 OPTIMIZERS = ("sgd", "adam")
 # Epochs after which the learning rate falls: 50 %, 75 % and 92 % of the paper's 300.
@@ -50,12 +43,24 @@ def learning_rate(epoch: int, *, lr: float, lr_decay: float) -> float:
 def make_optimizer(
     net: nn.Module, name: str, *, lr: float, momentum: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """Return SGD with Nesterov momentum, or Adam with torch's default moments, which ignores `momentum`."""
+    """Return SGD with Nesterov momentum, or Adam with torch's default moments, which ignores `momentum`.
+
+    On a GPU one kernel updates all weights, and a CUDA graph may contain it.
+    """
+    cuda = next(net.parameters()).is_cuda
+    fused = True if cuda else None
     if name == "adam":
-        return torch.optim.Adam(net.parameters(), lr=lr, weight_decay=weight_decay)
+        return torch.optim.Adam(
+            net.parameters(), lr=lr, weight_decay=weight_decay, fused=fused, capturable=cuda
+        )
     if name == "sgd":
         return torch.optim.SGD(
-            net.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=momentum > 0
+            net.parameters(),
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            nesterov=momentum > 0,
+            fused=fused,
         )
     raise ValueError(f"optimizer {name!r} is none of {', '.join(OPTIMIZERS)}")
 
@@ -92,77 +97,56 @@ def batches(count: int, batch_size: int, generator: torch.Generator) -> list[tor
     return parts
 
 
-def augment(images: torch.Tensor, generator: torch.Generator, *, padding: int = PADDING) -> torch.Tensor:
-    """Crop each image (N, C, H, W) at a random place of its zero-padded self, and mirror half of them.
+def draw_crops(count: int, generator: torch.Generator, *, padding: int = PADDING) -> torch.Tensor:
+    """Draw for each of `count` images where it is cropped and whether it is mirrored.
+
+    Returns:
+        int64 (3, count): the first row and the first column of the crop in the padded image, and 0 or 1.
+    """
+    corners = torch.randint(2 * padding + 1, (2, count), generator=generator)
+    mirrored = torch.randint(2, (1, count), generator=generator)
+    return torch.cat([corners, mirrored])
+
+
+def draw_epoch(
+    count: int, batch_size: int, generator: torch.Generator, *, augmented: bool
+) -> tuple[torch.Tensor, list[int]]:
+    """Draw all that is random in an epoch, in the order of its batches.
+
+    Returns:
+        int64 (4, count), or (1, count) if images are not augmented: the indices of the images in the order in
+        which they are seen, and below them their crops. And the number of images in each batch.
+    """
+    parts = []
+    for chosen in batches(count, batch_size, generator):
+        rows = [chosen[None]]
+        if augmented:
+            rows.append(draw_crops(len(chosen), generator))
+        parts.append(torch.cat(rows))
+    return torch.cat(parts, 1), [part.shape[1] for part in parts]
+
+
+def crop(
+    images: torch.Tensor,
+    top: torch.Tensor,
+    left: torch.Tensor,
+    mirrored: torch.Tensor,
+    *,
+    padding: int = PADDING,
+) -> torch.Tensor:
+    """Crop each image (N, C, H, W) of its zero-padded self, and mirror some, as `draw_crops` has drawn (N,).
 
     The images are not normalised yet: the border is black, not the mean colour, as when torchvision's
     RandomCrop precedes ToTensor.
     """
     count, _, height, width = images.shape
-    top, left = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
-    mirrored = torch.randint(2, (count, 1), generator=generator).bool()
-    rows = top + torch.arange(height)  # (N, H): which row of the padded image each row of the result is
-    columns = left + torch.arange(width)
-    columns = torch.where(mirrored, columns.flip(1), columns)
+    device = images.device
+    # (N, H): which row of the padded image each row of the result is. Columns (N, W) likewise.
+    rows = top[:, None] + torch.arange(height, device=device)
+    columns = left[:, None] + torch.arange(width, device=device)
+    columns = torch.where(mirrored[:, None].bool(), columns.flip(1), columns)
 
     padded = nn.functional.pad(images, [padding] * 4)
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    picture = torch.arange(count, device=images.device)[:, None, None]
+    picture = torch.arange(count, device=device)[:, None, None]
     # Indices around a slice come out first: (N, H, W, C).
     return padded[picture, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
-
-
-def training_batches(
-    data: ImageSet, *, batch_size: int, augmented: bool, generator: torch.Generator
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield the epoch's batches: normalised images (n, C, H, W), perhaps augmented, and labels (n,)."""
-    for chosen in batches(len(data), batch_size, generator):
-        index = chosen.to(data.labels.device)
-        labels = data.labels[index]
-        if augmented:
-            cropped = replace(data, images=augment(data.images[index], generator), labels=labels)
-            yield cropped.batch(slice(None)), labels
-        else:
-            yield data.batch(index), labels
-
-
-def train_epoch(
-    net: nn.Module,
-    data: ImageSet,
-    *,
-    optimizer: torch.optim.Optimizer,
-    loss_name: str,
-    batch_size: int,
-    augmented: bool,
-    seed: int,
-    epoch: int,
-) -> tuple[float, float]:
-    """Train for one epoch; return the mean loss and the error in percent, of each image when it was seen.
-
-    These are means over a net that changes meanwhile and is in training mode: not what `evaluation`
-    measures afterwards.
-    """
-    generator = epoch_generator(seed, epoch)
-    torch.manual_seed(generator.initial_seed())  # for nets that draw by themselves, as with dropout
-    net.train()
-    # Summed on the device: reading a value after each batch would make the GPU wait.
-    loss_sum = torch.zeros((), device=data.labels.device)
-    wrong = torch.zeros((), device=data.labels.device, dtype=torch.long)
-    seen = 0
-    source = training_batches(data, batch_size=batch_size, augmented=augmented, generator=generator)
-    total = -(-len(data) // batch_size)
-    title = f"epoch {epoch}"
-    with tqdm(source, desc=title, total=total, unit="batch", leave=False, disable=None) as bar:
-        for step, (images, labels) in enumerate(bar):
-            optimizer.zero_grad()
-            logits = net(images)
-            losses = sample_losses(loss_name, logits, labels)
-            losses.mean().backward()
-            optimizer.step()
-
-            loss_sum += losses.detach().sum()
-            wrong += (logits.argmax(1) != labels).sum()
-            seen += len(labels)
-            if not bar.disable and step % 10 == 0:
-                bar.set_postfix(loss=f"{loss_sum.item() / seen:.4f}", refresh=False)
-    return loss_sum.item() / seen, 100 * wrong.item() / seen

@@ -20,6 +20,7 @@ LOG = "log.out"
 LOG_LINE = "e: %d loss: %.5f train_err: %.3f test_top1: %.3f test_loss %.5f\n"
 LOG_EPOCH = re.compile(r"e: (\d+) ")
 LEARNING_RATE = "lr"  # name of the curve in the TensorBoard log
+CPU_SETTINGS = {"fused": None, "capturable": False}  # of an optimizer
 MIDDLE_EPOCH = 150  # always kept: the last epoch before the learning rate first falls
 
 
@@ -31,10 +32,29 @@ def is_kept(epoch: int, save_epoch: int, *, last: int) -> bool:
 def save_checkpoint(
     folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, *, epoch: int, accuracy: float
 ) -> None:
-    """Write `model_N.t7` and `opt_state_N.t7`, with weights on the CPU, so that any machine loads them."""
-    state = {name: tensor.cpu() for name, tensor in net.state_dict().items()}
-    _save(folder / f"opt_state_{epoch}.t7", {"optimizer": optimizer.state_dict()})
+    """Write `model_N.t7` and `opt_state_N.t7`, with tensors on the CPU, so that any machine loads them."""
+    state = {name: _on_cpu(tensor) for name, tensor in net.state_dict().items()}
+    _save(folder / f"opt_state_{epoch}.t7", {"optimizer": _optimizer_state(optimizer)})
     _save(folder / f"model_{epoch}.t7", {"acc": accuracy, "epoch": epoch, "state_dict": state})
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return an optimizer's state as it is on a CPU, without the settings for kernels of a GPU."""
+    state = optimizer.state_dict()
+    buffers = {
+        index: {name: _on_cpu(value) for name, value in values.items()}
+        for index, values in state["state"].items()
+    }
+    groups = [
+        {name: CPU_SETTINGS.get(name, value) for name, value in group.items()}
+        for group in state["param_groups"]
+    ]
+    return {**state, "state": buffers, "param_groups": groups}
+
+
+def _on_cpu(value: Any) -> Any:
+    """Return a tensor on the CPU, in the usual memory layout; return other values unchanged."""
+    return value.cpu().contiguous() if isinstance(value, torch.Tensor) else value
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:

@@ -1,24 +1,23 @@
 """Runs a training from its start, or from a checkpoint, and writes its log, curves and checkpoints."""
 
 import copy
-import pickle
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from losslandscape.core.errors import InputError
 from losslandscape.data.image_set import ImageSet
 from losslandscape.evaluate import evaluation
-from losslandscape.nets.checkpoint import read_checkpoint
-from losslandscape.nets.state_loading import load_state
+from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.trajectory import training
 from losslandscape.trajectory.training_folder import LEARNING_RATE, LOG, LOG_LINE, is_kept, save_checkpoint
-
-# The errors that torch.load raises for files of another kind.
-UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, LookupError, TypeError, ValueError)
+from losslandscape.trajectory.training_step import TrainingStep
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class TrainingPlan:
         save_epoch: number of epochs from one kept checkpoint to the next; see `is_kept`.
         seed: seed of the order of images and of augmentation.
         gpus: number of GPUs that share a batch.
+        precision: one of `devices.PRECISIONS`, or "" for PyTorch's default.
     """
 
     loss_name: str
@@ -46,11 +46,12 @@ class TrainingPlan:
     save_epoch: int
     seed: int
     gpus: int = 1
+    precision: str = ""
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """The result of one epoch; errors are in percent."""
+    """The result of one epoch; errors are in percent, and `seconds` have passed since it began."""
 
     epoch: int
     lr: float
@@ -58,6 +59,7 @@ class EpochResult:
     train_error: float
     test_loss: float
     test_error: float
+    seconds: float
 
     @property
     def line(self) -> str:
@@ -94,8 +96,11 @@ def train(
     optimizer: torch.optim.Optimizer,
     folder: Path,
     last_epoch: int = 0,
-) -> Iterator[EpochResult]:
+    title: str = "",
+) -> Generator[EpochResult | None]:
     """Train from the epoch after `last_epoch`, and yield each epoch's result when it is written.
+
+    Within an epoch it yields None after each step, so that several trainings can take turns.
 
     Args:
         net: the net, on the device of the data.
@@ -104,21 +109,23 @@ def train(
         optimizer: optimizer of the net's parameters. Its learning rate is set for each epoch.
         folder: an existing folder for the log, the curves and the checkpoints.
         last_epoch: the last epoch that the net has seen.
+        title: words before the epoch in the progress bar.
     """
     from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
 
-    parallel = nn.DataParallel(net, list(range(plan.gpus))) if plan.gpus > 1 else net
+    step = _step(net, train_set, plan, optimizer)
+    test = _tester(net, test_set, plan)
     with (
         SummaryWriter(str(folder), purge_step=last_epoch + 1) as curves,
         open(folder / LOG, "a", buffering=1) as log,
     ):
         for epoch in range(last_epoch + 1, plan.epochs + 1):
+            begin = time.monotonic()
             lr = training.learning_rate(epoch, lr=plan.lr, lr_decay=plan.lr_decay)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            train_loss, train_error = _train_epoch(parallel, train_set, plan, optimizer, epoch)
-            test_loss, accuracy = _evaluate(net, test_set, plan)
-            result = EpochResult(epoch, lr, train_loss, train_error, test_loss, 100 - accuracy)
+            yield from _train_epoch(step, plan, epoch, count=len(train_set), lr=lr, title=title)
+            test_loss, accuracy = test()
+            seconds = time.monotonic() - begin
+            result = EpochResult(epoch, lr, step.loss, step.error, test_loss, 100 - accuracy, seconds)
             log.write(result.line)
             for name, value in result.curves.items():
                 curves.add_scalar(name, value, epoch)
@@ -127,20 +134,80 @@ def train(
             yield result
 
 
-def _train_epoch(
-    net: nn.Module, data: ImageSet, plan: TrainingPlan, optimizer: torch.optim.Optimizer, epoch: int
-) -> tuple[float, float]:
-    """Train for one epoch; return the mean loss, and the error in percent, of the training images."""
-    return training.train_epoch(
-        net,
+def take_turns(
+    trainings: Sequence[Generator[EpochResult | None]], device: torch.device
+) -> Iterator[tuple[int, EpochResult]]:
+    """Run several trainings, and yield each result with the number of its training.
+
+    On a CPU one follows the other. On a GPU they take turns step by step, each on a stream of its own: one
+    fills the GPU where another leaves it idle.
+    """
+    together = device.type == "cuda"
+    streams = [torch.cuda.Stream(device) if together else None for _ in trainings]
+    if together:
+        torch.cuda.synchronize(device)  # nets and data are ready for all streams
+    waiting = list(range(len(trainings)))
+    try:
+        while waiting:
+            for number in list(waiting) if together else waiting[:1]:
+                with torch.cuda.stream(streams[number]):
+                    try:
+                        result = next(trainings[number])
+                    except StopIteration:
+                        waiting.remove(number)
+                        continue
+                if result:
+                    yield number, result
+    finally:
+        for training_of_net in trainings:
+            training_of_net.close()
+
+
+def _step(
+    net: nn.Module, data: ImageSet, plan: TrainingPlan, optimizer: torch.optim.Optimizer
+) -> TrainingStep:
+    several = plan.gpus > 1
+    return TrainingStep(
+        nn.DataParallel(net, list(range(plan.gpus))) if several else net,
         data,
-        optimizer=optimizer,
+        optimizer,
         loss_name=plan.loss_name,
-        batch_size=plan.batch_size,
         augmented=plan.augmented,
-        seed=plan.seed,
-        epoch=epoch,
+        precision=plan.precision,
+        graph=not several,
     )
+
+
+def _train_epoch(
+    step: TrainingStep, plan: TrainingPlan, epoch: int, *, count: int, lr: float, title: str
+) -> Iterator[None]:
+    """Train for one epoch, and yield after each step."""
+    generator = training.epoch_generator(plan.seed, epoch)
+    table, sizes = training.draw_epoch(count, plan.batch_size, generator, augmented=plan.augmented)
+    torch.manual_seed(generator.initial_seed())  # for nets that draw by themselves, as with dropout
+    step.start_epoch(table, lr)
+    name = f"{title} epoch {epoch}".strip()
+    with tqdm(sizes, desc=name, unit="batch", leave=False, disable=None) as bar:
+        for number, size in enumerate(bar):
+            step(size)
+            if not bar.disable and number % 10 == 0:
+                bar.set_postfix(loss=f"{step.loss:.4f}", refresh=False)
+            yield None
+
+
+def _tester(net: nn.Module, data: ImageSet, plan: TrainingPlan) -> Callable[[], tuple[float, float]]:
+    """Return a function that measures the test images in float32; on a GPU it replays one CUDA graph."""
+    if data.device.type == "cpu":
+        return partial(_evaluate, net, data, plan)
+    evaluator = Evaluator(net.eval(), {"test": data}, loss=plan.loss_name)
+    evaluator.prepare()
+
+    def measure() -> tuple[float, float]:
+        net.eval()
+        values = evaluator.measure()
+        return values["test_loss"], values["test_acc"]
+
+    return measure
 
 
 def _evaluate(net: nn.Module, data: ImageSet, plan: TrainingPlan) -> tuple[float, float]:
@@ -164,41 +231,3 @@ def require_trainable(name: str, net: nn.Module, *sets: ImageSet, batch_size: in
         if lowest < 0 or highest >= classes:
             fault = f"{name} has outputs for classes 0 to {classes - 1}"
             raise InputError(f"{fault}, and the labels of the images go from {lowest} to {highest}")
-
-
-def resume_weights(net: nn.Module, path: str, *, epochs: int) -> int:
-    """Load the checkpoint to be resumed into a net, and return its epoch."""
-    checkpoint = read_checkpoint(path)
-    if checkpoint.epoch is None:
-        raise InputError(f"{path} does not record its epoch", "give another {resume_model}")
-    if checkpoint.epoch >= epochs:
-        fault = f"{path} was kept after epoch {checkpoint.epoch}, and the last epoch is {epochs}"
-        raise InputError(fault, "give more {epochs}")
-    load_state(net, checkpoint.state, what=path)
-    return checkpoint.epoch
-
-
-def resume_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
-    """Load the momenta of an optimizer; keep its learning rate, which the folder's name records."""
-    own = optimizer.state_dict()
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    momentum = "exp_avg" if isinstance(optimizer, torch.optim.Adam) else "momentum_buffer"
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)["optimizer"]
-        # A parameter's key is its index. In the old PyTorch of the published files, the key was an address.
-        keys = [key for group in saved["param_groups"] for key in group["params"]]
-        buffers = {keys.index(key): state for key, state in saved["state"].items()}
-        fits = len(keys) == len(parameters) and all(
-            momentum in state and _fits(state[momentum], parameters[index])
-            for index, state in buffers.items()
-        )
-    except (*UNREADABLE, AttributeError) as error:
-        fault = f"{path} is no opt_state_N.t7 of this program or the published one"
-        raise InputError(fault, "give another {resume_opt}") from error
-    if not fits:
-        raise InputError(f"{path} belongs to another net or optimizer", "give another {resume_opt}")
-    optimizer.load_state_dict({"state": buffers, "param_groups": own["param_groups"]})
-
-
-def _fits(buffer: torch.Tensor | None, parameter: torch.Tensor) -> bool:
-    return buffer is None or buffer.shape == parameter.shape

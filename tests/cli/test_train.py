@@ -16,6 +16,7 @@ from losslandscape.trajectory.training_folder import find_checkpoints
 from tests.helpers import REPO
 
 LINE = re.compile(r"e: \d+ loss: \d+\.\d{5} train_err: \d+\.\d{3} test_top1: \d+\.\d{3} test_loss \d+\.\d{5}")
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 QUICK = "--model resnet20 --batch_size 4 --lr 0.01 --cpu".split()
 
 
@@ -67,10 +68,14 @@ def are_equal(first, second):
             "vgg9_sgd_lr=0.1_lr_decay=0.5_bs=128_wd=0.0005_mom=0.9_save_epoch=10_loss=mse_noaug_rawdata"
             "_randlabel=0.25_ngpu=4_idx=3",
         ),
+        (
+            "--noaug --precision bf16 --ngpu 2",
+            "vgg9_sgd_lr=0.1_bs=128_wd=0.0005_mom=0.9_save_epoch=10_noaug_bf16_ngpu=2",
+        ),
     ],
 )
 def test_the_published_name_of_the_folder(flags, name):
-    request = TrainRequest.of(build_parser(None).parse_args(flags.split()))
+    (request,) = TrainRequest.each_of(build_parser(None).parse_args(flags.split()))
     assert request.folder == Path("trained_nets") / name
 
 
@@ -95,7 +100,14 @@ def test_files_of_a_training(images, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flags", [(), ("--optimizer", "adam", "--noaug", "--label_corrupt_prob", "0.5")])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (),
+        ("--optimizer", "adam", "--noaug", "--label_corrupt_prob", "0.5"),
+        ("--precision", "bf16"),
+    ],
+)
 def test_resumed_equals_uninterrupted(images, tmp_path, flags):
     """Epoch 3 of the training that is resumed is lost: it is in the log, but its checkpoint was not kept."""
     flags = ("--save_epoch", "2", *flags)
@@ -105,6 +117,29 @@ def test_resumed_equals_uninterrupted(images, tmp_path, flags):
     run_training(images, tmp_path / "half", "--epochs", "4", *flags, *files)
     assert are_equal(state(whole, 4), state(half, 4))
     assert (whole / "log.out").read_text() == (half / "log.out").read_text()
+
+
+@pytest.mark.slow
+def test_several_nets_are_trained_as_each_alone(images, tmp_path, capsys):
+    flags = ("--epochs", "1", "--label_corrupt_prob", "0.5")
+    both = ("--model", "resnet20", "resnet20_noshort", "--idx", "0", "2")
+    train.main([*QUICK, "--save", str(tmp_path / "together"), *images, *flags, *both])
+    lines = [line for line in capsys.readouterr().out.splitlines() if "e: 1 " in line]
+    assert [line.split("  e:")[0] for line in lines] == [
+        "resnet20 (1 of 4)",
+        "resnet20 idx=2 (2 of 4)",
+        "resnet20_noshort (3 of 4)",
+        "resnet20_noshort idx=2 (4 of 4)",
+    ]
+    folders = {path.name: path for path in (tmp_path / "together").iterdir()}
+    assert len(folders) == 4
+    for model, idx in (("resnet20", "0"), ("resnet20_noshort", "2")):
+        alone = run_training(images, tmp_path / model, *flags, "--model", model, "--idx", idx)
+        together = folders[alone.name]
+        assert are_equal(state(alone, 1), state(together, 1))
+        assert (alone / "log.out").read_text() == (together / "log.out").read_text()
+        labels = [np.load(folder / "train_labels.npy") for folder in (alone, together)]
+        assert np.array_equal(*labels)
 
 
 def test_the_last_epoch_is_kept(images, tmp_path, capsys):
@@ -165,6 +200,16 @@ def test_one_warning_for_nan(images, tmp_path, capsys):
         (["--trainloader", "nowhere.npz"], "nowhere.npz"),
         (["--resume_model", "nowhere.t7"], "nowhere.t7"),
         (["--resume_opt", "nowhere.t7"], "--resume_model"),
+        (["--precision", "fp16"], "fp16"),
+        (
+            ["--precision", "tf32"],
+            "precision tf32 is for CUDA devices; compute on one, or choose fp32 or bf16",
+        ),
+        (["--model", "resnet20", "resnet21"], "resnet21"),
+        (["--model", "resnet20", "resnet20"], "resnet20 is given twice"),
+        (["--idx", "1", "1"], "resnet20 idx=1 is given twice"),
+        (["--idx", "0", "-1"], "--idx -1"),
+        (["--idx", "0", "1", "--resume_model", __file__], "is for one --model and one --idx"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(images, inside, capsys, flags, named):
@@ -217,3 +262,23 @@ def test_starts_from_either_folder(command, folder):
     )
     assert ended.returncode == 2
     assert "--epochs: '0'" in ended.stderr and "Traceback" not in ended.stderr
+
+
+@needs_cuda
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_gpu_trains_several_nets_as_each_alone_and_a_cpu_goes_on(images, tmp_path, optimizer):
+    flags = [*QUICK[:-1], *images, "--precision", "fp32", "--optimizer", optimizer]
+    both = ["--model", "resnet20", "resnet20_noshort", "--epochs", "2", "--save", str(tmp_path / "both")]
+    train.main([*flags, *both])
+    for model in ("resnet20", "resnet20_noshort"):
+        train.main([*flags, "--model", model, "--epochs", "2", "--save", str(tmp_path / model)])
+        (alone,) = (tmp_path / model).iterdir()
+        together = tmp_path / "both" / alone.name
+        for name, tensor in state(alone, 2).items():
+            assert torch.allclose(tensor, state(together, 2)[name], rtol=1e-3, atol=1e-3)
+    files = ["--resume_model", str(alone / "model_1.t7"), "--resume_opt", str(alone / "opt_state_1.t7")]
+    here = ["--model", "resnet20_noshort", "--epochs", "2", "--save", str(tmp_path / "here"), "--cpu"]
+    train.main([*flags, *here, *files])
+    (resumed,) = (tmp_path / "here").iterdir()
+    assert resumed.name == alone.name

@@ -1,14 +1,11 @@
 """The paper's recipe: weights, learning rate, labels, batches and augmentation."""
 
-import dataclasses
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from losslandscape.data import dataloader
-from losslandscape.data.image_set import ImageSet
 from losslandscape.nets import model_loader
 from losslandscape.trajectory import training
 
@@ -51,7 +48,9 @@ def test_weights_at_the_start():
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_augmented_images_are_windows_of_the_padded_ones(dtype):
     images = torch.randint(1, 256, (400, 3, 6, 5), generator=torch.Generator().manual_seed(0)).to(dtype)
-    augmented = training.augment(images, torch.Generator().manual_seed(1), padding=2)
+    augmented = training.crop(
+        images, *training.draw_crops(400, torch.Generator().manual_seed(1), padding=2), padding=2
+    )
     padded = nn.functional.pad(images, [2] * 4)
     seen = set()
     for image, result in zip(padded, augmented, strict=True):
@@ -65,23 +64,6 @@ def test_augmented_images_are_windows_of_the_padded_ones(dtype):
         seen.add(place)
     assert augmented.dtype == dtype and augmented.is_contiguous()
     assert len(seen) == 50  # every place, either way round
-
-
-def test_border_is_black_before_normalisation():
-    white = torch.full((64, 3, 8, 8), 255, dtype=torch.uint8)
-    data = ImageSet(white, torch.zeros(64, dtype=torch.long), (0.5,) * 3, (0.25,) * 3)
-    generator = torch.Generator().manual_seed(0)
-    batches = training.training_batches(data, batch_size=64, augmented=True, generator=generator)
-    ((batch, _),) = batches
-    assert batch.unique().tolist() == [-2, 2]
-
-
-def test_noaug_leaves_the_images_as_they_are():
-    images = torch.randint(256, (10, 3, 8, 8), dtype=torch.uint8)
-    data = ImageSet(images, torch.arange(10))
-    generator = torch.Generator().manual_seed(0)
-    for batch, labels in training.training_batches(data, batch_size=4, augmented=False, generator=generator):
-        assert torch.equal(batch, data.batch(labels))  # the label is the image's number
 
 
 @pytest.mark.parametrize(
@@ -99,20 +81,13 @@ def test_epochs_and_seeds_draw_differently():
     assert len({generator.initial_seed() for generator in generators}) == 400
 
 
-def test_training_learns():
-    """A small net on the digits of four classes is far better than chance after a few epochs."""
-    digits = dataloader.load("digits", "train", datapath="")
-    few = digits.labels < 4
-    data = dataclasses.replace(digits, images=digits.images[few], labels=digits.labels[few])
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        nn.AvgPool2d(4), nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(576, 10)
-    )
-    training.initialise(net)
-    optimizer = training.make_optimizer(net, "sgd", lr=0.1, momentum=0.9, weight_decay=5e-4)
-    settings = dict(loss_name="crossentropy", batch_size=64, augmented=False, seed=0)
-    first, _, last = (
-        training.train_epoch(net, data, optimizer=optimizer, epoch=epoch, **settings) for epoch in (1, 2, 3)
-    )
-    (first_loss, _), (last_loss, last_error) = first, last
-    assert last_loss < first_loss and last_loss < 0.1 and last_error < 3
+def test_a_table_holds_the_epoch_in_the_order_of_its_batches():
+    table, sizes = training.draw_epoch(9, 4, torch.Generator().manual_seed(0), augmented=True)
+    generator = torch.Generator().manual_seed(0)
+    assert sizes == [4, 5]
+    assert torch.equal(table[0], torch.randperm(9, generator=generator))
+    for part in table[1:].split(sizes, dim=1):
+        assert torch.equal(part[:2], torch.randint(9, (2, part.shape[1]), generator=generator))
+        assert torch.equal(part[2], torch.randint(2, part.shape[1:], generator=generator))
+    alone, _ = training.draw_epoch(9, 4, torch.Generator().manual_seed(0), augmented=False)
+    assert torch.equal(alone, table[:1])

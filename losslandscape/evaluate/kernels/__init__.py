@@ -1,0 +1,37 @@
+"""GPU kernels in Triton that do several layers of a net in one pass through memory.
+
+Import the modules of this package only where `available()` is true: they need Triton, which torch brings
+along on Linux with CUDA. All tensors are on one device. Images are channels-last in memory. Each function
+returns a new tensor; the `fits` of its module says for which tensors the function may be called.
+"""
+
+import importlib
+import os
+
+import torch
+
+LEAST_CAPABILITY = (8, 0)  # the first with bfloat16 and TF32 in the tensor cores (A100)
+
+
+def available() -> bool:
+    """Whether Triton can be imported, and runs on this machine's GPU or in its interpreter."""
+    return (_interpreted() or _has_device()) and _imports()
+
+
+def _interpreted() -> bool:
+    """Whether Triton's interpreter is on. It runs kernels on the CPU, slowly, for tests."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def _has_device() -> bool:
+    if not torch.cuda.is_available() or torch.version.cuda is None:
+        return False
+    return torch.cuda.get_device_capability() >= LEAST_CAPABILITY
+
+
+def _imports() -> bool:
+    try:
+        importlib.import_module("triton.language")
+    except Exception:  # an installation that does not match the machine may raise anything
+        return False
+    return True

@@ -1,0 +1,86 @@
+"""A convolution with bias, residual sum and ReLU in one kernel."""
+
+import torch
+from torch import Tensor
+
+from losslandscape.evaluate.kernels import row_conv, tap_conv, tile
+
+LARGEST_SIDE = 7  # of the window; no usual net has a larger one
+
+
+def fits(
+    x: Tensor,
+    weight: Tensor,
+    *,
+    stride: int | tuple[int, ...],
+    padding: int | tuple[int, ...] | str,
+    dilation: int | tuple[int, ...],
+    groups: int,
+) -> bool:
+    """Whether `conv` computes this convolution; the arguments are those of `conv2d`.
+
+    The window, the stride and the padding are square. At least 16 channels go in and out: with fewer, the
+    tensor cores would multiply zeros.
+    """
+    if not tile.is_image(x) or weight.dim() != 4 or weight.dtype != x.dtype:
+        return False
+    c_out, c_in, height, width = weight.shape
+    if groups != 1 or c_in != x.shape[1] or min(c_in, c_out) < tap_conv.SMALLEST:
+        return False
+    if height != width or height > LARGEST_SIDE or _side(dilation) != 1:
+        return False
+    step, margin = _side(stride), _side(padding)
+    if step is None or margin is None:
+        return False
+    shape = _out_shape(x, weight, step, margin)
+    return min(shape) > 0 and torch.Size(shape).numel() <= tile.MOST_ELEMENTS
+
+
+def conv(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    residual: Tensor | None = None,
+    *,
+    relu: bool,
+    stride: int | tuple[int, ...],
+    padding: int | tuple[int, ...],
+) -> Tensor:
+    """Return relu(conv2d(x, weight) + bias + residual), a new channels-last tensor.
+
+    Products of float32 are rounded to TF32 if `torch.backends.cudnn.allow_tf32` says so. Sums are float32.
+
+    Args:
+        x: (N, C_in, H, W), as `fits` wants it.
+        weight: (C_out, C_in, K, K); channels-last in memory, or it is copied at each call.
+        bias: (C_out,), of any floating dtype.
+        residual: of the shape and dtype of the output.
+        relu: whether to apply the ReLU.
+        stride, padding: as in `conv2d`.
+    """
+    step, margin = _side(stride), _side(padding)
+    if step is None or margin is None:
+        raise ValueError(f"no kernel for stride {stride!r} and padding {padding!r}")
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    shape = _out_shape(x, weight, step, margin)
+    out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    if residual is not None:
+        residual = residual.contiguous(memory_format=torch.channels_last)
+    with torch.cuda.device_of(x):
+        if (weight.shape[2], step, margin) == (3, 1, 1) and row_conv.fits(x, weight):
+            row_conv.launch(x, weight, bias, residual, out, relu=relu)
+        else:
+            tap_conv.launch(x, weight, bias, residual, out, relu=relu, stride=step, padding=margin)
+    return out
+
+
+def _side(value: int | tuple[int, ...] | str) -> int | None:
+    """Return the one number of a square stride, padding or dilation; None for others."""
+    if isinstance(value, int):
+        return value
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else None
+
+
+def _out_shape(x: Tensor, weight: Tensor, stride: int, padding: int) -> tuple[int, int, int, int]:
+    height, width = ((side + 2 * padding - weight.shape[2]) // stride + 1 for side in x.shape[2:])
+    return x.shape[0], weight.shape[0], height, width
