@@ -84,15 +84,15 @@ def align(
     found = find_groups(net, first)
     if not found.groups:
         raise InputError(f"no neurons of the net, a {type(net).__name__}, can change places")
-    weights = [net_tensors.moving_tensors(each, "weights") for each in (net, other)]
+    weights, others = (net_tensors.moving_tensors(each, "weights") for each in (net, other))
     if match == "weights":
-        permutations = match_weights(*weights, found.groups, seed=seed)
+        permutations = match_weights(weights, others, found.groups, seed=seed)
     else:
         permutations = match_activations(net, other, found.groups, [first, *calls])
-    before = _distance(*weights)
+    before = _distance(weights, others)
     state = net_tensors.moving_tensors(other, "states")
     change = _adopt(other, permuted(state, found.groups, permutations), first)
-    after = _distance(*weights)
+    after = _distance(weights, others)
     moved = sum(permutation.moved for permutation in permutations)
     return Alignment(other, found.groups, moved, (before, after), change, found.refused)
 
@@ -161,5 +161,6 @@ def _require_same_tensors(net: nn.Module, other: nn.Module) -> None:
     )
     for name in {**one, **two}:
         if one.get(name) != two.get(name):
-            fault = f"tensor {name!r} has the shape {one.get(name)} in the first net and {two.get(name)} in the other"
+            shapes = [f"of shape {each[name]}" if name in each else "missing" for each in (one, two)]
+            fault = f"tensor {name!r} is {shapes[0]} in one net and {shapes[1]} in the other"
             raise InputError(fault, "give two nets of one model")

@@ -27,8 +27,8 @@ class ChannelLabels:
     Attributes:
         count: the number of labels; each is less than this.
         pairs: arrays (k, 2) of labels that are of one channel.
-        ties: arrays (k, 2) of labels: the first is of a block, such as an attention head, that has the second.
-            An array comes from one operation, and blocks of one array are disjoint.
+        ties: arrays (k, 2) of labels: the channel of the second is in the block of the first, such as an
+            attention head. Each array comes from one operation.
         refused: for each operation that forbids permutations, the labels (k,) that it touches.
     """
 

@@ -19,8 +19,17 @@ MOVES = {
     *("index_select", "pixel_shuffle", "pixel_unshuffle", "repeat", "roll", "view"),
 }
 REDUCTIONS = {"amax", "amin", "linalg_vector_norm", "logsumexp", "mean", "std", "sum", "var"}
-ELEMENTWISE = {"hardsigmoid", "hardswish"}  # torch does not tag these
-SHAPES = {"empty_like", "full_like", "new_empty", "new_full", "new_zeros", "new_ones", "ones_like", "zeros_like"}
+ELEMENTWISE = {"_to_copy", "hardsigmoid", "hardswish"}  # torch does not tag these
+SHAPES = {
+    "empty_like",
+    "full_like",
+    "new_empty",
+    "new_full",
+    "new_zeros",
+    "new_ones",
+    "ones_like",
+    "zeros_like",
+}
 POOLINGS = ("adaptive_", "_adaptive_", "avg_pool", "max_pool", "upsample_", "_upsample_")
 
 Arguments = dict[str, Any]  # of an operation, by name; tensors as nodes
@@ -55,19 +64,19 @@ class Labeller(fx.Interpreter):
         value = super().run_node(n)
         if isinstance(value, Tensor):
             self._shapes[n] = value.shape
+        if self._computed.intersection(n.all_input_nodes):
+            self._computed.add(n)
         if n.op == "placeholder":
             slots = next(self._arguments, None)
             self._slots[n] = slots or []
-        if (n.op == "placeholder" and slots is None) or self._computed.intersection(n.all_input_nodes):
-            self._computed.add(n)
-        if n.op == "placeholder":
-            return value
-        if n.op == "output":
-            for slot in self._all_slots(n):
+            if slots is None:
+                self._computed.add(n)
+        elif n.op == "output":
+            for slot in self.all_slots(n):
                 self.labels.fix(slot)
         elif n.target is operator.getitem:
             self._slots[n] = self._item(n)
-        elif self._all_slots(n):
+        elif self.all_slots(n):
             self._slots[n] = self._result(n, value)
         return value
 
@@ -78,7 +87,12 @@ class Labeller(fx.Interpreter):
         slots = self._slots.get(value, [])
         return self._shapes[value], (slots[0] or []) if isinstance(slots, tuple) else slots
 
-    def _all_slots(self, n: fx.Node) -> Slots:
+    def note_read(self, node: fx.Node, slot: Tensor) -> None:
+        """Note that a layer reads a node's channels, unless they are a layer's weights."""
+        if node in self._computed:
+            self.reads.append((node.name, slot))
+
+    def all_slots(self, n: fx.Node) -> Slots:
         per_node = [self._slots.get(node, []) for node in n.all_input_nodes]
         lists = [part for slots in per_node for part in (slots if isinstance(slots, tuple) else [slots])]
         return [slot for slots in lists for slot in slots or []]
@@ -97,16 +111,21 @@ class Labeller(fx.Interpreter):
         rule = _rule(n)
         if rule is None:
             return self._refuse(n)
-        arguments = dict(zip([a.name for a in n.target._schema.arguments], n.args, strict=False))  # type: ignore[union-attr]
-        slots = rule(self, n, {**arguments, **n.kwargs}, value)
+        names = [argument.name for argument in n.target._schema.arguments]  # type: ignore[union-attr]
+        try:
+            slots = rule(self, n, {**dict(zip(names, n.args, strict=False)), **n.kwargs}, value)
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError):  # a form without a rule
+            slots = None
         if slots is None:
             return self._refuse(n)
-        return (slots, *[None] * (len(value) - 1)) if isinstance(slots, list) and isinstance(value, tuple) else slots
+        if isinstance(slots, list) and isinstance(value, tuple):
+            return slots, *[None] * (len(value) - 1)
+        return slots
 
     def _refuse(self, n: fx.Node) -> Slots:
-        name = str(n.all_input_nodes[0].target if n.target is operator.getitem else n.target)
-        for slot in self._all_slots(n):
-            self.labels.fix(slot, name.removeprefix("aten.").split(".")[0].strip("_"))
+        name = _name(n.all_input_nodes[0] if n.target is operator.getitem else n)
+        for slot in self.all_slots(n):
+            self.labels.fix(slot, name.strip("_"))
         return []
 
     def product(self, one: Operand, other: Operand, n: fx.Node) -> Slots:
@@ -135,17 +154,18 @@ class Labeller(fx.Interpreter):
             alike.append(slot)
         return shape, alike
 
-    def note_read(self, node: fx.Node, slot: Tensor) -> None:
-        if node in self._computed:
-            self.reads.append((node.name, slot))
-
 
 Rule = Callable[[Labeller, fx.Node, Arguments, Any], Any]
 
 
+def _name(n: fx.Node) -> str:
+    """Return the name of an operation, such as addmm."""
+    return str(n.target).removeprefix("aten.").split(".")[0]
+
+
 def _rule(n: fx.Node) -> Rule | None:
     """Return the rule for an operation, if there is one."""
-    name = str(n.target).removeprefix("aten.").split(".")[0]
+    name = _name(n)
     if name in SHAPES:
         return _shape_alone
     if name in _RULES:
@@ -171,24 +191,23 @@ def _shape_alone(net: Labeller, n: fx.Node, arguments: Arguments, value: Any) ->
 
 def _as_strided(net: Labeller, n: fx.Node, arguments: Arguments, value: Any) -> Any:
     """Pass the labels on if the result is the value itself, as where torch undoes a change in place."""
-    source = net.map_nodes_to_values(arguments["self"], n)
+    source: Any = net.map_nodes_to_values(arguments["self"], n)
     return net.operand(arguments["self"])[1] if torch.equal(value, source) else None
 
 
 def _move(net: Labeller, n: fx.Node, arguments: Arguments, value: Any) -> Any:
     """Move the labels as the operation moves the values."""
-    source, *rest = n.args
-    _, slots = net.operand(source)
-    if len(net._all_slots(n)) != len(slots):  # labels of another argument, such as an index
+    _, slots = net.operand(n.args[0])
+    if len(net.all_slots(n)) != len(slots):  # another argument has channels too
         return None
-    others = net.map_nodes_to_values(rest, n)
-    name = str(n.target).removeprefix("aten.").split(".")[0]
+    others: Any = net.map_nodes_to_values(n.args[1:], n)
+    kwargs: Any = net.map_nodes_to_values(n.kwargs, n)
+    name = _name(n)
     if name == "constant_pad_nd":
         return [F.pad(slot, others[0], value=ANY) for slot in slots]
-    move = torch.reshape if name in ("view", "_unsafe_view", "_reshape_alias") else n.target
-    kwargs = {} if move is torch.reshape else n.kwargs
-    others = others[:1] if move is torch.reshape else others
-    moved = [move(slot, *others, **kwargs) for slot in slots]  # type: ignore[operator]
+    if name in ("view", "_unsafe_view", "_reshape_alias"):
+        return [lean(slot.reshape(others[0])) for slot in slots]
+    moved = [n.target(slot, *others, **kwargs) for slot in slots]  # type: ignore[operator]
     if isinstance(value, tuple | list):
         return tuple([lean(part) for part in parts] for parts in zip(*moved, strict=True))
     return [lean(slot) for slot in moved]
@@ -233,13 +252,19 @@ def _convolution(net: Labeller, n: fx.Node, arguments: Arguments, value: Any) ->
         slots = net.labels.combined(weight[0], [(torch.Size((1, x_shape[1])), x_slots), weight])
         slots = net.labels.reduced(slots, {1})
     rows = weight[0][0], [slot.reshape(-1) for slot in slots]
-    return _per_channel(net, value.shape, [(torch.Size((rows[0],)), rows[1]), net.operand(arguments.get("bias"))])
+    return _per_channel(
+        net, value.shape, [(torch.Size((rows[0],)), rows[1]), net.operand(arguments.get("bias"))]
+    )
 
 
 def _per_channel(net: Labeller, shape: torch.Size, vectors: list[Operand], *values: Operand) -> Slots:
     """Combine values (N, C, …) with vectors (C,)."""
     spread = (1, -1, *[1] * (len(shape) - 2))
-    seen = [(torch.Size((1, *own, *[1] * (len(shape) - 2))), [s.reshape(spread) for s in slots]) for own, slots in vectors if own]
+    seen = [
+        (torch.Size((1, *own, *[1] * (len(shape) - 2))), [s.reshape(spread) for s in slots])
+        for own, slots in vectors
+        if own
+    ]
     return net.labels.combined(shape, [*values, *seen])
 
 
@@ -295,7 +320,9 @@ def _reduction(net: Labeller, n: fx.Node, arguments: Arguments, value: Any) -> A
     shape, slots = net.operand(n.args[0])
     dims = arguments.get("dim")
     dims = range(len(shape)) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
-    return [slot.reshape(value.shape) for slot in net.labels.reduced(slots, {dim % len(shape) for dim in dims})]
+    return [
+        slot.reshape(value.shape) for slot in net.labels.reduced(slots, {dim % len(shape) for dim in dims})
+    ]
 
 
 def _pooling(net: Labeller, n: fx.Node, arguments: Arguments, value: Any) -> Any:

@@ -152,29 +152,21 @@ def _groups(
 ) -> list[Group]:
     """Return the groups: neurons with one signature, or free blocks with one signature and their neurons."""
     signatures = _signatures(classes, sites)
-    kinds: dict[object, list[int]] = defaultdict(list)
+    plain: dict[object, list[int]] = defaultdict(list)
+    in_blocks: dict[object, dict[object, list[int]]] = defaultdict(lambda: defaultdict(list))
     for neuron in _free_neurons(classes, sites):
         block = classes.blocks[neuron]
-        place = None if block < 0 else block if classes.fixed[block] else signatures[block]
-        kinds[signatures[neuron], place].append(neuron)
-    plain: list[Group] = []
-    blocks: dict[object, list[int]] = {}
-    members: dict[object, list[dict[int, list[int]]]] = defaultdict(list)
-    for (_, place), neurons in kinds.items():
-        if isinstance(place, tuple):
-            by_block: dict[int, list[int]] = defaultdict(list)
-            for neuron in neurons:
-                by_block[classes.blocks[neuron]].append(neuron)
-            blocks.setdefault(place, list(by_block))
-            members[place].append(by_block)
-        elif len(neurons) > 1:
-            plain.append(_group([[neurons]], [], sites, reads))
-    return plain + [
-        _group([[part[block] for block in order] for part in members[place]], order, sites, reads)
-        for place, order in blocks.items()
-        if len(order) > 1 or len(members[place][0][order[0]]) > 1
-        if all(len({len(part[block]) for block in order}) == 1 for part in members[place])
-    ]
+        if block < 0 or classes.fixed[block]:
+            plain[signatures[neuron], block].append(neuron)
+        else:
+            in_blocks[signatures[block]][signatures[neuron]].append(neuron)
+    groups = [_group([[neurons]], [], sites, reads) for neurons in plain.values()]
+    for kinds in in_blocks.values():
+        blocks = list(dict.fromkeys(classes.blocks[neuron] for kind in kinds.values() for neuron in kind))
+        parts = [[[n for n in kind if classes.blocks[n] == b] for b in blocks] for kind in kinds.values()]
+        if all(len({len(members) for members in part}) == 1 for part in parts):
+            groups.append(_group(parts, blocks, sites, reads))
+    return [group for group in groups if group.size > 1]
 
 
 def _free_neurons(classes: LabelClasses, sites: dict[Site, np.ndarray]) -> list[int]:

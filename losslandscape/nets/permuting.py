@@ -60,7 +60,9 @@ def reordered(state: State, axes: dict[Axis, np.ndarray]) -> State:
     return result
 
 
-def orders(state: State, groups: Sequence[Group], permutations: Sequence[Permutation]) -> dict[Axis, np.ndarray]:
+def orders(
+    state: State, groups: Sequence[Group], permutations: Sequence[Permutation]
+) -> dict[Axis, np.ndarray]:
     """Return for each axis that has neurons of the groups: which old place comes to each new place."""
     found: dict[Axis, np.ndarray] = {}
     for group, permutation in zip(groups, permutations, strict=True):

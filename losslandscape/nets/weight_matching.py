@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
 
 from losslandscape.nets.permutation_groups import Group, Part
 from losslandscape.nets.permuting import Permutation, State, orders, reordered
@@ -19,7 +18,9 @@ from losslandscape.nets.permuting import Permutation, State, orders, reordered
 LEAST_GAIN = 1e-12  # relative, of a step, so that rounding cannot keep the search going
 
 
-def match_weights(target: State, state: State, groups: Sequence[Group], *, seed: int = 0) -> list[Permutation]:
+def match_weights(
+    target: State, state: State, groups: Sequence[Group], *, seed: int = 0
+) -> list[Permutation]:
     """Return the permutations of the neurons of `state` that bring it near `target`.
 
     Args:
