@@ -35,6 +35,7 @@ from losslandscape.measure.surface_files import require_surface_file
 from losslandscape.nets import direction_file, net_tensors
 from losslandscape.nets.net_plotter import Direction, Recipe
 from losslandscape.nets.net_tensors import DIRECTION_TYPES
+from losslandscape.nets.spreading import place
 from losslandscape.nets.wrappers import unwrapped
 from losslandscape.parallel import devices, mpi4pytorch
 
@@ -90,7 +91,7 @@ def loss_surface(
             directions are random.
         dir_type: `weights`, or `states` to move the BN statistics too; by default `states` with a `target`,
             else `weights`.
-        norm: how random directions are normalised, one of `net_plotter.NORMS` or "".
+        norm: how random directions are normalised, one of `direction_parts.NORMS` or "".
         ignore: which tensors random directions do not move: `biasbn`, or "" to move all.
         params: a regular expression; only parameters whose names match it are moved.
         seed: the seed of the random directions.
@@ -163,7 +164,7 @@ def loss_surface(
         surf_file=surf_file,
     )
     with unchanged(net), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
-        net.to(device)
+        place(net, device)
         measure = LossMeasure(landscape, run, measuring, device=device)
         return measure_surface(landscape, axes, measure, run, surf_file=surf_file)
 
