@@ -65,7 +65,7 @@ def align(
 
     Args:
         net, other: nets with the same tensors; neither is changed.
-        data: samples, on the CPU; for weights, they only show how the net is called.
+        data: samples, on the CPU; for weights, two of them show how the net is called.
         loss: the loss, which calls the net.
         match: one of `MATCHES`.
         match_samples: the number of samples for the activations.
@@ -77,6 +77,7 @@ def align(
     """
     require_choice("match", match, MATCHES)
     _require_same_tensors(net, other)
+    device = next(other.parameters()).device
     net, other = (copy.deepcopy(each).cpu().eval() for each in (net, other))
     size = min(BATCH_SIZE, len(data)) if match == "activations" else min(2, len(data))
     calls = _calls(loss, net, spread(data, max(match_samples, size)), size)
@@ -94,7 +95,7 @@ def align(
     change = _adopt(other, permuted(state, found.groups, permutations), first)
     after = _distance(weights, others)
     moved = sum(permutation.moved for permutation in permutations)
-    return Alignment(other, found.groups, moved, (before, after), change, found.refused)
+    return Alignment(other.to(device), found.groups, moved, (before, after), change, found.refused)
 
 
 def _adopt(net: nn.Module, state: State, inputs: Inputs) -> float:
