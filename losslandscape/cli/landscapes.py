@@ -210,7 +210,7 @@ def _recipes(
         if eigenvectors and getattr(directions, f"{axis}dir") == "hessian":
             vector = eigenvectors.first if axis == "x" else eigenvectors.last
         return Recipe(
-            target=partial(request.net.load, files[target]) if target in files else None,
+            target=partial(request.net.load_beside, net, files[target]) if target in files else None,
             norm=getattr(directions, f"{axis}norm"),
             ignore=getattr(directions, f"{axis}ignore"),
             params=directions.params,
@@ -243,6 +243,17 @@ def _eigenvectors(
     )
 
 
+def _with_type(model: str, net: nn.Module) -> str:
+    """Return the model, with the type of its weights if a package chose another than float32.
+
+    Earlier versions measured these nets in float32.
+    """
+    dtype = next(tensor.dtype for tensor in net.parameters() if tensor.is_floating_point())
+    if not library_nets.is_library(model) or dtype == torch.float32:
+        return model
+    return f"{model} in {str(dtype).removeprefix('torch.')}"
+
+
 def facts_of_net(
     options: NetOptions, net: nn.Module, files: dict[str, str], *, dir_type: str, seed: int, ranks: Serial
 ) -> Facts:
@@ -252,7 +263,7 @@ def facts_of_net(
         InputError: without a checkpoint, the user's code makes different weights on different ranks.
     """
     model = options.model
-    facts = {"model": model, "dir_type": dir_type, **code_facts("model", model)}
+    facts = {"model": _with_type(model, net), "dir_type": dir_type, **code_facts("model", model)}
     if options.model_args:
         facts["model_args"] = " ".join(options.model_args)
     if model_loader.is_on_base(net):

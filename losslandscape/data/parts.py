@@ -4,7 +4,7 @@ from functools import partial
 
 from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
-from losslandscape.data import dataloader, node_memory, user_data
+from losslandscape.data import dataloader, node_memory, text_files, user_data
 from losslandscape.data.samples import Samples
 from losslandscape.parallel.mpi4pytorch import Serial
 
@@ -24,12 +24,14 @@ def load_parts(
     std: tuple[float, ...] | None,
     threads: int,
     count: int | None = None,
+    tokenizer: str = "",
+    context: int | None = None,
 ) -> dict[str, Samples]:
     """Load the training data, and on request the test data. The ranks of a node share one copy.
 
     Args:
         ranks: all ranks; each calls this.
-        dataset: one of `dataloader.DATASETS`, or a function of the user, such as `mine.py:data`.
+        dataset: one of `dataloader.DATASETS`, text files, or a function of the user, such as `mine.py:data`.
         test_set: whether to load the test set too, which is always loaded whole; None loads it if there is
             one.
         npz_files: for `train` and `test`, the `.npz` file that replaces the dataset's images, or "".
@@ -38,6 +40,7 @@ def load_parts(
             loaded.
         count: the number of samples of each part to use, the first ones, before the split; None for all.
         datapath, raw_data, mean, std, threads: as for `dataloader.load`.
+        tokenizer, context: as for `text_files.load`.
 
     Raises:
         InputError: on all ranks, if one of them cannot load the data, or if an option for image datasets is
@@ -45,16 +48,18 @@ def load_parts(
     """
     show_progress = ranks.rank == 0
     split = {"data_split": data_split, "split_idx": split_idx}
-    if user_code.is_own(dataset):
+    is_text = text_files.is_text(dataset)
+    if is_text or user_code.is_own(dataset):
         files = {  # by the names of their options
             "trainloader": npz_files["train"],
             "testloader": npz_files["test"],
             "train_labels": labels_file,
         }
         _require_unused(dataset, {**files, "raw_data": raw_data, "mean": mean, "std": std})
+        text = partial(text_files.load, tokenizer=tokenizer, context=context)
         return node_memory.load_samples(
             ranks,
-            user_data.load,
+            text if is_text else user_data.load,
             dataset,
             define_classes=partial(user_code.load, dataset),
             test_set=test_set,
@@ -90,5 +95,8 @@ def _require_unused(dataset: str, options: dict[str, object]) -> None:
     """Refuse options that apply only to image datasets."""
     for name, value in options.items():
         if value:
-            fault = f"{name} applies only to image datasets, and dataset {dataset} is a function of yours"
-            raise InputError(fault, f"leave {{{name}}} out, or do this in the function")
+            kind, place = "a function of yours", ", or do this in the function"
+            if text_files.is_text(dataset):
+                kind, place = "text", ""
+            fault = f"{name} applies only to image datasets, and dataset {dataset} is {kind}"
+            raise InputError(fault, f"leave {{{name}}} out{place}")

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from losslandscape.nets.spreading import is_spread
 
 FOLDS_INTO: dict[type[nn.Module], type[nn.Module]] = {nn.BatchNorm1d: nn.Linear, nn.BatchNorm2d: nn.Conv2d}
 Layer = nn.Linear | nn.Conv2d
@@ -30,11 +32,8 @@ class Fold:
     def refresh(self) -> None:
         """Compute the folded layer's weight and bias from the net's present tensors."""
         layer, norm = self.layer, self.norm
-        mean, variance = norm.running_mean, norm.running_var
-        assert mean is not None and variance is not None  # a norm without statistics does not fold
-        scale = torch.rsqrt(variance + norm.eps)
-        if norm.affine:
-            scale = scale * norm.weight
+        mean, scale = norm.running_mean, scale_of(norm)
+        assert mean is not None  # a norm without statistics does not fold
         per_filter = scale.view(-1, *[1] * (layer.weight.dim() - 1))
         shift = -mean if layer.bias is None else layer.bias - mean
         self.folded.weight.copy_(layer.weight * per_filter)
@@ -42,18 +41,30 @@ class Fold:
         self.folded.bias.copy_(bias)  # type: ignore[union-attr]  # `_folded_layer` adds a bias
 
 
+def scale_of(norm: _BatchNorm) -> Tensor:
+    """Return the factor of each channel in evaluation mode, gamma / sqrt(var + eps)."""
+    assert norm.running_var is not None
+    scale = torch.rsqrt(norm.running_var + norm.eps)
+    return scale * norm.weight if norm.affine else scale
+
+
 def copy_of(net: nn.Module) -> nn.Module | None:
-    """Return a copy, or None for a net that cannot be copied, such as one that stores a computed tensor."""
+    """Return a copy, or None for a net that cannot be copied.
+
+    Such a net stores a computed tensor, or is spread over several devices, whose hooks belong to the net.
+    """
+    if is_spread(net):
+        return None
     try:
         return copy.deepcopy(net)
     except Exception:  # a module of the user's may raise anything
         return None
 
 
-def fold(net: nn.Module) -> tuple[nn.Module, list[Fold]] | None:
-    """Return a copy of the net without the batch norms that fold, and the folds; None if none folds.
+def fold(net: nn.Module) -> tuple[fx.GraphModule, list[Fold]] | None:
+    """Return a traced copy of the net without the batch norms that fold, and the folds.
 
-    No batch norm folds in a net that torch.fx cannot trace.
+    None stands for a net that torch.fx cannot trace.
 
     The folded layers' weights and biases are undefined until each fold is refreshed.
     """
@@ -61,8 +72,6 @@ def fold(net: nn.Module) -> tuple[nn.Module, list[Fold]] | None:
     if traced is None:
         return None
     pairs = _take_norms_out(net, traced)
-    if not pairs:  # a traced copy that saves nothing is slower than the net
-        return None
     traced.recompile()
     traced.delete_all_unused_submodules()
     return traced, [Fold(layer, norm, _folded_layer(traced, name)) for name, layer, norm in pairs]
@@ -115,10 +124,10 @@ def _fits(layer: nn.Module, norm: nn.Module) -> bool:
     """Return whether a batch norm folds into a layer."""
     if type(layer) is not FOLDS_INTO.get(type(norm)) or not norm.track_running_stats:
         return False
-    return not _has_hooks(layer) and not _has_hooks(norm)
+    return not has_hooks(layer) and not has_hooks(norm)
 
 
-def _has_hooks(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
     """Return whether a module has hooks: of the user, or of an old weight norm or spectral norm."""
     return bool(module._forward_pre_hooks or module._forward_hooks)
 

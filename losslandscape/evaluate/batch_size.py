@@ -1,35 +1,114 @@
 """Finds the fastest batch size by a short probe."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from losslandscape.core.errors import InputError
+from losslandscape.data.samples import Samples
+from losslandscape.evaluate.batch_stream import first
+from losslandscape.evaluate.cuda_graph import CapturedCall
+from losslandscape.evaluate.kernel_choice import device_seconds
+from losslandscape.evaluate.loss import Terms
 
-# On a CPU the caches determine the speed. The probe reaches the last two sizes only with small nets.
-CPU_SIZES = (16, 32, 64, 128, 256, 1024, 4096)
-CUDA_SIZES = (256, 512, 1024, 2048, 4096)
-PROBE_SECONDS = 2.0  # no larger size is tried after this time
+RUNS = 4  # on a CPU, with each batch size; the first run is slow
 CLEARLY_SLOWER = 1.1  # the probe ends at a size that takes this many times the shortest time per sample
 
+Pass = Callable[[Samples, int], Terms]  # measures samples in batches of a size
 
-def fastest(seconds: Callable[[int], float], *, sizes: Sequence[int], count: int) -> int:
+
+def wall_seconds(call: Callable[[], Terms]) -> float:
+    """Return the least seconds of several calls, each until its result is there."""
+
+    def seconds() -> float:
+        begin = time.perf_counter()
+        call().sums.tolist()  # waits for the device
+        return time.perf_counter() - begin
+
+    return min(seconds() for _ in range(RUNS))
+
+
+def launched_seconds(call: Callable[[], Terms]) -> float:
+    """Return the least seconds of a call on the GPU, launched kernel by kernel."""
+    return device_seconds(call, runs=1)
+
+
+def replayed_seconds(call: Callable[[], Terms]) -> float:
+    """Return the least seconds of a call on the GPU, captured in a CUDA graph."""
+    return device_seconds(CapturedCall(call), runs=1)
+
+
+@contextmanager
+def memory_share(sharers: int) -> Iterator[None]:
+    """Let PyTorch take only a rank's share of the GPU's memory in the block."""
+    if sharers > 1:
+        torch.cuda.set_per_process_memory_fraction(1 / sharers)
+    try:
+        yield
+    finally:
+        if sharers > 1:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How batch sizes are tried.
+
+    Attributes:
+        sizes: the batch sizes, from small to large.
+        samples: each size is measured on so many samples, or on one batch if that is larger.
+        limit: the seconds after which no larger size is tried, counted from the end of the first size, for
+            which kernels may have to be compiled.
+        clock: returns the seconds of a call.
+    """
+
+    sizes: Sequence[int]
+    samples: int
+    limit: float
+    clock: Callable[[Callable[[], Terms]], float]
+
+    def fastest(self, run: Pass, data: Samples) -> int:
+        """Return the batch size in which `run` takes the least time per sample of the data.
+
+        Raises:
+            InputError: if the smallest size takes too much memory.
+        """
+        return fastest(partial(self._seconds, run, data), sizes=self.sizes, count=len(data), limit=self.limit)
+
+    def _seconds(self, run: Pass, data: Samples, size: int) -> float:
+        """Return the seconds per sample with a batch size."""
+        few = first(data, max(size, self.samples))
+        return self.clock(partial(run, few, size)) / len(few)
+
+
+# On a CPU the caches determine the speed. The probe reaches the last two sizes only with small nets.
+CPU = Probe(sizes=(16, 32, 64, 128, 256, 1024, 4096), samples=1, limit=2.0, clock=wall_seconds)
+CUDA_SIZES = (256, 512, 1024, 2048, 4096, 8192)
+CUDA = Probe(sizes=CUDA_SIZES, samples=4096, limit=20.0, clock=launched_seconds)
+CUDA_GRAPH = Probe(sizes=CUDA_SIZES, samples=4096, limit=20.0, clock=replayed_seconds)
+
+
+def fastest(seconds: Callable[[int], float], *, sizes: Sequence[int], count: int, limit: float = 2.0) -> int:
     """Return the batch size that takes the least time per sample.
 
     Larger sizes are tried until one is clearly slower, holds all samples or takes too much memory, or until
-    `PROBE_SECONDS` are over.
+    `limit` seconds are over after the first size.
 
     Args:
         seconds: returns the measured seconds per sample for a batch size.
         sizes: the batch sizes to try, from small to large.
         count: the number of samples.
+        limit: seconds.
 
     Raises:
         InputError: if the smallest size takes too much memory.
     """
     times: dict[int, float] = {}
-    begin = time.perf_counter()
+    end = float("inf")
     for size in sizes:
         try:
             times[size] = seconds(size)
@@ -42,6 +121,7 @@ def fastest(seconds: Callable[[int], float], *, sizes: Sequence[int], count: int
             break
         if times[size] > CLEARLY_SLOWER * min(times.values()) or size >= count:
             break
-        if time.perf_counter() > begin + PROBE_SECONDS:
+        if time.perf_counter() > end:
             break
+        end = min(end, time.perf_counter() + limit)
     return min(times, key=times.__getitem__)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
 from losslandscape.data import structure
@@ -34,6 +35,11 @@ def place(
         else:
             placed[part] = data
     return placed
+
+
+def first(data: Samples, count: int) -> Samples:
+    """Return the first samples, or all if there are fewer."""
+    return data.take(np.arange(min(count, len(data))))
 
 
 def batches(data: Samples, batch_size: int, device: torch.device) -> Iterator[Batch]:

@@ -8,11 +8,13 @@ nets has other activations (Izmailov et al. 2018, arXiv 1803.05407, section 3; J
 import math
 from collections.abc import Callable, Iterable
 
+import numpy as np
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from losslandscape.core.errors import InputError
-from losslandscape.data.samples import Batch
+from losslandscape.data.own_batches import OwnBatches
+from losslandscape.data.samples import Batch, Samples
 from losslandscape.nets.net_state import unchanged_state
 
 BATCH_SIZE = 128
@@ -82,3 +84,12 @@ def _run(net: nn.Module, batch: Batch, forward: Callable[[nn.Module, Batch], obj
             raise
         return False
     return True
+
+
+def random_part(data: Samples, count: int) -> Samples:
+    """Return `count` random samples, in whole batches of the user; each call returns the same samples."""
+    if isinstance(data, OwnBatches):
+        order = np.random.RandomState(0).permutation(len(data.batches))
+        reached = np.cumsum(np.array(data.sizes)[order])
+        return data.pick(order[: np.searchsorted(reached, count) + 1])
+    return data.take(np.random.RandomState(0).permutation(len(data))[:count])

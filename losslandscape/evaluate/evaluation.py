@@ -1,9 +1,8 @@
 """Measures the quantities of a loss for one net, on data in memory, at each point of a surface."""
 
-import time
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,35 +11,15 @@ from losslandscape.data.own_batches import OwnBatches
 from losslandscape.data.samples import Batch, Samples
 from losslandscape.evaluate import batch_size as batch_sizes
 from losslandscape.evaluate import batch_stream, bn_statistics, losses
-from losslandscape.evaluate.batch_stream import batches
+from losslandscape.evaluate.batch_stream import batches, first
 from losslandscape.evaluate.cuda_graph import CapturedCall
 from losslandscape.evaluate.forward_pass import ForwardPass
 from losslandscape.evaluate.loss import Loss, Terms
+from losslandscape.evaluate.quantity_names import quantity_names
 from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.totals import gradient_mode, total_terms
 from losslandscape.nets.net_state import unchanged_state
-
-PROBE_RUNS = 4  # with each batch size; the first run is slow
-
-
-def quantity_names(
-    measured: dict[str, list[str]], *, errors: bool = False, penalty: bool = False
-) -> list[str]:
-    """Return the names of a loss's quantities in a surface file: `train_loss`, `train_acc` and so on.
-
-    Args:
-        measured: for each part of the data, the loss's own names of its quantities, such as `acc`.
-        errors: whether to include standard errors of the loss.
-        penalty: whether to include the weight penalty.
-    """
-    names = []
-    for part, own_names in measured.items():
-        names += [f"{part}_{name}" for name in own_names]
-        if errors:
-            names += [f"{part}_loss_se", f"{part}_loss_diff_se"]
-    if penalty:
-        names += ["penalty", "train_regularised_loss"]
-    return names
+from losslandscape.nets.spreading import is_spread
 
 
 def evaluate(
@@ -91,7 +70,7 @@ class Evaluator:
         errors: whether to add standard errors of the loss, and of its difference from the loss at
             `remember_centre()`.
         fix_randomness: whether every pass over a part of the data gets the same random numbers.
-        fuse, channels_last, graph: whether to use these optimisations. Switch one off only to measure
+        fuse, join, channels_last, graph: whether to use these optimisations. Switch one off only to measure
             how much it saves.
 
     Attributes:
@@ -114,6 +93,7 @@ class Evaluator:
         errors: bool = False,
         fix_randomness: bool = False,
         fuse: bool = True,
+        join: bool = True,
         channels_last: bool = True,
         graph: bool = True,
     ):
@@ -121,22 +101,26 @@ class Evaluator:
         self._device = next(net.parameters()).device
         self._sets = batch_stream.place(sets, self._device, memory=memory, sharers=sharers)
         first_batches = {part: self._first_batch(data) for part, data in self._sets.items()}
-        first = next(iter(first_batches.values()))
         self._forward = ForwardPass(
-            net, self._loss, first, precision=precision, fold=fuse, channels_last=channels_last
+            net,
+            self._loss,
+            next(iter(first_batches.values())),
+            precision=precision,
+            fold=fuse,
+            join=join,
+            channels_last=channels_last,
         )
         self._quantities = {part: self._forward.quantities(batch) for part, batch in first_batches.items()}
-        self._weight_decay, self._errors = weight_decay, errors
+        self._sharers, self._weight_decay, self._errors = sharers, weight_decay, errors
         self._fix_randomness = fix_randomness
         self.names = quantity_names(self._quantities, errors=errors, penalty=bool(weight_decay))
         self.batch_size = batch_size
-        self._bn_data = _random_part(self._sets["train"], bn_samples) if bn_samples else None
+        self._bn_data = bn_statistics.random_part(self._sets["train"], bn_samples) if bn_samples else None
         # This size does not come from a probe, because values depend on it.
         self._bn_batch_size = min(batch_size or bn_statistics.BATCH_SIZE, bn_statistics.BATCH_SIZE)
         self._centre: dict[str, Tensor] = {}
-        on_cuda = self._device.type == "cuda"
         plain = not (self._loss.needs_gradients or errors or fix_randomness)
-        self._use_graph = graph and on_cuda and plain
+        self._use_graph = graph and self._on_cuda and plain and not is_spread(net)
         self._graphs: dict[str, CapturedCall[Terms]] = {}
         self._prepared = False
 
@@ -144,6 +128,15 @@ class Evaluator:
     def folded(self) -> int:
         """The number of batch norms that are folded into other layers."""
         return self._forward.folded
+
+    @property
+    def joined(self) -> int:
+        """The number of layers that are joined with what follows them."""
+        return self._forward.joined
+
+    @property
+    def _on_cuda(self) -> bool:
+        return self._device.type == "cuda"
 
     @property
     def graphed(self) -> list[str]:
@@ -159,6 +152,8 @@ class Evaluator:
         if own:
             words.append(f"{' and '.join(own)} data in its own batches")
         words.append(f"{self.folded} batch norms folded")
+        if self.joined:
+            words.append(f"{self.joined} layers joined{self._forward.kernels}")
         if self._bn_data:
             words.append(f"their statistics estimated again from {len(self._bn_data)} samples")
         streamed = [part for part, data in self._sets.items() if data.device != self._device]
@@ -169,23 +164,32 @@ class Evaluator:
         return ", ".join(words)
 
     def prepare(self) -> None:
-        """Choose the batch size if it is None, and capture CUDA graphs. The first `measure()` calls this.
+        """Choose the batch size if it is None and the kernels, and capture CUDA graphs.
+
+        The first `measure()` calls this.
 
         Raises:
             InputError: if the statistics of batch norms cannot be estimated from the data.
         """
         self._refresh()
         self._find_batch_size()
-        if self._use_graph:
-            self._capture_graphs()
+        if self._on_cuda:
+            with self._forward.gradients(), self._choosing_kernels():
+                for part in self._sets:
+                    self._prepare_part(part)
         self._prepared = True
 
-    def _capture_graphs(self) -> None:
-        """Capture a graph for each part of the data that is on the GPU."""
-        with self._forward.gradients():
-            for part, data in self._sets.items():
-                if data.device == self._device:
-                    self._graphs[part] = CapturedCall(partial(self._total_terms, data))
+    def _prepare_part(self, part: str) -> None:
+        """Choose the kernels for all shapes of a part of the data; capture a graph if it is on the GPU."""
+        run = partial(self._total_terms, self._sets[part])
+        if self._use_graph and self._sets[part].device == self._device:
+            self._graphs[part] = CapturedCall(run)
+        else:
+            run()
+
+    def _choosing_kernels(self) -> AbstractContextManager:
+        """Return a context in which joined layers choose their kernels: on a GPU, as a CPU has only one."""
+        return self._forward.kernels.choosing() if self._on_cuda else nullcontext()
 
     def fastest_batch_size(self) -> int:
         """Find the batch size with the least time per sample.
@@ -195,10 +199,17 @@ class Evaluator:
         """
         cuttable = [data for data in self._sets.values() if not isinstance(data, OwnBatches)]
         if not cuttable:
-            return batch_sizes.CPU_SIZES[0]  # any size, as own batches keep theirs
+            return batch_sizes.CPU.sizes[0]  # any size, as own batches keep theirs
         data = max(cuttable, key=len)
-        sizes = batch_sizes.CUDA_SIZES if self._device.type == "cuda" else batch_sizes.CPU_SIZES
-        return batch_sizes.fastest(partial(self._seconds, data), sizes=sizes, count=len(data))
+        share = batch_sizes.memory_share(self._sharers) if self._on_cuda else nullcontext()
+        with self._forward.gradients(), self._choosing_kernels(), share:
+            return self._probe(data).fastest(self._total_terms, data)
+
+    def _probe(self, data: Samples) -> batch_sizes.Probe:
+        if not self._on_cuda:
+            return batch_sizes.CPU
+        is_graph = self._use_graph and data.device == self._device
+        return batch_sizes.CUDA_GRAPH if is_graph else batch_sizes.CUDA
 
     def remember_centre(self) -> None:
         """Store the losses of the present net as the centre from which `measure` computes differences."""
@@ -229,7 +240,8 @@ class Evaluator:
     @torch.no_grad()
     def penalty(self) -> float:
         """Return W / 2 times the squared norm of all present parameters of the net."""
-        squares = sum(parameter.double().square().sum() for parameter in self._net.parameters())
+        parameters = self._net.parameters()
+        squares = sum(parameter.double().square().sum().to(self._device) for parameter in parameters)
         return self._weight_decay / 2 * float(squares)
 
     def _start(self, part: str) -> Terms:
@@ -281,18 +293,7 @@ class Evaluator:
 
     def _first_batch(self, data: Samples) -> Batch:
         """Return a batch of the first two samples, or of one if there is only one."""
-        return next(iter(batches(_first(data, 2), 2, self._device)))
-
-    def _seconds(self, data: Samples, batch_size: int) -> float:
-        """Return the least seconds per sample of several runs on one batch."""
-        batch = _first(data, batch_size)
-        return min(self._time(batch) for _ in range(PROBE_RUNS)) / len(batch)
-
-    def _time(self, data: Samples) -> float:
-        begin = time.perf_counter()
-        with self._forward.gradients():
-            self._total_terms(data, batch_size=len(data)).sums.tolist()  # waits for the device
-        return time.perf_counter() - begin
+        return next(iter(batches(first(data, 2), 2, self._device)))
 
 
 def _means(terms: Terms) -> list[float]:
@@ -302,16 +303,3 @@ def _means(terms: Terms) -> list[float]:
 def _sample_losses(terms: Terms) -> Tensor:
     assert terms.samples is not None  # `fit_check.require_sample_losses` refuses such a loss
     return terms.samples
-
-
-def _first(data: Samples, count: int) -> Samples:
-    return data.take(np.arange(min(count, len(data))))
-
-
-def _random_part(data: Samples, count: int) -> Samples:
-    """Return `count` random samples, in whole batches of the user; each call returns the same samples."""
-    if isinstance(data, OwnBatches):
-        order = np.random.RandomState(0).permutation(len(data.batches))
-        reached = np.cumsum(np.array(data.sizes)[order])
-        return data.pick(order[: np.searchsorted(reached, count) + 1])
-    return data.take(np.random.RandomState(0).permutation(len(data))[:count])

@@ -25,17 +25,27 @@ class ForwardPass:
         loss: the loss to measure.
         batch: one or two samples, on which the outputs of copy and net are compared.
         precision: `bf16`, or another value for the net's own precision.
-        fold: whether batch norms may be folded.
+        fold, join: whether batch norms may be folded, and layers joined.
         channels_last: whether the copy may have this memory layout.
 
     Attributes:
         net: the callable that the loss receives as the net.
         copied: whether `net` is a copy.
         folded: the number of folded batch norms.
+        joined: the number of layers that are joined with what follows them.
+        kernels: chooses the kernels of the joined layers.
     """
 
     def __init__(
-        self, net: nn.Module, loss: Loss, batch: Batch, *, precision: str, fold: bool, channels_last: bool
+        self,
+        net: nn.Module,
+        loss: Loss,
+        batch: Batch,
+        *,
+        precision: str,
+        fold: bool = True,
+        join: bool = True,
+        channels_last: bool = True,
     ):
         self._loss, self._batch, self._precision = loss, batch, precision
         self._device = next(net.parameters()).device
@@ -45,10 +55,13 @@ class ForwardPass:
                 net,
                 self._probe,
                 fold=fold,
+                join=join,
                 channels_last=channels_last,
                 dtype=None if loss.needs_gradients else dtype,
             )
-        self.copied, self.folded = self._fused.copied, self._fused.folded
+        fused = self._fused
+        self.copied, self.folded, self.joined = fused.copied, fused.folded, fused.joined
+        self.kernels = fused.kernels
         self.net: Net = _for_own_loss(self._fused) if loss.needs_gradients else self._fused
         # Autocast computes in the low precision where the copy could not be cast to it.
         self._autocast = dtype if self._fused.dtype is None else None

@@ -1,11 +1,12 @@
-"""Prepares a net for fast evaluation: a copy with batch norms folded, in a faster memory layout.
+"""Prepares a net for fast evaluation: a copy with batch norms folded and layers joined, in a faster layout.
 
 The copy has tensors of its own. `refresh` computes them from the net's; call it after every change of the
 net's tensors. A copy is used only if its results agree with the net's.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 
 import torch
@@ -13,25 +14,35 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from losslandscape.core.random_state import seeded
+from losslandscape.evaluate.agreement import agree, perturbed
 from losslandscape.evaluate.batch_norm_fold import Fold, copy_of, fold
+from losslandscape.evaluate.joined_layers import Joined, JoinedNorm
+from losslandscape.evaluate.kernel_choice import KernelChoice
+from losslandscape.evaluate.layer_join import join
+from losslandscape.nets.blocks import is_large
 from losslandscape.nets.net_state import unchanged_state
 
-RELATIVE_TOLERANCE = 1e-3  # largest relative difference between results of the copy and of the net
-PERTURBATION = 0.25  # relative change of the net's tensors, to test whether the copy follows
-SCALE_QUANTILE = 0.25  # of absolute results: this quantile sets the tolerance for all that are smaller
-MAX_QUANTILE_SIZE = 2**20  # the quantile is computed from at most this many results
 
-Copy = tuple[nn.Module, list[Fold]]
+@dataclass(frozen=True)
+class Copy:
+    """A net's copy, with what is computed from the net's tensors, and the layers that are joined."""
+
+    module: nn.Module
+    folds: list[Fold] = field(default_factory=list)
+    joined: list[Joined] = field(default_factory=list)
+
+
 Maker = Callable[[nn.Module], Copy | None]
 
 
 class FusedNet:
-    """Evaluates a net through a copy of it, with batch norms folded if torch.fx can trace it.
+    """Evaluates a net through a copy of it, with batch norms folded and layers joined.
 
-    Copies are tried from the fastest to the slowest: folded or not, channels-last or in the net's layout. The
-    first copy that agrees with the net, both as it is and with perturbed tensors, is used. If no copy agrees,
-    for example because the net keeps a state that is not in its modules, the net itself is used. After the
-    test the net has its old values and its old state.
+    Copies are tried from the fastest to the slowest: folded and joined if torch.fx can trace the net, only
+    folded, or neither; channels-last or in the net's layout. The first copy that agrees with the net, both as
+    it is and with perturbed tensors, is used. If no copy agrees, for example because the net keeps a state
+    that is not in its modules, the net itself is used. After the test the net has its old values and its old
+    state. A large net (`core.large`) is not copied.
 
     Args:
         net: in evaluation mode.
@@ -40,7 +51,10 @@ class FusedNet:
         dtype: the dtype in which the copy computes; None for the net's own. Outputs are converted to
             float32. Batch norms that are not folded keep their dtype.
         channels_last: whether to try this memory layout.
-        fold: whether to try folding; False only to measure how much time it saves.
+        fold, join: whether to try folding, and joining. False only to measure how much time each saves.
+
+    Attributes:
+        kernels: chooses the kernels of the joined layers.
     """
 
     def __init__(
@@ -51,10 +65,18 @@ class FusedNet:
         dtype: torch.dtype | None = None,
         channels_last: bool = False,
         fold: bool = True,
+        join: bool = True,
     ):
         self._numbers = numbers
         self._dtype: torch.dtype | None = None
-        makers: list[Maker] = [_folded_copy, _plain_copy] if fold else [_plain_copy]
+        self.kernels = KernelChoice()
+        makers: list[Maker] = [_plain_copy]
+        if fold:
+            makers.insert(0, _folded_copy)
+        if fold and join:
+            makers.insert(0, partial(_joined_copy, choice=self.kernels))
+        if is_large(net):
+            makers = []
         layouts = [torch.channels_last] if channels_last else []
         layouts.append(torch.contiguous_format)
         self._choose(net, makers, layouts, dtype)
@@ -89,6 +111,11 @@ class FusedNet:
         return len(self._folds)
 
     @property
+    def joined(self) -> int:
+        """Number of layers that are joined with what follows them."""
+        return len(self._joined)
+
+    @property
     def copied(self) -> bool:
         """Whether a copy is used, rather than the net itself."""
         return self._is_copy
@@ -105,6 +132,9 @@ class FusedNet:
             pair.refresh()
         if self._targets:
             torch._foreach_copy_(self._targets, self._sources)
+        for layer in self._joined:
+            if isinstance(layer, JoinedNorm):
+                layer.refresh()
 
     def __call__(self, *inputs: Tensor, **named: Tensor) -> object:
         """The net's outputs; a tensor is converted to float32 if the copy has its own dtype."""
@@ -124,6 +154,7 @@ class FusedNet:
         """Use the net itself, and free the old copy, because there may be no memory for two copies."""
         self._copy, self._is_copy, self._layout = net, False, torch.contiguous_format
         self._folds: list[Fold] = []
+        self._joined: list[Joined] = []
         self._sources: list[Tensor] = []
         self._targets: list[Tensor] = []
 
@@ -135,7 +166,7 @@ class FusedNet:
         try:
             if not self._adopt(net, make, layout) or not self._agrees(net):
                 return False
-            with _perturbed(net):
+            with perturbed(net):
                 return self._agrees(net)
         except Exception:  # a copy may lack attributes, or fail in this layout; its code may raise anything
             return False
@@ -143,10 +174,10 @@ class FusedNet:
     def _adopt(self, net: nn.Module, make: Maker, layout: torch.memory_format) -> bool:
         """Use a new copy of the net; return False if none can be made."""
         self._use(net)
-        copy_and_folds = make(net)
-        if copy_and_folds is None:
+        made = make(net)
+        if made is None:
             return False
-        copied, self._folds = copy_and_folds
+        copied, self._folds, self._joined = made.module, made.folds, made.joined
         self._copy, self._is_copy, self._layout = copied.eval().requires_grad_(False), True, layout
         originals, tensors = _named_tensors(net), _named_tensors(copied)
         if layout is torch.channels_last:
@@ -176,23 +207,11 @@ class FusedNet:
         return True
 
     def _agrees(self, net: nn.Module) -> bool:
-        """Whether each result of the copy equals the net's, up to a relative tolerance.
-
-        Results near zero get the tolerance of a result of typical size. The typical size is a quantile, not a
-        mean, because a few results, such as those of masks, may be huge.
-        """
+        """Whether each result of the copy equals the net's, up to a relative tolerance."""
         expected = self._results(net)
         self.refresh()
         numbers = self._results(self)
-        sizes = expected[expected.isfinite() & (expected != 0)].abs()
-        if not sizes.numel():  # all results are zero: those of a wrong fold would be, too
-            return not self._folds
-        typical_size = sizes[:: 1 + sizes.numel() // MAX_QUANTILE_SIZE].quantile(SCALE_QUANTILE)
-        tolerance = RELATIVE_TOLERANCE * torch.maximum(expected.abs().nan_to_num(posinf=0.0), typical_size)
-        if numbers.shape != expected.shape:
-            return False
-        same = (numbers == expected) | (numbers.isnan() & expected.isnan())
-        return bool((same | ((numbers - expected).abs() <= tolerance)).all())
+        return agree(numbers, expected, zero_is_proof=not (self._folds or self._joined))
 
     def _results(self, net: "nn.Module | FusedNet") -> Tensor:
         """Return the results of two calls in a row: the first may change a state that the second uses.
@@ -204,13 +223,25 @@ class FusedNet:
         return torch.cat(results)
 
 
+def _joined_copy(net: nn.Module, choice: KernelChoice) -> Copy | None:
+    """Return a copy with folds and joined layers, or None if no layer joins."""
+    folded = fold(net)
+    if folded is None:
+        return None
+    traced, folds = folded
+    joined = join(traced, choice)
+    return Copy(traced, folds, joined) if joined else None
+
+
 def _folded_copy(net: nn.Module) -> Copy | None:
-    return fold(net)
+    """Return a copy with folds, or None if no batch norm folds: a trace alone is slower than the net."""
+    folded = fold(net)
+    return Copy(*folded) if folded and folded[1] else None
 
 
 def _plain_copy(net: nn.Module) -> Copy | None:
     copied = copy_of(net)
-    return None if copied is None else (copied, [])
+    return None if copied is None else Copy(copied)
 
 
 def _cast(module: nn.Module, dtype: torch.dtype) -> None:
@@ -225,37 +256,3 @@ def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
     parameters = module.named_parameters(remove_duplicate=False)
     buffers = module.named_buffers(remove_duplicate=False)
     return dict([*parameters, *buffers])
-
-
-@contextmanager
-def _perturbed(net: nn.Module) -> Iterator[None]:
-    """Perturb the net's tensors inside the block; after it they have their old values."""
-    generator = torch.Generator().manual_seed(0)
-    saved: list[tuple[Tensor, Tensor]] = []
-    try:
-        with torch.no_grad():
-            for tensor in (*net.parameters(), *net.buffers()):
-                if tensor.is_floating_point():
-                    before = tensor.detach().to("cpu", copy=True)
-                    tensor.copy_(_with_noise(tensor, generator))
-                    saved.append((tensor, before))
-        yield
-    finally:
-        with torch.no_grad():
-            for tensor, before in saved:
-                tensor.copy_(before)
-
-
-def _with_noise(tensor: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the tensor with random relative noise, equal within each row (first axis).
-
-    Vectors and scalars, and zeros of other tensors, also get a small positive amount, because relative noise
-    leaves zero as it is.
-    """
-    if not tensor.dim():
-        rows = torch.ones_like(tensor)
-    else:
-        random = torch.rand(tensor.shape[:1], generator=generator).to(tensor)
-        rows = random.view(-1, *[1] * (tensor.dim() - 1))
-    noisy = tensor * (1 + PERTURBATION * (2 * rows - 1))
-    return noisy + PERTURBATION**2 * rows * (tensor == 0 if tensor.dim() > 1 else 1)

@@ -9,15 +9,17 @@ import torch
 
 from losslandscape.core.errors import InputError, require_choice
 from losslandscape.core.random_state import randomness_facts
-from losslandscape.evaluate import bn_statistics, evaluation, fit_check, losses
+from losslandscape.evaluate import bn_statistics, fit_check, losses
 from losslandscape.evaluate.batching import choose_batches
 from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.evaluate.fit_check import Estimate
+from losslandscape.evaluate.quantity_names import quantity_names
 from losslandscape.files.surface import Surface
 from losslandscape.measure import check_report
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.nets.net_plotter import Direction
+from losslandscape.nets.spreading import place
 from losslandscape.nets.wrappers import is_scripted
 from losslandscape.parallel import devices
 from losslandscape.parallel.scheduler import Values
@@ -116,7 +118,7 @@ class LossMeasure:
         self._device, self._sharers, self._recorded = device, sharers, recorded
         self._cached_evaluator: Evaluator | None = None
         run.ranks.all(devices.set_precision, measuring.precision, device)
-        landscape.net.to(device)  # first: on another device the net has other tensors
+        place(landscape.net, device)  # first: on another device the net has other tensors
         self._batching = choose_batches(
             landscape.net,
             landscape.sets,
@@ -128,9 +130,7 @@ class LossMeasure:
         )
         landscape.settings.update(self._batching.facts)
         quantities = run.ranks.all(self._try_out)
-        self.names = evaluation.quantity_names(
-            quantities, errors=measuring.errors, penalty=bool(measuring.weight_decay)
-        )
+        self.names = quantity_names(quantities, errors=measuring.errors, penalty=bool(measuring.weight_decay))
 
     @property
     def _model(self) -> str:

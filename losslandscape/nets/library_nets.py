@@ -74,6 +74,26 @@ def build(model: str, arguments: Arguments) -> nn.Module:
         raise InputError(fault, "check its name and {model_args}") from error
 
 
+def tokenizer(model: str) -> str:
+    """Return the folder or the name from which transformers reads the tokenizer of a net.
+
+    It is "" for nets that are not of transformers. An adapter without a tokenizer has that of its base.
+    """
+    library, _, name = model.partition(":")
+    if library != "hf":
+        return ""
+    is_adapter = os.path.isfile(os.path.join(name, adapters.CONFIG))
+    if not is_adapter or os.path.isfile(os.path.join(name, "tokenizer_config.json")):
+        return name
+    return _base(name, adapters.configuration(name).get(adapters.BASE) or "")
+
+
+def _base(folder: str, base: str) -> str:
+    """Return the base of an adapter: a folder beside the adapter if there is no other of its name."""
+    beside = os.path.join(folder, base)
+    return beside if os.path.isdir(beside) and not os.path.isdir(base) else base
+
+
 def _torchvision(torchvision: ModuleType, name: str, arguments: Arguments) -> nn.Module:
     _require_known("torchvision", name, torchvision.models.list_models())
     return torchvision.models.get_model(name, **{"weights": None, **arguments})
@@ -127,7 +147,7 @@ def _hf_adapter(transformers: ModuleType, folder: str, arguments: Arguments) -> 
     for message in messages:
         if "missing adapter keys" in message:
             raise InputError(f"model hf:{folder}: {one_line(message)}", "save the adapter again")
-    return net.float()
+    return net
 
 
 def _hf_base(transformers: ModuleType, folder: str, arguments: Arguments) -> nn.Module:
@@ -136,8 +156,7 @@ def _hf_base(transformers: ModuleType, folder: str, arguments: Arguments) -> nn.
     base = adapter.get(adapters.BASE)
     if not base:
         raise InputError("it does not name its base", f"give {adapters.BASE} in its {adapters.CONFIG}")
-    beside = os.path.join(folder, base)
-    base = beside if os.path.isdir(beside) and not os.path.isdir(base) else base
+    base = _base(folder, base)
     try:
         config = _hf_configuration(transformers, base, arguments)
         architecture = _hf_class_of_base(transformers, base, config, adapter)
@@ -181,10 +200,16 @@ def _has_weights(folder: str) -> bool:
 
 
 def _hf_net(architecture: Any, name: str, config: Any, *, others: Collection[str] = ()) -> nn.Module:
-    """Return a net with its stored weights; those of the modules `others` need not be there."""
+    """Return a net with its stored weights, in their own type unless `config` has another.
+
+    transformers maps files of safetensors into memory, so this neither copies weights nor draws random ones.
+
+    Args:
+        others: modules whose weights need not be stored.
+    """
     try:
         net, loaded = architecture.from_pretrained(
-            name, config=config, local_files_only=True, output_loading_info=True
+            name, config=config, dtype="auto", local_files_only=True, output_loading_info=True
         )
     except OSError as error:
         fault = f"model hf:{name}: its weights are not downloaded, or damaged ({one_line(error)})"
@@ -194,7 +219,7 @@ def _hf_net(architecture: Any, name: str, config: Any, *, others: Collection[str
         names = ", ".join(missing[:NAMES_SHOWN])
         fault = f"model hf:{name}: its weights lack {names}, which a {architecture.__name__} has"
         raise InputError(fault, "correct architectures in its config.json")
-    return net.float()
+    return net
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from losslandscape.core.provenance import fingerprint_of_arrays
 from losslandscape.curvature.hess_vec_prod import Curvature
 from losslandscape.data import structure, user_data
 from losslandscape.data.own_batches import OwnBatches
-from losslandscape.evaluate import evaluation, losses
+from losslandscape.evaluate import bn_statistics, losses
 from losslandscape.evaluate.evaluation import evaluate
 from losslandscape.evaluate.fit_check import check_data
 
@@ -269,9 +269,9 @@ def test_a_batch_encoding_is_cut_and_keeps_its_class():
 def test_batch_norms_are_estimated_from_whole_batches():
     """Enough random batches for the number of samples, each once."""
     data = OwnBatches.of([{"x": torch.full((4, 1), float(i)), "name": "a"} for i in range(10)])
-    part = evaluation._random_part(data, 10)
+    part = bn_statistics.random_part(data, 10)
     assert part.sizes == (4, 4, 4) and len({batch["x"][0].item() for batch in part.batches}) == 3
-    assert evaluation._random_part(data, 1000).sizes == data.sizes
+    assert bn_statistics.random_part(data, 1000).sizes == data.sizes
 
 
 RAGGED = {

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from losslandscape.core.errors import InputError
-from losslandscape.nets import model_loader
+from losslandscape.nets import library_nets, model_loader
+from tests.language_models import write_model
 
 
 def needs(package: str) -> pytest.MarkDecorator:
@@ -99,16 +100,19 @@ def test_a_folder_of_transformers(gpt, tmp_path, capfd):
 
     net, tokens = model_loader.load(f"hf:{gpt}"), torch.arange(6)[None]
     assert capfd.readouterr() == ("", "")
-    expected = GPT2LMHeadModel.from_pretrained(gpt).float().eval()
+    expected = GPT2LMHeadModel.from_pretrained(gpt).eval()
     assert (
         type(net) is GPT2LMHeadModel
         and not net.training
         and torch.equal(net(tokens).logits, expected(tokens).logits)
     )
+    assert next(net.parameters()).dtype == torch.bfloat16
     fresh = model_loader.load(f"hf:{changed(gpt, tmp_path)}")
     assert type(fresh) is GPT2LMHeadModel and not torch.equal(fresh(tokens).logits, net(tokens).logits)
     loaded = model_loader.load(f"hf:{tmp_path}", f"{gpt}/model.safetensors")  # which has the tied head once
-    assert torch.equal(loaded(tokens).logits, net(tokens).logits)
+    wide = model_loader.load(f"hf:{gpt}", model_args={"dtype": "float32"})
+    assert next(wide.parameters()).dtype == torch.float32
+    assert torch.equal(loaded(tokens).logits, wide(tokens).logits)
     assert loaded.lm_head.weight is loaded.transformer.wte.weight
     assert len(model_loader.build(f"hf:{tmp_path}", {"n_layer": 3}).transformer.h) == 3
 
@@ -136,3 +140,57 @@ def test_bad_folders_of_transformers(gpt, tmp_path):
         with pytest.raises(InputError) as error:
             model_loader.build(model, arguments)
         assert all(part in str(error.value) for part in parts) and "\n" not in str(error.value), error.value
+
+
+def mapped_tensors(net: torch.nn.Module, folder) -> int:
+    """The number of a net's parameters that lie in mapped files of a folder."""
+    lines = [line.split() for line in open("/proc/self/maps") if str(folder) in line]
+    spans = [[int(end, 16) for end in words[0].split("-")] for words in lines]
+    return sum(any(low <= p.data_ptr() < high for low, high in spans) for p in net.parameters())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.parametrize("shards", ["", "4KB"])
+def test_weights_are_mapped_from_their_files_and_the_files_stay_as_they_are(tmp_path, shards):
+    expected = write_model(tmp_path, shards=shards)
+    files = sorted(tmp_path.glob("*.safetensors"))
+    before = [file.read_bytes() for file in files]
+    assert (len(files) > 1) == bool(shards)
+    net = model_loader.load(f"hf:{tmp_path}")
+    assert mapped_tensors(net, tmp_path) == len(list(net.parameters()))
+    for ours, theirs in zip(net.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(ours, theirs) and ours.dtype == torch.bfloat16
+        with torch.no_grad():
+            ours.zero_()
+    assert [file.read_bytes() for file in files] == before
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_the_base_of_an_adapter_is_mapped_too(tmp_path):
+    peft = pytest.importorskip("peft", reason="the package peft is not installed")
+    base = write_model(tmp_path / "base")
+    parameters = len(list(base.parameters()))
+    base.name_or_path = "base"  # beside the adapter
+    peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path)
+    net = model_loader.load(f"hf:{tmp_path}")
+    assert isinstance(net, peft.PeftModel)
+    assert mapped_tensors(net, tmp_path / "base") == parameters < len(list(net.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("model", "has_own", "expected"),
+    [
+        ("resnet20", False, ""),
+        ("hf:{}/base", False, "{}/base"),
+        ("hf:{}", True, "{}"),
+        ("hf:{}", False, "{}/base"),
+    ],
+)
+def test_folder_of_the_tokenizer(tmp_path, model, has_own, expected):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "base"}))
+    if has_own:
+        (tmp_path / "tokenizer_config.json").write_text("{}")
+    assert library_nets.tokenizer(model.format(tmp_path)) == expected.format(tmp_path)

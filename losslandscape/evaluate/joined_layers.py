@@ -1,0 +1,146 @@
+"""Layers with what follows them, each computed by the fastest of several kernels.
+
+A joined layer keeps the layers in tuples. So it has no tensors of its own: they stay in the net, under their
+old names. The plain kernel calls the layers themselves. It works in place, on a result that only it knows.
+"""
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from losslandscape.evaluate.batch_norm_fold import scale_of
+from losslandscape.evaluate.kernel_choice import Kernel, KernelChoice
+
+
+class JoinedConv(nn.Module):
+    """A convolution, the sum of its result and of a residual, and a ReLU.
+
+    Args:
+        layer: the convolution, whose padding is a number of zeros.
+        relu: whether a ReLU is the last step.
+        choice: chooses the kernel.
+    """
+
+    def __init__(self, layer: nn.Conv2d, *, relu: bool, choice: KernelChoice):
+        super().__init__()
+        self._layers, self.relu, self._choice = (layer,), relu, choice
+        self._kernels: dict[str, Kernel] = {"plain": self._plain, "triton": self._triton}
+        if relu:
+            self._kernels["cudnn"] = self._cudnn
+        shape = tuple(layer.weight.shape), layer.bias is None
+        self._form = "conv", shape, self._geometry, layer.dilation, layer.groups, relu
+
+    @property
+    def layer(self) -> nn.Conv2d:
+        """The convolution."""
+        return self._layers[0]
+
+    @property
+    def _geometry(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Stride and padding."""
+        assert not isinstance(self.layer.padding, str)
+        return self.layer.stride, self.layer.padding
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        return self._choice.run(self._form, self._kernels, x, residual)
+
+    def _plain(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        out = self.layer(x)
+        if residual is not None:
+            out = out.add_(residual) if _are_alike(out, residual) else out + residual
+        return out.relu_() if self.relu else out
+
+    def _require_usual(self, x: Tensor, residual: Tensor | None) -> None:
+        """Raise ValueError for inputs that only the plain kernel takes."""
+        layer = self.layer
+        form = x.shape[2:], layer.kernel_size, *self._geometry, layer.dilation
+        sides = [(side + 2 * p - d * (k - 1) - 1) // s + 1 for side, k, s, p, d in zip(*form, strict=True)]
+        if residual is not None and residual.shape != (x.shape[0], layer.out_channels, *sides):
+            raise ValueError("the sum broadcasts")
+
+    def _cudnn(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        self._require_usual(x, residual)
+        layer = self.layer
+        form = *self._geometry, layer.dilation, layer.groups
+        if residual is None:
+            return torch.cudnn_convolution_relu(x, layer.weight, layer.bias, *form)
+        return torch.cudnn_convolution_add_relu(x, layer.weight, residual, 1.0, layer.bias, *form)
+
+    def _triton(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        from losslandscape.evaluate.kernels import conv  # needs Triton, which not every PyTorch has
+
+        self._require_usual(x, residual)
+        layer, (stride, padding) = self.layer, self._geometry
+        form = {"stride": stride, "padding": padding}
+        if not conv.fits(x, layer.weight, **form, dilation=layer.dilation, groups=layer.groups):
+            raise ValueError("the kernel does not take this shape")
+        return conv.conv(x, layer.weight, layer.bias, residual, relu=self.relu, **form)
+
+
+class JoinedBlock(nn.Module):
+    """A residual block: relu(x + conv2(relu(conv1(x)))), with two 3x3 convolutions that keep the shape."""
+
+    def __init__(self, first: JoinedConv, second: JoinedConv, *, choice: KernelChoice):
+        super().__init__()
+        self._layers, self._choice = (first, second), choice
+        self._kernels: dict[str, Kernel] = {"apart": self._apart, "triton block": self._triton}
+        self._form = "block", tuple(first.layer.weight.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._choice.run(self._form, self._kernels, x)
+
+    def _apart(self, x: Tensor) -> Tensor:
+        first, second = self._layers
+        return second(first(x), x)
+
+    def _triton(self, x: Tensor) -> Tensor:
+        from losslandscape.evaluate.kernels import block
+
+        first, second = (joined.layer for joined in self._layers)
+        if not block.fits(x, first.weight, second.weight):
+            raise ValueError("the kernel does not take this shape")
+        return block.block(x, first.weight, first.bias, second.weight, second.bias)
+
+
+class JoinedNorm(nn.Module):
+    """A batch norm that does not fold into a layer, with the ReLU after it.
+
+    `refresh` computes the scale and the shift of each channel from the batch norm's present tensors.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d, *, choice: KernelChoice):
+        super().__init__()
+        self._layers, self._choice = (norm,), choice
+        self._kernels: dict[str, Kernel] = {"plain": self._plain, "triton": self._triton}
+        self._form = "norm", norm.num_features
+        scale = scale_of(norm)
+        self._affine = torch.empty_like(scale), torch.empty_like(scale)  # in a tuple, as the layer is
+
+    def refresh(self) -> None:
+        """Compute scale and shift: gamma / sqrt(var + eps), and beta - mean * scale."""
+        (norm,), (scale, shift) = self._layers, self._affine
+        assert norm.running_mean is not None
+        scale.copy_(scale_of(norm))
+        shift.copy_(-norm.running_mean * scale)
+        if norm.affine:
+            shift.add_(norm.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._choice.run(self._form, self._kernels, x)
+
+    def _plain(self, x: Tensor) -> Tensor:
+        return self._layers[0](x).relu_()
+
+    def _triton(self, x: Tensor) -> Tensor:
+        from losslandscape.evaluate.kernels import affine
+
+        return affine.affine_relu(x, *self._affine, relu=True)
+
+
+Joined: TypeAlias = JoinedConv | JoinedNorm
+
+
+def _are_alike(out: Tensor, residual: Tensor) -> bool:
+    """Return whether the sum has the shape and dtype of the first term; a user's net may broadcast."""
+    return isinstance(residual, Tensor) and out.shape == residual.shape and out.dtype == residual.dtype

@@ -1,0 +1,126 @@
+"""Chooses for each shape the fastest of several kernels that compute the same function."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor
+
+Kernel = Callable[..., Tensor]  # of one or more inputs, of which each is a tensor or None
+Clock = Callable[[Callable[[], object]], float]  # returns the seconds of one call
+
+RUNS, ROUNDS = 8, 3  # calls in a row that are timed together, and how often that is done
+WAIT_CYCLES = 2_000_000  # about 1 ms: the GPU waits so long, so that the calls are launched beforehand
+# Largest difference from the plain kernel, as a share of its largest result. TF32 and the half-precision
+# types round the inputs of each product, each kernel in its own order.
+TOLERANCES = {torch.float32: 2e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
+TF32_TOLERANCE = 5e-3
+
+
+def device_seconds(call: Callable[[], object], *, runs: int = RUNS) -> float:
+    """Return the least seconds of a call on the GPU, without the time to launch it.
+
+    Args:
+        call: computes on the current GPU.
+        runs: the number of calls in a row that are timed together.
+    """
+    return min(_device_seconds(call, runs) for _ in range(ROUNDS))
+
+
+def _device_seconds(call: Callable[[], object], runs: int) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda._sleep(WAIT_CYCLES)
+    start.record()
+    for _ in range(runs):
+        call()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1000 / runs
+
+
+class KernelChoice:
+    """Runs the kernel that was the fastest for inputs of the same shapes.
+
+    Kernels are measured only inside `choosing()`. For shapes that no such block has met, and where gradients
+    are wanted, the plain kernel runs. So the choice is the same for all points of a run.
+
+    Args:
+        clock: returns the seconds of a call.
+    """
+
+    def __init__(self, clock: Clock = device_seconds):
+        self._clock = clock
+        self._fastest: dict[Hashable, str] = {}
+        self._is_choosing = False
+
+    @contextmanager
+    def choosing(self) -> Iterator[None]:
+        """Measure the kernels for all new shapes that are met in the block."""
+        self._is_choosing = True
+        try:
+            yield
+        finally:
+            self._is_choosing = False
+
+    def __str__(self) -> str:
+        """Say how many shapes each kernel was chosen for, such as ` (12 cudnn, 3 triton)`; empty for none."""
+        chosen = Counter(self._fastest.values())
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(chosen.items()))
+        return f" ({counts})" if counts else ""
+
+    def run(self, layer: Hashable, kernels: Mapping[str, Kernel], *inputs: Tensor | None) -> Tensor:
+        """Return the result of the kernel that was chosen for these shapes.
+
+        Args:
+            layer: what the speed depends on apart from the inputs, such as the shape of the weights.
+            kernels: the kernels by name. The first is the plain one. Others may raise any exception.
+            inputs: the arguments of each kernel.
+        """
+        plain = next(iter(kernels))
+        if torch.is_grad_enabled() or not (self._fastest or self._is_choosing):
+            return kernels[plain](*inputs)
+        key = layer, torch.backends.cudnn.allow_tf32, *map(_form, inputs)
+        if key not in self._fastest and self._is_choosing and not _is_capturing():
+            self._fastest[key] = self._find_fastest(kernels, plain, inputs)
+        return kernels[self._fastest.get(key, plain)](*inputs)
+
+    def _find_fastest(
+        self, kernels: Mapping[str, Kernel], plain: str, inputs: tuple[Tensor | None, ...]
+    ) -> str:
+        """Return the name of the fastest kernel that runs and agrees with the plain one."""
+        calls = {name: partial(kernel, *inputs) for name, kernel in kernels.items()}
+        expected = calls[plain]()
+        seconds = {plain: self._clock(calls[plain])}
+        for name, call in calls.items():
+            if name != plain and _agrees(call, expected):
+                seconds[name] = self._clock(call)
+        return min(seconds, key=seconds.__getitem__)
+
+
+def _form(tensor: Tensor | None) -> Hashable:
+    """Return what the speed of a kernel depends on: shape, memory layout and dtype."""
+    return tensor if tensor is None else (tensor.shape, tensor.stride(), tensor.dtype)
+
+
+def _is_capturing() -> bool:
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+
+
+def _agrees(call: Callable[[], Tensor], expected: Tensor) -> bool:
+    """Return whether a kernel runs, and computes what is expected."""
+    try:
+        found = call()
+        if found.shape != expected.shape or found.dtype != expected.dtype:
+            return False
+        largest = (found - expected).abs_().max()
+        return bool(largest <= _tolerance(expected.dtype) * expected.abs().max())
+    except Exception:  # a library or a compiler is absent, or does not take the shape
+        return False
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    if dtype is torch.float32 and torch.backends.cudnn.allow_tf32:
+        return TF32_TOLERANCE
+    return TOLERANCES.get(dtype, 0.0)
