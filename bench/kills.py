@@ -32,6 +32,7 @@ from bench.processes import all_end_within, family, kill, read
 from losslandscape.core.errors import InputError
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Surface
+from losslandscape.parallel.mpi4pytorch import LAUNCHERS
 from tests.helpers import LARGE_BATCH, mpirun
 
 NET = LARGE_BATCH
@@ -166,8 +167,9 @@ def ranks_of(process: subprocess.Popen) -> dict[int, int]:
     for pid in family(process.pid):
         entries = read(Path(f"/proc/{pid}/environ")).split("\0")
         variables = dict(entry.split("=", 1) for entry in entries if "=" in entry)
-        if "PMI_RANK" in variables:
-            ranks[pid] = int(variables["PMI_RANK"])
+        for name, _ in LAUNCHERS.values():
+            if name in variables:
+                ranks[pid] = int(variables[name])
     return ranks
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from losslandscape.cli.file_report import FileReport, Rows, author, count, percent
 from losslandscape.core.angle import OBLIQUE
 from losslandscape.files import h5_util
+from losslandscape.files.large_arrays import numbers
 
 MIN_PARALLEL_COSINE = 1 - 1e-6
 
@@ -13,7 +14,8 @@ Direction = list[np.ndarray]
 
 def describe(path: str, names: set[str]) -> FileReport:
     """Return the report on a direction file; `names` are the names of its HDF5 datasets."""
-    directions = dict(zip("xy", h5_util.read_directions(path), strict=False))
+    stored = h5_util.read_directions(path)
+    directions = {axis: list(map(numbers, part)) for axis, part in zip("xy", stored, strict=False)}
     shares = h5_util.read_explained_variance(path)
     cosine = _cosine(*directions.values()) if len(directions) == 2 else None
     kind = "a direction file" if shares is None else "a PCA direction file"

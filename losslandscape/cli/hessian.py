@@ -25,7 +25,7 @@ from losslandscape.cli.hessian_report import print_density, print_eigenvalues, p
 from losslandscape.cli.hessian_request import HessianOptions, HessianRequest, build_parser
 from losslandscape.cli.landscapes import without_checkpoint
 from losslandscape.curvature.density import Density, spectral_density
-from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, Curvature
+from losslandscape.curvature.hess_vec_prod import Curvature
 from losslandscape.curvature.lanczos import Eigen, eigenvalues
 from losslandscape.curvature.layers import Ends, layer_eigenvalues
 from losslandscape.curvature.trace import Trace, trace
@@ -156,7 +156,7 @@ def load_matrix(request: HessianRequest) -> tuple[Curvature, Batching, str]:
         batching.sets["train"],
         kind=options.kind,
         loss=loss,
-        batch_size=batching.batch_size or BATCH_SIZE,
+        batch_size=batching.batch_size,
         all_parameters=options.all_parameters,
         params=options.params,
         fix_randomness=options.fix_randomness,

@@ -8,8 +8,9 @@ from losslandscape.cli import options
 from losslandscape.cli.command_line import Parser, output_file
 from losslandscape.cli.figure_options import add_out, add_page_options
 from losslandscape.cli.request import DataOptions, NetOptions, Options
+from losslandscape.curvature.batch_products import KINDS
 from losslandscape.curvature.density import DENSITY_PROBES, STEPS
-from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, KINDS
+from losslandscape.curvature.hess_vec_prod import BATCH_SIZE
 from losslandscape.curvature.trace import MOST_PROBES, RANK, TRACE_TOLERANCE
 
 QUANTITIES = ("eigenvalues", "trace", "density")
@@ -69,7 +70,7 @@ def build_parser(description: str | None) -> Parser:
     add(
         "--batch_size",
         type=options.positive,
-        help=f"samples in memory at a time (default: {BATCH_SIZE})",
+        help=f"samples in memory at a time (default: {BATCH_SIZE}; on a GPU more, if they fit)",
     )
     options.add_randomness(group)
     add("--json", default="", type=output_file, metavar="FILE", help="write all numbers to this file")

@@ -180,7 +180,7 @@ def _recipes(
         if eigenvectors and getattr(directions, f"{axis}dir") == "hessian":
             vector = eigenvectors.first if axis == "x" else eigenvectors.last
         return Recipe(
-            target=partial(request.net.load, files[target]) if target in files else None,
+            target=partial(request.net.load_beside, net, files[target]) if target in files else None,
             norm=getattr(directions, f"{axis}norm"),
             ignore=getattr(directions, f"{axis}ignore"),
             params=directions.params,

@@ -68,6 +68,7 @@ def main(argv: list[str] | None = None) -> None:
             batch_size=args.batch_size,
             all_parameters=args.all_parameters,
             fix_randomness=args.fix_randomness,
+            sharers=machine.sharers,
         )
         axes = find_request_axes(
             request, landscape, TrainLoss(landscape, measure.batching, machine.device), run

@@ -6,7 +6,9 @@ does not have an option, the field keeps its default.
 
 import argparse
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Self
 
 import torch
@@ -40,11 +42,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Machine:
-    """The ranks, the device of this rank, and the number of ranks that share this device."""
+    """The ranks, the device of this rank, the number of ranks that share it, and the GPUs for one net."""
 
     ranks: Serial
     device: torch.device
     sharers: int
+    gpus: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,13 @@ class HardwareOptions(Options):
 
     mpi: bool = False
     cuda: bool = False
+    ngpu: int = 1
 
     def connect(self) -> Machine:
         """Connect to the other ranks and choose a device."""
         ranks = mpi4pytorch.connect(self.mpi)
-        device = ranks.all(devices.choose, self.cuda, ranks)
-        return Machine(ranks, device, devices.sharers(ranks, device))
+        device = ranks.all(devices.choose, self.cuda, ranks, self.ngpu)
+        return Machine(ranks, device, devices.sharers(ranks, device), self.ngpu)
 
 
 @dataclass(frozen=True)
@@ -124,13 +128,23 @@ class NetOptions(Options):
 
     def load(self, file: str = "") -> nn.Module:
         """Return the net with the weights of a checkpoint; if `file` is empty, with its initial weights."""
-        net = model_loader.load(
+        return self._said(self._loaded(model_loader.load, file), file)
+
+    def load_beside(self, net: nn.Module, file: str) -> nn.Module:
+        """Return the net of another checkpoint, to compare its tensors with those of `net`."""
+        return self._said(self._loaded(partial(model_loader.load_beside, net), file), file)
+
+    def _loaded(self, load: Callable[..., nn.Module], file: str) -> nn.Module:
+        return load(
             self.model,
             file,
             model_args=model_loader.parse_model_args(self.model_args),
             state_key=self.state_key,
             unsafe_pickle=self.unsafe_pickle,
         )
+
+    def _said(self, net: nn.Module, file: str) -> nn.Module:
+        """Return the net, and say so if the file is an adapter alone."""
         if model_loader.is_on_base(net) and mpi4pytorch.launched()[0] == 0:
             print(f"{file} is an adapter alone: all other weights are as {self.model} makes them")
             base = adapters.other_base(net, weight_files.find(file))
@@ -254,6 +268,9 @@ class SurfaceRequest:
     def require_possible(self) -> None:
         """Raise `InputError` for options of directions that contradict each other, or that lack --y."""
         net, directions = self.net, self.directions
+        if self.hardware.ngpu > 1 and "hessian" in (directions.xdir, directions.ydir):
+            fault = "--xdir hessian and --ydir hessian are computed on one GPU"
+            raise InputError(f"{fault}; leave --ngpu {self.hardware.ngpu} out")
         if not self.is_plane and (net.model_file3 or directions.same_dir or directions.ydir != "random"):
             raise InputError("--model_file3, --same_dir and --ydir are for two dimensions; give --y too")
         others = {"x": bool(net.model_file2), "y": bool(net.model_file3 or directions.same_dir)}

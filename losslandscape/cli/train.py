@@ -35,10 +35,11 @@ from losslandscape.trajectory.training_run import EpochResult
 
 def main(argv: list[str] | None = None, *, datapath: str = "cifar10/data") -> None:
     parser = build_parser(__doc__, datapath)
-    requests = TrainRequest.each_of(parser.parse_args(argv))
-    flags = requests[0].training
+    args = parser.parse_args(argv)
     with sentence(parser):
+        requests = TrainRequest.each_of(args)
         require_possible(requests)
+        flags = requests[0].training
         devices.set_precision(flags.precision, flags.device)
         train_set, test_set = requests[0].load_images()
         prepared = [prepare(request, train_set, test_set) for request in requests]

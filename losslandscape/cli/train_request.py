@@ -98,6 +98,14 @@ class TrainOptions(Options):
         _require(has_enough, f"--ngpu {self.ngpu}: {gpus} CUDA devices can be used here")
 
 
+def _for_each(name: str, files: list[str], count: int) -> list[str]:
+    """Return a file for each of `count` nets, all empty if none is given."""
+    nets = f"{count} net{'s' if count > 1 else ''}"
+    given = f"{len(files)} file{'s' if len(files) > 1 else ''}"
+    _require(len(files) in (0, count), f"--{name} has {given} for {nets}")
+    return files or [""] * count
+
+
 def _require(is_usable: bool, fault: str) -> None:
     if not is_usable:
         raise InputError(fault)
@@ -112,12 +120,17 @@ class TrainRequest:
 
     @classmethod
     def each_of(cls, args: argparse.Namespace) -> list[Self]:
-        """Return a request for each net and each repetition."""
+        """Return a request for each net and each repetition, with its files to resume."""
         data = DataOptions.of(args)
-        return [
-            cls(TrainOptions.of(argparse.Namespace(**{**vars(args), "model": model, "idx": idx})), data)
-            for model, idx in itertools.product(args.model, args.idx)
-        ]
+        trainings = list(itertools.product(args.model, args.idx))
+        models, optimizers = (
+            _for_each(name, getattr(args, name), len(trainings)) for name in ("resume_model", "resume_opt")
+        )
+        requests = []
+        for (model, idx), resume_model, resume_opt in zip(trainings, models, optimizers, strict=True):
+            own = {"model": model, "idx": idx, "resume_model": resume_model, "resume_opt": resume_opt}
+            requests.append(cls(TrainOptions.of(argparse.Namespace(**{**vars(args), **own})), data))
+        return requests
 
     @property
     def title(self) -> str:
@@ -186,10 +199,8 @@ def require_possible(requests: list[TrainRequest]) -> None:
     titles = [request.title for request in requests]
     for title in titles:
         _require(titles.count(title) == 1, f"{title} is given twice by --model and --idx")
-    flags, one = requests[0].training, "is for one --model and one --idx"
-    if len(requests) > 1:
-        _require(not flags.resume_model, f"--resume_model {flags.resume_model} {one}")
-        _require(flags.ngpu == 1, f"--ngpu {flags.ngpu} {one}")
+    gpus = requests[0].training.ngpu
+    _require(gpus == 1 or len(requests) == 1, f"--ngpu {gpus} is for one --model and one --idx")
 
 
 def build_parser(description: str | None, datapath: str = "cifar10/data") -> Parser:
@@ -200,10 +211,10 @@ def build_parser(description: str | None, datapath: str = "cifar10/data") -> Par
     group.add_argument("--save", default="trained_nets", help=text)
     text = "keep every N-th epoch, and the last one (default 10)"
     group.add_argument("--save_epoch", type=options.positive, default=10, help=text)
-    text = "resume after the epoch of this model_N.t7"
-    group.add_argument("--resume_model", default="", metavar="FILE", help=text)
+    text = "resume after the epoch of this model_N.t7; for several nets, one each, a net's --idx side by side"
+    group.add_argument("--resume_model", nargs="+", default=[], metavar="FILE", help=text)
     text = "the opt_state_N.t7 that belongs to it"
-    group.add_argument("--resume_opt", default="", metavar="FILE", help=text)
+    group.add_argument("--resume_opt", nargs="+", default=[], metavar="FILE", help=text)
     group = parser.add_argument_group("devices")
     text = "GPUs that share each batch (default 1)"
     group.add_argument("--ngpu", type=options.positive, default=1, help=text)

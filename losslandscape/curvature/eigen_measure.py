@@ -7,7 +7,7 @@ from torch import nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.random_state import randomness_facts
-from losslandscape.curvature.hess_vec_prod import BATCH_SIZE, Curvature, extreme_eigenvalues
+from losslandscape.curvature.hess_vec_prod import Curvature, extreme_eigenvalues
 from losslandscape.curvature.lanczos import eigenvalues
 from losslandscape.data.samples import Samples
 from losslandscape.evaluate.batching import Batching, choose_batches
@@ -40,6 +40,7 @@ class EigenMeasure:
         all_parameters: whether to include biases and batch norms. The published program takes only
             parameters of more than one dimension.
         fix_randomness: whether every product gets the same random numbers.
+        sharers: the number of ranks that share the GPU.
 
     Attributes:
         batching: the batches in which the loss is measured.
@@ -58,8 +59,9 @@ class EigenMeasure:
         batch_size: int | None = None,
         all_parameters: bool = False,
         fix_randomness: bool = False,
+        sharers: int = 1,
     ):
-        self._landscape, self._run, self._device = landscape, run, device
+        self._landscape, self._run, self._device, self._sharers = landscape, run, device, sharers
         self._tolerance, self._most_products = tolerance, most_products
         self._all_parameters = all_parameters
         set_precision("fp32", device)  # TF32 is too coarse for second derivatives
@@ -87,9 +89,10 @@ class EigenMeasure:
             landscape.net.to(self._device),
             self.batching.sets["train"].to(self._device),
             loss=landscape.loss,
-            batch_size=self.batching.batch_size or BATCH_SIZE,
+            batch_size=self.batching.batch_size,
             all_parameters=self._all_parameters,
             fix_randomness=self.batching.fix_randomness,
+            sharers=self._sharers,
         )
 
     def prepare(self, surface: Surface, directions: list[Direction]) -> None:
@@ -208,6 +211,6 @@ class Eigenvectors:
             net,
             batching.sets["train"],
             loss=self._loss,
-            batch_size=batching.batch_size or BATCH_SIZE,
+            batch_size=batching.batch_size,
             fix_randomness=self._fix_randomness,
         )

@@ -8,22 +8,25 @@ take 1.5 times as long, and it depends on five more packages.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd import grad
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.random_state import fixed_randomness
 from losslandscape.core.text import one_line
+from losslandscape.curvature.batch_products import KINDS, BatchProducts
+from losslandscape.curvature.cuda_products import CudaProducts, fitting_size
 from losslandscape.curvature.evaluation_mode import evaluation_mode
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE, Eigen, eigenvalues
 from losslandscape.data import structure
-from losslandscape.data.samples import Batch, Samples
+from losslandscape.data.own_batches import OwnBatches
+from losslandscape.data.samples import Samples
 from losslandscape.evaluate import losses
 from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.loss import Loss
@@ -31,12 +34,8 @@ from losslandscape.evaluate.losses import BuiltIn
 from losslandscape.nets.net_tensors import chosen
 from losslandscape.nets.wrappers import is_scripted, unwrapped
 
-KINDS = ("hessian", "gauss_newton", "fisher")
-BATCH_SIZE = 128
+BATCH_SIZE = 128  # on a CPU; on a GPU at least
 MAX_ASYMMETRY = 1e-3  # largest `asymmetry` without a warning; float32 rounding gives a thousandth of it
-
-Vector = list[Tensor]  # a vector (n,), cut into the shapes of the parameters
-Products = tuple[Tensor | float, Iterator[Vector]]  # the weight of a batch, and the product with each vector
 
 
 class Curvature:
@@ -60,11 +59,13 @@ class Curvature:
         loss: the name of a loss in `evaluate.losses`, or a `Loss`. Only `hessian` takes a user's own loss.
             If samples have weights, the mean loss is weighted.
         batch_size: number of samples in memory at a time; the matrix depends on it only if the loss does.
+            None stands for `BATCH_SIZE`, and on a GPU for what fits there.
         all_parameters: whether to include biases and the weights of batch norms. By default, as in the
             published program, the matrix covers only parameters of more than one dimension.
         params: a regular expression; if it is not empty, the matrix covers only parameters whose names match.
         fix_randomness: whether every product gets the same random numbers. Otherwise the matrix of a loss
             that draws some is another one in each product.
+        sharers: the number of ranks that share the GPU.
 
     Attributes:
         names, sizes: names and sizes of the parameters, in the order of their entries in a vector.
@@ -85,14 +86,15 @@ class Curvature:
         *,
         kind: str = "hessian",
         loss: str | Loss = "crossentropy",
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
         all_parameters: bool = False,
         params: str = "",
         fix_randomness: bool = False,
+        sharers: int = 1,
     ):
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}")
-        self._net, self._data, self._batch_size = unwrapped(net), data, batch_size
+        self._net, self._data = unwrapped(net), data
         self._loss = losses.find(loss)
         self._kind, self._fix_randomness = kind, fix_randomness
         if kind != "hessian" and not isinstance(self._loss, BuiltIn):
@@ -104,6 +106,7 @@ class Curvature:
         self.asymmetry = self._measure_asymmetry()
         if self.asymmetry > MAX_ASYMMETRY and self.dtype is torch.float32:
             self.asymmetry = self._in_float64()._measure_asymmetry()
+        self._batch_size = batch_size or self._fitting_size(sharers)
 
     def _cover(self, parameters: dict[str, nn.Parameter]) -> None:
         self._parameters = list(parameters.values())
@@ -111,6 +114,8 @@ class Curvature:
         self.sizes = tuple(parameter.numel() for parameter in self._parameters)
         self.dimension = sum(self.sizes)
         self.dtype, self.device = self._parameters[0].dtype, self._parameters[0].device
+        self._compute = BatchProducts(self._net, self._loss, self._kind, self._parameters)
+        self._captured: tuple[list[int], CudaProducts] | None = None
 
     def _in_float64(self) -> Self:
         """Return the matrix of a copy of the net in float64."""
@@ -159,21 +164,44 @@ class Curvature:
         few hundred additions lose less precision than the product of one batch.
         """
         rows = vectors.unsqueeze(0) if vectors.dim() == 1 else vectors
-        return self._products(self._data, rows).view_as(vectors)
+        size, captured = self._batch_size, self._can_be_captured
+        return self._products(self._data, rows, batch_size=size, captured=captured).view_as(vectors)
 
-    def _products(self, data: Samples, rows: Tensor) -> Tensor:
-        vectors = [self.split(row) for row in rows]
+    def _products(
+        self, data: Samples, rows: Tensor, *, batch_size: int = BATCH_SIZE, captured: bool = False
+    ) -> Tensor:
+        """Return the products (k, n) for the mean loss over the data, in one pass."""
         totals = torch.zeros_like(rows)
-        split_totals = [self.split(row) for row in totals]
         weight: Tensor | float = 0
         needed = list(self._net.parameters()) if self._loss.needs_gradients else self._parameters
         with evaluation_mode(self._net, needed), torch.enable_grad(), fixed_randomness(self._fix_randomness):
-            for batch in batches(data, self._batch_size, self.device):
-                batch_weight, products = self._batch_products(structure.each(batch, self._fit), vectors)
+            compute = self._captured_products() if captured else self._compute
+            for batch in batches(data, batch_size, self.device):
+                products, batch_weight = compute(structure.each(batch, self._fit), rows)
                 weight += batch_weight
-                for total, product in zip(split_totals, products, strict=True):
-                    torch._foreach_add_(total, product)
+                totals += products
         return totals.div_(weight)
+
+    @property
+    def _can_be_captured(self) -> bool:
+        """Whether CUDA graphs can compute the products: their batches have the same form at each product."""
+        is_plain = not (self._loss.needs_gradients or self._fix_randomness)
+        return self.device.type == "cuda" and is_plain and not isinstance(self._data, OwnBatches)
+
+    def _captured_products(self) -> CudaProducts:
+        """Return CUDA graphs of the products; new ones if a tensor of the net has moved in memory."""
+        memory = [tensor.data_ptr() for tensor in chain(self._net.parameters(), self._net.buffers())]
+        if self._captured is None or self._captured[0] != memory:
+            self._captured = memory, CudaProducts(self._compute)
+        return self._captured[1]
+
+    def _fitting_size(self, sharers: int) -> int:
+        """Return a batch size: on a GPU one that fits there, as large batches compute faster."""
+        if self.device.type != "cuda" or isinstance(self._data, OwnBatches):
+            return BATCH_SIZE
+        few = self._data.take(np.arange(min(BATCH_SIZE, len(self._data))))
+        row = torch.ones(1, self.dimension, dtype=self.dtype, device=self.device)
+        return fitting_size(partial(self._products, few, row), len(few), sharers=sharers)
 
     def _fit(self, tensor: Tensor) -> Tensor:
         """Return a tensor in the parameters' precision, and images in the net's layout; keep integers."""
@@ -192,83 +220,9 @@ class Curvature:
             "the results are off by about as much"
         )
 
-    def split(self, vector: Tensor) -> Vector:
+    def split(self, vector: Tensor) -> list[Tensor]:
         """Return views of a vector (n,) in the shapes of the parameters."""
-        parts = vector.split(self.sizes)
-        return [part.view_as(parameter) for part, parameter in zip(parts, self._parameters, strict=True)]
-
-    def _batch_products(self, batch: Batch, vectors: list[Vector]) -> Products:
-        if not isinstance(self._loss, BuiltIn) or self._kind == "hessian":
-            return self._hessian_products(batch, vectors)
-        if self._kind == "gauss_newton":
-            return self._gauss_newton_products(self._loss, batch, vectors)
-        return self._fisher_products(self._loss, batch, vectors)
-
-    def _hessian_products(self, batch: Batch, vectors: list[Vector]) -> Products:
-        """Return the products H v = d(g . v)/d theta, with g the gradient of the batch's summed loss."""
-        terms = self._loss.of(self._net, batch)
-        self._require_gradient(terms.sums)
-        gradient = self._backward([terms.sums[0].to(self.dtype)], None, create_graph=True)
-        varying = [i for i, part in enumerate(gradient) if part.requires_grad]
-
-        def products() -> Iterator[Vector]:
-            for left, vector in _countdown(vectors):
-                outputs, seeds = [gradient[i] for i in varying], [vector[i] for i in varying]
-                yield self._backward(outputs, seeds, retain_graph=left > 0)
-
-        return terms.weight, products()
-
-    def _gauss_newton_products(self, loss: BuiltIn, batch: Batch, vectors: list[Vector]) -> Products:
-        """Return the products J^T M J v, with M the Hessian of the loss by the outputs."""
-        outputs = loss.outputs(self._net, batch)
-        self._require_gradient(outputs)
-        weight = loss.of_outputs(outputs, batch).weight
-        return weight, self._outer_products(
-            outputs, vectors, partial(_output_curvature, loss, batch, outputs)
-        )
-
-    def _fisher_products(self, loss: BuiltIn, batch: Batch, vectors: list[Vector]) -> Products:
-        """Return the products J^T J v, with J the derivative of each sample's loss."""
-        terms = loss.of_outputs(loss.outputs(self._net, batch), batch)
-        assert terms.samples is not None  # every built-in loss returns them
-        weighted = terms.samples
-        if terms.sample_weights is not None:
-            weighted = weighted * terms.sample_weights.sqrt()
-        self._require_gradient(weighted)
-        return terms.weight, self._outer_products(weighted, vectors)
-
-    def _outer_products(
-        self, outputs: Tensor, vectors: list[Vector], middle: Callable[[Tensor], Tensor] | None = None
-    ) -> Iterator[Vector]:
-        """Yield J^T M J v, with J the derivative of the outputs. `middle` multiplies by M; None means M = 1.
-
-        J v is the derivative of J^T u by u, so reverse mode is enough.
-        """
-        seed = torch.ones_like(outputs, requires_grad=True)
-        pulled = self._backward([outputs], [seed], create_graph=True)
-        varying = [i for i, part in enumerate(pulled) if part.requires_grad]
-        for left, vector in _countdown(vectors):
-            pushed = torch.zeros_like(outputs)
-            if varying:
-                parts, seeds = [pulled[i] for i in varying], [vector[i] for i in varying]
-                (pushed,) = grad(parts, seed, seeds, retain_graph=True)
-            curved = middle(pushed) if middle else pushed
-            yield self._backward([outputs], [curved], retain_graph=left > 0)
-
-    def _require_gradient(self, values: Tensor) -> None:
-        if not values.requires_grad:
-            raise InputError(
-                f"the loss {self._loss.name} has no gradient by the parameters: the net does not use them, "
-                "or net or loss computes under torch.no_grad, on detached tensors or with item()"
-            )
-
-    def _backward(self, outputs: list[Tensor], seeds: list[Tensor] | None, **graph: bool) -> Vector:
-        """Return the derivative of seeds . outputs by the parameters, which is zero for unused parameters."""
-        if not any(output.requires_grad for output in outputs):
-            return [torch.zeros_like(parameter) for parameter in self._parameters]
-        return list(
-            grad(outputs, self._parameters, seeds, allow_unused=True, materialize_grads=True, **graph)
-        )
+        return self._compute.split(vector)
 
 
 def _covered(net: nn.Module, *, all_parameters: bool, params: str) -> dict[str, nn.Parameter]:
@@ -283,19 +237,6 @@ def _covered(net: nn.Module, *, all_parameters: bool, params: str) -> dict[str, 
         fault = f"{where} no parameter of more than one dimension"
         raise InputError(fault, "give {all_parameters:True} for the others")
     return covered
-
-
-def _output_curvature(loss: BuiltIn, batch: Batch, outputs: Tensor, tangents: Tensor) -> Tensor:
-    """Return (d^2 l_i / d f^2) t_i for the tangent t_i of each sample i, in the shape of the outputs."""
-    outputs = outputs.detach().requires_grad_()
-    total = loss.of_outputs(outputs, batch).sums[0].to(outputs.dtype)
-    (gradient,) = grad(total, outputs, create_graph=True)
-    return grad(gradient, outputs, tangents)[0]
-
-
-def _countdown(vectors: list[Vector]) -> Iterator[tuple[int, Vector]]:
-    """Yield the number of vectors that remain, and the vector. The last vector can free the graph."""
-    return ((len(vectors) - 1 - i, vector) for i, vector in enumerate(vectors))
 
 
 def extreme_eigenvalues(

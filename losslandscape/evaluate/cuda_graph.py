@@ -1,9 +1,13 @@
 """Captures a function on a GPU as one CUDA graph, launched once for all layers and batches."""
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import torch
+from torch import Tensor
+
+from losslandscape.data import structure
 
 T = TypeVar("T")
 
@@ -18,15 +22,16 @@ class CapturedCall(Generic[T]):
     Args:
         function: computes on the current GPU, and returns tensors on this GPU.
         warm_up: whether to call the function once before the capture. If not, the caller has called it.
+        memory: the `torch.cuda.graph_pool_handle` of several graphs of which only one runs at a time.
     """
 
-    def __init__(self, function: Callable[[], T], *, warm_up: bool = True):
+    def __init__(self, function: Callable[[], T], *, warm_up: bool = True, memory: Any = None):
         self._function = function
         if warm_up:
             self._warm_up()
         self._graph: torch.cuda.CUDAGraph | None = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(self._graph):
+            with torch.cuda.graph(self._graph, pool=memory):
                 self._result = function()
         except RuntimeError:
             self._graph = None
@@ -50,3 +55,34 @@ class CapturedCall(Generic[T]):
         with torch.cuda.stream(stream):
             self._function()
         torch.cuda.current_stream().wait_stream(stream)
+
+
+class CapturedFunction(Generic[T]):
+    """A function of batches and tensors, replayed as a CUDA graph: one for each shape of its arguments.
+
+    A call copies its arguments into the graph's own, and writes its result into the same tensors as the last
+    call with these shapes. All graphs share the memory that they compute in.
+
+    Args:
+        function: computes on the current GPU, and returns tensors on this GPU.
+    """
+
+    def __init__(self, function: Callable[..., T]):
+        self._function = function
+        self._calls: dict[object, tuple[list[Tensor], CapturedCall[T]]] = {}
+        self._memory: Any = None
+
+    def __call__(self, *arguments: object) -> T:
+        given = structure.tensors(arguments)
+        shapes = tuple((tensor.shape, tensor.dtype) for tensor in given)
+        if shapes not in self._calls:
+            self._calls[shapes] = self._capture(arguments)
+        own, call = self._calls[shapes]
+        for tensor, value in zip(own, given, strict=True):
+            tensor.copy_(value)
+        return call()
+
+    def _capture(self, arguments: tuple[object, ...]) -> tuple[list[Tensor], CapturedCall[T]]:
+        self._memory = self._memory or torch.cuda.graph_pool_handle()
+        own = structure.each(arguments, torch.clone)
+        return structure.tensors(own), CapturedCall(partial(self._function, *own), memory=self._memory)

@@ -19,6 +19,7 @@ from losslandscape.evaluate.quantity_names import quantity_names
 from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.totals import gradient_mode, total_terms
 from losslandscape.nets.net_state import unchanged_state
+from losslandscape.nets.spreading import is_spread
 
 
 def evaluate(
@@ -119,7 +120,7 @@ class Evaluator:
         self._bn_batch_size = min(batch_size or bn_statistics.BATCH_SIZE, bn_statistics.BATCH_SIZE)
         self._centre: dict[str, Tensor] = {}
         plain = not (self._loss.needs_gradients or errors or fix_randomness)
-        self._use_graph = graph and self._on_cuda and plain
+        self._use_graph = graph and self._on_cuda and plain and not is_spread(net)
         self._graphs: dict[str, CapturedCall[Terms]] = {}
         self._prepared = False
 
@@ -239,7 +240,8 @@ class Evaluator:
     @torch.no_grad()
     def penalty(self) -> float:
         """Return W / 2 times the squared norm of all present parameters of the net."""
-        squares = sum(parameter.double().square().sum() for parameter in self._net.parameters())
+        parameters = self._net.parameters()
+        squares = sum(parameter.double().square().sum().to(self._device) for parameter in parameters)
         return self._weight_decay / 2 * float(squares)
 
     def _start(self, part: str) -> Terms:

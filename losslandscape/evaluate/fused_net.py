@@ -19,6 +19,7 @@ from losslandscape.evaluate.batch_norm_fold import Fold, copy_of, fold
 from losslandscape.evaluate.joined_layers import Joined, JoinedNorm
 from losslandscape.evaluate.kernel_choice import KernelChoice
 from losslandscape.evaluate.layer_join import join
+from losslandscape.nets.blocks import is_large
 from losslandscape.nets.net_state import unchanged_state
 
 
@@ -41,7 +42,7 @@ class FusedNet:
     folded, or neither; channels-last or in the net's layout. The first copy that agrees with the net, both as
     it is and with perturbed tensors, is used. If no copy agrees, for example because the net keeps a state
     that is not in its modules, the net itself is used. After the test the net has its old values and its old
-    state.
+    state. A large net (`core.large`) is not copied.
 
     Args:
         net: in evaluation mode.
@@ -74,6 +75,8 @@ class FusedNet:
             makers.insert(0, _folded_copy)
         if fold and join:
             makers.insert(0, partial(_joined_copy, choice=self.kernels))
+        if is_large(net):
+            makers = []
         layouts = [torch.channels_last] if channels_last else []
         layouts.append(torch.contiguous_format)
         self._choose(net, makers, layouts, dtype)

@@ -16,6 +16,7 @@ from losslandscape.core.random_state import seeded
 from losslandscape.data.samples import Samples, spread
 from losslandscape.evaluate.loss import Loss
 from losslandscape.evaluate.totals import gradient_mode, total_terms
+from losslandscape.nets import minimiser
 from losslandscape.nets.net_state import NetState, unchanged_state
 from losslandscape.parallel.devices import exact_products
 
@@ -137,17 +138,21 @@ def _mean_loss_or_nan(net: nn.Module, data: Samples, loss: Loss, *, batch_size: 
 @contextmanager
 def _doubled(net: nn.Module) -> Iterator[None]:
     """Double the net's parameters for the block."""
-    parameters = [p for p in net.parameters() if p.is_floating_point() and p.dtype.itemsize >= 2]
-    before = [parameter.detach().clone() for parameter in parameters]  # halving fails for the largest numbers
+    parameters = {
+        name: parameter
+        for name, parameter in net.named_parameters()
+        if parameter.is_floating_point() and parameter.dtype.itemsize >= 2
+    }
+    before = minimiser.kept(net, parameters)  # halving fails for the largest numbers
     with torch.no_grad():
-        for parameter in parameters:
+        for parameter in parameters.values():
             parameter.mul_(2)
     try:
         yield
     finally:
         with torch.no_grad():
-            for parameter, value in zip(parameters, before, strict=True):
-                parameter.copy_(value)
+            for parameter, value in zip(parameters.values(), before, strict=True):
+                minimiser.copy(parameter, value)
 
 
 def _are_same(a: float, b: float, tolerance: float) -> bool:

@@ -7,16 +7,19 @@ network disks, are therefore not needed.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from mmap import mmap
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.large import is_large
 from losslandscape.core.provenance import Facts, require_same
+from losslandscape.files import large_arrays
 from losslandscape.files.atomic_file import replacing
 from losslandscape.files.interpolated import with_interpolated
 from losslandscape.files.projection import EXTRAS, PER_CHECKPOINT, Projection
@@ -24,6 +27,8 @@ from losslandscape.files.surface import Surface
 
 T = TypeVar("T")
 
+ALIGNMENT = 64  # bytes; the arrays of a large net begin at multiples
+MAPPED_TYPES = (np.float32, np.float16, large_arrays.BFLOAT16)
 DIRECTION_GROUPS = ("xdirection", "ydirection")
 RESERVED = ("dir_file", "xcoordinates", "ycoordinates", "measured", "made_with", "runs")
 # Deflate, the common HDF5 filter, compresses at most by this factor. A dataset that claims more is damaged.
@@ -137,22 +142,68 @@ def write_directions(
 
     Args:
         path: the file.
-        directions: one (x) or two (x, y), each a list of float32 arrays, one per tensor of the net.
+        directions: one (x) or two (x, y), each a list of arrays, one per tensor of the net. They are written
+            as float32, but those of a large net (`core.large`) in their own type.
         made_with: the facts about the directions.
         variances: the results of PCA by name: `explained_variance_ratio_`, `singular_values_`,
             `explained_variance_`.
     """
+    arrays = {
+        f"{group}/{i}": values
+        for group, direction in zip(DIRECTION_GROUPS, directions, strict=False)
+        for i, values in enumerate(direction)
+    }
+    texts = {"made_with": json.dumps(made_with or {}), **(variances or {})}
+    if _are_large(directions[0]):
+        _write_by_blocks(path, arrays, texts)
+        return
     with _replacing(path) as file:
-        file["made_with"] = json.dumps(made_with or {})
-        for name, values in (variances or {}).items():
-            file[name] = values
-        for group, direction in zip(DIRECTION_GROUPS, directions, strict=False):
-            for i, values in enumerate(direction):
-                file.create_dataset(f"{group}/{i}", data=np.asarray(values, np.float32))
+        for name, value in texts.items():
+            file[name] = value
+        for name, values in arrays.items():
+            file.create_dataset(name, data=np.asarray(values, np.float32))
+
+
+def _write_by_blocks(path: str, arrays: dict[str, np.ndarray], others: dict[str, Any]) -> None:
+    """Write a file that need not fit into memory. Arrays of `large_arrays.zeros` take no place.
+
+    HDF5 only lays the file out, because its own writing can crash the program if the disk is full.
+    """
+    places: dict[int, np.ndarray] = {}
+    with replacing(path, lasting=True) as part:
+        with h5py.File(part, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:
+            for name, value in others.items():
+                file[name] = value
+            for name, values in arrays.items():
+                if large_arrays.is_one_zero(values):
+                    file.create_dataset(name, values.shape, values.dtype)
+                elif values.ndim and values.size:
+                    data = file.create_dataset(name, values.shape, values.dtype, dcpl=_reserved())
+                    places[data.id.get_offset()] = values
+                else:
+                    file.create_dataset(name, data=values)
+        large_arrays.write_at(part, places)
+
+
+def _are_large(direction: Sequence[np.ndarray | h5py.Dataset]) -> bool:
+    """Return whether these are the arrays of a large net, which are kept in their own type."""
+    has_own_type = any(values.dtype in (np.float16, large_arrays.BFLOAT16) for values in direction)
+    return has_own_type or is_large(sum(values.size for values in direction))
+
+
+def _reserved() -> h5py.h5p.PropDCID:
+    """Return the properties of a dataset in one piece that gets its place at once."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    return properties
 
 
 def read_directions(path: str) -> list[list[np.ndarray]]:
     """Return the one or two directions of a file, as `write_directions` takes them.
+
+    The arrays of a large net (`core.large`) lie in the file, which is mapped into memory.
 
     Raises:
         InputError: the file is not a direction file, or is damaged.
@@ -160,16 +211,32 @@ def read_directions(path: str) -> list[list[np.ndarray]]:
     with _reading(path, "direction") as file:
         if DIRECTION_GROUPS[0] not in file:
             raise InputError(f"{path!r} is not a direction file: it has no group 'xdirection'")
-        return [_direction(path, file[group]) for group in DIRECTION_GROUPS if group in file]
+        datasets = [_datasets(path, file[group]) for group in DIRECTION_GROUPS if group in file]
+        if _are_large(datasets[0]):
+            memory = large_arrays.mapped(path)
+            return [[_mapped_array(path, memory, data) for data in direction] for direction in datasets]
+        return [[np.asarray(_array(path, data), np.float32) for data in direction] for direction in datasets]
 
 
-def _direction(path: str, group: h5py.Group) -> list[np.ndarray]:
+def _datasets(path: str, group: h5py.Group) -> list[h5py.Dataset]:
     numbers = [str(i) for i in range(len(group))] if isinstance(group, h5py.Group) else []
     if not numbers or any(not isinstance(group.get(number), h5py.Dataset) for number in numbers):
         raise InputError(
             f"{path!r} is not a direction file: {group.name} does not hold the datasets 0, 1, 2, …"
         )
-    return [np.asarray(_array(path, group[number]), np.float32) for number in numbers]
+    return [group[number] for number in numbers]
+
+
+def _mapped_array(path: str, memory: mmap, data: h5py.Dataset) -> np.ndarray:
+    """Return the numbers of a dataset, from the mapped file if they lie there in one piece."""
+    if data.dtype not in MAPPED_TYPES:
+        return np.asarray(_array(path, data), np.float32)
+    place = data.id.get_offset()
+    if place is not None:
+        return large_arrays.array_at(memory, place, data.dtype, data.shape)
+    if data.id.get_storage_size() == 0:
+        return large_arrays.zeros(data.dtype, data.shape)
+    return _array(path, data)
 
 
 def read_explained_variance(path: str) -> np.ndarray | None:

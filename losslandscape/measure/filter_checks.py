@@ -6,7 +6,7 @@ from torch import Tensor
 
 from losslandscape.measure.moved_tensors import Moved
 from losslandscape.measure.report import Caution, Report
-from losslandscape.nets import net_plotter, net_tensors
+from losslandscape.nets import direction_parts, net_tensors
 from losslandscape.nets.net_tensors import NetTensor
 
 MAX_NORM_ERROR = 0.01  # a warning is given if the motion of a filter differs by more from what the norm says
@@ -77,7 +77,7 @@ def filters_off_norm(moved: list[Moved], axis: str, norm: str) -> Report:
         motion = part.parts["xy".index(axis)]
         if part.fixed is None or not part.tensor.by_filters or not motion.any():
             continue
-        goal = net_plotter.goal_norms(part.tensor, norm)
+        goal = direction_parts.goal_norms(part.tensor, norm)
         if goal is None:
             continue
         reached = part.tensor.filter_norms(motion) if goal.dim() else motion.norm()

@@ -19,6 +19,7 @@ from losslandscape.measure import check_report
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.nets.net_plotter import Direction
+from losslandscape.nets.spreading import place
 from losslandscape.nets.wrappers import is_scripted
 from losslandscape.parallel import devices
 from losslandscape.parallel.scheduler import Values
@@ -117,7 +118,7 @@ class LossMeasure:
         self._device, self._sharers, self._recorded = device, sharers, recorded
         self._cached_evaluator: Evaluator | None = None
         run.ranks.all(devices.set_precision, measuring.precision, device)
-        landscape.net.to(device)  # first: on another device the net has other tensors
+        place(landscape.net, device)  # first: on another device the net has other tensors
         self._batching = choose_batches(
             landscape.net,
             landscape.sets,

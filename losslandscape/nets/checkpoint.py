@@ -1,4 +1,4 @@
-"""Reads a checkpoint: a net's tensors by name, the epoch and the accuracy."""
+"""Reads and writes a checkpoint: a net's tensors by name, the epoch and the accuracy."""
 
 import json
 import math
@@ -9,11 +9,13 @@ from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from losslandscape.core import weight_files
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line, shortlist
+from losslandscape.files.atomic_file import replacing
 from losslandscape.nets import adapters, checkpoint_parts
 from losslandscape.nets.tensor_names import State, below, with_versions
 
@@ -34,6 +36,7 @@ class Checkpoint:
         acc: the test accuracy in percent; None if the file does not name it.
         candidates: all states in the file, by the `state_key` that selects each; `state` is the first.
         is_adapter: whether the state is an adapter's, so that the net's other tensors are not in it.
+        is_mapped: whether the tensors lie in the file, which is mapped into memory.
     """
 
     state: State
@@ -41,6 +44,7 @@ class Checkpoint:
     acc: float | None = None
     candidates: dict[str, State] = field(default_factory=dict)
     is_adapter: bool = False
+    is_mapped: bool = False
 
 
 def read_checkpoint(
@@ -74,7 +78,19 @@ def read_checkpoint(
         acc=_finite_float(saved.get("acc")),
         candidates={state_key: state, **others},
         is_adapter=adapters.is_adapter(path, state),
+        is_mapped=checkpoint_parts.is_mapped(path),
     )
+
+
+def write_checkpoint(
+    path: str, net: nn.Module, *, epoch: int | None = None, acc: float | None = None
+) -> None:
+    """Write a net's state, with the epoch and the accuracy in percent if they are known, in one step."""
+    known = {name: value for name, value in (("epoch", epoch), ("acc", acc)) if value is not None}
+    with replacing(path, lasting=True) as part:
+        torch.save(
+            {**known, "state_dict": {name: value.cpu() for name, value in net.state_dict().items()}}, part
+        )
 
 
 def _epoch_of_trainer(path: str) -> object:

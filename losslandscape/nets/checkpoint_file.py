@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from losslandscape.core import large
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import with_type
 
@@ -83,15 +84,26 @@ def load_pickle(file: str | BinaryIO, *, what: str, unsafe_pickle: bool = False)
     Raises:
         InputError: the file holds more than tensors and plain values. The message begins with `what`.
     """
+    mapped = isinstance(file, str) and is_mapped(file)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(SAFE_GLOBALS):
             warnings.simplefilter("ignore")  # about odd pickles, for which the code below raises
-            return torch.load(file, map_location="cpu", weights_only=not unsafe_pickle)
+            return torch.load(file, map_location="cpu", weights_only=not unsafe_pickle, mmap=mapped)
     except Exception as error:
         refused = "" if unsafe_pickle else _refused(str(error))
         if not refused:
             raise
         raise code_refused(what, refused) from error
+
+
+def is_mapped(path: str) -> bool:
+    """Return whether the tensors of a file stay in the file, which is mapped into memory, after it is read.
+
+    So it is for files of large nets, except those that PyTorch before 1.6 wrote.
+    """
+    if path.lower().endswith(".safetensors"):
+        return True
+    return os.path.getsize(path) >= 2 * large.LARGE and zipfile.is_zipfile(path)
 
 
 def code_refused(what: str, refused: str) -> InputError:

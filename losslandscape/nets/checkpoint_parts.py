@@ -56,6 +56,17 @@ def read(path: str, *, unsafe_pickle: bool = False) -> object:
     return checkpoint_file.read(path, unsafe_pickle=unsafe_pickle)
 
 
+def is_mapped(path: str) -> bool:
+    """Return whether the tensors that `read` returns stay in the files, which are mapped into memory."""
+    if weight_files.is_distributed(path):
+        return False
+    return all(
+        checkpoint_file.is_mapped(part)
+        for part in weight_files.files_of(path)
+        if not weight_files.is_index(part)
+    )
+
+
 def _read_shards(index: str, *, unsafe_pickle: bool) -> dict[str, Tensor]:
     shard_of = weight_files.shard_of_tensors(index)
     state: dict[str, Tensor] = {}

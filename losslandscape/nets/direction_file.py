@@ -4,11 +4,11 @@ import os
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, require_same
-from losslandscape.files import h5_util
+from losslandscape.files import h5_util, large_arrays
 from losslandscape.nets.net_plotter import Direction, Recipe, make_directions
 from losslandscape.nets.net_tensors import moving_tensors
 
@@ -102,9 +102,22 @@ def check_fit(
             f"{what} does not fit the net: it has {len(direction)} tensors, the net has {len(tensors)}",
             advice,
         )
-    return [torch.from_numpy(values) for values in direction]
+    return [_tensor(values) for values in direction]
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    """Return an array as a tensor in the same memory."""
+    if values.dtype == large_arrays.BFLOAT16:
+        return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(values)
 
 
 def arrays(directions: list[Direction]) -> list[list[np.ndarray]]:
     """Return directions as arrays, for direction files and fingerprints; they share the tensors' memory."""
-    return [[tensor.numpy() for tensor in direction] for direction in directions]
+    return [[_array(tensor) for tensor in direction] for direction in directions]
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(large_arrays.BFLOAT16)
+    return tensor.numpy()

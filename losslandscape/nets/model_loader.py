@@ -1,6 +1,7 @@
 """Builds the net that a name describes, and loads the weights of a checkpoint file."""
 
 import ast
+import copy
 import inspect
 import os
 import weakref
@@ -16,8 +17,9 @@ from torch.nn.parameter import is_lazy
 from losslandscape.core import user_code, weight_files
 from losslandscape.core.errors import InputError
 from losslandscape.core.random_state import seeded
-from losslandscape.nets import adapters, library_nets
-from losslandscape.nets.checkpoint import read_checkpoint
+from losslandscape.nets import adapters, library_nets, own_loading
+from losslandscape.nets.blocks import is_large
+from losslandscape.nets.checkpoint import Checkpoint, read_checkpoint
 from losslandscape.nets.models import MODELS
 from losslandscape.nets.state_loading import load_state
 from losslandscape.nets.tensor_names import needed_names
@@ -100,10 +102,54 @@ def load(
     net = _build_base(model, model_args) if saved.is_adapter else build(model, model_args)
     if saved.is_adapter:
         adapters.require_same_scale(net, weight_files.find(model_file))
-    load_state(net, saved.state, what=model_file, candidates=saved.candidates, is_adapter=saved.is_adapter)
+    _load_state(net, saved, model_file)
     if saved.is_adapter and len(saved.state) < len(needed_names(net)):
         _on_base.add(net)
     return net.eval()
+
+
+def _load_state(net: nn.Module, saved: Checkpoint, model_file: str, *, assign: bool = False) -> None:
+    load_state(
+        net,
+        saved.state,
+        what=model_file,
+        candidates=saved.candidates,
+        is_adapter=saved.is_adapter,
+        is_mapped=saved.is_mapped,
+        assign=assign,
+    )
+
+
+def load_beside(
+    net: nn.Module,
+    model: str,
+    model_file: str,
+    *,
+    model_args: Mapping[str, Any] | None = None,
+    state_key: str = "",
+    unsafe_pickle: bool = False,
+) -> nn.Module:
+    """Return the net of another checkpoint, as `load` does, to compare its tensors with those of `net`.
+
+    If `net` is large, the tensors of the other net lie in the mapped checkpoint, and it may have those of
+    `net` where the checkpoint lacks them.
+    """
+    other = _sharing_tensors(net) if is_large(net) and not own_loading.has_own_loading(net) else None
+    if other is None:
+        return load(
+            model, model_file, model_args=model_args, state_key=state_key, unsafe_pickle=unsafe_pickle
+        )
+    saved = read_checkpoint(model_file, state_key=state_key, unsafe_pickle=unsafe_pickle)
+    _load_state(other, saved, model_file, assign=True)
+    return other
+
+
+def _sharing_tensors(net: nn.Module) -> nn.Module | None:
+    """Return a copy of a net's modules with the net's own tensors; None if they cannot be copied."""
+    try:
+        return copy.deepcopy(net, {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())})
+    except Exception:  # a module of the user's may raise anything
+        return None
 
 
 def _build_base(model: str, model_args: Mapping[str, Any] | None) -> nn.Module:

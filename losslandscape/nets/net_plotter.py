@@ -1,8 +1,9 @@
 """Makes directions in the space of a net's weights: drawn at random, towards another net, or along a vector.
 
 A direction is a list of float32 tensors on the CPU, one per tensor of `net_tensors.tensors`: the net's
-parameters in their order (`weights`), or its whole state dict with the BN statistics (`states`). The theory
-is in Li et al. 2018, "Visualizing the Loss Landscape of Neural Nets", sections 3 and 4.
+parameters in their order (`weights`), or its whole state dict with the BN statistics (`states`). Those of
+large nets are made in `large_directions`. The theory is in Li et al. 2018, "Visualizing the Loss Landscape of
+Neural Nets", sections 3 and 4.
 
 Where a layer computes its weight from other tensors (`computed_weights`), a direction is normalised by this
 weight: by how far the direction moves it, to first order.
@@ -15,12 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError, require_choice
-from losslandscape.nets import net_tensors
-from losslandscape.nets.computed_weights import ComputedWeight, computed_weights
+from losslandscape.nets import large_directions, net_tensors
+from losslandscape.nets.blocks import blocks, is_large
+from losslandscape.nets.computed_weights import computed_weights
+from losslandscape.nets.direction_parts import NORMS, difference, normalise, normalise_motion, raw_part
 from losslandscape.nets.net_tensors import IGNORES, NetTensor, moving_tensors
-
-NORMS = ("filter", "layer", "weight", "dfilter", "dlayer")
-FILTER_NORM_OFFSET = 1e-10  # the published program's guard against filters of zero norm
 
 Direction = list[Tensor]
 
@@ -77,29 +77,24 @@ def random_direction(
     in tensors that `params` does not choose.
 
     Like the published program, this function calls `randn` once for every tensor, in order, with torch's
-    global generator on the CPU, even where it does not use the result.
+    global generator on the CPU, even where it does not use the result. In a large net (`core.large`), each
+    tensor has a generator of its own.
 
     Args:
         net: the net, on any device.
         dir_type: `weights` or `states`.
         norm, ignore, params: the options of `Recipe`.
     """
+    if is_large(net):
+        chosen = _chosen(net, dir_type, params)
+        return large_directions.random_direction(net, dir_type, norm=norm, ignore=ignore, chosen=chosen)
     tensors = net_tensors.tensors(net, dir_type)
     draws = [torch.randn(tensor.value.shape, dtype=torch.float32, device="cpu") for tensor in tensors]
-    parts = [_random(d, tensor, ignore) for d, tensor in zip(draws, tensors, strict=True)]
+    parts = [raw_part(d, tensor, ignore) for d, tensor in zip(draws, tensors, strict=True)]
     raw = _only_chosen(parts, net, dir_type, params)
     places = {place for place, tensor in enumerate(tensors) if tensor.by_filters}
     # `_only_chosen` again, because 0 times a negative weight is -0, which has other bits in a file than 0.
     return _only_chosen(_normalised(raw, net, tensors, norm, places), net, dir_type, params)
-
-
-def _random(d: Tensor, tensor: NetTensor, ignore: str) -> Tensor:
-    if tensor.by_filters:
-        return d
-    copied = tensor.kind == "norm" or (tensor.moves and tensor.kind != "buffer")
-    if ignore == "biasbn" or not copied:
-        return torch.zeros_like(d)
-    return tensor.value.to("cpu", torch.float32, copy=True)
 
 
 def _normalised(
@@ -112,70 +107,27 @@ def _normalised(
     """
     direction = list(raw)
     for place in places:
-        direction[place] = _normalise(raw[place], tensors[place], norm)
+        direction[place] = normalise(raw[place], tensors[place], norm)
     for weight in computed_weights(net, tensors):
         stored = direction if norm == "weight" else raw
         parts = weight.masked([stored[place] for place in weight.members])
         if not places.isdisjoint(weight.members):
-            parts = _normalise_motion(parts, weight, norm)
+            parts = normalise_motion(parts, weight, norm)
         for place, part in zip(weight.members, parts, strict=True):
             direction[place] = part
     return direction
 
 
-def _normalise(d: Tensor, tensor: NetTensor, norm: str) -> Tensor:
-    w = tensor.value.to("cpu", torch.float32)
-    if norm == "filter":
-        return d * tensor.spread(tensor.filter_norms(w) / (tensor.filter_norms(d) + FILTER_NORM_OFFSET))
-    if norm == "layer":
-        return d * (w.norm() / _not_zero(d.norm()))
-    if norm == "weight":
-        return d * w
-    if norm == "dfilter":
-        return d / tensor.spread(tensor.filter_norms(d) + FILTER_NORM_OFFSET)
-    if norm == "dlayer":
-        return d / _not_zero(d.norm())
-    if norm == "":
-        return d
-    raise ValueError(f"unknown norm {norm!r}; choose from {', '.join(NORMS)}")
-
-
-def _normalise_motion(parts: Direction, weight: ComputedWeight, norm: str) -> Direction:
-    """Normalise a direction's parts in the tensors of a computed weight by how they move the weight."""
-    goal = goal_norms(weight.tensor, norm)
-    if goal is None:
-        return parts
-    if norm in ("filter", "dfilter"):
-        return weight.scaled(parts, goal)
-    factor = (goal / _not_zero(weight.push(parts).norm())).float()
-    return [part * factor for part in parts]
-
-
-def goal_norms(tensor: NetTensor, norm: str) -> Tensor | None:
-    """Return the norms that a direction has in a tensor after it is normalised; None if `norm` sets none.
-
-    They are the norms of its filters, (filters,), or the norm of the whole tensor, ().
-    """
-    if norm == "filter":
-        return tensor.filter_norms(tensor.value)
-    if norm == "layer":
-        return tensor.value.norm()
-    if norm == "dfilter":
-        return torch.ones_like(tensor.filter_norms(tensor.value))
-    if norm == "dlayer":
-        return torch.ones(())
-    return None
-
-
-def _not_zero(norm: Tensor) -> Tensor:
-    return norm if norm else torch.ones_like(norm)
+def _chosen(net: nn.Module, dir_type: str, params: str) -> frozenset[str] | None:
+    """Return the names of the tensors that `params` chooses; None for all."""
+    return net_tensors.chosen(net, dir_type, params) if params else None
 
 
 def _only_chosen(direction: Direction, net: nn.Module, dir_type: str, params: str) -> Direction:
     """Return the direction with zeros in the tensors that `params` does not choose."""
-    if not params:
+    names = _chosen(net, dir_type, params)
+    if names is None:
         return direction
-    names = net_tensors.chosen(net, dir_type, params)
     return [
         d if name in names else torch.zeros_like(d)
         for name, d in zip(moving_tensors(net, dir_type), direction, strict=True)
@@ -191,7 +143,9 @@ def target_direction(net: nn.Module, other: nn.Module, dir_type: str, *, params:
     starts, ends = moving_tensors(net, dir_type), moving_tensors(other, dir_type)
     for name, start in starts.items():
         require_same_shape(name, start, ends.get(name))
-    direction = [_difference(start.cpu(), ends[name].cpu()) for name, start in starts.items()]
+    if is_large(net):
+        return large_directions.target_direction(starts, ends, _chosen(net, dir_type, params))
+    direction = [difference(start.cpu(), ends[name].cpu()) for name, start in starts.items()]
     return _only_chosen(direction, net, dir_type, params)
 
 
@@ -204,18 +158,6 @@ def require_same_shape(name: str, start: Tensor, end: Tensor | None) -> None:
         f"the two nets differ: {name} has shape {list(start.shape)} in the net at the centre; {other}",
         "a direction needs two nets that are built in the same way",
     )
-
-
-def _difference(start: Tensor, end: Tensor) -> Tensor:
-    """Return `end - start` as float32, with zero where both are equal, even if infinite.
-
-    For a complex tensor, which never moves, return zeros.
-    """
-    if start.is_complex():
-        return torch.zeros(start.shape)
-    dtype = net_tensors.wide(start.dtype) if start.is_floating_point() else torch.int64
-    start, end = start.to(dtype), end.to(dtype)
-    return (end - start).masked_fill_(end == start, 0).float()
 
 
 def vector_direction(
@@ -282,9 +224,10 @@ def from_flat(net: nn.Module, dir_type: str, names: Iterable[str], vector: Tenso
 def cosine(a: Direction, b: Direction) -> float:
     """Return the cosine of the angle between two directions; NaN if one is zero."""
     dot, aa, bb = 0.0, 0.0, 0.0
-    for p, q in zip(a, b, strict=True):
-        p, q = p.double().flatten(), q.double().flatten()
-        dot += float(torch.vdot(p, q))
-        aa += float(torch.vdot(p, p))
-        bb += float(torch.vdot(q, q))
+    for whole in zip(a, b, strict=True):
+        for p, q in blocks(*whole):
+            p, q = p.double().flatten(), q.double().flatten()
+            dot += float(torch.vdot(p, q))
+            aa += float(torch.vdot(p, p))
+            bb += float(torch.vdot(q, q))
     return dot / (aa * bb) ** 0.5 if aa > 0 and bb > 0 else float("nan")

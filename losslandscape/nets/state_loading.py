@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line, shortlist
-from losslandscape.nets import adapters, own_loading
+from losslandscape.nets import adapters, minimiser, own_loading
+from losslandscape.nets.blocks import is_large
 from losslandscape.nets.tensor_fit import misfit, tied_fault
-from losslandscape.nets.tensor_names import State, bare_name, below, needed_names, prefixes, rename
+from losslandscape.nets.tensor_names import State, bare_name, below, needed_names, prefixes, rename, with_ties
 
 NAMES_SHOWN = 3  # a message lists this many tensor names of the net, and as many of the file
 MAX_NAME_LENGTH = 60  # a message cuts longer names after this many characters
@@ -25,6 +26,8 @@ def load_state(
     what: str,
     candidates: Mapping[str, State] | None = None,
     is_adapter: bool = False,
+    is_mapped: bool = False,
+    assign: bool = False,
 ) -> None:
     """Copy a state into a net. Prefixes of wrappers are removed as in `tensor_names.rename`.
 
@@ -41,6 +44,9 @@ def load_state(
         candidates: all states of the same file by `state_key`, to suggest one that fits.
         is_adapter: whether the state is an adapter's: the net then keeps its other tensors. So it is if all
             names are those of an adapter.
+        is_mapped: whether the state lies in a file, where the minimiser of a large net may stay.
+        assign: whether the net gets the tensors of the state themselves instead of their numbers. It must
+            load in no way of its own.
 
     Raises:
         InputError: a tensor is missing, does not fit, or is not in the net. The message names the first such
@@ -50,16 +56,18 @@ def load_state(
         fitted = adapters.complete(state, net, what=what)
     else:
         fitted = rename(state, net)
-    fault = _load(net, fitted)
+    fault = _load(net, fitted, assign=assign)
     if fault:
         fault = f"{what}: {fault}{_differences(net, fitted)}"
         key = _fitting_key(net, candidates or {"": dict(state)})
         if key:
             raise InputError(f"{fault}, but state_key {key} fits", "give this {state_key}")
         raise InputError(fault, "is it the file of another model?")
+    if is_mapped and is_large(net) and not assign:
+        minimiser.remember(net, fitted)
 
 
-def _load(net: nn.Module, state: State) -> str:
+def _load(net: nn.Module, state: State, *, assign: bool) -> str:
     """Load a state into a net, completely or not at all; return why it does not fit, empty if it does."""
     if own_loading.has_own_loading(net):
         fault = own_loading.load(net, state)
@@ -67,7 +75,8 @@ def _load(net: nn.Module, state: State) -> str:
         return "" if any(not own_loading.load(net, below_wrapper) for below_wrapper in inner) else fault
     fault = _fault(net, state)
     if not fault:
-        net.load_state_dict({**net.state_dict(), **state})
+        ties = with_ties(net, state) if assign else state
+        net.load_state_dict({**net.state_dict(), **ties}, assign=assign)
     return fault
 
 

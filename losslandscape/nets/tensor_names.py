@@ -113,6 +113,16 @@ def needed_names(net: nn.Module) -> list[list[str]]:
     return list(groups.values())
 
 
+def with_ties(net: nn.Module, state: Mapping[str, Tensor]) -> State:
+    """Return a state in which a tied tensor of the net has all its names."""
+    ties: State = {}
+    for names in needed_names(net):
+        value = next((state[name] for name in names if name in state), None)
+        if value is not None:
+            ties |= dict.fromkeys(names, value)
+    return {**state, **ties}
+
+
 def bare_name(name: str) -> str:
     """Return a name without the parts of `HIDDEN_WRAPPERS`.
 

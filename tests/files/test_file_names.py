@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from losslandscape.files import file_names
-from losslandscape.nets import net_plotter, net_tensors
+from losslandscape.nets import direction_parts, net_tensors
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ OPTIONS = st.fixed_dictionaries(
         "model_file2": st.just("") | CHECKPOINTS,
         "model_file3": st.just("") | CHECKPOINTS,
         "xignore": st.sampled_from(["", "biasbn"]),
-        "xnorm": st.sampled_from(["", *net_plotter.NORMS]),
+        "xnorm": st.sampled_from(["", *direction_parts.NORMS]),
         "yignore": st.sampled_from(["", "biasbn"]),
-        "ynorm": st.sampled_from(["", *net_plotter.NORMS]),
+        "ynorm": st.sampled_from(["", *direction_parts.NORMS]),
         "same_dir": st.booleans(),
         "idx": st.integers(0, 12),
         "xdir": st.sampled_from(["random", "hessian"]),

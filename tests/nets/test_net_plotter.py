@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from losslandscape.core.errors import InputError
-from losslandscape.nets import net_plotter, net_tensors
+from losslandscape.nets import direction_parts, net_plotter, net_tensors
 
 
 def filters(tensor):
@@ -152,7 +152,7 @@ def test_an_eigenvector_becomes_a_direction(net):
     assert not any(d.any() for d in filtered[1:])
 
 
-@pytest.mark.parametrize("norm", net_plotter.NORMS)
+@pytest.mark.parametrize("norm", direction_parts.NORMS)
 def test_an_eigenvector_of_all_parameters(net, norm):
     """Biases and norm layers count as one filter each.
 

