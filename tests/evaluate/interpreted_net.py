@@ -9,6 +9,7 @@ from torch import nn
 from losslandscape.evaluate.fused_net import FusedNet
 from losslandscape.nets import net_plotter
 from losslandscape.nets.moving import moving
+from tests.evaluate.kernels.interpreter import bfloat16_products, loops  # noqa: F401 - fixtures
 from tests.evaluate.test_fused_net import with_statistics
 
 
