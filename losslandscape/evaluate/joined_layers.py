@@ -77,11 +77,19 @@ class JoinedConv(nn.Module):
 
         self._require_usual(x, residual)
         layer, (stride, padding) = self.layer, self._geometry
-        form = {"stride": stride, "padding": padding}
-        fits = conv.fits(x, layer.weight, **form, dilation=layer.dilation, groups=layer.groups)
+        fits = conv.fits(
+            x,
+            layer.weight,
+            stride=stride,
+            padding=padding,
+            dilation=layer.dilation,
+            groups=layer.groups,
+        )
         if layer.bias is None or not fits:
             raise ValueError("the kernel does not take this convolution")
-        return conv.conv(x, layer.weight, layer.bias, residual, relu=self.relu, **form)
+        return conv.conv(
+            x, layer.weight, layer.bias, residual, relu=self.relu, stride=stride, padding=padding
+        )
 
 
 class JoinedBlock(nn.Module):
@@ -106,8 +114,9 @@ class JoinedBlock(nn.Module):
         from losslandscape.evaluate.kernels import block
 
         first, second = (joined.layer for joined in self._layers)
+        assert first.bias is not None and second.bias is not None  # `layer_join` requires them
         if not block.fits(x, first.weight, second.weight):
-            raise ValueError("the kernel does not take this shape")
+            raise ValueError("the kernel does not take this block")
         return block.block(x, first.weight, first.bias, second.weight, second.bias)
 
 
