@@ -123,6 +123,7 @@ class JoinedBlock(nn.Module):
 class JoinedNorm(nn.Module):
     """A batch norm that does not fold into a layer, with the ReLU after it.
 
+    Its input may be several maps, side by side in the channels. Our kernel reads them where they are.
     `refresh` computes the scale and the shift of each channel from the batch norm's present tensors.
     """
 
@@ -145,18 +146,18 @@ class JoinedNorm(nn.Module):
         if norm.affine:
             shift.add_(norm.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._choice.run(self._form, self._kernels, x)
+    def forward(self, *maps: Tensor) -> Tensor:
+        return self._choice.run(self._form, self._kernels, *maps)
 
-    def _plain(self, x: Tensor) -> Tensor:
-        return self._layers[0](x).relu_()
+    def _plain(self, *maps: Tensor) -> Tensor:
+        return self._layers[0](torch.cat(maps, 1) if len(maps) > 1 else maps[0]).relu_()
 
-    def _triton(self, x: Tensor) -> Tensor:
+    def _triton(self, *maps: Tensor) -> Tensor:
         from losslandscape.evaluate.kernels import affine
 
-        if not affine.fits(x):
-            raise ValueError("the kernel does not take this shape")
-        return affine.affine_relu(x, *self._affine, relu=True)
+        if not affine.fits(*maps):
+            raise ValueError("the kernel does not take these maps")
+        return affine.affine_relu(maps, *self._affine, relu=True)
 
 
 Joined: TypeAlias = JoinedConv | JoinedNorm
