@@ -106,8 +106,9 @@ class JoinedBlock(nn.Module):
         from losslandscape.evaluate.kernels import block
 
         first, second = (joined.layer for joined in self._layers)
-        if not block.fits(x, first.weight, second.weight):
-            raise ValueError("the kernel does not take this shape")
+        fits = block.fits(x, first.weight, second.weight)
+        if first.bias is None or second.bias is None or not fits:
+            raise ValueError("the kernel does not take this block")
         return block.block(x, first.weight, first.bias, second.weight, second.bias)
 
 
