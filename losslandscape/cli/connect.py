@@ -48,8 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         progress = ProgressLines(request.connect.epochs)
         connection = connecting.connect(request.connect.points, progress.print)
         if machine.ranks.rank == 0:
-            for path in connecting.files.checkpoints:
-                print(f"bend:       {path}")
+            print_files(connecting.files)
             print_barriers(connection)
             if request.connect.plot:
                 plot(request.connect, connecting.files)
@@ -123,6 +122,17 @@ class ProgressLines:
         )
 
 
+def print_files(files: CurveFiles) -> None:
+    """Print the names of the bends, and of the files for a plane with the curve on it."""
+    for path in files.checkpoints:
+        print(f"bend:       {path}")
+    if files.bends == 1:
+        print(
+            f"plane:      plot_surface.py --dir_type {MOVES} --dir_file {files.directions} "
+            f"--proj_file {files.path} --plot, with net, data and --bn, draws the curve over contours"
+        )
+
+
 def print_barriers(connection: Connection) -> None:
     """Print how far each loss rises above the straight line between the losses of the two nets."""
     for name in connection.line.names:
@@ -148,6 +158,7 @@ def barrier_of(surface: Surface, name: str) -> tuple[float, str] | None:
 
 def plot(options: ConnectOptions, files: CurveFiles) -> None:
     """Draw the loss along curve and line in one figure."""
+    from losslandscape.draw.figure_details import Details
     from losslandscape.draw.line_figures import plot_together
 
     plot_together(
@@ -158,4 +169,5 @@ def plot(options: ConnectOptions, files: CurveFiles) -> None:
         log=options.log,
         show=options.show,
         formats=options.format,
+        details=Details(xlabel="$t$"),
     )

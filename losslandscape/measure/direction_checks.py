@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import compress
 
 import numpy as np
 import torch
@@ -145,6 +146,9 @@ def _ratio(direction: float, net: float) -> float:
 def _cosine(moved: list[Moved], directions: list[Direction], *, other_model: bool) -> Report:
     if len(directions) < 2:
         return Report()
+    if other_model:  # the plane's angles are those of the parameters, not of BN statistics (`nets.plane`)
+        counted = [part.tensor.is_parameter for part in moved]
+        directions = [list(compress(direction, counted)) for direction in directions]
     cosine = net_plotter.cosine(*directions)
     lines = [f"cosine between x and y: {cosine:.6f}"]
     are_same = all(torch.equal(x, y) for x, y in zip(*directions, strict=True))

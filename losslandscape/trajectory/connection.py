@@ -13,6 +13,7 @@ from losslandscape.evaluate import batch_stream
 from losslandscape.evaluate.batching import choose_batches
 from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.files import h5_util
+from losslandscape.files.file_names import short_names
 from losslandscape.files.lock import Lock
 from losslandscape.files.surface import Surface
 from losslandscape.measure.grid import measure_surface, unchanged
@@ -25,6 +26,7 @@ from losslandscape.nets.net_plotter import target_direction
 from losslandscape.nets.tensor_names import State
 from losslandscape.parallel.mpi4pytorch import Serial
 from losslandscape.trajectory.curve_files import CurveFiles
+from losslandscape.trajectory.curve_plane import write_plane
 from losslandscape.trajectory.curve_training import CurveEpoch, CurvePlan, CurveTraining
 
 MOVES = "states"  # the BN statistics too, where they are not estimated anew
@@ -90,7 +92,28 @@ class Connecting:
         last = point_of(self.other, MOVES)
         curve = Curve(self.plan.kind, [*([bend[name] for name in names] for bend in bends), last])
         line = self._measured(Curve(CHAIN, [last]), points, self.files.line)
-        return Connection(bends, self._measured(curve, points, self.files.curve), line)
+        connection = Connection(bends, self._measured(curve, points, self.files.curve), line)
+        if self.files.out and len(bends) == 1:
+            self.run.ranks.first(self._write_plane, *curve.points)
+        return connection
+
+    def _write_plane(self, bend: list[Tensor], last: list[Tensor]) -> None:
+        """Write the plane of the curve, unless a bend that was hardly trained spans none."""
+        first_name, last_name = short_names(list(self.landscape.files.values())) or ("first net", "last net")
+        try:
+            write_plane(
+                self.landscape.net,
+                bend,
+                last,
+                self.plan.kind,
+                dir_type=MOVES,
+                names=[first_name, "bend", last_name],
+                dir_file=self.files.directions,
+                proj_file=self.files.path,
+                facts=self.landscape.net_facts,
+            )
+        except InputError as error:
+            self.run.say(f"no plane is written: {error.fault}")
 
     def _landscape_along(self, curve: Curve) -> Landscape:
         chord = target_direction(self.landscape.net, self.other, MOVES)
