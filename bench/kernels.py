@@ -152,8 +152,8 @@ def ways_of(what: str) -> dict[str, Call]:
     layers = one_convolution if what == "convolution" else two_convolutions
     ways: dict[str, Call] = {"apart": partial(layers, apart), "cuDNN": partial(layers, cudnn)}
     if kernels.available():
-        ways["Triton taps"] = partial(layers, partial(triton, rows=False))
-        ways["Triton rows"] = partial(layers, partial(triton, rows=True))
+        ways["Triton taps"] = partial(layers, triton_taps)
+        ways["Triton rows"] = partial(layers, triton_rows)
         if what == "block":
             ways["Triton block"] = triton_block
     return ways
@@ -183,12 +183,18 @@ def cudnn(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) -> T
     return torch.cudnn_convolution_add_relu(x, weight, residual, 1.0, bias, *form)
 
 
-def triton(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, *, rows: bool) -> Tensor:
+def triton_taps(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) -> Tensor:
+    from losslandscape.evaluate.kernels import conv
+
+    return conv.conv_by_taps(x, weight, bias, residual, relu=True, stride=1, padding=1)
+
+
+def triton_rows(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) -> Tensor:
     from losslandscape.evaluate.kernels import conv, row_conv
 
-    if rows and not row_conv.fits(x, weight):
+    if not row_conv.fits(x, weight):
         raise ValueError("the kernel does not take this shape")
-    return conv.conv(x, weight, bias, residual, relu=True, stride=1, padding=1, rows=rows)
+    return conv.conv(x, weight, bias, residual, relu=True, stride=1, padding=1)
 
 
 def triton_block(given: Operands) -> Tensor:

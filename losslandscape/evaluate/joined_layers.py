@@ -114,8 +114,8 @@ class JoinedBlock(nn.Module):
         from losslandscape.evaluate.kernels import block
 
         first, second = (joined.layer for joined in self._layers)
-        assert first.bias is not None and second.bias is not None  # `layer_join` requires them
-        if not block.fits(x, first.weight, second.weight):
+        fits = block.fits(x, first.weight, second.weight)
+        if first.bias is None or second.bias is None or not fits:
             raise ValueError("the kernel does not take this block")
         return block.block(x, first.weight, first.bias, second.weight, second.bias)
 
