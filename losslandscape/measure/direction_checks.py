@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from losslandscape.measure.filter_checks import filters_off_norm, zero_filters
 from losslandscape.measure.moved_tensors import Moved, moved_tensors
 from losslandscape.measure.report import Caution, Report
-from losslandscape.nets import net_plotter, net_tensors
+from losslandscape.nets import net_plotter, net_tensors, quantised
 from losslandscape.nets.net_plotter import Direction
 
 MAX_COSINE = 0.2  # a larger cosine gives a warning; random directions of small nets often reach 0.1
@@ -38,6 +38,7 @@ def check_directions(
         zero_filters(layers, norms),
         *(filters_off_norm(layers, axis, norms[axis]) for axis in "xy"[: len(directions)] if axis in norms),
         _ties(stored),
+        Report([line] if (line := quantised.sentence(net)) else []),
         _adapters(stored),
     ]
 

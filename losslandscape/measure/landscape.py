@@ -4,12 +4,14 @@ A `Landscape` also states its parts as facts. A file belongs to the same landsca
 (`core.provenance`).
 """
 
+import io
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -205,8 +207,16 @@ class Landscape:
 
 def fingerprint_of_net(net: nn.Module) -> str:
     """Return the fingerprint of a net's weights and buffers."""
-    tensors = (value.detach().cpu().contiguous() for value in net.state_dict().values())
-    return fingerprint_of_arrays(tensor.reshape(-1).view(torch.uint8).numpy() for tensor in tensors)
+    return fingerprint_of_arrays(map(_bytes, net.state_dict().values()))
+
+
+def _bytes(value: object) -> np.ndarray:
+    """Return an entry of a net's state as bytes."""
+    if isinstance(value, Tensor) and not value.is_quantized:
+        return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    saved = io.BytesIO()  # of a quantised layer, or what its code keeps beside tensors
+    torch.save(value, saved)
+    return np.frombuffer(saved.getvalue(), np.uint8)
 
 
 def _fingerprint(directions: list[Direction]) -> str:
