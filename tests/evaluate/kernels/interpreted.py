@@ -30,7 +30,7 @@ def check(result: Tensor, truth: Tensor, dtype: torch.dtype) -> None:
     torch.testing.assert_close(result.double(), truth, rtol=0, atol=2 * ROUNDING[dtype] * largest)
 
 
-def check_conv(shape, c_out, width, *, dtype, stride=1, padding=None, residual=False, relu=True):
+def check_conv(shape, c_out, width, *, dtype, stride=1, padding=None, residual=False, relu=True, rows=True):
     torch.manual_seed(0)
     padding = width // 2 if padding is None else padding
     x = image(*shape, dtype=dtype)
@@ -39,7 +39,8 @@ def check_conv(shape, c_out, width, *, dtype, stride=1, padding=None, residual=F
     assert conv_kernel.fits(x, weight, stride=stride, padding=padding, dilation=1, groups=1)
     truth = F.conv2d(x.double(), weight.double(), bias.double(), stride=stride, padding=padding)
     added = image(*truth.shape, dtype=dtype) if residual else None
-    result = conv_kernel.conv(x, weight, bias, added, relu=relu, stride=stride, padding=padding)
+    convolve = conv_kernel.conv if rows else conv_kernel.conv_by_taps
+    result = convolve(x, weight, bias, added, relu=relu, stride=stride, padding=padding)
     truth = truth if added is None else truth + added.double()
     check(result, truth.relu() if relu else truth, dtype)
 
@@ -60,6 +61,11 @@ def test_three_by_three_with_what_follows(channels, dtype, residual, relu):
 @pytest.mark.parametrize("channels", [16, 64])
 def test_sides_of_images(channels, side):
     check_conv((3, channels, *side), channels, 3, dtype=torch.float32, residual=True)
+
+
+@pytest.mark.parametrize("channels", [16, 32])
+def test_the_other_kernel(channels):
+    check_conv((3, channels, 7, 9), channels, 3, dtype=torch.bfloat16, residual=True, rows=False)
 
 
 @pytest.mark.parametrize("images", [1, 2, 5, 33])
@@ -141,6 +147,13 @@ def test_a_residual_block(sides, dtype):
     check_block((3, 16, *sides), dtype)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sides", [(8, 8), (7, 5), (1, 1)])
+def test_a_residual_block_of_small_images(sides, dtype):
+    check_block((3, 64, *sides), dtype)
+    check_block((2, 32, *sides), dtype)
+
+
 @pytest.mark.parametrize("images", [1, 2, 5, 67])
 def test_blocks_of_numbers_of_images_that_no_tile_divides(images):
     check_block((images, 16, 9, 8), torch.float32)
@@ -155,7 +168,7 @@ def test_blocks_that_do_not_fit_into_a_program(monkeypatch):
     assert not block_kernel.fits(x, weight.half(), weight)
     assert not block_kernel.fits(image(1, 16, 4, 65, dtype=torch.float32), weight, weight)
     wide = torch.zeros(32, 32, 3, 3)
-    assert not block_kernel.fits(image(1, 32, 4, 4, dtype=torch.float32), wide, wide)
+    assert not block_kernel.fits(image(1, 32, 4, 9, dtype=torch.float32), wide, wide)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     assert not block_kernel.fits(x, weight, weight)
 
