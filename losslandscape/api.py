@@ -46,6 +46,7 @@ from losslandscape.trajectory.connection import POINTS, Connecting, Connection
 from losslandscape.trajectory.curve_files import CurveFiles
 from losslandscape.trajectory.curve_training import CurvePlan
 
+CPU = torch.device("cpu")
 Ends = tuple[float, float]  # min, max
 BN_SAMPLES = 1000  # of `connect`, as on its command line
 Target = nn.Module | tuple[nn.Module, nn.Module] | None
@@ -306,23 +307,14 @@ def _landscape(
     measuring: Measuring,
     *,
     target: Target,
-<<<<<<< HEAD
-    dir_type: str,
-    norm: str,
-    ignore: str,
-    params: str,
-    seed: int,
-    directions: Sequence[Direction | str] | None,
-    device: torch.device,
-=======
     orthonormal: bool = False,
     dir_type: str = "",
     norm: str = "",
     ignore: str = "",
     params: str = "",
     seed: int = SEED,
-    directions: list[Direction] | None = None,
->>>>>>> main
+    directions: Sequence[Direction | str] | None = None,
+    device: torch.device = CPU,
     samples: int | None,
     show_progress: bool,
     surf_file: str = "",
@@ -375,13 +367,9 @@ def _landscape(
             **measuring.facts(),
         },
         dir_file=dir_file,
-<<<<<<< HEAD
-        directions=None if names or directions is None else _directions(directions, net, dir_type, axes),
-=======
         orthonormal=orthonormal,
         net_names=("net", "target 1", "target 2"),
-        directions=None if directions is None else _directions(directions, net, dir_type, axes),
->>>>>>> main
+        directions=None if names or directions is None else _directions(directions, net, dir_type, axes),
     )
 
 

@@ -30,12 +30,8 @@ from losslandscape.parallel.assignments import SCHEDULES
 from losslandscape.parallel.devices import PRECISIONS
 from losslandscape.parallel.point_order import ORDERS
 
-<<<<<<< HEAD
 DIRECTIONS = ("random", *ORIGINS)
-=======
-DIRECTIONS = ("random", "hessian")
 AXES = ("orthonormal",)
->>>>>>> main
 
 Group = argparse._ArgumentGroup
 
