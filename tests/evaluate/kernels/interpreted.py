@@ -39,8 +39,8 @@ def check_conv(shape, c_out, width, *, dtype, stride=1, padding=None, residual=F
     assert conv_kernel.fits(x, weight, stride=stride, padding=padding, dilation=1, groups=1)
     truth = F.conv2d(x.double(), weight.double(), bias.double(), stride=stride, padding=padding)
     added = image(*truth.shape, dtype=dtype) if residual else None
-    form = {"stride": stride, "padding": padding, "rows": rows}
-    result = conv_kernel.conv(x, weight, bias, added, relu=relu, **form)
+    convolve = conv_kernel.conv if rows else conv_kernel.conv_by_taps
+    result = convolve(x, weight, bias, added, relu=relu, stride=stride, padding=padding)
     truth = truth if added is None else truth + added.double()
     check(result, truth.relu() if relu else truth, dtype)
 
@@ -147,6 +147,13 @@ def test_a_residual_block(sides, dtype):
     check_block((3, 16, *sides), dtype)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sides", [(8, 8), (7, 5), (1, 1)])
+def test_a_residual_block_of_small_images(sides, dtype):
+    check_block((3, 64, *sides), dtype)
+    check_block((2, 32, *sides), dtype)
+
+
 @pytest.mark.parametrize("images", [1, 2, 5, 67])
 def test_blocks_of_numbers_of_images_that_no_tile_divides(images):
     check_block((images, 16, 9, 8), torch.float32)
@@ -161,7 +168,7 @@ def test_blocks_that_do_not_fit_into_a_program(monkeypatch):
     assert not block_kernel.fits(x, weight.half(), weight)
     assert not block_kernel.fits(image(1, 16, 4, 65, dtype=torch.float32), weight, weight)
     wide = torch.zeros(32, 32, 3, 3)
-    assert not block_kernel.fits(image(1, 32, 4, 4, dtype=torch.float32), wide, wide)
+    assert not block_kernel.fits(image(1, 32, 4, 9, dtype=torch.float32), wide, wide)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     assert not block_kernel.fits(x, weight, weight)
 
