@@ -1,7 +1,7 @@
 """The barrier on the straight line between two nets, before and after the neurons of one are permuted.
 
     OMP_NUM_THREADS=1 python bench/alignment.py --out bench/results/alignment.json
-    python bench/alignment.py --model vgg9 --model_file A.t7 --model_file2 B.t7 --dataset digits
+    python bench/alignment.py --model vgg9 --model_file A.t7 --model_file2 B.t7 --dataset digits --points 11
 
 The first command trains pairs of MLPs with three hidden layers of 512 neurons on scikit-learn's digits (8x8),
 in two minutes on one core, and gives means and standard errors over the pairs. If the package rebasin is
@@ -55,12 +55,13 @@ def main() -> None:
     args = parser.parse_args()
     if args.model_file:
         net = NetOptions.of(args)
-        nets = [net.load(file) for file in net.files().values()]
-        rows = checkpoints(*nets, DataOptions.of(args).load(Serial()), args.points)
+        pair = [net.load(file) for file in net.files().values()]
+        rows = checkpoints(*pair, DataOptions.of(args).load(Serial()), args.points)
     else:
         rows = mlps(args.pairs, args.points)
     print(report.table(rows))
-    report.write(args.out, {"arguments": sys.argv[1:], "rows": rows})
+    nets = f"{args.model} on {args.dataset}" if args.model_file else f"{args.pairs} pairs of MLPs on digits"
+    report.write(args.out, {"nets": nets, "points": args.points, "rows": rows})
 
 
 def by(match: str) -> Aligner:
