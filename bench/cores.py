@@ -1,6 +1,7 @@
-"""How many more points two ranks measure than one, each with one thread on a core of its own.
+"""How many more points two ranks measure than one, each with one thread on a core of its own, or on one GPU.
 
     python bench/cores.py --out bench/results/cores.json
+    python bench/cores.py --cuda --repeats 1 --out bench/results/cores_cuda.json
 
 Each run measures ResNet-56 (random weights, random images) with the program's own scheduler and evaluator.
 For comparison, as many independent programs of one rank each start at the same time. Their distance from the
@@ -22,23 +23,26 @@ from bench import report
 from tests.helpers import mpirun
 
 POINTS_PER_RANK = 40
-IMAGES = 64
-START_SECONDS = 8  # for Python, torch and the net
+IMAGES, CUDA_IMAGES = 64, 50_000
+# For Python, torch and the net; on a GPU also for the choice of batches and kernels.
+START_SECONDS, CUDA_START_SECONDS = 8, 30
 ONE = "1 rank"
 
 
 def main() -> None:
     parser = report.options(__doc__, repeats=5)
     parser.add_argument("--ranks", type=int, nargs="+", default=[2], help="beside one rank (default: 2)")
+    parser.add_argument("--cuda", action="store_true", help="all ranks on the first GPU")
     parser.add_argument("--start", type=float, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.start:
-        rank_main(args.start)
+        rank_main(args.start, cuda=args.cuda)
         return
-    ways: dict[str, Callable[[], float]] = {ONE: partial(points_per_second, 1)}
+    run = partial(points_per_second, cuda=args.cuda)
+    ways: dict[str, Callable[[], float]] = {ONE: partial(run, 1)}
     for count in args.ranks:
-        ways[f"{count} ranks"] = partial(points_per_second, count)
-        ways[f"{count} separate programs"] = partial(points_per_second, 1, programs=count)
+        ways[f"{count} ranks"] = partial(run, count)
+        ways[f"{count} separate programs"] = partial(run, 1, programs=count)
     rates = report.interleaved(ways, args.repeats)
     medians = report.medians(rates)
     rows = [
@@ -48,11 +52,14 @@ def main() -> None:
     report.write(args.out, {"rows": rows, "repeats": rates})
 
 
-def points_per_second(ranks: int, *, programs: int = 1) -> float:
+def points_per_second(ranks: int, *, programs: int = 1, cuda: bool) -> float:
     """Return the points per second of all programs together, each with `ranks` ranks."""
-    start_time = time.time() + START_SECONDS
+    start_time = time.time() + (CUDA_START_SECONDS if cuda else START_SECONDS)
     line = [*mpirun(ranks), sys.executable, __file__, "--start", str(start_time)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if cuda:
+        line.append("--cuda")
+        environment["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
     started = [
         subprocess.Popen(line, env=environment, stdout=pipe, stderr=nowhere, text=True)
@@ -75,20 +82,27 @@ class NoResults:
     def save(self) -> None: ...
 
 
-def rank_main(start_time: float) -> None:
+def rank_main(start_time: float, *, cuda: bool) -> None:
     """Run one rank, which starts at `start_time`. Rank 0 prints the points per second of all ranks."""
     import torch
 
     from losslandscape.data.image_set import ImageSet
     from losslandscape.evaluate.evaluation import Evaluator
     from losslandscape.nets import model_loader
-    from losslandscape.parallel import mpi4pytorch, scheduler
+    from losslandscape.parallel import devices, mpi4pytorch, scheduler
 
     ranks = mpi4pytorch.connect(mpi=True)
+    device = devices.choose(cuda, ranks)
     torch.manual_seed(0)
-    pixels = torch.randint(0, 256, (IMAGES, 3, 32, 32), dtype=torch.uint8)
-    images = ImageSet(pixels, torch.randint(0, 10, (IMAGES,)))
-    evaluator = Evaluator(model_loader.load("resnet56").eval(), {"train": images}, batch_size=32)
+    count = CUDA_IMAGES if cuda else IMAGES
+    pixels = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
+    images = ImageSet(pixels, torch.randint(0, 10, (count,)))
+    evaluator = Evaluator(
+        model_loader.load("resnet56").eval().to(device),
+        {"train": images},
+        batch_size=None if cuda else 32,
+        sharers=devices.sharers(ranks, device),
+    )
     evaluator.measure()
     time.sleep(max(0.0, start_time - time.time()))
     ranks.gather_all(None)

@@ -14,31 +14,32 @@ each. Its workers share the cores with the threads of the forward pass: one thre
 OMP_NUM_THREADS says otherwise. Here they are started once and kept. The published program starts them at
 every point, which is a row of its own: the start weighs more with the few images here than with 50,000.
 
+What is reached is compared with the device's measured peaks, which are a large product or convolution, and a
+large copy. bench/hardware.py says how operations and bytes are counted.
+
 Nets have random weights, and batch norm statistics of some of the images, so that the activations are as
 large as in a trained net.
 """
 
 import gc
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import report
+from bench.hardware import DTYPES, Cost, Peaks, cost_of, peaks_of, timed
 from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.cli.option_types import positive
 from losslandscape.core.errors import InputError
@@ -61,10 +62,8 @@ CUDA_IMAGES = 50_000
 PUBLISHED_BATCH, PUBLISHED_WORKERS = 128, 2
 POINT = (0.1, -0.2)
 TOLERANCE = 1e-5  # relative difference of loss, in float32
-PEAK_REPEATS = 8
 PUBLISHED, OURS = "published way", "ours"
 NEW_WORKERS = "published way, new workers each point"
-DTYPES = {"": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -264,24 +263,6 @@ def forward_passes(
     return CapturedCall(forward) if data.images.is_cuda else forward
 
 
-def timed(call: Callable[[], object], device: torch.device) -> Callable[[], float]:
-    """Return a function that calls `call` and returns the seconds until the device is done."""
-
-    def seconds() -> float:
-        synchronize(device)
-        start = time.perf_counter()
-        call()
-        synchronize(device)
-        return time.perf_counter() - start
-
-    return seconds
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
     """Keep CUDA from rounding convolutions to TF32 in the block: TF32 would change losses too much."""
@@ -319,7 +300,7 @@ def benchmark(
     directions = [
         net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn") for _ in range(2)
     ]
-    flops = flops_of(net, data.batch(slice(0, 1)))
+    cost = cost_of(net, fused_net(net, data, join=False).module, data.batch(slice(0, 1)))
     net, data = net.to(device), data.to(device)
     build = partial(build_ways, net, data, dataset, precisions=precisions, compiled=compiled)
 
@@ -345,10 +326,11 @@ def benchmark(
 
     return {
         "images": images,
-        "flops_per_image": flops,
+        "cost_per_image": asdict(cost),
         "seconds": seconds,
         "medians": report.medians(seconds),
         "batch_sizes": {name: way.batch_size for name, way in ways.items()},
+        "precisions": {name: way.precision for name, way in ways.items()},
         "loss_differences": differences,
     }
 
@@ -358,41 +340,9 @@ def measure_point(move: Callable[[tuple[float, float]], None], way: Way) -> None
     way.measure()
 
 
-@torch.no_grad()
-def flops_of(net: nn.Module, image: Tensor) -> int:
-    """Return the floating-point operations of a forward pass; a multiplication and an addition are two."""
-    with FlopCounterMode(display=False) as counter:
-        net(image)
-    return counter.get_total_flops()
-
-
-@torch.inference_mode()
-def peak_flops(precision: str, device: torch.device) -> float:
-    """Return the most operations per second in a product of square matrices or in a large convolution."""
-    size, batch = (8192, 1024) if device.type == "cuda" else (2048, 16)
-
-    def random(*shape: int) -> Tensor:
-        return torch.randn(shape, device=device).to(DTYPES[precision])
-
-    a, b = random(size, size), random(size, size)
-    x = random(batch, 256, 16, 16).contiguous(memory_format=torch.channels_last)
-    w = random(256, 256, 3, 3).contiguous(memory_format=torch.channels_last)
-    product = timed(lambda: a @ b, device)
-    convolution = timed(lambda: F.conv2d(x, w, padding=1), device)
-    matmul = torch.backends.cuda.matmul
-    before = matmul.allow_tf32
-    matmul.allow_tf32 = torch.backends.cudnn.allow_tf32  # rounded as convolutions are by default
-    try:
-        product_seconds = min(product() for _ in range(PEAK_REPEATS))
-        convolution_seconds = min(convolution() for _ in range(PEAK_REPEATS))
-    finally:
-        matmul.allow_tf32 = before
-    return max(2 * size**3 / product_seconds, 2 * x.numel() * w[0].numel() / convolution_seconds)
-
-
-def speed_rows(result: dict) -> list[dict[str, object]]:
-    """Return the speed of each way, and the error of its loss."""
-    images, seconds = result["images"], result["medians"]
+def speed_rows(result: dict, peaks: Peaks) -> list[dict[str, object]]:
+    """Return the speed of each way, its share of the device's peak, and the error of its loss."""
+    images, seconds, flops = result["images"], result["medians"], result["cost_per_image"]["flops"]
     return [
         {
             "way": name,
@@ -400,28 +350,39 @@ def speed_rows(result: dict) -> list[dict[str, object]]:
             "points/s": 1 / seconds[name],
             "images/s": images / seconds[name],
             "x published": seconds[PUBLISHED] / seconds[name],
+            "% of peak FLOP/s": 100
+            * flops
+            * images
+            / seconds[name]
+            / peaks.flops[result["precisions"][name]],
             "loss off by": f"{result['loss_differences'][name]:.1e}",
         }
         for name, batch in result["batch_sizes"].items()
     ]
 
 
-def efficiency_rows(model: str, result: dict, peaks: dict[str, float]) -> list[dict[str, object]]:
-    """Return the share of our point outside forward passes, and the share of the machine's peak."""
-    rows = []
-    for precision, peak in peaks.items():
-        whole = result["medians"][ours_in(precision)]
+def efficiency_rows(model: str, result: dict, peaks: Peaks) -> list[dict[str, object]]:
+    """Return what our points reach of the device's peaks, and their share outside forward passes."""
+    cost, rows = Cost(**result["cost_per_image"]), []
+    for precision, peak in peaks.flops.items():
+        way = ours_in(precision)
+        whole = result["medians"][way]
         forward = result["medians"][passes_in(precision)]
-        reached = result["flops_per_image"] * result["images"] / whole
+        moved = cost.bytes(precision, result["batch_sizes"][way])
+        flops, bytes_ = (each * result["images"] / whole for each in (cost.flops, moved))
         rows.append(
             {
                 "model": model,
-                "way": ours_in(precision),
-                "MFLOP/image": result["flops_per_image"] / 1e6,
+                "way": way,
                 "not forward %": 100 * (1 - forward / whole),
-                "GFLOP/s": reached / 1e9,
+                "MFLOP/image": cost.flops / 1e6,
+                "GFLOP/s": flops / 1e9,
                 "peak GFLOP/s": peak / 1e9,
-                "% of peak": 100 * reached / peak,
+                "% of it": 100 * flops / peak,
+                "MB/image": moved / 1e6,
+                "GB/s": bytes_ / 1e9,
+                "peak GB/s": peaks.bytes / 1e9,
+                "% of that": 100 * bytes_ / peaks.bytes,
             }
         )
     return rows
@@ -451,7 +412,7 @@ def main(argv: list[str] | None = None) -> None:
         precisions = ["", "bf16"] if has_bf16(device) else [""]
         if "bf16" not in precisions:
             print("left out: bf16, for which this processor has no instructions")
-        peaks = {precision: peak_flops(precision, device) for precision in precisions}
+        peaks = peaks_of(device, precisions)
         results = {}
         for model in args.models:
             images = args.images or (CUDA_IMAGES if args.cuda else IMAGES.get(model, OTHER_IMAGES))
@@ -464,14 +425,17 @@ def main(argv: list[str] | None = None) -> None:
                 compiled=args.compile,
             )
             results[model] = result
-            print(f"\n{model}, {images} images a point\n{report.table(speed_rows(result))}", flush=True)
+            print(
+                f"\n{model}, {images} images a point\n{report.table(speed_rows(result, peaks))}", flush=True
+            )
         efficiency = [efficiency_rows(model, result, peaks) for model, result in results.items()]
         print(f"\n{report.table(sum(efficiency, []))}")
         facts = {
             "device": device.type,
             "threads": torch.get_num_threads(),
             "repeats": args.repeats,
-            "peak_flops": {precision or "default": peak for precision, peak in peaks.items()},
+            "peak_flops": {precision or "default": peak for precision, peak in peaks.flops.items()},
+            "peak_bytes": peaks.bytes,
             "models": results,
         }
         report.write(args.out, facts)

@@ -12,6 +12,7 @@ from losslandscape.parallel.mpi4pytorch import launched
 
 COMMANDS = {
     "plot_surface": "measure the loss on a line or in a plane",
+    "align": "permute the neurons of a net so that they match another's",
     "connect": "train a curve of low loss between two nets, and measure along it",
     "evaluation": "print loss and accuracy of one checkpoint",
     "scheduler": "check whether this machine is ready: ranks, devices, working folder",

@@ -23,7 +23,7 @@ from losslandscape.core.provenance import record_of_run
 from losslandscape.core.text import one_line
 from losslandscape.data import user_data
 from losslandscape.data.samples import Samples
-from losslandscape.evaluate import losses
+from losslandscape.evaluate import alignment, losses
 from losslandscape.files.file_names import SEED, WHOLE_RANGE, Axis, axis_fault
 from losslandscape.files.surface import Surface
 from losslandscape.files.writable import require_writable
@@ -35,6 +35,7 @@ from losslandscape.measure.surface_files import require_surface_file
 from losslandscape.nets import direction_file, net_tensors
 from losslandscape.nets.net_plotter import Direction, Recipe
 from losslandscape.nets.net_tensors import DIRECTION_TYPES
+from losslandscape.nets.spreading import place
 from losslandscape.nets.wrappers import unwrapped
 from losslandscape.parallel import devices, mpi4pytorch
 
@@ -163,9 +164,44 @@ def loss_surface(
         surf_file=surf_file,
     )
     with unchanged(net), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
-        net.to(device)
+        place(net, device)
         measure = LossMeasure(landscape, run, measuring, device=device)
         return measure_surface(landscape, axes, measure, run, surf_file=surf_file)
+
+
+def align(
+    net: nn.Module,
+    other: nn.Module,
+    data: object,
+    loss: str | Callable[..., object] = "crossentropy",
+    *,
+    match: str = "weights",
+    samples: int = alignment.MATCH_SAMPLES,
+    seed: int = 0,
+) -> alignment.Alignment:
+    """Permute the neurons of a copy of `other` so that they match those of `net`, as `align.py` does.
+
+    The copy computes the same function as `other`. Neither net is changed. All is computed on the CPU.
+
+    Args:
+        net, other: two nets of one model.
+        data: the training data, as for `loss_surface`; for weights, a batch of two samples is enough.
+        loss: the loss, as for `loss_surface`; it calls the nets.
+        match: `weights` or `activations`.
+        samples: the number of samples for activations, at even distances.
+        seed: the seed of the order in which weights are matched.
+
+    Returns:
+        The alignment; `alignment.net` is the permuted net, such as for `loss_surface(…, target=…)`.
+
+    Raises:
+        InputError: the nets cannot be aligned.
+    """
+    net, other = _usable_net("net", net), _usable_net("other", other)
+    train = user_data.as_samples(user_data.parts_of(data)["train"])
+    return alignment.align(
+        net, other, train, losses.find(loss), match=match, match_samples=samples, seed=seed
+    )
 
 
 def _landscape(

@@ -28,11 +28,16 @@ def write_tokenizer(folder: Path, *, begins: bool = False) -> None:
 
 
 def write_model(
-    folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.bfloat16, shards: str = ""
+    folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.bfloat16, layers: int = 2, shards: str = ""
 ) -> nn.Module:
-    """Save a Llama of two layers with random weights, and return it."""
+    """Save a Llama with random weights, and return it."""
     transformers = pytest.importorskip("transformers", reason="the package transformers is not installed")
-    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_attention_heads": 2,
+        "num_hidden_layers": layers,
+    }
     torch.manual_seed(seed)
     config = transformers.LlamaConfig(**sizes, vocab_size=len(WORDS), max_position_embeddings=32)
     net = transformers.LlamaForCausalLM(config).to(dtype).eval()

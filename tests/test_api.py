@@ -567,3 +567,17 @@ def test_the_plot_functions_take_a_surface_that_has_no_file(tmp_path, monkeypatc
 
 def test_every_public_name_exists():
     assert all(callable(getattr(losslandscape, name)) for name in losslandscape.__all__)
+
+
+def test_a_net_is_aligned_with_its_permuted_self():
+    net, order = small_net().eval(), [3, 1, 0, 2, 7, 6, 5, 4]
+    other = copy.deepcopy(net)
+    for name, tensor in other.state_dict().items():
+        if name[0] in "01" and tensor.dim():
+            tensor.copy_(tensor[order].clone())
+        elif name == "4.weight":
+            tensor.copy_(tensor[:, order].clone())
+    for match in ("weights", "activations"):
+        aligned = losslandscape.align(net, other, (X, Y), match=match)
+        assert aligned.distances[0] > aligned.distances[1] == 0
+        assert all(map(torch.equal, aligned.net.state_dict().values(), net.state_dict().values()))

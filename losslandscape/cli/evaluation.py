@@ -21,6 +21,7 @@ from losslandscape.evaluate.batching import BATCH_SIZE, choose_batches
 from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.evaluate.fit_check import MAX_ACCURACY_DROP, check_data
 from losslandscape.measure.repeatability_checks import check_repeatability
+from losslandscape.nets import spreading
 from losslandscape.parallel import devices
 from losslandscape.parallel.mpi4pytorch import Serial
 
@@ -39,6 +40,7 @@ def build_parser() -> Parser:
         type=options.positive,
         help=f"samples in a forward pass (default: {BATCH_SIZE})",
     )
+    options.add_gpus(group)
     options.add_precision(group)
     options.add_fix_randomness(group)
     return parser
@@ -49,13 +51,15 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     data, net_options = DataOptions.of(args), NetOptions.of(args)
     with sentence(parser):
-        device = devices.choose(args.cuda, Serial())
+        device = devices.choose(args.cuda, Serial(), args.ngpu)
         devices.set_precision(args.precision, device)
         file = net_options.files().get("model_file", "")
         net = net_options.load(file)
         loss = losses.find(args.loss_name)
         sets = replace(data, test_set=None).load(Serial())
-        net.to(device)
+        if args.ngpu > 1:
+            spreading.spread(net, devices.free_memory(device, args.ngpu))
+        spreading.place(net, device)
         batching = choose_batches(
             net,
             sets,

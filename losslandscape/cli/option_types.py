@@ -94,7 +94,7 @@ def _whole_number(text: str, *, minimum: int) -> int:
     return int(text)
 
 
-def gpus_per_rank(text: str) -> int:
+def one_gpu(text: str) -> int:
     """Accept only 1. The published program's DataParallel is slower than one rank per GPU."""
     if positive(text) > 1:
         fault = f"a rank uses one GPU, not {text}"

@@ -10,10 +10,10 @@ from losslandscape.cli.option_types import (
     choice_or_empty,
     factor,
     gibibytes,
-    gpus_per_rank,
     known_or_own,
     not_negative,
     not_negative_number,
+    one_gpu,
     optional_axis,
     positive,
     share,
@@ -319,16 +319,31 @@ def add_launch(group: Group) -> None:
     group.add_argument("--cuda", "-c", action="store_true", help="compute on the GPU, one per rank")
 
 
-def add_hardware(parser: argparse.ArgumentParser) -> None:
-    """Add the options for ranks, devices, the batch size and the schedule."""
-    group = parser.add_argument_group("hardware")
-    add_launch(group)
+def add_gpus(group: Group) -> None:
+    """Add the option for a net on several GPUs."""
     group.add_argument(
         "--ngpu",
-        type=gpus_per_rank,
+        type=positive,
         default=1,
-        help="GPUs per rank: 1; for more GPUs start more ranks (default: 1)",
+        metavar="N",
+        help="spread the net over N GPUs, if it is too large for one; for more speed start more ranks "
+        "instead (default: 1)",
     )
+
+
+def add_hardware(parser: argparse.ArgumentParser, *, spreads: bool = False) -> None:
+    """Add the options for ranks, devices, the batch size and the schedule.
+
+    Args:
+        spreads: whether the command can spread a net over several GPUs.
+    """
+    group = parser.add_argument_group("hardware")
+    add_launch(group)
+    if spreads:
+        add_gpus(group)
+    else:
+        text = "GPUs per rank: 1; for more GPUs start more ranks (default: 1)"
+        group.add_argument("--ngpu", type=one_gpu, default=1, help=text)
     group.add_argument(
         "--batch_size",
         type=positive,

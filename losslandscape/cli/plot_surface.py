@@ -33,7 +33,7 @@ from losslandscape.nets.models import MODELS
 
 def build_parser() -> Parser:
     parser = Parser(__doc__)
-    options.add_hardware(parser)
+    options.add_hardware(parser, spreads=True)
     options.add_data(parser)
     options.add_subset(parser)
     options.add_model(parser)

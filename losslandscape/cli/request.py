@@ -42,11 +42,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Machine:
-    """The ranks, the device of this rank, and the number of ranks that share this device."""
+    """The ranks, the device of this rank, the number of ranks that share it, and the GPUs for one net."""
 
     ranks: Serial
     device: torch.device
     sharers: int
+    gpus: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,13 @@ class HardwareOptions(Options):
 
     mpi: bool = False
     cuda: bool = False
+    ngpu: int = 1
 
     def connect(self) -> Machine:
         """Connect to the other ranks and choose a device."""
         ranks = mpi4pytorch.connect(self.mpi)
-        device = ranks.all(devices.choose, self.cuda, ranks)
-        return Machine(ranks, device, devices.sharers(ranks, device))
+        device = ranks.all(devices.choose, self.cuda, ranks, self.ngpu)
+        return Machine(ranks, device, devices.sharers(ranks, device), self.ngpu)
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,9 @@ class SurfaceRequest:
     def require_possible(self) -> None:
         """Raise `InputError` for options of directions that contradict each other, or that lack --y."""
         net, directions = self.net, self.directions
+        if self.hardware.ngpu > 1 and "hessian" in (directions.xdir, directions.ydir):
+            fault = "--xdir hessian and --ydir hessian are computed on one GPU"
+            raise InputError(f"{fault}; leave --ngpu {self.hardware.ngpu} out")
         if not self.is_plane and (net.model_file3 or directions.same_dir or directions.ydir != "random"):
             raise InputError("--model_file3, --same_dir and --ydir are for two dimensions; give --y too")
         others = {"x": bool(net.model_file2), "y": bool(net.model_file3 or directions.same_dir)}

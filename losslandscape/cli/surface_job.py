@@ -4,12 +4,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
+from torch import nn
+
 from losslandscape.cli.landscapes import make_landscape, make_run
 from losslandscape.cli.request import Machine, Options, SurfaceRequest
 from losslandscape.data.samples import Samples
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.loss_measure import LossMeasure, Measuring
 from losslandscape.measure.run import Run
+from losslandscape.nets import spreading
+from losslandscape.parallel import devices
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class SurfaceJob:
         cls, request: SurfaceRequest, measuring: Measuring, machine: Machine, sets: dict[str, Samples]
     ) -> Self:
         landscape = make_landscape(request, machine, sets, measuring.facts())
+        if machine.gpus > 1:
+            machine.ranks.all(_spread, landscape.net, machine)
         run = make_run(request, machine, landscape)
         measure = LossMeasure(
             landscape,
@@ -51,3 +57,10 @@ class SurfaceJob:
             recorded=partial(request.net.recorded_accuracy, landscape.files.get("model_file", "")),
         )
         return cls(landscape, measure, run)
+
+
+def _spread(net: nn.Module, machine: Machine) -> None:
+    """Spread a net over the GPUs of this rank."""
+    spreading.spread(net, devices.free_memory(machine.device, machine.gpus))
+    if machine.ranks.rank == 0:
+        print(spreading.describe(net))

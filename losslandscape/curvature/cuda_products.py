@@ -1,6 +1,5 @@
 """The products of a batch on a GPU: as CUDA graphs, in the faster of two ways, for batches that fit there."""
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from losslandscape.data.samples import Batch
 from losslandscape.evaluate.cuda_graph import CapturedFunction
+from losslandscape.evaluate.kernel_choice import device_seconds
 
 MOST_SAMPLES = 1024  # in a batch; its kernels are large enough to fill a GPU
 MEMORY_SHARE = 4  # a batch takes at most one part in so many of the free memory
@@ -36,20 +36,10 @@ class CudaProducts:
         return self._ways[self._together[count]](batch, rows)
 
     def _is_faster_together(self, batch: Batch, rows: Tensor) -> bool:
-        alone = _seconds(partial(self._ways[False], batch, rows))
+        alone = device_seconds(partial(self._ways[False], batch, rows), runs=1)
         with suppress(RuntimeError):  # not every operation can do it, and it takes more memory
-            return _seconds(partial(self._ways[True], batch, rows)) < alone
+            return device_seconds(partial(self._ways[True], batch, rows), runs=1) < alone
         return False
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    """Return the seconds of a call on the GPU. An earlier call captures the graph."""
-    call()
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    call()
-    torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def fitting_size(compute: Callable[[], object], smallest: int, *, sharers: int) -> int:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from losslandscape.nets.spreading import is_spread
+
 FOLDS_INTO: dict[type[nn.Module], type[nn.Module]] = {nn.BatchNorm1d: nn.Linear, nn.BatchNorm2d: nn.Conv2d}
 Layer = nn.Linear | nn.Conv2d
 
@@ -47,7 +49,12 @@ def scale_of(norm: _BatchNorm) -> Tensor:
 
 
 def copy_of(net: nn.Module) -> nn.Module | None:
-    """Return a copy, or None for a net that cannot be copied, such as one that stores a computed tensor."""
+    """Return a copy, or None for a net that cannot be copied.
+
+    Such a net stores a computed tensor, or is spread over several devices, whose hooks belong to the net.
+    """
+    if is_spread(net):
+        return None
     try:
         return copy.deepcopy(net)
     except Exception:  # a module of the user's may raise anything

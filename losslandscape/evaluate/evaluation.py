@@ -20,6 +20,7 @@ from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.totals import gradient_mode, total_terms
 from losslandscape.nets.blocks import blocks, is_large
 from losslandscape.nets.net_state import unchanged_state
+from losslandscape.nets.spreading import is_spread
 
 
 def evaluate(
@@ -120,7 +121,7 @@ class Evaluator:
         self._bn_batch_size = min(batch_size or bn_statistics.BATCH_SIZE, bn_statistics.BATCH_SIZE)
         self._centre: dict[str, Tensor] = {}
         plain = not (self._loss.needs_gradients or errors or fix_randomness)
-        self._use_graph = graph and self._on_cuda and plain
+        self._use_graph = graph and self._on_cuda and plain and not is_spread(net)
         self._graphs: dict[str, CapturedCall[Terms]] = {}
         self._prepared = False
 
@@ -243,7 +244,7 @@ class Evaluator:
         parts: list[Tensor] = list(self._net.parameters())
         if is_large(self._net):
             parts = [part for parameter in parts for (part,) in blocks(parameter)]
-        squares = sum(part.double().square().sum() for part in parts)
+        squares = sum(part.double().square().sum().to(self._device) for part in parts)
         return self._weight_decay / 2 * float(squares)
 
     def _start(self, part: str) -> Terms:

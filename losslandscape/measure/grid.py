@@ -23,6 +23,7 @@ from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import open_files, points_to_measure, require_surface_file
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.nets.net_state import unchanged_state
+from losslandscape.nets.spreading import place
 from losslandscape.parallel import scheduler
 from losslandscape.parallel.point_order import ordered
 from losslandscape.parallel.scheduler import Values
@@ -191,7 +192,7 @@ def unchanged(net: nn.Module) -> Iterator[None]:
             net.eval()
             yield
     finally:
-        net.to(device)
+        place(net, device)
         for tensor, dtype in dtypes:
             if tensor.dtype != dtype:
                 tensor.data = tensor.data.to(dtype)

@@ -20,6 +20,7 @@ from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.nets.net_tensors import widen
+from losslandscape.nets.spreading import place
 from losslandscape.nets.wrappers import is_scripted
 from losslandscape.parallel import devices
 from losslandscape.parallel.scheduler import Values
@@ -121,7 +122,7 @@ class LossMeasure:
         run.ranks.all(devices.set_precision, measuring.precision, device)
         if measuring.precision == "fp32" and widen(landscape.net):
             landscape.settings["weights"] = "float32"
-        landscape.net.to(device)  # first: on another device the net has other tensors
+        place(landscape.net, device)  # first: on another device the net has other tensors
         self._batching = choose_batches(
             landscape.net,
             landscape.sets,

@@ -1,4 +1,4 @@
-"""Reads a checkpoint: a net's tensors by name, the epoch and the accuracy."""
+"""Reads and writes a checkpoint: a net's tensors by name, the epoch and the accuracy."""
 
 import json
 import math
@@ -9,11 +9,13 @@ from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from losslandscape.core import weight_files
 from losslandscape.core.errors import InputError
 from losslandscape.core.text import one_line, shortlist
+from losslandscape.files.atomic_file import replacing
 from losslandscape.nets import adapters, checkpoint_parts
 from losslandscape.nets.tensor_names import State, below, with_versions
 
@@ -78,6 +80,17 @@ def read_checkpoint(
         is_adapter=adapters.is_adapter(path, state),
         is_mapped=checkpoint_parts.is_mapped(path),
     )
+
+
+def write_checkpoint(
+    path: str, net: nn.Module, *, epoch: int | None = None, acc: float | None = None
+) -> None:
+    """Write a net's state, with the epoch and the accuracy in percent if they are known, in one step."""
+    known = {name: value for name, value in (("epoch", epoch), ("acc", acc)) if value is not None}
+    with replacing(path, lasting=True) as part:
+        torch.save(
+            {**known, "state_dict": {name: value.cpu() for name, value in net.state_dict().items()}}, part
+        )
 
 
 def _epoch_of_trainer(path: str) -> object:

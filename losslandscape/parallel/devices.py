@@ -14,20 +14,48 @@ from losslandscape.parallel.mpi4pytorch import Serial
 PRECISIONS = ("fp32", "tf32", "bf16")
 
 
-def choose(cuda: bool, ranks: Serial) -> torch.device:
+def choose(cuda: bool, ranks: Serial, gpus: int = 1) -> torch.device:
     """Choose this rank's device. On a CPU, also set the number of threads, unless OMP_NUM_THREADS is set.
 
+    Args:
+        cuda: whether to compute on a GPU.
+        ranks: all ranks.
+        gpus: the number of GPUs of a rank; the first of them is returned, and the others follow it.
+
     Raises:
-        InputError: if `cuda` is true and PyTorch finds no GPU.
+        InputError: if `cuda` is true and PyTorch finds no GPU, or fewer than `gpus`; or if several GPUs are
+            asked for without `cuda`.
     """
+    if not cuda and gpus > 1:
+        raise InputError(f"ngpu {gpus} is for CUDA devices", "give {cuda:True} too")
     if not cuda:
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(mpi4pytorch.divide_cores(ranks))
         return torch.device("cpu")
     require_cuda("cuda")
-    device = torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
+    device = torch.device("cuda", first_gpu(ranks.local_rank, gpus, torch.cuda.device_count()))
     torch.cuda.set_device(device)
     return device
+
+
+def first_gpu(local_rank: int, gpus: int, count: int) -> int:
+    """Return the index of the first GPU of a rank that takes several; ranks share GPUs if there are too few.
+
+    >>> [first_gpu(rank, 2, 5) for rank in range(4)]
+    [0, 2, 0, 2]
+
+    Raises:
+        InputError: if the node has fewer GPUs than a rank takes.
+    """
+    if gpus > count:
+        fault = f"ngpu {gpus}: PyTorch finds {count} CUDA device{'s' if count > 1 else ''} here"
+        raise InputError(fault, "give a smaller {ngpu}, or let the launcher show each rank more of them")
+    return local_rank % (count // gpus) * gpus
+
+
+def free_memory(first: torch.device, gpus: int) -> dict[int, int]:
+    """Return the free bytes of a rank's GPUs by their indices, from the first on."""
+    return {index: torch.cuda.mem_get_info(index)[0] for index in range(first.index, first.index + gpus)}
 
 
 def find(name: torch.device | str) -> torch.device:

@@ -37,11 +37,11 @@ def captured(monkeypatch):
     monkeypatch.setattr(cuda_graph, "CapturedCall", Replayed)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
 
-    def timed(call):
+    def timed(call, *, runs):
         call()
         return seconds[call.func._function.keywords["together"]]
 
-    monkeypatch.setattr(cuda_products, "_seconds", timed)
+    monkeypatch.setattr(cuda_products, "device_seconds", timed)
     return seconds
 
 

@@ -45,6 +45,7 @@ def conv(
     relu: bool,
     stride: int | tuple[int, ...],
     padding: int | tuple[int, ...],
+    rows: bool = True,
 ) -> Tensor:
     """Return relu(conv2d(x, weight) + bias + residual), a new channels-last tensor.
 
@@ -57,6 +58,7 @@ def conv(
         residual: of the shape and dtype of the output.
         relu: whether to apply the ReLU.
         stride, padding: as in `conv2d`.
+        rows: whether to use the kernel of `row_conv` where it fits, or always that of `tap_conv`.
     """
     step, margin = _side(stride), _side(padding)
     if step is None or margin is None:
@@ -67,7 +69,7 @@ def conv(
     if residual is not None:
         residual = residual.contiguous(memory_format=torch.channels_last)
     with torch.cuda.device_of(x):
-        if (weight.shape[2], step, margin) == (3, 1, 1) and row_conv.fits(x, weight):
+        if rows and (weight.shape[2], step, margin) == (3, 1, 1) and row_conv.fits(x, weight):
             row_conv.launch(x, weight, bias, residual, out, relu=relu)
         else:
             tap_conv.launch(x, weight, bias, residual, out, relu=relu, stride=step, padding=margin)

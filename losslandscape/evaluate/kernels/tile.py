@@ -1,4 +1,4 @@
-"""What the convolution kernels share: products of tiles, and what follows a convolution."""
+"""What the kernels share: products of tiles, and what follows a convolution."""
 
 import torch
 import triton
@@ -38,6 +38,29 @@ def to_tf32(a, PRECISION: tl.constexpr):
         bits = a.to(tl.int32, bitcast=True) + 0x1000  # half a unit of the last bit that stays
         a = (bits & -0x2000).to(tl.float32, bitcast=True)
     return a
+
+
+@triton.jit
+def moved(move, pixels):
+    """Return the product of a matrix of zeros and ones with pixels, exactly: each line is another pixel.
+
+    A TF32 number is the sum of two bfloat16 numbers. Their products with a matrix of bfloat16 need half the
+    registers.
+    """
+    if pixels.dtype == tl.float32:
+        high = pixels.to(tl.bfloat16)
+        low = (pixels - high.to(tl.float32)).to(tl.bfloat16)
+        result = tl.dot(move, low, tl.dot(move, high))
+    else:
+        result = tl.dot(move, pixels).to(pixels.dtype)
+    return result
+
+
+@triton.jit
+def as_matrix(is_one, dtype: tl.constexpr):
+    """Return a matrix for `moved` with pixels of this dtype, from where it is one."""
+    narrow: tl.constexpr = tl.bfloat16 if dtype == tl.float32 else dtype
+    return is_one.to(tl.float32).to(narrow)  # by way of float32, as the interpreter needs it
 
 
 @triton.jit

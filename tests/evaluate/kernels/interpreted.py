@@ -6,49 +6,16 @@ The truth is torch's convolution in float64.
 import pytest
 import torch
 import torch.nn.functional as F
-import triton
 from torch import Tensor
-from triton.language import bfloat16, float32
-from triton.runtime import interpreter
 
 from losslandscape.evaluate import kernels
 from losslandscape.evaluate.kernels import affine
+from losslandscape.evaluate.kernels import block as block_kernel
 from losslandscape.evaluate.kernels import conv as conv_kernel
+from tests.evaluate.kernels.interpreter import bfloat16_products, loops  # noqa: F401 - fixtures
 
 ROUNDING = {torch.float32: 2**-11, torch.bfloat16: 2**-8, torch.float16: 2**-11}  # float32 as TF32
 DTYPES = list(ROUNDING)
-
-
-@triton.jit
-def _counting(count):
-    for _ in range(count + 1):
-        pass
-
-
-@pytest.fixture(autouse=True, scope="module")
-def loops() -> None:
-    """The interpreter of Triton 3.6 takes the length of a loop from an array, which a new NumPy refuses."""
-    try:
-        _counting[(1,)](1)
-    except interpreter.InterpreterError as error:
-        pytest.skip(f"this Triton and this NumPy do not go together: {error}")
-
-
-@pytest.fixture(autouse=True)
-def bfloat16_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter keeps bfloat16 as integers, and would multiply these."""
-    dot = interpreter.InterpreterBuilder.create_dot
-
-    def widened(handle):
-        if handle.dtype.scalar != bfloat16:
-            return handle
-        data = interpreter._convert_float(handle.data, bfloat16, float32, None).view("float32")
-        return interpreter.TensorHandle(data, float32)
-
-    def create_dot(self, a, b, *others):
-        return dot(self, widened(a), widened(b), *others)
-
-    monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
 
 
 def image(*shape: int, dtype: torch.dtype) -> Tensor:
@@ -63,7 +30,7 @@ def check(result: Tensor, truth: Tensor, dtype: torch.dtype) -> None:
     torch.testing.assert_close(result.double(), truth, rtol=0, atol=2 * ROUNDING[dtype] * largest)
 
 
-def check_conv(shape, c_out, width, *, dtype, stride=1, padding=None, residual=False, relu=True):
+def check_conv(shape, c_out, width, *, dtype, stride=1, padding=None, residual=False, relu=True, rows=True):
     torch.manual_seed(0)
     padding = width // 2 if padding is None else padding
     x = image(*shape, dtype=dtype)
@@ -72,7 +39,8 @@ def check_conv(shape, c_out, width, *, dtype, stride=1, padding=None, residual=F
     assert conv_kernel.fits(x, weight, stride=stride, padding=padding, dilation=1, groups=1)
     truth = F.conv2d(x.double(), weight.double(), bias.double(), stride=stride, padding=padding)
     added = image(*truth.shape, dtype=dtype) if residual else None
-    result = conv_kernel.conv(x, weight, bias, added, relu=relu, stride=stride, padding=padding)
+    form = {"stride": stride, "padding": padding, "rows": rows}
+    result = conv_kernel.conv(x, weight, bias, added, relu=relu, **form)
     truth = truth if added is None else truth + added.double()
     check(result, truth.relu() if relu else truth, dtype)
 
@@ -93,6 +61,11 @@ def test_three_by_three_with_what_follows(channels, dtype, residual, relu):
 @pytest.mark.parametrize("channels", [16, 64])
 def test_sides_of_images(channels, side):
     check_conv((3, channels, *side), channels, 3, dtype=torch.float32, residual=True)
+
+
+@pytest.mark.parametrize("channels", [16, 32])
+def test_the_other_kernel(channels):
+    check_conv((3, channels, 7, 9), channels, 3, dtype=torch.bfloat16, residual=True, rows=False)
 
 
 @pytest.mark.parametrize("images", [1, 2, 5, 33])
@@ -154,6 +127,50 @@ def test_memory_of_another_layout_is_refused():
     assert not fits(x, torch.ones(16, 16, 5, 5), padding=0)
     too_large = torch.empty(2**12, 16, 2**8, 2**7, device="meta", memory_format=torch.channels_last)
     assert not fits(too_large, weight)
+
+
+def check_block(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x, channels = image(*shape, dtype=dtype), shape[1]
+    weights = [(torch.randn(channels, channels, 3, 3) / (9 * channels) ** 0.5).to(dtype) for _ in range(2)]
+    biases = [torch.randn(channels) for _ in range(2)]
+    assert block_kernel.fits(x, *weights)
+    result = block_kernel.block(x, weights[0], biases[0], weights[1], biases[1])
+    middle = F.conv2d(x.double(), weights[0].double(), biases[0].double(), padding=1).relu()
+    truth = x.double() + F.conv2d(middle, weights[1].double(), biases[1].double(), padding=1)
+    check(result, truth.relu(), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sides", [(32, 32), (8, 8), (7, 7), (5, 9), (1, 1), (9, 64), (17, 2)])
+def test_a_residual_block(sides, dtype):
+    check_block((3, 16, *sides), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sides", [(8, 8), (7, 5), (1, 1)])
+def test_a_residual_block_of_small_images(sides, dtype):
+    check_block((3, 64, *sides), dtype)
+    check_block((2, 32, *sides), dtype)
+
+
+@pytest.mark.parametrize("images", [1, 2, 5, 67])
+def test_blocks_of_numbers_of_images_that_no_tile_divides(images):
+    check_block((images, 16, 9, 8), torch.float32)
+    check_block((images, 32, 4, 4), torch.bfloat16)
+
+
+def test_blocks_that_do_not_fit_into_a_program(monkeypatch):
+    x, weight = image(2, 16, 8, 8, dtype=torch.float32), torch.zeros(16, 16, 3, 3)
+    assert block_kernel.fits(x, weight, weight)
+    assert not block_kernel.fits(x.contiguous(), weight, weight)
+    assert not block_kernel.fits(x, weight, weight[:, :, 1:2, 1:2])
+    assert not block_kernel.fits(x, weight.half(), weight)
+    assert not block_kernel.fits(image(1, 16, 4, 65, dtype=torch.float32), weight, weight)
+    wide = torch.zeros(32, 32, 3, 3)
+    assert not block_kernel.fits(image(1, 32, 4, 9, dtype=torch.float32), wide, wide)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert not block_kernel.fits(x, weight, weight)
 
 
 @pytest.mark.parametrize("relu", [True, False])

@@ -6,7 +6,8 @@ from torch import Tensor
 
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 
-from losslandscape.evaluate.kernels import affine, row_conv, tap_conv  # noqa: E402
+from losslandscape.evaluate.kernels import affine, image_block, row_block, row_conv, tap_conv  # noqa: E402
+from losslandscape.evaluate.kernels import block as block_kernel  # noqa: E402
 from losslandscape.evaluate.kernels import conv as conv_kernel  # noqa: E402
 from tests.evaluate.kernels.launches import recorded  # noqa: E402
 
@@ -37,6 +38,27 @@ def test_a_convolution_of_a_residual_block(channels, side, dtype, capability):
     module = row_conv if row_conv.fits(x, weight) else tap_conv
     with recorded(module) as launch:
         conv_kernel.conv(x, weight, bias, x, relu=True, stride=1, padding=1)
+    check(launch, capability)
+
+
+@pytest.mark.parametrize("capability", SHARED)
+@pytest.mark.parametrize(
+    ("channels", "side", "dtype"),
+    [
+        (16, 32, torch.float32),
+        (16, 32, torch.bfloat16),
+        (32, 16, torch.bfloat16),
+        (64, 8, torch.float32),
+        (64, 8, torch.bfloat16),
+    ],
+)
+def test_a_residual_block(channels, side, dtype, capability):
+    module = row_block if channels < 64 else image_block
+    x, bias = image(channels, side, dtype), torch.empty(channels)
+    weight = torch.empty(channels, channels, 3, 3, dtype=dtype)
+    assert block_kernel.fits(x, weight, weight)
+    with recorded(module) as launch:
+        block_kernel.block(x, weight, bias, weight, bias)
     check(launch, capability)
 
 

@@ -1,0 +1,88 @@
+"""Draws conclusions from labels: which of them are one neuron, what is fixed, and which blocks there are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from losslandscape.nets.channel_labels import FIXED, ChannelLabels
+
+CROSSING = "blocks of several sizes"
+
+
+@dataclass
+class LabelClasses:
+    """The neurons of a net.
+
+    Attributes:
+        of: (labels,) the neuron of each label.
+        fixed: (neurons,) whether the neuron must stay where it is.
+        ties: for each array of ties, its distinct pairs (block, neuron).
+        blocks: for each neuron, the block in which it lies, or -1 if there is none.
+        reasons: for each operation that forbids permutations, the neurons that it fixes.
+    """
+
+    of: np.ndarray
+    fixed: np.ndarray
+    ties: list[np.ndarray]
+    blocks: np.ndarray
+    reasons: list[tuple[str, np.ndarray]]
+
+
+def classes_of(labels: ChannelLabels) -> LabelClasses:
+    """Return the neurons of a net from what is known of its labels."""
+    pairs = np.concatenate([np.empty((0, 2), int), *labels.pairs])
+    is_fixing = (pairs == FIXED).any(1)
+    ties = [tie[tie[:, 1] != FIXED] for tie in labels.ties]
+    links = _with_shared_blocks(labels.count, pairs[~is_fixing], [[tie] for tie in ties])
+    of = _components(labels.count, links)
+    several = [tie for tie in ties if len(np.unique(of[tie[:, 0]])) > 1]
+    before = [len(np.unique(of[tie[:, 0]])) for tie in several]
+    of = _components(labels.count, _with_shared_blocks(labels.count, links, [several]))
+    crossing = [
+        tie for tie, count in zip(several, before, strict=True) if len(np.unique(of[tie[:, 0]])) < count
+    ]
+    refused = [*labels.refused, *((CROSSING, tie.ravel()) for tie in crossing)]
+    fixed = np.zeros(of.max() + 1, bool)
+    for fixing in (pairs[is_fixing].ravel(), *(tie.ravel() for tie in crossing)):
+        fixed[of[fixing]] = True
+    for tie in labels.ties:
+        fixed[of[tie[tie[:, 1] == FIXED, 0]]] = True
+    reasons = [(why, np.unique(of[touched])) for why, touched in refused]
+    return _with_blocks(of, fixed, [np.unique(of[tie], axis=0) for tie in ties], reasons)
+
+
+def _with_blocks(
+    of: np.ndarray, fixed: np.ndarray, ties: list[np.ndarray], reasons: list[tuple[str, np.ndarray]]
+) -> LabelClasses:
+    """Find the block of each neuron; a block with a fixed neuron is fixed, and so are blocks of blocks."""
+    blocks = np.full(len(fixed), -1)
+    for tie in ties:
+        if len(np.unique(tie[:, 0])) > 1:
+            blocks[tie[:, 1]] = tie[:, 0]
+            fixed[tie[fixed[tie[:, 1]], 0]] = True
+    inside = blocks >= 0
+    nested = np.isin(np.arange(len(fixed)), blocks[inside]) & inside
+    fixed |= nested | (nested[blocks] & inside)
+    return LabelClasses(of, fixed, ties, blocks, reasons)
+
+
+def _with_shared_blocks(count: int, links: np.ndarray, sets: list[list[np.ndarray]]) -> np.ndarray:
+    """Add links between blocks that have a neuron in common, within each set of ties, until none is new."""
+    known = -1
+    while True:
+        of = _components(count, links)
+        if of.max() == known:
+            return links
+        known = of.max()
+        for ties in sets:
+            rows = np.concatenate([np.empty((0, 2), int), *ties])
+            rows = rows[np.argsort(of[rows[:, 1]], kind="stable")]
+            same = of[rows[1:, 1]] == of[rows[:-1, 1]]
+            links = np.concatenate([links, np.stack([rows[1:, 0][same], rows[:-1, 0][same]], 1)])
+
+
+def _components(count: int, links: np.ndarray) -> np.ndarray:
+    graph = coo_array((np.ones(len(links), bool), (links[:, 0], links[:, 1])), shape=(count, count))
+    return connected_components(graph, directed=False)[1]
