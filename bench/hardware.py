@@ -86,7 +86,7 @@ def cost_of(net: nn.Module, folded: nn.Module, image: Tensor) -> Cost:
 def peaks_of(device: torch.device, precisions: list[str]) -> Peaks:
     """Measure the peaks of a device."""
     flops = {precision: _peak_flops(precision, device) for precision in precisions}
-    return Peaks(flops, _peak_bytes(device))
+    return Peaks(flops, peak_bytes(device))
 
 
 @torch.inference_mode()
@@ -114,9 +114,9 @@ def _peak_flops(precision: str, device: torch.device) -> float:
 
 
 @torch.inference_mode()
-def _peak_bytes(device: torch.device) -> float:
+def peak_bytes(device: torch.device) -> float:
     """Return the bytes per second that a large copy reads and writes."""
-    source = torch.zeros(2**30 if device.type == "cuda" else 2**28, dtype=torch.uint8, device=device)
+    source = torch.zeros(2**31 if device.type == "cuda" else 2**28, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     copying = timed(lambda: target.copy_(source), device)
     return 2 * source.nbytes / min(copying() for _ in range(PEAK_REPEATS))

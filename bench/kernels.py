@@ -30,6 +30,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import report
 from bench.evaluate import choose_device
+from bench.hardware import peak_bytes
 from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.cli.option_types import positive
 from losslandscape.core.errors import InputError
@@ -39,7 +40,6 @@ from losslandscape.evaluate import kernels
 SHAPES = [(16, 32), (32, 16), (64, 8)]  # channels, side of the images
 DTYPES = {"bf16": torch.bfloat16, "tf32": torch.float32}
 IMAGES = 1024
-COPY_BYTES = 2**30
 CACHES = 4  # how many times the cache the tensors of all calls fill
 LEAST_CALLS = 16  # in a graph, so that its launch does not show
 TOLERANCE = 0.03  # relative to the largest value; bfloat16 rounds to 0.004, after each of the steps
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
                 "this benchmark times kernels of a GPU", "run it with {cuda:True} where there is one"
             )
         device = choose_device(True)
-        bandwidth = copy_bandwidth(device, args.repeats)
+        bandwidth = peak_bytes(device)
         rows = []
         for what in PASSES:
             for channels, side in SHAPES:
@@ -106,15 +106,6 @@ def row_of(
 def memory_seconds(what: str, shape: Sequence[int], precision: str, bandwidth: float) -> float:
     """Return the seconds to move each tensor once at this many bytes per second."""
     return PASSES[what] * torch.Size(shape).numel() * DTYPES[precision].itemsize / bandwidth
-
-
-def copy_bandwidth(device: torch.device, repeats: int) -> float:
-    """Return the bytes per second that a large copy reads and writes."""
-    source = torch.empty(COPY_BYTES, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    copy = graph_of([partial(target.copy_, source)])
-    copy.replay()
-    return 2 * COPY_BYTES / min(seconds_of(copy) for _ in range(repeats))
 
 
 def measure(
@@ -161,8 +152,8 @@ def ways_of(what: str) -> dict[str, Call]:
     layers = one_convolution if what == "convolution" else two_convolutions
     ways: dict[str, Call] = {"apart": partial(layers, apart), "cuDNN": partial(layers, cudnn)}
     if kernels.available():
-        ways["Triton taps"] = partial(layers, partial(triton, rows=False))
-        ways["Triton rows"] = partial(layers, partial(triton, rows=True))
+        ways["Triton taps"] = partial(layers, triton_taps)
+        ways["Triton rows"] = partial(layers, triton_rows)
         if what == "block":
             ways["Triton block"] = triton_block
     return ways
@@ -192,12 +183,18 @@ def cudnn(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) -> T
     return torch.cudnn_convolution_add_relu(x, weight, residual, 1.0, bias, *form)
 
 
-def triton(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, *, rows: bool) -> Tensor:
+def triton_taps(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) -> Tensor:
+    from losslandscape.evaluate.kernels import conv
+
+    return conv.conv_by_taps(x, weight, bias, residual, relu=True, stride=1, padding=1)
+
+
+def triton_rows(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) -> Tensor:
     from losslandscape.evaluate.kernels import conv, row_conv
 
-    if rows and not row_conv.fits(x, weight):
+    if not row_conv.fits(x, weight):
         raise ValueError("the kernel does not take this shape")
-    return conv.conv(x, weight, bias, residual, relu=True, stride=1, padding=1, rows=rows)
+    return conv.conv(x, weight, bias, residual, relu=True, stride=1, padding=1)
 
 
 def triton_block(given: Operands) -> Tensor:

@@ -47,7 +47,7 @@ class Step:
 
     name: str
     command: list[str]
-    limit: int
+    limit: float
 
 
 @dataclass(frozen=True)

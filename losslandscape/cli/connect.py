@@ -12,7 +12,6 @@ import math
 import sys
 
 import torch
-from tqdm import tqdm
 
 from losslandscape.cli.command_line import as_flag, sentence
 from losslandscape.cli.connect_request import ConnectOptions, ConnectRequest, build_parser
@@ -33,7 +32,6 @@ from losslandscape.nets.net_plotter import Recipe
 from losslandscape.parallel import devices
 from losslandscape.trajectory.connection import MOVES, Connecting, Connection
 from losslandscape.trajectory.curve_files import CurveFiles
-from losslandscape.trajectory.curve_training import CurveEpoch
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -45,11 +43,9 @@ def main(argv: list[str] | None = None) -> None:
         request.require_possible()
         machine = request.hardware.connect()
         connecting = prepare(request, machine, arguments)
-        progress = ProgressLines(request.connect.epochs)
-        connection = connecting.connect(request.connect.points, progress.print)
+        connection = connecting.connect(request.connect.points)
         if machine.ranks.rank == 0:
-            for path in connecting.files.checkpoints:
-                print(f"bend:       {path}")
+            print_files(connecting.files)
             print_barriers(connection)
             if request.connect.plot:
                 plot(request.connect, connecting.files)
@@ -106,20 +102,14 @@ def _run(options: ConnectOptions, machine: Machine, arguments: list[str], files:
     )
 
 
-class ProgressLines:
-    """A printer of a line per epoch, with the time that is left."""
-
-    def __init__(self, epochs: int):
-        self._epochs, self._seconds, self._done = epochs, 0.0, 0
-
-    def print(self, epoch: CurveEpoch) -> None:
-        self._seconds += epoch.seconds
-        self._done += 1
-        left = tqdm.format_interval(self._seconds / self._done * (self._epochs - epoch.epoch))
-        number = f"{epoch.epoch:{len(str(self._epochs))}}/{self._epochs}"
+def print_files(files: CurveFiles) -> None:
+    """Print the names of the bends, and of the files for a plane with the curve on it."""
+    for path in files.checkpoints:
+        print(f"bend:       {path}")
+    if files.bends == 1:
         print(
-            f"epoch {number}  loss at random t: {epoch.loss:.5g}  lr: {epoch.lr:.3g}  left: {left}",
-            flush=True,
+            f"plane:      plot_surface.py --dir_type {MOVES} --dir_file {files.directions} "
+            f"--proj_file {files.path} --plot, with net, data and --bn, draws the curve over contours"
         )
 
 
@@ -148,6 +138,7 @@ def barrier_of(surface: Surface, name: str) -> tuple[float, str] | None:
 
 def plot(options: ConnectOptions, files: CurveFiles) -> None:
     """Draw the loss along curve and line in one figure."""
+    from losslandscape.draw.figure_details import Details
     from losslandscape.draw.line_figures import plot_together
 
     plot_together(
@@ -158,4 +149,5 @@ def plot(options: ConnectOptions, files: CurveFiles) -> None:
         log=options.log,
         show=options.show,
         formats=options.format,
+        details=Details(xlabel="$t$"),
     )

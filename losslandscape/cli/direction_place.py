@@ -85,6 +85,7 @@ def _named(request: SurfaceRequest, files: dict[str, str], model_file: str) -> s
         yignore=directions.yignore,
         ynorm=directions.ynorm,
         same_dir=directions.same_dir,
+        axes=directions.axes,
         params=directions.params,
         idx=directions.idx,
     )

@@ -133,7 +133,7 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         help="projection file of a trajectory, which is laid on the surface",
     )
-    add("--minimiser", action="store_true", help="mark the minimiser, at the centre of the directions")
+    add("--minimiser", action="store_true", help="mark the minimiser, or the nets that a plane goes through")
 
 
 def _add_look_options(group: argparse._ArgumentGroup) -> None:

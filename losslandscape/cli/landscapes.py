@@ -17,7 +17,9 @@ from losslandscape.data.samples import Samples
 from losslandscape.evaluate import losses
 from losslandscape.evaluate.loss import Loss
 from losslandscape.files import file_names, h5_util
-from losslandscape.files.file_names import SEED, Axis
+from losslandscape.files.file_names import SEED, Axis, short_names
+from losslandscape.files.surface import Place
+from losslandscape.measure import auto_range
 from losslandscape.measure.axes import find_axes
 from losslandscape.measure.grid import Measure
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
@@ -67,6 +69,8 @@ def make_landscape(
         dir_file=dir_file,
         dir_file_given=dir_file_given,
         same_dir=directions.same_dir,
+        orthonormal=bool(directions.axes),
+        net_names=directions.net_names or short_names(list(files.values())),
         settings={**facts_of_loss(request.data, request.loss_name), **settings},
     )
 
@@ -111,11 +115,28 @@ def find_request_axes(
     """
     grid = request.grid
     requested = {"x": grid.x, "y": grid.y} if request.is_plane else {"x": grid.x}
-    if path is None and grid.proj_file and None in requested.values():
-        projection = run.ranks.first(h5_util.read_projection, grid.proj_file)
-        path = np.stack([projection.x, projection.y])
-    surf_file = request.run.surf_file
-    return find_axes(landscape, requested, measure, run, rise=grid.rise, surf_file=surf_file, path=path)
+    path_name = "the path"
+    if None in requested.values():
+        if path is None and grid.proj_file:
+            projection = run.ranks.first(h5_util.read_projection, grid.proj_file)
+            path = np.stack([projection.x, projection.y])
+        if places := run.ranks.first(_places, landscape):
+            path_name = "the nets" if path is None else "nets and path"
+            path = auto_range.around([(place.x, place.y) for place in places], path)
+    return find_axes(
+        landscape,
+        requested,
+        measure,
+        run,
+        rise=grid.rise,
+        surf_file=request.run.surf_file,
+        path=path,
+        path_name=path_name,
+    )
+
+
+def _places(landscape: Landscape) -> list[Place]:
+    return landscape.places
 
 
 def surface_file(request: SurfaceRequest, landscape: Landscape, axes: dict[str, Axis]) -> str:

@@ -30,6 +30,7 @@ from losslandscape.parallel.devices import PRECISIONS
 from losslandscape.parallel.point_order import ORDERS
 
 DIRECTIONS = ("random", "hessian")
+AXES = ("orthonormal",)
 
 Group = argparse._ArgumentGroup
 
@@ -257,6 +258,21 @@ def _add_random_directions(group: Group) -> None:
             help="random, or hessian: an eigenvector of the Hessian at the centre, of the largest "
             "eigenvalue, or of the second largest if the other axis has the first (default: random)",
         )
+    group.add_argument(
+        "--axes",
+        default="",
+        choices=choice_or_empty(AXES),
+        metavar="WHAT",
+        help="orthonormal: in a plane through three nets, coordinates are distances of weights; x leads to "
+        "--model_file2, and the nets and their mean are marked (default: the nets lie at (1, 0) and (0, 1))",
+    )
+    group.add_argument(
+        "--net_names",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="names of the three nets in figures (default: those of their files)",
+    )
     group.add_argument(
         "--params", default="", metavar="REGEX", help="only parameters whose names contain a match move"
     )

@@ -6,7 +6,7 @@ does not have an option, the field keeps its default.
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Self
@@ -188,6 +188,8 @@ class DirectionOptions(Options):
     params: str
     same_dir: bool
     idx: int
+    axes: str = ""
+    net_names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -254,7 +256,7 @@ class SurfaceRequest:
         """
         of_series = self.in_series or self.net.is_series
         under_path = bool(self.grid.proj_file) or (of_series and self.grid.x is None)
-        return self.grid.y is not None or under_path
+        return self.grid.y is not None or under_path or bool(self.directions.axes)
 
     def with_idx(self, idx: int) -> Self:
         """Return this request with the random directions of another index."""
@@ -273,12 +275,33 @@ class SurfaceRequest:
             raise InputError(f"{fault}; leave --ngpu {self.hardware.ngpu} out")
         if not self.is_plane and (net.model_file3 or directions.same_dir or directions.ydir != "random"):
             raise InputError("--model_file3, --same_dir and --ydir are for two dimensions; give --y too")
+        self._require_three_nets()
         others = {"x": bool(net.model_file2), "y": bool(net.model_file3 or directions.same_dir)}
         for axis, other in others.items():
             kind = getattr(directions, f"{axis}dir")
             if kind != "random" and other:
                 fault = f"--{axis}dir {kind} is one of two directions that are given for {axis}"
                 raise InputError(f"{fault}; leave it out, or the other")
+
+    def _require_three_nets(self) -> None:
+        """Raise `InputError` if orthonormal axes are given without three nets, or names without axes."""
+        net, directions = self.net, self.directions
+        if directions.net_names and not directions.axes:
+            raise InputError("--net_names are for a plane through three nets; give --axes orthonormal too")
+        if not directions.axes:
+            return
+        for flag in ("model_file", "model_file2", "model_file3"):
+            if not getattr(net, flag):
+                fault = f"--axes {directions.axes} is for a plane through three nets"
+                raise InputError(fault, f"give {{{flag}}} too")
+        if directions.same_dir or directions.dir_file:
+            other = "same_dir" if directions.same_dir else "dir_file"
+            raise InputError(
+                f"--axes {directions.axes} makes directions of its own", f"leave {{{other}}} out"
+            )
+        if directions.net_names and len(directions.net_names) != 3:
+            count = len(directions.net_names)
+            raise InputError(f"--net_names gives {count} names, and the plane goes through three nets")
 
 
 def absolute(files: dict[str, str]) -> dict[str, str]:

@@ -93,6 +93,7 @@ def _places(axes: Axes, lines: ContourSet, texts: dict[float, str], size: float)
         return []
     paths = [line for line in axes.lines if line.get_linestyle() != "None"]
     marks = [line.get_window_extent() for line in axes.lines if line not in paths]
+    marks += [text.get_window_extent() for text in axes.texts]
     dense = [_dense(piece) for _, piece in pieces]
     dense += [_dense(axes.transData.transform(np.asarray(path.get_xydata()))) for path in paths]
     points = KDTree(np.concatenate(dense))

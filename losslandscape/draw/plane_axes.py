@@ -1,6 +1,6 @@
 """Sets up the axes of a plane: labels, limits, the minimiser, hatched places without values, an inset."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,27 +12,38 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import figure_details, figures
 from losslandscape.draw.drawable import known_part, values_of
 from losslandscape.draw.figure_details import Zoom
+from losslandscape.draw.net_marks import mark_nets
 from losslandscape.draw.resampling import whole_cells
-from losslandscape.files.surface import Surface
+from losslandscape.files.surface import Place, Surface
 
 MISSING_COLOUR, MISSING_HATCH = "0.85", "0.55"  # greys; the hatching differs from every colour of a map
 MAX_ASPECT_RATIO = 4  # a longer plane is not drawn with the same unit length on both axes
 X_SHORT, Y_SHORT = r"$\alpha$", r"$\beta$"
 X_LABEL, Y_LABEL = f"{X_SHORT} (x direction)", f"{Y_SHORT} (y direction)"
+NET_LABELS = f"{X_SHORT} (distance of weights)", f"{Y_SHORT} (distance of weights)"
 INSET_SIZE, INSET_MARGIN = 0.42, 0.03  # of an inset, and its distance from the frame, in parts of the axes
 
 
-def finish_plane(axes: Axes, x: np.ndarray, y: np.ndarray, *, mark_centre: bool = True) -> None:
-    """Set the labels, limits (the ends of x and y) and aspect, and mark the minimiser at the origin."""
+def finish_plane(
+    axes: Axes, x: np.ndarray, y: np.ndarray, *, mark_centre: bool = True, nets: Sequence[Place] = ()
+) -> None:
+    """Set labels, limits (the ends of x and y) and aspect, and mark the minimiser at the origin, or the nets.
+
+    Args:
+        nets: the nets in the plane, if it goes through several. Their coordinates are distances of weights.
+    """
     details = figure_details.current()
-    axes.set_xlabel(details.xlabel or X_LABEL)
-    axes.set_ylabel(details.ylabel or Y_LABEL)
+    usual = NET_LABELS if nets else (X_LABEL, Y_LABEL)
+    axes.set_xlabel(details.xlabel or usual[0])
+    axes.set_ylabel(details.ylabel or usual[1])
     axes.set_xlim(x.min(), x.max())
     axes.set_ylim(y.min(), y.max())
     set_aspect(axes, np.ptp(x), np.ptp(y), adjustable="box")
     axes.locator_params(nbins=6)
     is_inside = x.min() <= 0 <= x.max() and y.min() <= 0 <= y.max()
-    if mark_centre and details.centre and is_inside:
+    if nets and details.centre:
+        mark_nets(axes, nets)
+    elif mark_centre and details.centre and is_inside:
         style: dict[str, Any] = {"marker": "+", "linestyle": "none", "zorder": 4, "clip_on": False}
         scaled = figures.scaled
         axes.plot(0, 0, color="white", markersize=scaled(12), markeredgewidth=scaled(4), **style)

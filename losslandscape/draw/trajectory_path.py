@@ -50,11 +50,19 @@ def add_path(fig: Figure, projection: Projection, shares: np.ndarray | None) -> 
 
 
 def draw_path(axes: Axes, projection: Projection, shares: np.ndarray | None) -> None:
-    """Draw the path and mark its first and last checkpoint, as three lines, and label the axes."""
+    """Draw the path and mark its first and last checkpoint, as three lines, and label the axes.
+
+    A curve between nets (`connect.py`) gets the straight line instead, and its axes keep their labels.
+    """
     x, y = projection.x, projection.y
     path: dict[str, Any] = {"color": PATH_COLOUR, "linewidth": scaled(1.6)}
     path |= {"marker": ".", "markersize": scaled(6)}
     end: dict[str, Any] = {"color": PATH_COLOUR, "markeredgecolor": "white", "zorder": 6, "linestyle": "none"}
+    if projection.is_curve:
+        line: dict[str, Any] = {"zorder": 5, "color": PATH_COLOUR, "linewidth": scaled(2)}
+        axes.plot(x, y, "-", label="curve", **line)
+        axes.plot(x[[0, -1]], y[[0, -1]], ":", label="straight line", **line)
+        return
     axes.plot(x, y, "-", zorder=5, label="trajectory", **path)
     axes.plot(x[:1], y[:1], marker="s", markersize=scaled(7), label="first checkpoint", **end)
     axes.plot(x[-1:], y[-1:], marker="*", markersize=scaled(14), label="last checkpoint", **end)

@@ -121,7 +121,8 @@ def fastest(seconds: Callable[[int], float], *, sizes: Sequence[int], count: int
             break
         if times[size] > CLEARLY_SLOWER * min(times.values()) or size >= count:
             break
-        if time.perf_counter() > end:
+        now = time.perf_counter()
+        end = min(end, now + limit)
+        if now > end:
             break
-        end = min(end, time.perf_counter() + limit)
     return min(times, key=times.__getitem__)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from losslandscape.evaluate import kernels
 from losslandscape.evaluate.batch_norm_fold import scale_of
 from losslandscape.evaluate.kernel_choice import Kernel, KernelChoice
 
@@ -25,9 +26,11 @@ class JoinedConv(nn.Module):
     def __init__(self, layer: nn.Conv2d, *, relu: bool, choice: KernelChoice):
         super().__init__()
         self._layers, self.relu, self._choice = (layer,), relu, choice
-        self._kernels: dict[str, Kernel] = {"plain": self._plain, "triton": self._triton}
+        self._kernels: dict[str, Kernel] = {"plain": self._plain}
         if relu:
             self._kernels["cudnn"] = self._cudnn
+        if kernels.available():
+            self._kernels["triton"] = self._triton
         shape = tuple(layer.weight.shape), layer.bias is None
         self._form = "conv", shape, self._geometry, layer.dilation, layer.groups, relu
 
@@ -52,12 +55,14 @@ class JoinedConv(nn.Module):
         return out.relu_() if self.relu else out
 
     def _require_usual(self, x: Tensor, residual: Tensor | None) -> None:
-        """Raise ValueError for inputs that only the plain kernel takes."""
+        """Raise ValueError where only the plain kernel is right: a sum may broadcast, or change the dtype."""
+        if residual is None:
+            return
         layer = self.layer
-        form = x.shape[2:], layer.kernel_size, *self._geometry, layer.dilation
-        sides = [(side + 2 * p - d * (k - 1) - 1) // s + 1 for side, k, s, p, d in zip(*form, strict=True)]
-        if residual is not None and residual.shape != (x.shape[0], layer.out_channels, *sides):
-            raise ValueError("the sum broadcasts")
+        axes = zip(x.shape[2:], layer.kernel_size, *self._geometry, layer.dilation, strict=True)
+        sides = [(side + 2 * p - d * (k - 1) - 1) // s + 1 for side, k, s, p, d in axes]
+        if residual.shape != (x.shape[0], layer.out_channels, *sides) or residual.dtype != x.dtype:
+            raise ValueError("the sum has another form than its first term")
 
     def _cudnn(self, x: Tensor, residual: Tensor | None) -> Tensor:
         self._require_usual(x, residual)
@@ -68,14 +73,23 @@ class JoinedConv(nn.Module):
         return torch.cudnn_convolution_add_relu(x, layer.weight, residual, 1.0, layer.bias, *form)
 
     def _triton(self, x: Tensor, residual: Tensor | None) -> Tensor:
-        from losslandscape.evaluate.kernels import conv  # needs Triton, which not every PyTorch has
+        from losslandscape.evaluate.kernels import conv
 
         self._require_usual(x, residual)
         layer, (stride, padding) = self.layer, self._geometry
-        form = {"stride": stride, "padding": padding}
-        if not conv.fits(x, layer.weight, **form, dilation=layer.dilation, groups=layer.groups):
-            raise ValueError("the kernel does not take this shape")
-        return conv.conv(x, layer.weight, layer.bias, residual, relu=self.relu, **form)
+        fits = conv.fits(
+            x,
+            layer.weight,
+            stride=stride,
+            padding=padding,
+            dilation=layer.dilation,
+            groups=layer.groups,
+        )
+        if layer.bias is None or not fits:
+            raise ValueError("the kernel does not take this convolution")
+        return conv.conv(
+            x, layer.weight, layer.bias, residual, relu=self.relu, stride=stride, padding=padding
+        )
 
 
 class JoinedBlock(nn.Module):
@@ -84,7 +98,9 @@ class JoinedBlock(nn.Module):
     def __init__(self, first: JoinedConv, second: JoinedConv, *, choice: KernelChoice):
         super().__init__()
         self._layers, self._choice = (first, second), choice
-        self._kernels: dict[str, Kernel] = {"apart": self._apart, "triton block": self._triton}
+        self._kernels: dict[str, Kernel] = {"apart": self._apart}
+        if kernels.available():
+            self._kernels["triton block"] = self._triton
         self._form = "block", tuple(first.layer.weight.shape)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,21 +114,25 @@ class JoinedBlock(nn.Module):
         from losslandscape.evaluate.kernels import block
 
         first, second = (joined.layer for joined in self._layers)
-        if not block.fits(x, first.weight, second.weight):
-            raise ValueError("the kernel does not take this shape")
+        fits = block.fits(x, first.weight, second.weight)
+        if first.bias is None or second.bias is None or not fits:
+            raise ValueError("the kernel does not take this block")
         return block.block(x, first.weight, first.bias, second.weight, second.bias)
 
 
 class JoinedNorm(nn.Module):
     """A batch norm that does not fold into a layer, with the ReLU after it.
 
+    Its input may be several maps, side by side in the channels. Our kernel reads them where they are.
     `refresh` computes the scale and the shift of each channel from the batch norm's present tensors.
     """
 
     def __init__(self, norm: nn.BatchNorm2d, *, choice: KernelChoice):
         super().__init__()
         self._layers, self._choice = (norm,), choice
-        self._kernels: dict[str, Kernel] = {"plain": self._plain, "triton": self._triton}
+        self._kernels: dict[str, Kernel] = {"plain": self._plain}
+        if kernels.available():
+            self._kernels["triton"] = self._triton
         self._form = "norm", norm.num_features
         scale = scale_of(norm)
         self._affine = torch.empty_like(scale), torch.empty_like(scale)  # in a tuple, as the layer is
@@ -126,16 +146,18 @@ class JoinedNorm(nn.Module):
         if norm.affine:
             shift.add_(norm.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._choice.run(self._form, self._kernels, x)
+    def forward(self, *maps: Tensor) -> Tensor:
+        return self._choice.run(self._form, self._kernels, *maps)
 
-    def _plain(self, x: Tensor) -> Tensor:
-        return self._layers[0](x).relu_()
+    def _plain(self, *maps: Tensor) -> Tensor:
+        return self._layers[0](torch.cat(maps, 1) if len(maps) > 1 else maps[0]).relu_()
 
-    def _triton(self, x: Tensor) -> Tensor:
+    def _triton(self, *maps: Tensor) -> Tensor:
         from losslandscape.evaluate.kernels import affine
 
-        return affine.affine_relu(x, *self._affine, relu=True)
+        if not affine.fits(*maps):
+            raise ValueError("the kernel does not take these maps")
+        return affine.affine_relu(maps, *self._affine, relu=True)
 
 
 Joined: TypeAlias = JoinedConv | JoinedNorm

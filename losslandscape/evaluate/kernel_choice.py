@@ -70,32 +70,31 @@ class KernelChoice:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(chosen.items()))
         return f" ({counts})" if counts else ""
 
-    def run(self, layer: Hashable, kernels: Mapping[str, Kernel], *inputs: Tensor | None) -> Tensor:
+    def run(
+        self, layer: Hashable, kernels: Mapping[str, Kernel], x: Tensor, *others: Tensor | None
+    ) -> Tensor:
         """Return the result of the kernel that was chosen for these shapes.
 
         Args:
             layer: what the speed depends on apart from the inputs, such as the shape of the weights.
             kernels: the kernels by name. The first is the plain one. Others may raise any exception.
-            inputs: the arguments of each kernel.
+            x, others: the arguments of each kernel.
         """
         plain = next(iter(kernels))
         if torch.is_grad_enabled() or not (self._fastest or self._is_choosing):
-            return kernels[plain](*inputs)
-        key = layer, torch.backends.cudnn.allow_tf32, *map(_form, inputs)
+            return kernels[plain](x, *others)
+        key = layer, torch.backends.cudnn.allow_tf32, *map(_form, (x, *others))
         if key not in self._fastest and self._is_choosing and not _is_capturing():
-            self._fastest[key] = self._find_fastest(kernels, plain, inputs)
-        return kernels[self._fastest.get(key, plain)](*inputs)
+            self._fastest[key] = self._find_fastest(kernels, x, *others)
+        return kernels[self._fastest.get(key, plain)](x, *others)
 
-    def _find_fastest(
-        self, kernels: Mapping[str, Kernel], plain: str, inputs: tuple[Tensor | None, ...]
-    ) -> str:
+    def _find_fastest(self, kernels: Mapping[str, Kernel], x: Tensor, *others: Tensor | None) -> str:
         """Return the name of the fastest kernel that runs and agrees with the plain one."""
-        calls = {name: partial(kernel, *inputs) for name, kernel in kernels.items()}
-        expected = calls[plain]()
-        seconds = {plain: self._clock(calls[plain])}
-        for name, call in calls.items():
-            if name != plain and _agrees(call, expected):
-                seconds[name] = self._clock(call)
+        plain = next(iter(kernels))
+        seconds = {plain: self._clock(partial(kernels[plain], x, *others))}
+        for name, kernel in kernels.items():
+            if name != plain and _agree(kernel, kernels[plain], x, *others):
+                seconds[name] = self._clock(partial(kernel, x, *others))
         return min(seconds, key=seconds.__getitem__)
 
 
@@ -108,14 +107,23 @@ def _is_capturing() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
-def _agrees(call: Callable[[], Tensor], expected: Tensor) -> bool:
-    """Return whether a kernel runs, and computes what is expected."""
+def _agree(kernel: Kernel, plain: Kernel, x: Tensor, *others: Tensor | None) -> bool:
+    """Return whether a kernel runs, and computes what the plain one does.
+
+    What is not a number must stay so: a ReLU that made it zero would hide that a loss is not finite. It may
+    spread to other images, as the mean loss is lost in either case.
+    """
+    expected = plain(x, *others)
     try:
-        found = call()
+        found = kernel(x, *others)
         if found.shape != expected.shape or found.dtype != expected.dtype:
             return False
         largest = (found - expected).abs_().max()
-        return bool(largest <= _tolerance(expected.dtype) * expected.abs().max())
+        if not largest <= _tolerance(expected.dtype) * expected.abs().max():
+            return False
+        broken = x.clone()
+        broken[0] = torch.nan
+        return bool((kernel(broken, *others).isnan() >= plain(broken, *others).isnan()).all())
     except Exception:  # a library or a compiler is absent, or does not take the shape
         return False
 

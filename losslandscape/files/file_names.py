@@ -46,14 +46,15 @@ def direction_file_name(
     yignore: str = "",
     ynorm: str = "",
     same_dir: bool = False,
+    axes: str = "",
     params: str = "",
     idx: int = 0,
 ) -> str:
     """Return the name of a direction file, which is in the folder of the checkpoint.
 
     The arguments are the options of the command line. For options of the published program, the name equals
-    the name there. That program does not have `params`, and its directions (`xdir`, `ydir`) are random or
-    point to another net.
+    the name there. That program does not have `params` and `axes`, and its directions (`xdir`, `ydir`) are
+    random or point to another net.
     """
     name = _joined_name(model_file, model_file2) if model_file2 else model_file
     parts = [name, f"_{dir_type}", _kind("xdir", xdir), _flag("xignore", xignore), _flag("xnorm", xnorm)]
@@ -62,6 +63,7 @@ def direction_file_name(
     elif two_d:
         parts += [_kind("ydir", ydir), _flag("yignore", yignore), _flag("ynorm", ynorm)]
         parts.append("_same_dir" if same_dir else "")
+    parts.append(_flag("axes", axes))
     parts.append(_flag("params", without_special_characters(params)))
     parts.append(f"_idx={idx}" if idx > 0 else "")
     return "".join(parts) + ".h5"
@@ -125,6 +127,21 @@ def _other_name(model_file: str, other: str) -> str:
         common += 1
     below = "_".join(part for part in theirs[common:] if part)
     return f"{below}_{name}"
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return a name for each file: its last parts, as few as tell all files apart, without the extension.
+
+    >>> short_names(["nets/a/model_1.t7", "nets/b/model_1.t7", "c.t7"])
+    ['a/model_1', 'b/model_1', 'c']
+    """
+    parts = [os.path.splitext(path)[0].split(os.sep) for path in paths]
+    names = ["/".join(part[-1:]) for part in parts]
+    for count in range(2, max(map(len, parts), default=0) + 1):
+        if len(set(names)) == len(set(paths)):
+            break
+        names = ["/".join(part[-count:]) for part in parts]
+    return names
 
 
 def surface_file_name(

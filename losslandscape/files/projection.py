@@ -9,6 +9,7 @@ from losslandscape.core.provenance import Facts, require_same
 from losslandscape.files.surface import Surface
 
 PER_CHECKPOINT = ("epochs", "distance", "true_loss", "projected_loss")
+CURVE = "curve"  # the method of the places of a curve between nets
 EXTRAS = (*PER_CHECKPOINT, "lr_drops", "shares")
 
 
@@ -44,6 +45,11 @@ class Projection:
     def unit(self) -> str:
         """What `epochs` counts, `epoch` or `step`."""
         return self.made_with.get("unit", "epoch")
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether it is a curve between nets instead of the path of a training."""
+        return self.made_with.get("method") == CURVE
 
     def extras(self) -> dict[str, np.ndarray]:
         """Return the arrays of the path other than x and y, by name."""

@@ -3,13 +3,16 @@
 `h5_util` reads surfaces from files and writes them.
 """
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from losslandscape.core.errors import InputError
+from losslandscape.core.provenance import Facts
 
 # The value that marks an unmeasured point in the published program; -1 for quantities not listed here.
 NOT_MEASURED = {"min_eig": 1.0}
@@ -29,6 +32,27 @@ class Interpolated:
 
     points: np.ndarray
     error: float | None
+
+
+class Place(NamedTuple):
+    """A net in a plane: its name and its coordinates."""
+
+    name: str
+    x: float
+    y: float
+
+
+def places_fact(places: Sequence[Place]) -> Facts:
+    """Return the nets in a plane as a fact of its direction file and of its surfaces."""
+    return {"nets": json.dumps(places)} if places else {}
+
+
+def read_places(facts: Facts) -> list[Place]:
+    """Return the nets of `places_fact`; empty if there is no such fact, or if it is damaged."""
+    try:
+        return [Place(str(name), float(x), float(y)) for name, x, y in json.loads(facts.get("nets", "[]"))]
+    except (ValueError, TypeError):
+        return []
 
 
 class Surface:
@@ -84,6 +108,11 @@ class Surface:
     def called(self) -> str:
         """The name of the surface in messages and in the names of figures: the path, or `UNNAMED`."""
         return self.path or UNNAMED
+
+    @property
+    def nets(self) -> list[Place]:
+        """The nets that lie in the plane; empty where they are not known or all axes lead to one."""
+        return read_places(self.made_with)
 
     @property
     def size(self) -> int:

@@ -24,6 +24,7 @@ def find_axes(
     rise: float,
     surf_file: str = "",
     path: np.ndarray | None = None,
+    path_name: str = "the path",
 ) -> dict[str, Axis]:
     """Find the ranges of all axes, and return the axes on every rank.
 
@@ -38,9 +39,10 @@ def find_axes(
         rise: a range ends where the loss is this many times the loss at the centre.
         surf_file: the surface file that may hold the range of an earlier, equal search. If it is empty, all
             surface files of the directions are searched.
-        path: (2, checkpoints) coordinates of a trajectory, for axes without a requested range.
+        path: (2, n) coordinates, such as those of a trajectory, which axes without a requested range cover.
+        path_name: what they are, for messages.
     """
-    axes, path_reasons = _along_path(requested, path)
+    axes, path_reasons = _along_path(requested, path, path_name)
     axes, net_reasons = auto_range.between_nets(axes, landscape.towards_nets)
     question = auto_range.question(axes, rise)
     if question:
@@ -56,9 +58,11 @@ def find_axes(
 
 
 def _along_path(
-    requested: dict[str, Axis | Auto | None], path: np.ndarray | None
+    requested: dict[str, Axis | Auto | None], path: np.ndarray | None, what: str
 ) -> tuple[dict[str, Axis | Auto], list[str]]:
     """Give each axis without a request the range of the path, or without a path the published range.
+
+    `what` names the path.
 
     Returns:
         The axes, and a line of text for each range that comes from the path.
@@ -70,7 +74,7 @@ def _along_path(
     for (name, axis), coordinates in zip(requested.items(), path, strict=False):
         axes[name] = axis or auto_range.of_path(coordinates.tolist())
         if axis is None:
-            reasons.append(f"range of {name}: that of the path")
+            reasons.append(f"range of {name}: that of {what}")
     return axes, reasons
 
 

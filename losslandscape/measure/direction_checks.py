@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import compress
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from losslandscape.measure.filter_checks import filters_off_norm, zero_filters
 from losslandscape.measure.moved_tensors import Moved, moved_tensors
 from losslandscape.measure.report import Caution, Report
-from losslandscape.nets import net_plotter, net_tensors
+from losslandscape.nets import net_plotter, net_tensors, quantised
 from losslandscape.nets.blocks import length
 from losslandscape.nets.net_plotter import Direction
 
@@ -38,6 +39,7 @@ def check_directions(
         zero_filters(layers, norms),
         *(filters_off_norm(layers, axis, norms[axis]) for axis in "xy"[: len(directions)] if axis in norms),
         _ties(stored),
+        Report([line] if (line := quantised.sentence(net)) else []),
         _adapters(stored),
     ]
 
@@ -144,6 +146,9 @@ def _ratio(direction: float, net: float) -> float:
 def _cosine(moved: list[Moved], directions: list[Direction], *, other_model: bool) -> Report:
     if len(directions) < 2:
         return Report()
+    if other_model:  # the plane's angles are those of the parameters, not of BN statistics (`nets.plane`)
+        counted = [part.tensor.is_parameter for part in moved]
+        directions = [list(compress(direction, counted)) for direction in directions]
     cosine = net_plotter.cosine(*directions)
     lines = [f"cosine between x and y: {cosine:.6f}"]
     are_same = all(torch.equal(x, y) for x, y in zip(*directions, strict=True))

@@ -4,12 +4,14 @@ A `Landscape` also states its parts as facts. A file belongs to the same landsca
 (`core.provenance`).
 """
 
+import io
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +19,9 @@ from losslandscape.core.provenance import Facts, fingerprint_of_arrays, fingerpr
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
 from losslandscape.evaluate.loss import Loss
-from losslandscape.files.surface import Surface
-from losslandscape.nets import direction_file, net_plotter
+from losslandscape.files import h5_util
+from losslandscape.files.surface import Place, Surface, read_places
+from losslandscape.nets import direction_file, net_plotter, plane
 from losslandscape.nets.curve import Curve
 from losslandscape.nets.moving import moving
 from losslandscape.nets.net_plotter import Direction, Recipe
@@ -51,6 +54,8 @@ class Landscape:
         same_dir: whether the y direction equals the x direction and has no recipe.
         directions: the directions to use instead of new ones from the recipes, unless `dir_file_given`.
         place: the coordinates of the net in the grid; empty for the origin.
+        orthonormal: whether the axes of a plane towards two other nets are orthonormal (`nets.plane`).
+        net_names: the names of the three nets of an orthonormal plane, for figures.
         curve: the curve from the net along which the one coordinate t moves it; None for straight directions.
     """
 
@@ -69,6 +74,8 @@ class Landscape:
     same_dir: bool = False
     directions: list[Direction] | None = None
     place: tuple[float, ...] = ()
+    orthonormal: bool = False
+    net_names: Sequence[str] = ()
     curve: Curve | None = None
 
     @property
@@ -95,6 +102,8 @@ class Landscape:
         if self.directions is not None:
             return {**self.net_facts, "directions": _fingerprint(self.directions)}
         facts = {f"{axis} direction": self._origin(axis, recipe) for axis, recipe in self.recipes.items()}
+        if self.orthonormal:
+            facts["axes"] = "orthonormal"
         if any(recipe.vector for recipe in self.recipes.values()):
             facts |= {**self.settings, **self._data_facts}
         return {**self.net_facts, **facts}
@@ -107,6 +116,23 @@ class Landscape:
         if self.curve:
             facts["curve"] = self.curve.describe()
         return {**self.net_facts, **facts}
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """The nets that lie in the plane, with their mean; empty where they are not known.
+
+        The net must be at the centre when this is first read.
+        """
+        if self.dir_file_given:
+            return read_places(h5_util.read_made_with(self.dir_file, "direction"))
+        if not self.orthonormal:
+            return []
+        with torch.random.fork_rng(devices=[]):
+            directions = net_plotter.make_directions(self.net, self.dir_type, list(self.recipes.values()))
+        corners = plane.places(self.net, self.dir_type, directions)
+        mean = [sum(column) / len(corners) for column in zip(*corners, strict=True)]
+        named = zip([*self.net_names, "mean"], [*corners, mean], strict=True)
+        return [Place(name, *place) for name, place in named]
 
     def moving(self, directions: list[Direction]) -> AbstractContextManager[Move]:
         """Return a context that yields `move`, which puts the net at the coordinates of a point."""
@@ -134,7 +160,9 @@ class Landscape:
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self.random_state)
             if not self.dir_file:
-                new = net_plotter.make_directions(self.net, self.dir_type, recipes, same_dir=self.same_dir)
+                new = net_plotter.make_directions(
+                    self.net, self.dir_type, recipes, same_dir=self.same_dir, orthonormal=self.orthonormal
+                )
                 return new, True
             return direction_file.find_or_make_directions(
                 self.dir_file,
@@ -142,6 +170,7 @@ class Landscape:
                 self.dir_type,
                 recipes,
                 same_dir=self.same_dir,
+                orthonormal=self.orthonormal,
                 made_with=self.direction_facts(),
                 overwrite=overwrite,
             )
@@ -178,8 +207,16 @@ class Landscape:
 
 def fingerprint_of_net(net: nn.Module) -> str:
     """Return the fingerprint of a net's weights and buffers."""
-    tensors = (value.detach().cpu().contiguous() for value in net.state_dict().values())
-    return fingerprint_of_arrays(tensor.reshape(-1).view(torch.uint8).numpy() for tensor in tensors)
+    return fingerprint_of_arrays(map(_bytes, net.state_dict().values()))
+
+
+def _bytes(value: object) -> np.ndarray:
+    """Return an entry of a net's state as bytes."""
+    if isinstance(value, Tensor) and not value.is_quantized:
+        return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    saved = io.BytesIO()  # of a quantised layer, or what its code keeps beside tensors
+    torch.save(value, saved)
+    return np.frombuffer(saved.getvalue(), np.uint8)
 
 
 def _fingerprint(directions: list[Direction]) -> str:

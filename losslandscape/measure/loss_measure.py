@@ -253,7 +253,7 @@ class LossMeasure:
             sets=landscape.sets,
             norms=self._random_norms(),
             params=next(iter(landscape.recipes.values())).params,
-            other_model=bool(landscape.towards_nets),
+            other_model=bool(landscape.towards_nets or landscape.places),
             centre=self._centre(recorded),
             recorded=recorded,
             penalty=self._evaluator().penalty() if self._measuring.weight_decay else None,

@@ -10,7 +10,7 @@ from losslandscape.files.atomic_file import keep_aside
 from losslandscape.files.file_names import Axis
 from losslandscape.files.interpolated import Refinement, refinements
 from losslandscape.files.refinement import plan
-from losslandscape.files.surface import Surface
+from losslandscape.files.surface import Surface, places_fact
 from losslandscape.files.writable import require_writable
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.report import Caution, Report
@@ -44,6 +44,7 @@ def open_files(
         made_with=landscape.surface_facts(directions),
         overwrite=run.overwrite,
     )
+    surface.made_with |= places_fact(landscape.places)
     missing = surface.missing(names).size
     if is_unfinished(surface, names, run.refine):
         if run.refine:
@@ -93,7 +94,8 @@ def write_directions(landscape: Landscape, directions: list[Direction], say: Cal
     if os.path.exists(landscape.dir_file):
         say(f"the old directions are kept as {keep_aside(landscape.dir_file)}")
     arrays = direction_file.arrays(directions)
-    h5_util.write_directions(landscape.dir_file, arrays, made_with=landscape.direction_facts())
+    made_with = {**landscape.direction_facts(), **places_fact(landscape.places)}
+    h5_util.write_directions(landscape.dir_file, arrays, made_with=made_with)
 
 
 def require_surface_file(surf_file: str) -> None:

@@ -20,6 +20,7 @@ def find_or_make_directions(
     recipes: list[Recipe],
     *,
     same_dir: bool,
+    orthonormal: bool = False,
     made_with: Facts,
     overwrite: bool,
 ) -> tuple[list[Direction], bool]:
@@ -31,6 +32,7 @@ def find_or_make_directions(
         dir_type: `weights` or `states`.
         recipes: one for x, then perhaps one for y.
         same_dir: whether the x direction is also y.
+        orthonormal: whether the axes of a plane through three nets are orthonormal.
         made_with: the facts that the file must record.
         overwrite: whether to make new directions if those of the file have other facts or do not fit.
 
@@ -53,7 +55,7 @@ def find_or_make_directions(
         except InputError:
             if not overwrite:
                 raise
-    return make_directions(net, dir_type, recipes, same_dir=same_dir), True
+    return make_directions(net, dir_type, recipes, same_dir=same_dir, orthonormal=orthonormal), True
 
 
 def read_direction_file(path: str, net: nn.Module, dir_type: str, *, dimensions: int) -> list[Direction]:

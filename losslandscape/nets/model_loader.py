@@ -17,7 +17,7 @@ from torch.nn.parameter import is_lazy
 from losslandscape.core import user_code, weight_files
 from losslandscape.core.errors import InputError
 from losslandscape.core.random_state import seeded
-from losslandscape.nets import adapters, library_nets, own_loading
+from losslandscape.nets import adapters, library_nets, own_loading, quantised
 from losslandscape.nets.blocks import is_large
 from losslandscape.nets.checkpoint import Checkpoint, read_checkpoint
 from losslandscape.nets.models import MODELS
@@ -238,7 +238,11 @@ def _usable(net: Any, model: str) -> nn.Module:
     if net in _in_use:
         raise InputError(f"model {model} returned the same net as before", "make a new one at each call")
     kind = type(net).__name__
-    if next(net.parameters(), None) is None:
+    if all(map(quantised.is_quantised, net.parameters())):
+        if text := quantised.sentence(net):
+            raise InputError(
+                f"model {model}: nothing of its {kind} can move; {text}", "load it as it was before"
+            )
         raise InputError(f"model {model} returned a {kind} without parameters, so that nothing can move")
     for tensors, is_parameter in ((net.named_parameters(), True), (net.named_buffers(), False)):
         for name, tensor in tensors:
@@ -253,8 +257,8 @@ def _require_usable_tensor(what: str, tensor: Tensor, *, is_parameter: bool) -> 
         raise InputError(f"{what} has no shape yet", "run a batch through the net before you return it")
     if tensor.is_meta:
         raise InputError(f"{what} has no numbers: it is on the meta device", "move the net off that device")
-    if is_parameter and not tensor.is_floating_point():
-        advice = "use real floating-point numbers; view complex ones as pairs (torch.view_as_real)"
+    if is_parameter and tensor.is_complex():
+        advice = "use real numbers, as pairs (torch.view_as_real)"
         raise InputError(f"{what} is of {tensor.dtype}", advice)
     if is_parameter and tensor.layout is not torch.strided:
         raise InputError(f"{what} is sparse", "make it dense")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError, require_choice
-from losslandscape.nets import large_directions, net_tensors
+from losslandscape.nets import large_directions, net_tensors, plane
 from losslandscape.nets.blocks import blocks, is_large
 from losslandscape.nets.computed_weights import computed_weights
 from losslandscape.nets.direction_parts import NORMS, difference, normalise, normalise_motion, raw_part
@@ -60,10 +60,21 @@ class Recipe:
 
 
 def make_directions(
-    net: nn.Module, dir_type: str, recipes: list[Recipe], *, same_dir: bool = False
+    net: nn.Module,
+    dir_type: str,
+    recipes: list[Recipe],
+    *,
+    same_dir: bool = False,
+    orthonormal: bool = False,
 ) -> list[Direction]:
-    """Return one direction for each recipe (x, then y); with `same_dir` the x direction is also y."""
+    """Return one direction for each recipe (x, then y).
+
+    With `same_dir` the x direction is also y. With `orthonormal` the two lead to other nets, and the axes
+    become orthonormal in their plane.
+    """
     directions = [recipe.make(net, dir_type) for recipe in recipes]
+    if orthonormal:
+        return plane.orthonormal(net, dir_type, directions)
     return [*directions, directions[0]] if same_dir else directions
 
 

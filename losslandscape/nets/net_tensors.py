@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
 from losslandscape.core.errors import InputError
+from losslandscape.nets.quantised import is_quantised
 
 DIRECTION_TYPES = ("weights", "states")
 IGNORES = ("biasbn",)
@@ -52,8 +53,8 @@ class NetTensor:
 
     @property
     def moves(self) -> bool:
-        """Whether it is floating-point; integer, boolean and complex tensors never move."""
-        return self.value.is_floating_point()
+        """Whether it is floating-point; quantised, integer, boolean and complex tensors never move."""
+        return self.value.is_floating_point() and not is_quantised(self.value)
 
     @property
     def by_filters(self) -> bool:

@@ -47,6 +47,16 @@ class CurveFiles:
         """The loss along the straight line."""
         return self.out and f"{self.out}_line.h5"
 
+    @property
+    def directions(self) -> str:
+        """The directions of the plane through both nets and the bend."""
+        return f"{self.out}_directions.h5"
+
+    @property
+    def path(self) -> str:
+        """The curve in this plane, as a projection file."""
+        return f"{self.out}_proj.h5"
+
     def require_writable(self) -> None:
         """Raise `InputError` unless the files of the bends can be written."""
         for path in (self.training, *self.checkpoints) if self.out else ():

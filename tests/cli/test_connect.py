@@ -54,6 +54,26 @@ def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
+def test_the_plane_of_a_curve(folder):
+    succeed("connect.py", *ARGS, cwd=folder)
+    files = ["--dir_file", "c_directions.h5", "--proj_file", "c_proj.h5"]
+    grid = ["--x=0:1:2", "--y=0:1:2", "--surf_file", "p.h5", "--plot"]
+    plane = [*OWN, "--model_file", "a.pt", "--dir_type", "states", *files, *grid]
+    succeed("plot_surface.py", *plane, cwd=folder)
+    assert "c_proj.h5_train_loss_2dcontour_proj.pdf" in _names(folder)
+    nets = {net.name: (net.x, net.y) for net in h5_util.read_surface(str(folder / "p.h5")).nets}
+    path = h5_util.read_projection(str(folder / "c_proj.h5"))
+    assert list(nets) == ["a", "bend", "b"]
+    assert (path.x[0], path.y[0]) == nets["a"] and (path.x[-1], path.y[-1]) == nets["b"]
+    for t, x, y in ((0.5, path.x[30], path.y[30]), (0.25, path.x[15], path.y[15])):
+        weights = np.array([(1 - t) ** 2, 2 * t * (1 - t), t**2])
+        assert weights @ np.array(list(nets.values())) == pytest.approx([x, y], rel=1e-12)
+    bend = torch.load(folder / "c.t7", weights_only=True)["state_dict"]
+    a = torch.load(folder / "a.pt", weights_only=True)
+    distance = sum(float((a[name] - bend[name]).double().square().sum()) for name in a) ** 0.5
+    assert np.hypot(*nets["bend"]) == pytest.approx(distance, rel=1e-6)
+
+
 def test_the_same_command_measures_nothing_again(folder):
     succeed("connect.py", *ARGS, cwd=folder)
     before = {name: (folder / name).read_bytes() for name in ("c.t7", "c_training.t7")}

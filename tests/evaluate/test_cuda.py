@@ -1,5 +1,8 @@
 """The evaluator on a GPU gives what the plain evaluation gives there, however the samples reach it."""
 
+import math
+import re
+
 import pytest
 import torch
 
@@ -8,9 +11,11 @@ from losslandscape.data.image_set import ImageSet
 from losslandscape.data.own_batches import OwnBatches
 from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.evaluation import Evaluator, evaluate
+from losslandscape.evaluate.fused_net import FusedNet
 from losslandscape.nets import model_loader, net_plotter
 from losslandscape.nets.moving import moving
 from losslandscape.parallel.devices import set_precision
+from tests.evaluate.test_fused_net import with_statistics
 from tests.helpers import SMALL_BATCH
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
@@ -60,6 +65,47 @@ def test_a_point_is_one_graph(digits):
     evaluator.prepare()
     assert evaluator.graphed == ["train"]
     assert "one CUDA graph" in evaluator.describe()
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("tf32", 0.02), ("bf16", 0.1)])
+@pytest.mark.parametrize("model", ["resnet20", "resnet20_noshort", "vgg9", "densenet_cifar", "resnet18"])
+def test_joined_layers_equal_the_plain_net(float32_products, model, precision, tolerance):
+    torch.manual_seed(0)
+    net, images = with_statistics(model_loader.build(model)).cuda(), torch.randn(64, 3, 32, 32).cuda()
+    dtype = torch.bfloat16 if precision == "bf16" else None
+    fused = FusedNet(net, lambda net: net(images[:2]), dtype=dtype, channels_last=True)
+    assert fused.joined
+    axes = [net_plotter.random_direction(net.cpu(), "states", norm="layer")]
+    with moving(net.cuda(), axes, "states") as move, torch.inference_mode():
+        expected = []
+        for alpha in (0.0, 0.1):
+            move((alpha,))
+            expected.append(net(images))
+        set_precision(precision, torch.device("cuda"))
+        for alpha, plain in zip((0.0, 0.1), expected, strict=True):
+            move((alpha,))
+            fused.refresh()
+            with fused.kernels.choosing():
+                found = fused(images)
+            assert (found - plain).abs().max() <= tolerance * plain.abs().max()
+            assert torch.equal(found, fused(images))  # as in later points, with the kernels that were chosen
+    assert str(fused.kernels)
+
+
+def test_the_line_of_a_run_names_the_kernels(digits):
+    evaluator = Evaluator(model_loader.load("resnet20").cuda(), {"train": digits})
+    evaluator.prepare()
+    assert re.search(r"21 layers joined \(\d+ [a-z]", evaluator.describe())
+
+
+@pytest.mark.parametrize("precision", ["", "bf16"])
+def test_no_kernel_hides_what_is_not_a_number(digits, precision):
+    net = model_loader.load("resnet20").cuda()
+    evaluator = Evaluator(net, {"train": digits}, precision=precision)
+    evaluator.prepare()
+    with torch.no_grad():
+        net.layer1[0].conv1.weight[0] = torch.nan
+    assert math.isnan(evaluator.measure()["train_loss"])
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 359, 1000])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from losslandscape.draw.vtk.sheet import Sheet
+from losslandscape.files.surface import Place
 
 if TYPE_CHECKING:
     from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
@@ -85,9 +86,13 @@ class Mark:
         return [mark, outline]
 
 
-def minimiser_marks(ground: Ground) -> list[Mark]:
-    """Return a ball at the centre (0, 0) of the plane; none where the surface has no height."""
-    return [_mark(_balls, ground.above(np.zeros(1), np.zeros(1), END_RADIUS), END_RADIUS)]
+def minimiser_marks(ground: Ground, nets: Sequence[Place] = ()) -> list[Mark]:
+    """Return a ball at the centre (0, 0) of the plane, or at each net that lies in it.
+
+    There is no ball where the surface has no height.
+    """
+    x, y = np.array([[net.x, net.y] for net in nets] or [[0.0, 0.0]]).T
+    return [_mark(_balls, ground.above(x, y, END_RADIUS), END_RADIUS)]
 
 
 def path_marks(ground: Ground, x: np.ndarray, y: np.ndarray) -> list[Mark]:

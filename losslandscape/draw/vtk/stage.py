@@ -18,7 +18,7 @@ from losslandscape.draw.vtk.colours import Colours, choose_colours
 from losslandscape.draw.vtk.look import Look
 from losslandscape.draw.vtk.sheet import LOG_OFFSET, Sheet, ceiling_height, make_sheet
 from losslandscape.files.projection import Projection
-from losslandscape.files.surface import Surface
+from losslandscape.files.surface import Place, Surface
 
 if TYPE_CHECKING:
     from vtkmodules.vtkCommonDataModel import vtkPolyData
@@ -101,15 +101,19 @@ def prepare(
         ground = marks.Ground(sheet, transform, ceiling)
         if projection:
             _print_lost(ground, projection, surface.path)
-        laid = _marks(ground, projection, look)
+        laid = _marks(ground, projection, look, surface.nets)
         ticks = height_ticks(shades.low, shades.high, log=log)
         subjects.append(Subject(transform, mesh, shades, label(name), ticks, laid))
     return subjects
 
 
-def _marks(ground: marks.Ground, projection: Projection | None, look: Look) -> list[marks.Mark]:
+def _marks(
+    ground: marks.Ground, projection: Projection | None, look: Look, nets: Sequence[Place]
+) -> list[marks.Mark]:
     path = marks.path_marks(ground, projection.x, projection.y) if projection else []
-    return [*path, *(marks.minimiser_marks(ground) if look.minimiser else [])]
+    if projection and projection.is_curve:
+        path = path[:1]  # the line alone: it has no checkpoints
+    return [*path, *(marks.minimiser_marks(ground, nets) if look.minimiser else [])]
 
 
 def _print_lost(ground: marks.Ground, projection: Projection, surf_file: str) -> None:

@@ -1,5 +1,6 @@
 """The points of a plane that an interactive page shows, and interpolation between them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from losslandscape.core import quantity
 from losslandscape.draw.grid_part import complete_part
-from losslandscape.files.surface import Surface
+from losslandscape.files.surface import Place, Surface
 
 ROUNDING = 1e-9  # tolerance for rounding errors in the weights of an interpolation
 
@@ -20,11 +21,13 @@ class Grid:
         x: ascending coordinates (nx,).
         y: ascending coordinates (ny,).
         values: arrays (ny, nx) by quantity, NaN where not measured.
+        nets: the nets in the plane, if it goes through several.
     """
 
     x: np.ndarray
     y: np.ndarray
     values: dict[str, np.ndarray]
+    nets: Sequence[Place] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -66,4 +69,4 @@ def shown_grid(surface: Surface, name: str) -> Grid:
     assert surface.y is not None
     rows, columns = complete_part(surface, name)
     values = {other: surface.get(other)[np.ix_(rows, columns)] for other in quantity.shown(surface.names)}
-    return Grid(surface.x[columns], surface.y[rows], values)
+    return Grid(surface.x[columns], surface.y[rows], values, surface.nets)

@@ -4,7 +4,8 @@ An outline lies on the surface and on the floor. A pole shows the mark above the
 the bottom of a deep valley.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -50,22 +51,34 @@ class Look:
 
 
 EXTREME = Look("extreme", "#e5189f", "ring", "circle-open", RING)
+NET_COLOURS = ("#1f6fff", "#d4510c", "#0b8a5e", "#6b6b6b")  # in turn
 MINIMISER = Look("centre", "#1f6fff", "cross", "cross", CROSS)
 
 
 def marks(view: View) -> list[dict[str, Any]]:
-    """Return traces that mark the lowest point, or the highest percentage, and the centre: four traces."""
+    """Return traces that mark the lowest point, or the highest percentage, and the centre: four traces.
+
+    In a plane through several nets, each net is marked instead of the centre, by two traces.
+    """
     row, column = _extreme(view)
     kind = "highest" if quantity.is_percentage(view.name) else "lowest"
     extreme = float(view.grid.x[column]), float(view.grid.y[row])
     at_centre = np.hypot(*extreme) < SAME_PLACE * np.ptp(view.grid.x)
-    poles = {
-        "extreme": pole(*extreme, EXTREME_POLE, view, with_stem=not at_centre),
-        "centre": pole(*(CENTRE if view.grid.holds(*CENTRE) else NOWHERE), CENTRE_POLE, view),
-    }
+    stand = pole(*extreme, EXTREME_POLE, view, with_stem=not at_centre)
+    traces = _mark(view, f"{kind} {page_label(view.name)}", extreme, stand, EXTREME)
+    for name, place, look in _places(view):
+        stand = pole(*(place if view.grid.holds(*place) else NOWHERE), CENTRE_POLE, view)
+        traces += _mark(view, name, place, stand, look)
+    return traces
+
+
+def _places(view: View) -> list[tuple[str, tuple[float, float], Look]]:
+    """Return name, place and look of the centre, or of each net in the plane."""
+    if not view.grid.nets:
+        return [("centre (the minimiser)", CENTRE, MINIMISER)]
     return [
-        *_mark(view, f"{kind} {page_label(view.name)}", extreme, poles["extreme"], EXTREME),
-        *_mark(view, "centre (the minimiser)", CENTRE, poles["centre"], MINIMISER),
+        (net.name, (net.x, net.y), replace(MINIMISER, group=f"net {number}", colour=colour))
+        for number, (net, colour) in enumerate(zip(view.grid.nets, cycle(NET_COLOURS), strict=False))
     ]
 
 

@@ -192,7 +192,9 @@ def _read_projection(proj_file: str, surface: Surface) -> Projection:
 
 def _trajectory(projection: Projection) -> Trajectory:
     count = projection.x.size
-    if projection.epochs is None:
+    if projection.is_curve:
+        names = [f"curve at t = {t:.3g}" for t in np.linspace(0, 1, count)]
+    elif projection.epochs is None:
         names = [f"checkpoint {number} of {count}" for number in range(1, count + 1)]
     else:
         names = [f"{projection.unit} {epoch:.10g}" for epoch in projection.epochs]

@@ -45,7 +45,6 @@ def conv(
     relu: bool,
     stride: int | tuple[int, ...],
     padding: int | tuple[int, ...],
-    rows: bool = True,
 ) -> Tensor:
     """Return relu(conv2d(x, weight) + bias + residual), a new channels-last tensor.
 
@@ -58,22 +57,45 @@ def conv(
         residual: of the shape and dtype of the output.
         relu: whether to apply the ReLU.
         stride, padding: as in `conv2d`.
-        rows: whether to use the kernel of `row_conv` where it fits, or always that of `tap_conv`.
     """
+    is_usual = (weight.shape[2], _side(stride), _side(padding)) == (3, 1, 1)
+    if not is_usual or not row_conv.fits(x, weight):
+        return conv_by_taps(x, weight, bias, residual, relu=relu, stride=stride, padding=padding)
+    weight, residual = _channels_last(weight), residual if residual is None else _channels_last(residual)
+    out = _empty(x, weight, 1, 1)
+    with torch.cuda.device_of(x):
+        row_conv.launch(x, weight, bias, residual, out, relu=relu)
+    return out
+
+
+def conv_by_taps(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    residual: Tensor | None = None,
+    *,
+    relu: bool,
+    stride: int | tuple[int, ...],
+    padding: int | tuple[int, ...],
+) -> Tensor:
+    """Return what `conv` returns, always by the kernel of `tap_conv`, to compare their speed."""
     step, margin = _side(stride), _side(padding)
     if step is None or margin is None:
         raise ValueError(f"no kernel for stride {stride!r} and padding {padding!r}")
-    weight = weight.contiguous(memory_format=torch.channels_last)
-    shape = _out_shape(x, weight, step, margin)
-    out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-    if residual is not None:
-        residual = residual.contiguous(memory_format=torch.channels_last)
+    weight, residual = _channels_last(weight), residual if residual is None else _channels_last(residual)
+    out = _empty(x, weight, step, margin)
     with torch.cuda.device_of(x):
-        if rows and (weight.shape[2], step, margin) == (3, 1, 1) and row_conv.fits(x, weight):
-            row_conv.launch(x, weight, bias, residual, out, relu=relu)
-        else:
-            tap_conv.launch(x, weight, bias, residual, out, relu=relu, stride=step, padding=margin)
+        tap_conv.launch(x, weight, bias, residual, out, relu=relu, stride=step, padding=margin)
     return out
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def _empty(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    shape = _out_shape(x, weight, stride, padding)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
 def _side(value: int | tuple[int, ...] | str) -> int | None:

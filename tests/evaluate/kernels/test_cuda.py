@@ -48,7 +48,8 @@ def test_a_convolution(channels, side, residual, rows, precision):
     weight, bias = weights(channels, channels, 3, precision), random(channels, precision=precision)
     assert conv.fits(x, weight, stride=1, padding=1, dilation=1, groups=1)
     added = x if residual else None
-    result = conv.conv(x, weight, bias, added, relu=True, stride=1, padding=1, rows=rows)
+    convolve = conv.conv if rows else conv.conv_by_taps
+    result = convolve(x, weight, bias, added, relu=True, stride=1, padding=1)
     truth = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
     check(result, (truth + x.double() if residual else truth).relu(), precision)
 
