@@ -18,6 +18,7 @@ from losslandscape.evaluate.loss import Loss, Terms
 from losslandscape.evaluate.quantity_names import quantity_names
 from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.totals import gradient_mode, total_terms
+from losslandscape.nets.blocks import blocks, is_large
 from losslandscape.nets.net_state import unchanged_state
 from losslandscape.nets.spreading import is_spread
 
@@ -240,8 +241,10 @@ class Evaluator:
     @torch.no_grad()
     def penalty(self) -> float:
         """Return W / 2 times the squared norm of all present parameters of the net."""
-        parameters = self._net.parameters()
-        squares = sum(parameter.double().square().sum().to(self._device) for parameter in parameters)
+        parts: list[Tensor] = list(self._net.parameters())
+        if is_large(self._net):
+            parts = [part for parameter in parts for (part,) in blocks(parameter)]
+        squares = sum(part.double().square().sum().to(self._device) for part in parts)
         return self._weight_decay / 2 * float(squares)
 
     def _start(self, part: str) -> Terms:
