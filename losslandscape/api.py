@@ -24,22 +24,29 @@ from losslandscape.core.text import one_line
 from losslandscape.data import user_data
 from losslandscape.data.samples import Samples
 from losslandscape.evaluate import alignment, losses
+from losslandscape.evaluate.bn_statistics import norms_of
 from losslandscape.files.file_names import SEED, WHOLE_RANGE, Axis, axis_fault
 from losslandscape.files.surface import Surface
 from losslandscape.files.writable import require_writable
+from losslandscape.measure import auto_range
 from losslandscape.measure.grid import measure_surface, unchanged
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
 from losslandscape.measure.loss_measure import LossMeasure, Measuring
 from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import require_surface_file
 from losslandscape.nets import direction_file, net_tensors
+from losslandscape.nets.curve import BEZIER
 from losslandscape.nets.net_plotter import Direction, Recipe
 from losslandscape.nets.net_tensors import DIRECTION_TYPES
 from losslandscape.nets.spreading import place
 from losslandscape.nets.wrappers import unwrapped
 from losslandscape.parallel import devices, mpi4pytorch
+from losslandscape.trajectory.connection import POINTS, Connecting, Connection
+from losslandscape.trajectory.curve_files import CurveFiles
+from losslandscape.trajectory.curve_training import CurvePlan
 
 Ends = tuple[float, float]  # min, max
+BN_SAMPLES = 1000  # of `connect`, as on its command line
 Target = nn.Module | tuple[nn.Module, nn.Module] | None
 
 
@@ -51,6 +58,7 @@ def loss_surface(
     x: Axis | Ends = WHOLE_RANGE,
     y: Axis | Ends | None = None,
     target: Target = None,
+    orthonormal: bool = False,
     dir_type: str = "",
     norm: str = "filter",
     ignore: str = "biasbn",
@@ -89,6 +97,8 @@ def loss_surface(
         x, y: the axes: (minimum, maximum, number of points), or (minimum, maximum) for 51 points.
         target: the net that the x direction points to, or the two nets that x and y point to. Other
             directions are random.
+        orthonormal: for two targets: whether coordinates are distances of weights, along orthonormal axes.
+            The three nets and their mean are marked, and axes that are not given hold them with a margin.
         dir_type: `weights`, or `states` to move the BN statistics too; by default `states` with a `target`,
             else `weights`.
         norm: how random directions are normalised, one of `direction_parts.NORMS` or "".
@@ -120,7 +130,7 @@ def loss_surface(
     """
     ranks, surf_file = mpi4pytorch.connect(), os.fspath(surf_file)
     net = ranks.all(_usable_net, "net", net)
-    axes = ranks.all(_axes, x, y)
+    axes = ranks.all(_axes, x, WHOLE_RANGE if orthonormal and y is None else y)
     measuring = ranks.all(
         Measuring,
         batch_size=batch_size,
@@ -153,6 +163,7 @@ def loss_surface(
         axes,
         measuring,
         target=target,
+        orthonormal=orthonormal,
         dir_type=dir_type,
         norm=norm,
         ignore=ignore,
@@ -163,10 +174,90 @@ def loss_surface(
         show_progress=ranks.rank == 0 and not quiet,
         surf_file=surf_file,
     )
+    if orthonormal:
+        open_axes = [name for name, axis in (("x", x), ("y", y)) if axis in (None, WHOLE_RANGE)]
+        axes |= ranks.first(_axes_around_nets, landscape, open_axes)
     with unchanged(net), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         place(net, device)
         measure = LossMeasure(landscape, run, measuring, device=device)
         return measure_surface(landscape, axes, measure, run, surf_file=surf_file)
+
+
+def connect(
+    net: nn.Module,
+    other: nn.Module,
+    data: object,
+    loss: str | Callable[..., object] = "crossentropy",
+    *,
+    curve: str = BEZIER,
+    bends: int = 1,
+    epochs: int = CurvePlan.epochs,
+    lr: float = CurvePlan.lr,
+    momentum: float = CurvePlan.momentum,
+    weight_decay: float = 0.0,
+    batch_size: int | None = None,
+    seed: int = 0,
+    points: int = POINTS,
+    bn_samples: int | None = None,
+    errors: bool = False,
+    samples: int | None = None,
+    out: str | os.PathLike[str] = "",
+    overwrite: bool = False,
+    device: torch.device | str | None = None,
+    quiet: bool = False,
+) -> Connection:
+    """Train a curve of low loss from `net` to `other`, and measure along it, as `connect.py` does.
+
+    The call does not change the nets. Under an MPI launcher, rank 0 trains and all ranks measure.
+
+    Args:
+        net, other: two nets of one model, at t = 0 and t = 1.
+        data, loss, samples: as for `loss_surface`.
+        curve: `bezier` or `chain`.
+        bends: the number of points between the two nets that are trained.
+        epochs, lr, momentum, weight_decay, seed: how they are trained, as in `curve_training.CurvePlan`.
+        batch_size: the number of samples in a step, and when measuring; by default 128, and the fastest.
+        points: the number of t, from 0 to 1.
+        bn_samples: the samples from which batch norms are estimated at each t; 0 for stored statistics. By
+            default 1000, if the net has batch norms.
+        errors: whether to measure standard errors too.
+        out: the beginning of the names of the files of `connect.py`, which resume; if empty, nothing is
+            written.
+        overwrite: whether to start again. Old files are renamed.
+        device: the device that computes; by default the device of the net.
+        quiet: whether to print only warnings.
+
+    Returns:
+        The connection: `curve` and `line` are surfaces, `bends` are state dicts.
+
+    Raises:
+        InputError: an argument cannot be used.
+    """
+    ranks, out = mpi4pytorch.connect(), os.fspath(out)
+    net, other = ranks.all(_usable_net, "net", net), ranks.all(_usable_net, "other", other)
+    if bn_samples is None:
+        bn_samples = BN_SAMPLES if norms_of(net) else 0
+    size = CurvePlan.batch_size if batch_size is None else batch_size
+    plan = ranks.all(CurvePlan, curve, bends, epochs, lr, momentum, weight_decay, size, seed)
+    measuring = ranks.all(Measuring, batch_size=batch_size, bn_samples=bn_samples, errors=errors)
+    device = ranks.all(devices.find, next(net.parameters()).device if device is None else device)
+    record = record_of_run("losslandscape.connect", [], ranks=ranks.size)
+    landscape = ranks.all(
+        _landscape,
+        net,
+        data,
+        loss,
+        {"x": (0.0, 1.0, points)},
+        Measuring(),
+        target=other,
+        samples=samples,
+        show_progress=ranks.rank == 0 and not quiet,
+    )
+    with unchanged(net), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        place(net, device)
+        run = Run(ranks, record, quiet=quiet, overwrite=overwrite)
+        files = CurveFiles(out, bends)
+        return Connecting(landscape, other, plan, measuring, run, files, device).connect(points)
 
 
 def align(
@@ -212,17 +303,20 @@ def _landscape(
     measuring: Measuring,
     *,
     target: Target,
-    dir_type: str,
-    norm: str,
-    ignore: str,
-    params: str,
-    seed: int,
-    directions: list[Direction] | None,
+    orthonormal: bool = False,
+    dir_type: str = "",
+    norm: str = "",
+    ignore: str = "",
+    params: str = "",
+    seed: int = SEED,
+    directions: list[Direction] | None = None,
     samples: int | None,
     show_progress: bool,
-    surf_file: str,
+    surf_file: str = "",
 ) -> Landscape:
     targets = _targets(target, axes)
+    if orthonormal and len(targets) < 2:
+        raise InputError("orthonormal axes are for a plane through three nets", "give two nets as {target}")
     require_choice("dir_type", dir_type, (*DIRECTION_TYPES, ""))
     dir_type = dir_type or ("states" if targets else "weights")
     if directions is not None and (targets or params):
@@ -252,6 +346,8 @@ def _landscape(
             **measuring.facts(),
         },
         dir_file=dir_file,
+        orthonormal=orthonormal,
+        net_names=("net", "target 1", "target 2"),
         directions=None if directions is None else _directions(directions, net, dir_type, axes),
     )
 
@@ -277,6 +373,12 @@ def _usable_net(name: str, net: object) -> nn.Module:
         raise InputError(f"{name} has sparse tensors, which cannot be moved; make them dense")
     net_tensors.tensors(net, "weights")  # refuses parameters that are complex or not in memory
     return net
+
+
+def _axes_around_nets(landscape: Landscape, names: list[str]) -> dict[str, Axis]:
+    """Return a range that holds the nets of a plane, for each of these axes."""
+    ends = auto_range.around([(place.x, place.y) for place in landscape.places])
+    return {name: auto_range.of_path(ends["xy".index(name)].tolist()) for name in names}
 
 
 def _axes(x: object, y: object) -> dict[str, Axis]:

@@ -12,7 +12,6 @@ import math
 import sys
 
 import torch
-from tqdm import tqdm
 
 from losslandscape.cli.command_line import as_flag, sentence
 from losslandscape.cli.connect_request import ConnectOptions, ConnectRequest, build_parser
@@ -33,7 +32,6 @@ from losslandscape.nets.net_plotter import Recipe
 from losslandscape.parallel import devices
 from losslandscape.trajectory.connection import MOVES, Connecting, Connection
 from losslandscape.trajectory.curve_files import CurveFiles
-from losslandscape.trajectory.curve_training import CurveEpoch
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -45,8 +43,7 @@ def main(argv: list[str] | None = None) -> None:
         request.require_possible()
         machine = request.hardware.connect()
         connecting = prepare(request, machine, arguments)
-        progress = ProgressLines(request.connect.epochs)
-        connection = connecting.connect(request.connect.points, progress.print)
+        connection = connecting.connect(request.connect.points)
         if machine.ranks.rank == 0:
             print_files(connecting.files)
             print_barriers(connection)
@@ -103,23 +100,6 @@ def _run(options: ConnectOptions, machine: Machine, arguments: list[str], files:
         strict=options.strict,
         name_option=as_flag,
     )
-
-
-class ProgressLines:
-    """A printer of a line per epoch, with the time that is left."""
-
-    def __init__(self, epochs: int):
-        self._epochs, self._seconds, self._done = epochs, 0.0, 0
-
-    def print(self, epoch: CurveEpoch) -> None:
-        self._seconds += epoch.seconds
-        self._done += 1
-        left = tqdm.format_interval(self._seconds / self._done * (self._epochs - epoch.epoch))
-        number = f"{epoch.epoch:{len(str(self._epochs))}}/{self._epochs}"
-        print(
-            f"epoch {number}  loss at random t: {epoch.loss:.5g}  lr: {epoch.lr:.3g}  left: {left}",
-            flush=True,
-        )
 
 
 def print_files(files: CurveFiles) -> None:

@@ -19,6 +19,7 @@ from losslandscape.evaluate.loss import Loss
 from losslandscape.files import file_names, h5_util
 from losslandscape.files.file_names import SEED, Axis, short_names
 from losslandscape.files.surface import Place
+from losslandscape.measure import auto_range
 from losslandscape.measure.axes import find_axes
 from losslandscape.measure.grid import Measure
 from losslandscape.measure.landscape import Landscape, fingerprint_of_net
@@ -121,7 +122,7 @@ def find_request_axes(
             path = np.stack([projection.x, projection.y])
         if places := run.ranks.first(_places, landscape):
             path_name = "the nets" if path is None else "nets and path"
-            path = around(places, path)
+            path = auto_range.around([(place.x, place.y) for place in places], path)
     return find_axes(
         landscape,
         requested,
@@ -136,16 +137,6 @@ def find_request_axes(
 
 def _places(landscape: Landscape) -> list[Place]:
     return landscape.places
-
-
-def around(places: list[Place], path: np.ndarray | None) -> np.ndarray:
-    """Return two corners (2, 2) of a box around nets and a path, at least half as wide as high, and high."""
-    points = np.array([[place.x, place.y] for place in places]).T
-    if path is not None:
-        points = np.concatenate([points, path], axis=1)
-    low, high = points.min(axis=1), points.max(axis=1)
-    room = np.maximum((high - low).max() / 2 - (high - low), 0) / 2
-    return np.stack([low - room, high + room], axis=1)
 
 
 def surface_file(request: SurfaceRequest, landscape: Landscape, axes: dict[str, Axis]) -> str:

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from losslandscape.core.errors import InputError, require_choice
 from losslandscape.data.samples import Batch, Samples, spread
+from losslandscape.evaluate import fit_check
 from losslandscape.evaluate.activation_matching import match_activations
 from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.loss import Loss
@@ -79,6 +80,7 @@ def align(
     _require_same_tensors(net, other)
     device = next(other.parameters()).device
     net, other = (copy.deepcopy(each).cpu().eval() for each in (net, other))
+    fit_check.check_data(net, data, loss, type(net).__name__)
     size = min(BATCH_SIZE, len(data)) if match == "activations" else min(2, len(data))
     calls = _calls(loss, net, spread(data, max(match_samples, size)), size)
     first = next(calls)

@@ -1,7 +1,8 @@
 """Joins layers with what follows them, in the graph of a traced net.
 
 Convolution, sum and ReLU become one node, and so do batch norm and ReLU, and a residual block of two 3x3
-convolutions. Each node is a module of `joined_layers`. Where the pattern is not met nothing changes.
+convolutions. Each node is a module of `joined_layers`. Where the pattern is not met nothing changes. On
+a GPU, maps that are concatenated for a batch norm and a ReLU alone stay apart.
 """
 
 import operator
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from losslandscape.evaluate import kernels
 from losslandscape.evaluate.batch_norm_fold import has_hooks
 from losslandscape.evaluate.joined_layers import Joined, JoinedBlock, JoinedConv, JoinedNorm
 from losslandscape.evaluate.kernel_choice import KernelChoice
@@ -42,6 +44,8 @@ def join(traced: fx.GraphModule, choice: KernelChoice) -> list[Joined]:
             _replace(traced, [node, _relu_after(traced, node)], joined[-1], node.args)
     for node in list(traced.graph.nodes):
         _join_block(traced, node, choice)
+    if kernels.available():
+        _remove_concatenations(traced)
     traced.recompile()
     return joined
 
@@ -82,6 +86,44 @@ def _is_block_conv(layer: nn.Conv2d) -> bool:
     form = layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups
     is_square = form == ((3, 3), (1, 1), (1, 1), (1, 1), 1)
     return is_square and layer.in_channels == layer.out_channels and layer.bias is not None
+
+
+def _remove_concatenations(traced: fx.GraphModule) -> None:
+    """Let joined batch norms read the maps that are concatenated for them, as our kernel can.
+
+    DenseNet concatenates all earlier maps of a block before each of its layers.
+    """
+    nodes = traced.graph.nodes
+    if any(_writes(traced, node) for node in nodes):  # perhaps into a map, after it was copied
+        return
+    for node in nodes:
+        if isinstance(_module(traced, node), JoinedNorm):
+            node.args = tuple(_maps(traced, node.args[0]))
+    for node in reversed(nodes):
+        if _is_concatenation(node) and not node.users:
+            traced.graph.erase_node(node)
+
+
+def _maps(traced: fx.GraphModule, node: Any) -> list[fx.Node]:
+    """Return the maps that a node concatenates, if it can be removed; else the node."""
+    if not _is_removable(traced, node):
+        return [node]
+    return [each for part in node.args[0] for each in _maps(traced, part)]
+
+
+def _is_removable(traced: fx.GraphModule, node: fx.Node) -> bool:
+    """Return whether only one joined batch norm needs a concatenation, and others that are removable."""
+    if not _is_concatenation(node):
+        return False
+    norms = [user for user in node.users if isinstance(_module(traced, user), JoinedNorm)]
+    others = [user for user in node.users if user not in norms]
+    return len(norms) <= 1 and all(_is_removable(traced, other) for other in others)
+
+
+def _is_concatenation(node: fx.Node) -> bool:
+    """Return whether a node concatenates maps in the channels."""
+    is_cat = node.target is torch.cat and len(node.args) + len(node.kwargs) == 2
+    return is_cat and (node.args[1:] == (1,) or node.kwargs == {"dim": 1})
 
 
 def _replace(traced: fx.GraphModule, chain: list[Any], module: nn.Module, inputs: tuple[Any, ...]) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from tqdm import tqdm
 
 from losslandscape.files.file_names import Axis
@@ -68,6 +69,19 @@ def of_path(coordinates: Sequence[float], number: int = 51) -> Axis:
     first = math.floor((low - margin) / step) * step
     last = math.ceil((high + margin) / step) * step
     return round(first, 10), round(last, 10), number
+
+
+def around(places: Sequence[tuple[float, float]], path: np.ndarray | None = None) -> np.ndarray:
+    """Return the ends (2, 2) of x and y of a box around places and a path (2, n).
+
+    The shorter side is at least half of the longer.
+    """
+    points = np.array(places, float).T
+    if path is not None:
+        points = np.concatenate([points, path], axis=1)
+    low, high = points.min(axis=1), points.max(axis=1)
+    room = np.maximum((high - low).max() / 2 - (high - low), 0) / 2
+    return np.stack([low - room, high + room], axis=1)
 
 
 def choose(

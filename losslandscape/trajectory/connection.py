@@ -1,6 +1,5 @@
 """Connects two nets by a curve of low loss: trains its bends, and measures the loss along curve and line."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -27,7 +26,7 @@ from losslandscape.nets.tensor_names import State
 from losslandscape.parallel.mpi4pytorch import Serial
 from losslandscape.trajectory.curve_files import CurveFiles
 from losslandscape.trajectory.curve_plane import write_plane
-from losslandscape.trajectory.curve_training import CurveEpoch, CurvePlan, CurveTraining
+from losslandscape.trajectory.curve_training import CurvePlan, CurveTraining
 
 MOVES = "states"  # the BN statistics too, where they are not estimated anew
 POINTS = 61  # along the curve, as in Garipov et al. 2018
@@ -73,21 +72,18 @@ class Connecting:
     device: torch.device
     sharers: int = 1
 
-    def connect(
-        self, points: int = POINTS, on_epoch: Callable[[CurveEpoch], None] = lambda epoch: None
-    ) -> Connection:
+    def connect(self, points: int = POINTS) -> Connection:
         """Train a curve on rank 0, and measure the loss along it and along the line on all ranks.
 
         Args:
             points: the number of t, from 0 to 1.
-            on_epoch: is called with the result of each epoch, on rank 0.
 
         Raises:
             InputError: an argument cannot be used, or a file does not fit.
         """
         if not isinstance(points, int) or points < 2:
             raise InputError(f"points {points!r} is not a whole number of at least 2")
-        bends = self.run.ranks.first(self._locked_bends, on_epoch)
+        bends = self.run.ranks.first(self._locked_bends)
         names = list(net_tensors.moving_tensors(self.landscape.net, MOVES))
         last = point_of(self.other, MOVES)
         curve = Curve(self.plan.kind, [*([bend[name] for name in names] for bend in bends), last])
@@ -131,19 +127,19 @@ class Connecting:
         measure = LossMeasure(landscape, run, self.measuring, device=self.device, sharers=self.sharers)
         return measure_surface(landscape, {"x": (0.0, 1.0, points)}, measure, run, surf_file=path)
 
-    def _locked_bends(self, on_epoch: Callable[[CurveEpoch], None]) -> list[State]:
+    def _locked_bends(self) -> list[State]:
         """Return the bends, trained as the plan says, while no other run writes their files."""
         if not self.files.out:
-            return self._bends(on_epoch)
+            return self._bends()
         self.files.require_writable()
         lock = Lock(self.files.training)
         lock.acquire(wait=self.run.wait)
         try:
-            return self._bends(on_epoch)
+            return self._bends()
         finally:
             lock.release()
 
-    def _bends(self, on_epoch: Callable[[CurveEpoch], None]) -> list[State]:
+    def _bends(self) -> list[State]:
         facts, files = self._training_facts(), self.files
         if self.run.overwrite and files.out:
             for path in files.keep_aside():
@@ -157,7 +153,7 @@ class Connecting:
         trained_before = training.epoch == self.plan.epochs
         for epoch in training.run():
             files.write_training(training.state(), facts)
-            on_epoch(epoch)
+            self.run.say(epoch.line)
         if trained_before and (bends := files.read_bends()):
             return bends
         checkpoints = [self._checkpoint(bend) for bend in training.bends]

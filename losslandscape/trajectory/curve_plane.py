@@ -41,7 +41,7 @@ def write_plane(
         dir_type: `weights` or `states`.
         names: the names of the first net, of the bend and of the last net, for figures.
         dir_file, proj_file: the files to write.
-        facts: facts of the nets; `model_file` identifies the first.
+        facts: facts of the nets; `model_file`, if there is one, identifies the first.
 
     Raises:
         InputError: the bend lies on the line between the nets.
@@ -58,7 +58,7 @@ def write_plane(
     h5_util.write_directions(dir_file, arrays, made_with={**facts, **places_fact(nets)})
     x, y = (np.array([shares(kind, t, 3) for t in np.linspace(0, 1, POINTS)]) @ np.array(corners)).T
     made_with = {
-        "origin": facts["model_file"],
+        "origin": facts.get("model_file", ""),
         "method": CURVE,
         "directions": fingerprint_of_arrays(chain(*arrays)),
     }

@@ -85,12 +85,20 @@ def _require(name: str, value: float, is_number: bool, *, least: int) -> None:
 
 @dataclass(frozen=True)
 class CurveEpoch:
-    """The result of one epoch: the mean loss over its steps, each at another t, and its wall-clock time."""
+    """The result of one epoch of `epochs`: the mean loss of its steps, each at another t, and what is left."""
 
     epoch: int
+    epochs: int
     loss: float
     lr: float
-    seconds: float
+    left: float  # seconds
+
+    @property
+    def line(self) -> str:
+        """The line of the progress."""
+        number = f"{self.epoch:{len(str(self.epochs))}}/{self.epochs}"
+        left = tqdm.format_interval(self.left)
+        return f"epoch {number}  loss at random t: {self.loss:.5g}  lr: {self.lr:.3g}  left: {left}"
 
 
 class CurveTraining:
@@ -155,8 +163,8 @@ class CurveTraining:
         Raises:
             InputError: the loss of an epoch is not finite, or has no gradient.
         """
-        while self.epoch < self._plan.epochs:
-            begin, epoch = time.monotonic(), self.epoch + 1
+        begin, last, earlier = time.monotonic(), self._plan.epochs, self.epoch
+        for epoch in range(earlier + 1, last + 1):
             lr = self._plan.learning_rate(epoch)
             for group in self._optimizer.param_groups:
                 group["lr"] = lr
@@ -165,7 +173,8 @@ class CurveTraining:
                 fault = f"the loss of epoch {epoch} is {loss}, so the bends are lost"
                 raise InputError(fault, "give a smaller {lr}")
             self.epoch = epoch
-            yield CurveEpoch(epoch, loss, lr, time.monotonic() - begin)
+            left = (time.monotonic() - begin) / (epoch - earlier) * (last - epoch)
+            yield CurveEpoch(epoch, last, loss, lr, left)
 
     def _train_epoch(self, epoch: int) -> float:
         """Train for one epoch, and return the mean loss of its steps."""

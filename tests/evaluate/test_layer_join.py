@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from losslandscape.evaluate import kernels
 from losslandscape.evaluate.fused_net import FusedNet
 from losslandscape.evaluate.joined_layers import JoinedBlock, JoinedConv
 from losslandscape.nets import model_loader, net_plotter
@@ -81,6 +82,54 @@ def test_nets_of_torchvision(model, joined, blocks):
     net, images = with_statistics(getattr(models, model)()), torch.randn(3, 3, 64, 64)
     fused = joined_copy(net, images)
     assert (fused.joined, blocks_of(fused)) == (joined, blocks)
+    assert_follows(fused, net, images)
+
+
+def concatenations(fused: FusedNet) -> int:
+    return sum(node.target is torch.cat for node in fused.module.graph.nodes)
+
+
+@pytest.mark.parametrize(("available", "left"), [(True, 0), (False, 58)])
+def test_our_kernel_reads_densenets_maps_where_they_are(monkeypatch, available, left):
+    monkeypatch.setattr(kernels, "available", lambda: available)
+    torch.manual_seed(0)
+    net, images = with_statistics(model_loader.build("densenet_cifar")), torch.randn(3, 3, 32, 32)
+    fused = joined_copy(net, images)
+    assert concatenations(fused) == left
+    assert_follows(fused, net, images)
+
+
+class Concatenates(nn.Module):
+    """A batch norm and a ReLU of maps that something else may need, too."""
+
+    def __init__(self, more):
+        super().__init__()
+        self.norm, self.other, self._more = nn.BatchNorm2d(8), nn.BatchNorm2d(8), more
+
+    def forward(self, x):
+        a = x.sin()
+        maps = torch.cat([a, x], 1)
+        return self._more(self, a, maps)
+
+
+@pytest.mark.parametrize(
+    ("more", "left"),
+    [
+        (lambda net, a, maps: F.relu(net.norm(maps)), 0),
+        (lambda net, a, maps: F.relu(net.norm(maps)) + maps, 1),
+        (lambda net, a, maps: F.relu(net.norm(maps)) + F.relu(net.other(maps)), 1),
+        (lambda net, a, maps: net.norm(maps), 1),
+        (lambda net, a, maps: F.relu(net.norm(maps)) + 0 * a.mul_(2).mean(), 1),
+        (lambda net, a, maps: (a.mul_(2), F.relu(net.norm(maps)))[1], 1),
+    ],
+)
+def test_maps_that_something_else_needs_stay_concatenated(monkeypatch, more, left):
+    monkeypatch.setattr(kernels, "available", lambda: True)
+    torch.manual_seed(0)
+    net, images = with_statistics(Concatenates(more)), torch.randn(3, 4, 8, 8)
+    fused = FusedNet(net, lambda net: net(images[:2]), channels_last=True)
+    if fused.joined:
+        assert concatenations(fused) == left
     assert_follows(fused, net, images)
 
 
