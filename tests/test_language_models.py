@@ -74,7 +74,7 @@ def test_the_page_as_it_is_written(tmp_path, monkeypatch, capsys):
         surface = h5_util.read_surface(str(path))
         assert surface.names == ["train_loss", "train_perplexity"]
         assert "in bfloat16" in surface.made_with["model"] and not surface.missing(surface.names).size
-    assert len(list(tmp_path.rglob("*perplexity_2dcontour.png"))) == 2
+    assert len(list(tmp_path.rglob("*perplexity_2dcontour.pdf"))) == 2
 
 
 def test_commands_for_gpus_have_known_options():
