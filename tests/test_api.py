@@ -495,6 +495,23 @@ def test_what_one_rank_alone_cannot_use_stops_all(tmp_path):
     ] * 2
 
 
+def test_weights_of_16_bits_become_float32_with_fp32():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Embedding(11, 8), nn.Flatten(), nn.Linear(24, 2)).to(torch.bfloat16).eval()
+    data = torch.randint(11, (40, 3)), torch.randint(2, (40,))
+    before = copy.deepcopy(net.state_dict())
+    options = {"x": (-1e-3, 1e-3, 3), "quiet": True}
+    wide = losslandscape.loss_surface(copy.deepcopy(net).float(), data, **options).get("train_loss")
+    surface = losslandscape.loss_surface(net, data, precision="fp32", **options)
+    np.testing.assert_allclose(surface.get("train_loss"), wide, rtol=1e-6)
+    assert surface.made_with["weights"] == "float32"
+    assert not np.allclose(
+        losslandscape.loss_surface(net, data, **options).get("train_loss"), wide, rtol=1e-6
+    )
+    for name, tensor in net.state_dict().items():
+        assert tensor.dtype == torch.bfloat16 and torch.equal(tensor, before[name])
+
+
 def test_given_directions_may_be_parameters():
     net = small_net()
     along = losslandscape.loss_surface(

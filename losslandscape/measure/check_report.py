@@ -14,6 +14,7 @@ from losslandscape.measure.direction_checks import check_directions
 from losslandscape.measure.net_checks import check_statistics, check_training_modes
 from losslandscape.measure.repeatability_checks import check_repeatability
 from losslandscape.measure.report import Caution, Report
+from losslandscape.measure.rounding_checks import check_rounding
 from losslandscape.nets.net_plotter import Direction
 
 MAX_ERROR_SHARE = 0.2  # a warning is given above this ratio of the standard error to the loss
@@ -63,6 +64,7 @@ def report(
         direction_reports = check_directions(
             net, directions, dir_type=dir_type, norms=norms or {}, params=params, other_model=other_model
         )
+        direction_reports.append(check_rounding(net, directions, points, dir_type=dir_type))
     data_reports = [_samples(sets, centre.get("train")), _penalty(centre.get("train"), penalty)]
     if batching:
         data_reports.append(check_repeatability(batching))

@@ -12,6 +12,7 @@ from losslandscape.measure.filter_checks import filters_off_norm, zero_filters
 from losslandscape.measure.moved_tensors import Moved, moved_tensors
 from losslandscape.measure.report import Caution, Report
 from losslandscape.nets import net_plotter, net_tensors, quantised
+from losslandscape.nets.blocks import length
 from losslandscape.nets.net_plotter import Direction
 
 MAX_COSINE = 0.2  # a larger cosine gives a warning; random directions of small nets often reach 0.1
@@ -132,8 +133,7 @@ def _lengths_by_kind(moved: list[Moved], tensors: Sequence[Tensor]) -> dict[str,
     squares: dict[str, float] = {}
     for part, tensor in zip(moved, tensors, strict=True):
         if part.tensor.moves:
-            norm = float(torch.linalg.vector_norm(tensor.to(net_tensors.wide(tensor.dtype))))
-            squares[part.tensor.kind] = squares.get(part.tensor.kind, 0.0) + norm**2
+            squares[part.tensor.kind] = squares.get(part.tensor.kind, 0.0) + length(tensor) ** 2
     return {kind: square**0.5 for kind, square in squares.items()}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from losslandscape.nets import kept_tensors
-from losslandscape.nets.blocks import blocks, have_same_bits, is_large
+from losslandscape.nets.blocks import blocks, holds, is_large
 from losslandscape.nets.tensor_names import with_ties
 
 # Of each net, its tensors as they lie in files, by name.
@@ -23,7 +23,7 @@ def remember(net: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def kept(net: nn.Module, tensors: Mapping[str, Tensor]) -> list[Tensor]:
-    """Return the present numbers of tensors, which later changes of the net do not reach.
+    """Return the present numbers of tensors, perhaps in a narrower type; later changes do not reach them.
 
     Args:
         net: the net that has the tensors. If it is large, the returned tensors lie in files, on the CPU.
@@ -35,7 +35,7 @@ def kept(net: nn.Module, tensors: Mapping[str, Tensor]) -> list[Tensor]:
     new = {
         name: tensor
         for name, tensor in tensors.items()
-        if name not in known or not have_same_bits(known[name], tensor)
+        if name not in known or not holds(known[name], tensor)
     }
     room = kept_tensors.empty(list(new.values()), [tensor.dtype for tensor in new.values()])
     for (name, tensor), into in zip(new.items(), room, strict=True):

@@ -21,7 +21,7 @@ from losslandscape.nets import (
     net_plotter,
     net_tensors,
 )
-from losslandscape.nets.blocks import blocks, filter_blocks, have_same_bits
+from losslandscape.nets.blocks import blocks, filter_blocks, holds
 from losslandscape.nets.moving import moving
 from losslandscape.nets.net_plotter import Recipe
 from tests import large_net
@@ -149,7 +149,7 @@ def test_the_minimiser_stays_in_a_mapped_checkpoint(net, ending, tmp_path, monke
     loaded.mix.weight.data += 1
     monkeypatch.undo()
     moved = minimiser.kept(loaded, dict(loaded.named_parameters()))
-    assert have_same_bits(moved[1], loaded.mix.weight) and not have_same_bits(kept[1], moved[1])
+    assert holds(moved[1], loaded.mix.weight) and not holds(kept[1], moved[1])
 
 
 @needs_safetensors
