@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.data.image_set import ImageSet
-from losslandscape.data.samples import Samples, SampleSet
+from losslandscape.data.samples import Batch, Samples, SampleSet
 from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.loss import Loss
 from losslandscape.nets.net_state import unchanged_state
@@ -86,25 +86,12 @@ class Inputs:
     def gradients(self, net: nn.Module, loss: Loss, *, batch_size: int | None = None) -> list[Tensor]:
         """Return the gradient of the loss by the inputs of each chunk, with the net in evaluation mode."""
         net.eval()
-        device, parts = next(net.parameters()).device, []
+        device, found = next(net.parameters()).device, []
         with torch.enable_grad(), unchanged_state(net):
-            for inputs, *others in batches(self.samples, batch_size or BATCH_SIZE, device):
-                inputs.requires_grad_()
-                total = loss.of(net, (inputs, *others)).sums[0]
-                gradient = None
-                if total.requires_grad:
-                    (gradient,) = torch.autograd.grad(total, inputs, allow_unused=True)
-                if gradient is None:
-                    fault = f"the loss {loss.name} has no gradient by the inputs: it detaches or ignores them"
-                    raise InputError(fault, "give {xdir:random}, or let the loss keep them")
-                parts.append(gradient.cpu())
-        chunks, part = [], iter(parts)
-        for chunk in self.samples.chunks:  # no batch spans two chunks
-            found = [next(part)]
-            while sum(map(len, found)) < len(chunk[0]):
-                found.append(next(part))
-            chunks.append(torch.cat(found))
-        return chunks
+            for chunk in self.samples.chunks:
+                cut = batches(SampleSet((chunk,)), batch_size or BATCH_SIZE, device)
+                found.append(torch.cat([_gradient(net, loss, batch).cpu() for batch in cut]))
+        return found
 
     def along(
         self, name: str, gradients: list[Tensor], targets: SampleSet, generator: torch.Generator
@@ -153,6 +140,19 @@ def find(
         for name, direction in zip(names, directions, strict=True):
             direction += part.along(name, gradients, targets, generator)
     return [[tensor.float() for tensor in direction] for direction in directions]
+
+
+def _gradient(net: nn.Module, loss: Loss, batch: Batch) -> Tensor:
+    inputs, *others = batch
+    inputs.requires_grad_()
+    total = loss.of(net, (inputs, *others)).sums[0]
+    gradient = None
+    if total.requires_grad:
+        (gradient,) = torch.autograd.grad(total, inputs, allow_unused=True)
+    if gradient is None:
+        fault = f"the loss {loss.name} has no gradient by the inputs: it detaches or ignores them"
+        raise InputError(fault, "give {xdir:random}, or let the loss keep them")
+    return gradient
 
 
 def _of_length_1(gradient: Tensor) -> Tensor:
