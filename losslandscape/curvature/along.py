@@ -32,8 +32,8 @@ from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.totals import gradient_mode, total_terms
 from losslandscape.nets.net_state import unchanged_state
 
-# The shortest and the longest step, of the weights' norm. At the shortest one, a quarter of the digits is lost
-# to rounding, and as many to the fourth derivative (Press et al., Numerical Recipes, section 5.7).
+# The shortest and the longest step, of the weights' norm. At the shortest one, half of the digits are lost to
+# rounding (Press et al., Numerical Recipes, section 5.7).
 STEPS = torch.finfo(torch.float64).eps ** 0.25, 1e-2
 LOSS_SHARE = 0.01  # step^2 times curvature, of the loss at the net
 

@@ -17,7 +17,7 @@ from losslandscape.draw import figure_details, figures
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.contour_levels import Scale, log_ticks
 from losslandscape.draw.drawable import describe_interpolated, known_part, values_of
-from losslandscape.draw.labels import LevelFormatter, axis_labels, label
+from losslandscape.draw.labels import LevelFormatter, label
 from losslandscape.draw.panel_fit import fit_panels
 from losslandscape.draw.panels import add_colour_bar, describe_hidden, line_colours
 from losslandscape.draw.plane_axes import (
@@ -61,7 +61,7 @@ def surface_figure(shown: Comparison, name: str, scale: Scale, *, zlim: float | 
     heights = _Heights(scale, zlim)
     for axes, surface in zip(panels, shown.surfaces, strict=True):
         _set_up(axes, surface, heights)
-        _name_axes(axes, surface, name, heights)
+        _name_axes(axes, name, heights)
     drawn = ScalarMappable(heights.colours, figure_details.current().colours)
     add_colour_bar(fig, drawn, panels, name, shrink=0.7, pad=0.02)
     notes = shown.notes(describe_interpolated, name) + describe_hidden(shown, name, scale)
@@ -141,7 +141,7 @@ def _set_up(axes: Axes3D, surface: Surface, heights: _Heights) -> None:
             artist.set_clip_on(False)  # the box may be larger than the axes, see `fit_panels`
 
 
-def _name_axes(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> None:
+def _name_axes(axes: Axes3D, name: str, heights: _Heights) -> None:
     """Write the texts at the axes; in a narrow panel short ones, and the colour bar names the heights."""
     place = axes.get_subplotspec()
     columns = place.get_gridspec().ncols if place else 1
@@ -149,8 +149,7 @@ def _name_axes(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> 
     if ems < NARROW:
         axes.set(xlabel=X_SHORT, ylabel=Y_SHORT)
     else:
-        x_label, y_label = axis_labels(surface, X_LABEL, Y_LABEL)
-        axes.set(xlabel=x_label, ylabel=y_label, zlabel=label(name) + (" (log)" if heights.log else ""))
+        axes.set(xlabel=X_LABEL, ylabel=Y_LABEL, zlabel=label(name) + (" (log)" if heights.log else ""))
 
 
 def _draw_surface(axes: Axes3D, surface: Surface, name: str, heights: _Heights) -> None:

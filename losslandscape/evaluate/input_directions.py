@@ -39,11 +39,10 @@ def is_known(name: str) -> bool:
     return name in LABELS or SAMPLE.fullmatch(name) is not None
 
 
-def label(name: str, data: Samples) -> str:
-    """Return what a figure says of an axis along a direction of this data's inputs."""
-    if match := SAMPLE.fullmatch(name):
-        return f"input towards sample {match[1]}"
-    return LABELS[name] + (", pixels in [0, 1]" if isinstance(data, ImageSet) else "")
+def label(name: str) -> str:
+    """Return what a figure says of an axis along a direction."""
+    match = SAMPLE.fullmatch(name)
+    return f"input towards sample {match[1]}" if match else LABELS[name]
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def over_inputs(
     make = partial(_make, chosen, inputs, landscape.sets["train"], names, batch_size)
     directions = ranks.first(_find_or_make, chosen, inputs, names, make, run)
     along = _by_part(directions, inputs)
-    loss = MovedInputs(landscape.loss, [input_directions.label(name, sets["train"]) for name in names])
+    loss = MovedInputs(landscape.loss, [input_directions.label(name) for name in names])
     return replace(
         landscape,
         loss=loss,
