@@ -50,7 +50,7 @@ def device_peaks() -> dict[str, int]:
 def plain(
     checkpoint: str, width: int, layers: int, tokens: int, device: str, points: list[float], dir_file: str
 ) -> dict[str, Any]:
-    """Measure the loss as a plain loop does; without a direction file, the net itself once per point.
+    """Measure the loss as a plain loop does, which moves the net's tensors one by one.
 
     The seconds are those of the forward pass alone.
     """
@@ -61,8 +61,7 @@ def plain(
     net, data = net.to(device), gpt.data()["input_ids"][: tokens // gpt.LENGTH].to(device)
     losses, seconds = [], []
     for point in points:
-        if dir_file:
-            move(net, checkpoint, dir_file, point)
+        move(net, checkpoint, dir_file, point)
         begin = time.perf_counter()
         losses.append(float(torch.stack([loss(net, row) for row in data.split(1)]).mean()))
         seconds.append(time.perf_counter() - begin)
