@@ -53,7 +53,7 @@ def test_logistic_regression():
     probability = torch.sigmoid(X.double() @ net.weight[0].detach().double())
     curvatures = probability * (1 - probability) * along_v**2
     assert line.slope == pytest.approx(float(((probability - Y) * along_v).mean()), rel=1e-6)
-    assert line.curvature == pytest.approx(float(curvatures.mean()), rel=1e-6)
+    assert line.curvature == pytest.approx(float(curvatures.mean()), rel=1e-5)  # the fourth derivative
     assert line.curvature_error == pytest.approx(error(curvatures), rel=1e-5)
     assert line.product == pytest.approx(line.curvature, rel=1e-5)
 
