@@ -136,6 +136,13 @@ class FusedNet:
             if isinstance(layer, JoinedNorm):
                 layer.refresh()
 
+    @torch.no_grad()
+    def is_finite(self) -> bool:
+        """Return whether all present numbers of the copy are finite; those of a negative variance are not."""
+        tensors = [*self._targets, *(p for pair in self._folds for p in pair.folded.parameters())]
+        tensors += [part for layer in self._joined if isinstance(layer, JoinedNorm) for part in layer.affine]
+        return bool(torch.stack(torch._foreach_norm(tensors)).isfinite().all())
+
     def __call__(self, *inputs: Tensor, **named: Tensor) -> object:
         """The net's outputs; a tensor is converted to float32 if the copy has its own dtype."""
         converted = {name: self._converted(tensor) for name, tensor in named.items()}

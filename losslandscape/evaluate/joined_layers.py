@@ -126,6 +126,9 @@ class JoinedNorm(nn.Module):
 
     Its input may be several maps, side by side in the channels. Our kernel reads them where they are.
     `refresh` computes the scale and the shift of each channel from the batch norm's present tensors.
+
+    Attributes:
+        affine: the scale and the shift, (C,) each.
     """
 
     def __init__(self, norm: nn.BatchNorm2d, *, choice: KernelChoice):
@@ -136,11 +139,11 @@ class JoinedNorm(nn.Module):
             self._kernels["triton"] = self._triton
         self._form = "norm", norm.num_features
         scale = scale_of(norm)
-        self._affine = torch.empty_like(scale), torch.empty_like(scale)  # in a tuple, as the layer is
+        self.affine = torch.empty_like(scale), torch.empty_like(scale)  # in a tuple, as the layer is
 
     def refresh(self) -> None:
         """Compute scale and shift: gamma / sqrt(var + eps), and beta - mean * scale."""
-        (norm,), (scale, shift) = self._layers, self._affine
+        (norm,), (scale, shift) = self._layers, self.affine
         assert norm.running_mean is not None
         scale.copy_(scale_of(norm))
         shift.copy_(-norm.running_mean * scale)
@@ -158,7 +161,7 @@ class JoinedNorm(nn.Module):
 
         if not affine.fits(*maps):
             raise ValueError("the kernel does not take these maps")
-        return affine.affine_relu(maps, *self._affine, relu=True)
+        return affine.affine_relu(maps, *self.affine, relu=True)
 
 
 Joined: TypeAlias = JoinedConv | JoinedNorm

@@ -99,7 +99,7 @@ def test_the_line_of_a_run_names_the_kernels(digits):
 
 
 @pytest.mark.parametrize("precision", ["", "bf16"])
-def test_no_kernel_hides_what_is_not_a_number(digits, precision):
+def test_what_is_not_a_number_is_not_hidden(digits, precision):
     net = model_loader.load("resnet20").cuda()
     evaluator = Evaluator(net, {"train": digits}, precision=precision)
     evaluator.prepare()
