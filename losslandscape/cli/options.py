@@ -21,6 +21,7 @@ from losslandscape.cli.option_types import (
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE
 from losslandscape.data.dataloader import DATASETS
 from losslandscape.evaluate.losses import LOSSES
+from losslandscape.measure.landscape import ORIGINS
 from losslandscape.measure.range_search import RISE
 from losslandscape.nets.direction_parts import NORMS
 from losslandscape.nets.models import MODELS
@@ -29,7 +30,7 @@ from losslandscape.parallel.assignments import SCHEDULES
 from losslandscape.parallel.devices import PRECISIONS
 from losslandscape.parallel.point_order import ORDERS
 
-DIRECTIONS = ("random", "hessian")
+DIRECTIONS = ("random", *ORIGINS)
 AXES = ("orthonormal",)
 
 Group = argparse._ArgumentGroup
@@ -255,8 +256,9 @@ def _add_random_directions(group: Group) -> None:
             f"--{name}dir",
             default="random",
             choices=DIRECTIONS,
-            help="random, or hessian: an eigenvector of the Hessian at the centre, of the largest "
-            "eigenvalue, or of the second largest if the other axis has the first (default: random)",
+            help="random; hessian: an eigenvector of the Hessian at the centre, of the largest eigenvalue, "
+            "or of the second largest if the other axis has the first; gradient: that of the mean training "
+            "loss; sam: that after the ascent step of sharpness-aware minimisation (default: random)",
         )
     group.add_argument(
         "--axes",

@@ -21,6 +21,7 @@ from losslandscape.data.parts import load_parts
 from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import Axis
 from losslandscape.measure.auto_range import Auto
+from losslandscape.measure.landscape import ORIGINS
 from losslandscape.measure.range_search import RISE
 from losslandscape.nets import adapters, library_nets, model_loader
 from losslandscape.nets.checkpoint import read_checkpoint
@@ -270,8 +271,9 @@ class SurfaceRequest:
     def require_possible(self) -> None:
         """Raise `InputError` for options of directions that contradict each other, or that lack --y."""
         net, directions = self.net, self.directions
-        if self.hardware.ngpu > 1 and "hessian" in (directions.xdir, directions.ydir):
-            fault = "--xdir hessian and --ydir hessian are computed on one GPU"
+        named = [kind for kind in (directions.xdir, directions.ydir) if kind in ORIGINS]
+        if self.hardware.ngpu > 1 and named:
+            fault = f"--xdir {named[0]} and --ydir {named[0]} are computed on one GPU"
             raise InputError(f"{fault}; leave --ngpu {self.hardware.ngpu} out")
         if not self.is_plane and (net.model_file3 or directions.same_dir or directions.ydir != "random"):
             raise InputError("--model_file3, --same_dir and --ydir are for two dimensions; give --y too")

@@ -23,6 +23,11 @@ NORMS = {
     "weight": "weight-normalised",
     "": "not normalised",
 }
+NAMED = {
+    "gradient": "gradient of the loss",
+    "hessian": "eigenvectors of the Hessian",
+    "sam": "gradient after the ascent step of SAM",
+}
 FIXED = "biases and batch-norm parameters fixed"
 SAMPLES = re.compile(r"([\d,]+) (train|test)\b")
 
@@ -73,8 +78,8 @@ def directions(surface: Surface) -> str:
         return f"from {ends[0]}, at 0, to {' and '.join(ends[1:])}, at 1"
     axes = "x" if surface.y is None else "xy"
     kinds = {options.get(f"{axis}dir", "random") for axis in axes}
-    if kinds == {"hessian"}:
-        return "eigenvectors of the Hessian"
+    if kinds <= set(NAMED):
+        return " and ".join(NAMED[kind] for kind in sorted(kinds))
     if "dir_file" in options or kinds != {"random"} or not _is_named(surface):
         return ""
     recipes = [_recipe(surface, axis) for axis in axes]

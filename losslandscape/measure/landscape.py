@@ -28,7 +28,12 @@ from losslandscape.nets.net_plotter import Direction, Recipe
 
 Move = Callable[[Sequence[float]], None]
 
-EIGENVECTOR = "eigenvector of the Hessian"  # the beginning of the fact of such a direction
+# The beginning of the fact of a direction that the loss decides, by the direction's name.
+ORIGINS = {
+    "hessian": "eigenvector of the Hessian",
+    "gradient": "gradient",
+    "sam": "gradient of sharpness-aware minimisation",
+}
 TARGET_FLAGS = {"x": "model_file2", "y": "model_file3"}
 
 
@@ -189,7 +194,7 @@ class Landscape:
             return f"to {fingerprint_of_file(target_file)}{params}"
         if recipe.target:
             return f"to {fingerprint_of_net(recipe.target())}{params}"
-        kind = EIGENVECTOR if recipe.vector else f"random of seed {self.seed}"
+        kind = ORIGINS[recipe.name] if recipe.vector else f"random of seed {self.seed}"
         return f"{kind}, norm {recipe.norm or 'none'}, ignore {recipe.ignore or 'nothing'}{params}"
 
     @cached_property
