@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError, require_choice
-from losslandscape.core.provenance import fingerprint_of_arrays
+from losslandscape.core.provenance import Facts, fingerprint_of_arrays
 from losslandscape.nets import net_tensors
 
 BEZIER, CHAIN = "bezier", "chain"
@@ -60,6 +60,10 @@ class Curve:
     def describe(self) -> str:
         """Return the kind of the curve and the fingerprint of its points, as a fact."""
         return f"{self.kind} through {fingerprint_of_arrays(t.cpu().numpy() for p in self.points for t in p)}"
+
+    def facts(self) -> Facts:
+        """Return the description as a fact of a surface."""
+        return {"curve": self.describe()}
 
     @contextmanager
     def moving(self, net: nn.Module, dir_type: str) -> Iterator[Callable[[Sequence[float]], None]]:
