@@ -495,6 +495,23 @@ def test_what_one_rank_alone_cannot_use_stops_all(tmp_path):
     ] * 2
 
 
+def test_weights_of_16_bits_become_float32_with_fp32():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Embedding(11, 8), nn.Flatten(), nn.Linear(24, 2)).to(torch.bfloat16).eval()
+    data = torch.randint(11, (40, 3)), torch.randint(2, (40,))
+    before = copy.deepcopy(net.state_dict())
+    options = {"x": (-1e-3, 1e-3, 3), "quiet": True}
+    wide = losslandscape.loss_surface(copy.deepcopy(net).float(), data, **options).get("train_loss")
+    surface = losslandscape.loss_surface(net, data, precision="fp32", **options)
+    np.testing.assert_allclose(surface.get("train_loss"), wide, rtol=1e-6)
+    assert surface.made_with["weights"] == "float32"
+    assert not np.allclose(
+        losslandscape.loss_surface(net, data, **options).get("train_loss"), wide, rtol=1e-6
+    )
+    for name, tensor in net.state_dict().items():
+        assert tensor.dtype == torch.bfloat16 and torch.equal(tensor, before[name])
+
+
 def test_given_directions_may_be_parameters():
     net = small_net()
     along = losslandscape.loss_surface(
@@ -550,6 +567,39 @@ def test_the_plot_functions_take_a_surface_that_has_no_file(tmp_path, monkeypatc
 
 def test_every_public_name_exists():
     assert all(callable(getattr(losslandscape, name)) for name in losslandscape.__all__)
+
+
+def test_directions_by_name():
+    net = small_net()
+    surface = losslandscape.loss_surface(
+        net, (X, Y), x=(0, 0.01, 2), y=(0, 1, 2), directions=("gradient", "random"), quiet=True
+    )
+    moved = copy.deepcopy(net).eval().requires_grad_()
+    F.cross_entropy(moved(X), Y).backward()
+    length = sum(p.grad.square().sum() for p in moved.parameters()).sqrt()
+    (here, there), _ = surface.get("train_loss")
+    assert (there - here) / 0.01 == pytest.approx(float(length), rel=0.05)
+    random = losslandscape.loss_surface(net, (X, Y), x=(0, 1, 2), y=(0, 1, 2), quiet=True)
+    assert surface.get("train_loss")[1, 0] == random.get("train_loss")[0, 1]  # the first random direction
+
+
+@pytest.mark.parametrize(
+    ("directions", "words"),
+    [
+        (["steepest"], "there is no direction 'steepest'; choose one of 'random', 'hessian'"),
+        ("gradient", None),
+        (["gradient", "sam"], "directions has 2 names for a surface of 1 dimension"),
+    ],
+)
+def test_names_of_directions_that_do_not_fit(directions, words):
+    def measure():
+        return losslandscape.loss_surface(small_net(), (X, Y), x=(0, 1, 2), directions=directions, quiet=True)
+
+    if words is None:
+        assert np.isfinite(measure().get("train_loss")).all()
+        return
+    with pytest.raises(InputError, match=words):
+        measure()
 
 
 def test_a_net_is_aligned_with_its_permuted_self():

@@ -6,7 +6,8 @@ reads pages and drops them again.
 
 # A net of at least this many numbers is large. Those of the paper have at most 26 million.
 LARGE = 2**26
-BLOCK = 2**20  # numbers in a block, unless one filter has more; the random directions depend on it
+BLOCK = 2**18  # numbers in a block, which fits a cache; random directions depend on it
+GPU_BLOCK = 2**23  # numbers in a block that is copied to a GPU
 
 
 def is_large(numbers: int) -> bool:

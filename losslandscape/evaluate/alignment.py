@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from losslandscape.core.errors import InputError, require_choice
 from losslandscape.data.samples import Batch, Samples, spread
+from losslandscape.evaluate import fit_check
 from losslandscape.evaluate.activation_matching import match_activations
 from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.loss import Loss
@@ -79,12 +80,14 @@ def align(
     _require_same_tensors(net, other)
     device = next(other.parameters()).device
     net, other = (copy.deepcopy(each).cpu().eval() for each in (net, other))
+    fit_check.check_data(net, data, loss, type(net).__name__)
     size = min(BATCH_SIZE, len(data)) if match == "activations" else min(2, len(data))
     calls = _calls(loss, net, spread(data, max(match_samples, size)), size)
     first = next(calls)
     found = find_groups(net, first)
     if not found.groups:
-        raise InputError(f"no neurons of the net, a {type(net).__name__}, can change places")
+        causes = f" (because of {', '.join(found.refused)})" if found.refused else ""
+        raise InputError(f"no neurons of the net, a {type(net).__name__}, can change places{causes}")
     weights, others = (net_tensors.moving_tensors(each, "weights") for each in (net, other))
     if match == "weights":
         permutations = match_weights(weights, others, found.groups, seed=seed)

@@ -1,5 +1,6 @@
 """Measures the quantities of a loss for one net, on data in memory, at each point of a surface."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -13,11 +14,13 @@ from losslandscape.evaluate import batch_size as batch_sizes
 from losslandscape.evaluate import batch_stream, bn_statistics, losses
 from losslandscape.evaluate.batch_stream import batches, first
 from losslandscape.evaluate.cuda_graph import CapturedCall
+from losslandscape.evaluate.data_pass import DataPass
 from losslandscape.evaluate.forward_pass import ForwardPass
 from losslandscape.evaluate.loss import Loss, Terms
 from losslandscape.evaluate.quantity_names import quantity_names
 from losslandscape.evaluate.standard_error import standard_errors
 from losslandscape.evaluate.totals import gradient_mode, total_terms
+from losslandscape.nets.blocks import blocks, is_large
 from losslandscape.nets.net_state import unchanged_state
 from losslandscape.nets.spreading import is_spread
 
@@ -121,7 +124,11 @@ class Evaluator:
         self._centre: dict[str, Tensor] = {}
         plain = not (self._loss.needs_gradients or errors or fix_randomness)
         self._use_graph = graph and self._on_cuda and plain and not is_spread(net)
-        self._graphs: dict[str, CapturedCall[Terms]] = {}
+        self._passes = {
+            part: DataPass(partial(self._total_terms, data), self._forward)
+            for part, data in self._sets.items()
+        }
+        self._refresh_copy: Callable[[], None] = self._forward.refresh
         self._prepared = False
 
     @property
@@ -141,7 +148,7 @@ class Evaluator:
     @property
     def graphed(self) -> list[str]:
         """The parts of the data that are evaluated as one CUDA graph."""
-        return [part for part, graph in self._graphs.items() if graph.captured]
+        return [part for part, each in self._passes.items() if each.captured]
 
     def describe(self) -> str:
         """Describe the choices of `prepare()` in one line."""
@@ -175,17 +182,11 @@ class Evaluator:
         self._find_batch_size()
         if self._on_cuda:
             with self._forward.gradients(), self._choosing_kernels():
-                for part in self._sets:
-                    self._prepare_part(part)
+                for part, data in self._sets.items():
+                    self._passes[part].prepare(graph=self._use_graph and data.device == self._device)
+        if self._use_graph and self._forward.copied:  # else there is nothing to copy
+            self._refresh_copy = CapturedCall(self._forward.refresh)
         self._prepared = True
-
-    def _prepare_part(self, part: str) -> None:
-        """Choose the kernels for all shapes of a part of the data; capture a graph if it is on the GPU."""
-        run = partial(self._total_terms, self._sets[part])
-        if self._use_graph and self._sets[part].device == self._device:
-            self._graphs[part] = CapturedCall(run)
-        else:
-            run()
 
     def _choosing_kernels(self) -> AbstractContextManager:
         """Return a context in which joined layers choose their kernels: on a GPU, as a CPU has only one."""
@@ -218,7 +219,7 @@ class Evaluator:
         self._refresh()
         with self._forward.gradients():
             self._centre = {
-                part: _sample_losses(self._total_terms(data)) for part, data in self._sets.items()
+                part: _sample_losses(each.trusted(each.start())) for part, each in self._passes.items()
             }
 
     def measure(self) -> dict[str, float]:
@@ -230,7 +231,7 @@ class Evaluator:
         self._refresh()
         with self._forward.gradients():
             # Start all parts before waiting for the first value.
-            terms = {part: self._start(part) for part in self._sets}
+            terms = {part: each.start() for part, each in self._passes.items()}
             values = [value for part in self._sets for value in self._values(part, terms[part])]
         if self._weight_decay:
             penalty = self.penalty()
@@ -240,18 +241,15 @@ class Evaluator:
     @torch.no_grad()
     def penalty(self) -> float:
         """Return W / 2 times the squared norm of all present parameters of the net."""
-        parameters = self._net.parameters()
-        squares = sum(parameter.double().square().sum().to(self._device) for parameter in parameters)
+        parts: list[Tensor] = list(self._net.parameters())
+        if is_large(self._net):
+            parts = [part for parameter in parts for (part,) in blocks(parameter)]
+        squares = sum(part.double().square().sum().to(self._device) for part in parts)
         return self._weight_decay / 2 * float(squares)
-
-    def _start(self, part: str) -> Terms:
-        """Start to compute the terms of a part of the data, and return them. A GPU may still compute them."""
-        if part in self._graphs:
-            return self._graphs[part]()
-        return self._total_terms(self._sets[part])
 
     def _values(self, part: str, terms: Terms) -> list[float]:
         """Return the values of a part's quantities, in the order of `names`."""
+        terms = self._passes[part].trusted(terms)
         # The derived quantities are last in the list, and have no mean: hence strict=False.
         means = dict(zip(self._quantities[part], _means(terms), strict=False))
         values = list(self._loss.finish(means).values())
@@ -263,7 +261,7 @@ class Evaluator:
         """Estimate batch norms' statistics, and copy the net's present tensors into the fast copy."""
         if self._bn_data:
             self._recompute_statistics(self._bn_data)
-        self._forward.refresh()
+        self._refresh_copy()
 
     def _recompute_statistics(self, data: Samples) -> None:
         size = bn_statistics.even_batch_size(len(data), most=self._bn_batch_size)

@@ -71,6 +71,10 @@ class ForwardPass:
         """Copy the net's present tensors into the copy."""
         self._fused.refresh()
 
+    def is_finite(self) -> bool:
+        """Return whether all present numbers of the copy are finite."""
+        return self._fused.is_finite()
+
     def unchanged_state(self) -> AbstractContextManager:
         """Return a context that restores the state of the module that runs, the net or its copy."""
         return unchanged_state(self._fused.module)

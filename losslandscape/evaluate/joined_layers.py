@@ -4,6 +4,7 @@ A joined layer keeps the layers in tuples. So it has no tensors of its own: they
 old names. The plain kernel calls the layers themselves. It works in place, on a result that only it knows.
 """
 
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -30,6 +31,7 @@ class JoinedConv(nn.Module):
         if relu:
             self._kernels["cudnn"] = self._cudnn
         if kernels.available():
+            self._kernels["triton taps"] = partial(self._triton, by_taps=True)
             self._kernels["triton"] = self._triton
         shape = tuple(layer.weight.shape), layer.bias is None
         self._form = "conv", shape, self._geometry, layer.dilation, layer.groups, relu
@@ -72,7 +74,7 @@ class JoinedConv(nn.Module):
             return torch.cudnn_convolution_relu(x, layer.weight, layer.bias, *form)
         return torch.cudnn_convolution_add_relu(x, layer.weight, residual, 1.0, layer.bias, *form)
 
-    def _triton(self, x: Tensor, residual: Tensor | None) -> Tensor:
+    def _triton(self, x: Tensor, residual: Tensor | None, *, by_taps: bool = False) -> Tensor:
         from losslandscape.evaluate.kernels import conv
 
         self._require_usual(x, residual)
@@ -87,9 +89,8 @@ class JoinedConv(nn.Module):
         )
         if layer.bias is None or not fits:
             raise ValueError("the kernel does not take this convolution")
-        return conv.conv(
-            x, layer.weight, layer.bias, residual, relu=self.relu, stride=stride, padding=padding
-        )
+        kernel = conv.conv_by_taps if by_taps else conv.conv
+        return kernel(x, layer.weight, layer.bias, residual, relu=self.relu, stride=stride, padding=padding)
 
 
 class JoinedBlock(nn.Module):
@@ -125,6 +126,9 @@ class JoinedNorm(nn.Module):
 
     Its input may be several maps, side by side in the channels. Our kernel reads them where they are.
     `refresh` computes the scale and the shift of each channel from the batch norm's present tensors.
+
+    Attributes:
+        affine: the scale and the shift, (C,) each.
     """
 
     def __init__(self, norm: nn.BatchNorm2d, *, choice: KernelChoice):
@@ -135,11 +139,11 @@ class JoinedNorm(nn.Module):
             self._kernels["triton"] = self._triton
         self._form = "norm", norm.num_features
         scale = scale_of(norm)
-        self._affine = torch.empty_like(scale), torch.empty_like(scale)  # in a tuple, as the layer is
+        self.affine = torch.empty_like(scale), torch.empty_like(scale)  # in a tuple, as the layer is
 
     def refresh(self) -> None:
         """Compute scale and shift: gamma / sqrt(var + eps), and beta - mean * scale."""
-        (norm,), (scale, shift) = self._layers, self._affine
+        (norm,), (scale, shift) = self._layers, self.affine
         assert norm.running_mean is not None
         scale.copy_(scale_of(norm))
         shift.copy_(-norm.running_mean * scale)
@@ -157,7 +161,7 @@ class JoinedNorm(nn.Module):
 
         if not affine.fits(*maps):
             raise ValueError("the kernel does not take these maps")
-        return affine.affine_relu(maps, *self._affine, relu=True)
+        return affine.affine_relu(maps, *self.affine, relu=True)
 
 
 Joined: TypeAlias = JoinedConv | JoinedNorm

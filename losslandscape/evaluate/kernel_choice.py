@@ -11,11 +11,12 @@ from torch import Tensor
 Kernel = Callable[..., Tensor]  # of one or more inputs, of which each is a tensor or None
 Clock = Callable[[Callable[[], object]], float]  # returns the seconds of one call
 
-RUNS, ROUNDS = 8, 3  # calls in a row that are timed together, and how often that is done
+RUNS, ROUNDS = 3, 3  # calls in a row that are timed together, and how often that is done
 WAIT_CYCLES = 2_000_000  # about 1 ms: the GPU waits so long, so that the calls are launched beforehand
-# Largest difference from the plain kernel, as a share of its largest result. TF32 and the half-precision
-# types round the inputs of each product, each kernel in its own order.
-TOLERANCES = {torch.float32: 2e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
+# Largest difference from the plain kernel, as a share of its largest result. TF32 and bfloat16 round the
+# inputs of each product, each kernel in its own order. float16 has the plain kernel only: it overflows at
+# 65504, where the loss of other images may be small (see `DataPass`).
+TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
 TF32_TOLERANCE = 5e-3
 
 
@@ -46,14 +47,32 @@ class KernelChoice:
     Kernels are measured only inside `choosing()`. For shapes that no such block has met, and where gradients
     are wanted, the plain kernel runs. So the choice is the same for all points of a run.
 
+    Other kernels than the plain one may hide what is not a number, as a ReLU of cuDNN makes it zero, or may
+    spread it to other images.
+
     Args:
         clock: returns the seconds of a call.
+
+    Attributes:
+        is_mixed: whether another kernel than the plain one was chosen for some shape.
     """
+
+    # An object without `__dict__` is no part of a net's state, which is restored after each pass.
+    __slots__ = ("_clock", "_fastest", "_is_choosing", "_is_plain", "is_mixed")
 
     def __init__(self, clock: Clock = device_seconds):
         self._clock = clock
         self._fastest: dict[Hashable, str] = {}
-        self._is_choosing = False
+        self._is_choosing = self._is_plain = self.is_mixed = False
+
+    @contextmanager
+    def plain_only(self) -> Iterator[None]:
+        """Run the plain kernels in the block."""
+        before, self._is_plain = self._is_plain, True
+        try:
+            yield
+        finally:
+            self._is_plain = before
 
     @contextmanager
     def choosing(self) -> Iterator[None]:
@@ -81,11 +100,12 @@ class KernelChoice:
             x, others: the arguments of each kernel.
         """
         plain = next(iter(kernels))
-        if torch.is_grad_enabled() or not (self._fastest or self._is_choosing):
+        if self._is_plain or torch.is_grad_enabled() or not (self._fastest or self._is_choosing):
             return kernels[plain](x, *others)
         key = layer, torch.backends.cudnn.allow_tf32, *map(_form, (x, *others))
         if key not in self._fastest and self._is_choosing and not _is_capturing():
             self._fastest[key] = self._find_fastest(kernels, x, *others)
+            self.is_mixed |= self._fastest[key] != plain
         return kernels[self._fastest.get(key, plain)](x, *others)
 
     def _find_fastest(self, kernels: Mapping[str, Kernel], x: Tensor, *others: Tensor | None) -> str:
@@ -108,22 +128,16 @@ def _is_capturing() -> bool:
 
 
 def _agree(kernel: Kernel, plain: Kernel, x: Tensor, *others: Tensor | None) -> bool:
-    """Return whether a kernel runs, and computes what the plain one does.
-
-    What is not a number must stay so: a ReLU that made it zero would hide that a loss is not finite. It may
-    spread to other images, as the mean loss is lost in either case.
-    """
+    """Return whether a kernel runs, and computes what the plain one does."""
     expected = plain(x, *others)
+    if expected.dtype not in TOLERANCES:
+        return False
     try:
         found = kernel(x, *others)
         if found.shape != expected.shape or found.dtype != expected.dtype:
             return False
         largest = (found - expected).abs_().max()
-        if not largest <= _tolerance(expected.dtype) * expected.abs().max():
-            return False
-        broken = x.clone()
-        broken[0] = torch.nan
-        return bool((kernel(broken, *others).isnan() >= plain(broken, *others).isnan()).all())
+        return bool(largest <= _tolerance(expected.dtype) * expected.abs().max())
     except Exception:  # a library or a compiler is absent, or does not take the shape
         return False
 
@@ -131,4 +145,4 @@ def _agree(kernel: Kernel, plain: Kernel, x: Tensor, *others: Tensor | None) -> 
 def _tolerance(dtype: torch.dtype) -> float:
     if dtype is torch.float32 and torch.backends.cudnn.allow_tf32:
         return TF32_TOLERANCE
-    return TOLERANCES.get(dtype, 0.0)
+    return TOLERANCES[dtype]

@@ -14,6 +14,7 @@ from losslandscape.measure.direction_checks import check_directions
 from losslandscape.measure.net_checks import check_statistics, check_training_modes
 from losslandscape.measure.repeatability_checks import check_repeatability
 from losslandscape.measure.report import Caution, Report
+from losslandscape.measure.rounding_checks import check_rounding
 from losslandscape.nets.net_plotter import Direction
 
 MAX_ERROR_SHARE = 0.2  # a warning is given above this ratio of the standard error to the loss
@@ -35,6 +36,7 @@ def report(
     penalty: float | None = None,
     batching: Batching | None = None,
     recomputed: bool = False,
+    over_inputs: bool = False,
 ) -> Report:
     """Return facts and warnings about a surface before it is measured.
 
@@ -53,11 +55,16 @@ def report(
         penalty: the weight penalty at the centre; None if it is not measured.
         batching: the batches in which the loss is measured, and how it depends on them; None if not known.
         recomputed: whether batch norms' statistics are estimated again at each point.
+        over_inputs: whether the inputs of the data move and not the net.
     """
     centre = centre or {}
-    direction_reports = check_directions(
-        net, directions, dir_type=dir_type, norms=norms or {}, params=params, other_model=other_model
-    )
+    if over_inputs:
+        direction_reports = [Report(["moves: the inputs; the net stays as it is"])]
+    else:
+        direction_reports = check_directions(
+            net, directions, dir_type=dir_type, norms=norms or {}, params=params, other_model=other_model
+        )
+        direction_reports.append(check_rounding(net, directions, points, dir_type=dir_type))
     data_reports = [_samples(sets, centre.get("train")), _penalty(centre.get("train"), penalty)]
     if batching:
         data_reports.append(check_repeatability(batching))

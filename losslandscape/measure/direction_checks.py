@@ -12,6 +12,7 @@ from losslandscape.measure.filter_checks import filters_off_norm, zero_filters
 from losslandscape.measure.moved_tensors import Moved, moved_tensors
 from losslandscape.measure.report import Caution, Report
 from losslandscape.nets import net_plotter, net_tensors, quantised
+from losslandscape.nets.blocks import length
 from losslandscape.nets.net_plotter import Direction
 
 MAX_COSINE = 0.2  # a larger cosine gives a warning; random directions of small nets often reach 0.1
@@ -34,7 +35,7 @@ def check_directions(
     return [
         _share(stored, params),
         _lengths(layers, norms),
-        _cosine(stored, directions, other_model=other_model),
+        _cosine(stored, directions, other_model=other_model, are_random=set(norms) == {"x", "y"}),
         zero_filters(layers, norms),
         *(filters_off_norm(layers, axis, norms[axis]) for axis in "xy"[: len(directions)] if axis in norms),
         _ties(stored),
@@ -132,8 +133,7 @@ def _lengths_by_kind(moved: list[Moved], tensors: Sequence[Tensor]) -> dict[str,
     squares: dict[str, float] = {}
     for part, tensor in zip(moved, tensors, strict=True):
         if part.tensor.moves:
-            norm = float(torch.linalg.vector_norm(tensor.to(net_tensors.wide(tensor.dtype))))
-            squares[part.tensor.kind] = squares.get(part.tensor.kind, 0.0) + norm**2
+            squares[part.tensor.kind] = squares.get(part.tensor.kind, 0.0) + length(tensor) ** 2
     return {kind: square**0.5 for kind, square in squares.items()}
 
 
@@ -143,7 +143,9 @@ def _ratio(direction: float, net: float) -> float:
     return direction / net if net > 0 else float("inf")
 
 
-def _cosine(moved: list[Moved], directions: list[Direction], *, other_model: bool) -> Report:
+def _cosine(
+    moved: list[Moved], directions: list[Direction], *, other_model: bool, are_random: bool
+) -> Report:
     if len(directions) < 2:
         return Report()
     if other_model:  # the plane's angles are those of the parameters, not of BN statistics (`nets.plane`)
@@ -161,6 +163,8 @@ def _cosine(moved: list[Moved], directions: list[Direction], *, other_model: boo
     if any(_is_own_bias_in_both(part) for part in moved):
         fault += ", as both hold the net's own biases and norm layers"
         return Report(lines, [Caution(fault, "{xignore:biasbn} and {yignore:biasbn} leave these out")])
+    if not are_random:
+        return Report(lines, [Caution(fault)])
     fault += ", as so few numbers move that random directions are not at right angles"
     return Report(lines, [Caution(fault, "another {seed} gives others")])
 

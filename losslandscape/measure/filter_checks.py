@@ -6,8 +6,8 @@ from torch import Tensor
 
 from losslandscape.measure.moved_tensors import Moved
 from losslandscape.measure.report import Caution, Report
-from losslandscape.nets import direction_parts, net_tensors
-from losslandscape.nets.net_tensors import NetTensor
+from losslandscape.nets import direction_parts
+from losslandscape.nets.blocks import any_not_zero, filter_norms
 
 MAX_NORM_ERROR = 0.01  # a warning is given if the motion of a filter differs by more from what the norm says
 
@@ -20,7 +20,7 @@ def zero_filters(moved: list[Moved], norms: Mapping[str, str]) -> Report:
     for part in moved:
         if not part.tensor.by_filters or part.tensor.kind == "embedding":
             continue
-        is_zero = _filter_norms(part.tensor) == 0
+        is_zero = filter_norms(part.tensor, part.tensor.value) == 0
         can_move = is_zero if part.fixed is None else is_zero & ~part.fixed
         total, zero = total + len(is_zero), zero + int(is_zero.count_nonzero())
         pruned += int((is_zero & ~can_move).count_nonzero())
@@ -33,10 +33,6 @@ def zero_filters(moved: list[Moved], norms: Mapping[str, str]) -> Report:
     if pruned:
         line += f"; {pruned:,} are pruned and never move"
     return Report([line], [_zero_but_not_pruned(not_pruned, total, norms)] if not_pruned else [])
-
-
-def _filter_norms(tensor: NetTensor) -> Tensor:
-    return tensor.filter_norms(tensor.value.to(net_tensors.wide(tensor.value.dtype))).cpu()
 
 
 def _zero_but_not_pruned(zeros: list[tuple[Moved, Tensor]], total: int, norms: Mapping[str, str]) -> Caution:
@@ -53,12 +49,12 @@ def _zero_but_not_pruned(zeros: list[tuple[Moved, Tensor]], total: int, norms: M
         f"{number:,} of {total:,} filters {have} zero norm (pruned, or never trained), "
         f"the first in {zeros[0][0].tensor.names[0]}"
     )
-    if any(part.tensor.filter_norms(d)[is_zero].any() for part, is_zero in zeros for d in part.parts):
+    if any(filter_norms(part.tensor, d)[is_zero].any() for part, is_zero in zeros for d in part.parts):
         return Caution(f"{fault}: the directions move them away from zero")
     if not norms:
         return Caution(f"{fault}: the directions do not move them")
     axis = next(iter(norms))
-    if all(not part.tensor.value.any() for part, _ in zeros):
+    if not any(any_not_zero(part.tensor.value) for part, _ in zeros):
         fault += ": they never move, as a layer of zero norm gives a direction of zero norm"
         return Caution(fault, f"{{{axis}norm:dfilter}} moves all filters by the same length")
     fault += ": they never move, as a filter of zero norm gives a direction of zero norm"

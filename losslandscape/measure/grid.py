@@ -183,8 +183,9 @@ def _refined(surface: Surface, names: list[str]) -> str:
 
 @contextmanager
 def unchanged(net: nn.Module) -> Iterator[None]:
-    """Restore the net's modes, state and device after the block. `moving` restores its weights."""
+    """Restore the net's modes, state, device and precision after the block. `moving` restores its weights."""
     modes = {module: module.training for module in net.modules()}
+    dtypes = [(tensor, tensor.dtype) for tensor in (*net.parameters(), *net.buffers())]
     device = next(net.parameters()).device
     try:
         with unchanged_state(net):
@@ -192,5 +193,8 @@ def unchanged(net: nn.Module) -> Iterator[None]:
             yield
     finally:
         place(net, device)
+        for tensor, dtype in dtypes:
+            if tensor.dtype != dtype:
+                tensor.data = tensor.data.to(dtype)
         for module, mode in modes.items():
             module.training = mode

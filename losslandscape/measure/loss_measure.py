@@ -13,12 +13,14 @@ from losslandscape.evaluate import bn_statistics, fit_check, losses
 from losslandscape.evaluate.batching import choose_batches
 from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.evaluate.fit_check import Estimate
+from losslandscape.evaluate.moved_inputs import MovedInputs
 from losslandscape.evaluate.quantity_names import quantity_names
 from losslandscape.files.surface import Surface
 from losslandscape.measure import check_report
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
 from losslandscape.nets.net_plotter import Direction
+from losslandscape.nets.net_tensors import widen
 from losslandscape.nets.spreading import place
 from losslandscape.nets.wrappers import is_scripted
 from losslandscape.parallel import devices
@@ -31,7 +33,8 @@ class Measuring:
 
     Args:
         batch_size: the number of samples in a forward pass; if None, a short probe finds the fastest.
-        precision: one of `devices.PRECISIONS`, or "" for PyTorch's default.
+        precision: one of `devices.PRECISIONS`, or "" for PyTorch's default. With `fp32` a net that has
+            weights of 16 bits gets weights of 32 bits.
         memory: the bytes of data that may stay on a GPU; None for half of its free memory, divided among the
             ranks that share the GPU.
         weight_decay: the weight decay of the training. If it is not 0, its penalty is measured too.
@@ -118,6 +121,8 @@ class LossMeasure:
         self._device, self._sharers, self._recorded = device, sharers, recorded
         self._cached_evaluator: Evaluator | None = None
         run.ranks.all(devices.set_precision, measuring.precision, device)
+        if measuring.precision == "fp32" and widen(landscape.net):
+            landscape.settings["weights"] = "float32"
         place(landscape.net, device)  # first: on another device the net has other tensors
         self._batching = choose_batches(
             landscape.net,
@@ -255,6 +260,7 @@ class LossMeasure:
             penalty=self._evaluator().penalty() if self._measuring.weight_decay else None,
             batching=self._batching,
             recomputed=bool(self._measuring.bn_samples),
+            over_inputs=isinstance(landscape.loss, MovedInputs),
         )
         if surface.runs:
             surface.runs[-1]["check_report"] = report.as_dict(self._run.name_option)

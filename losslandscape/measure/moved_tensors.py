@@ -1,10 +1,12 @@
 """Pairs the tensors of a net, and the weights that its layers compute, with how directions move them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from losslandscape.nets import net_tensors
+from losslandscape.nets.blocks import blocks
 from losslandscape.nets.computed_weights import computed_weights
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.nets.net_tensors import NetTensor
@@ -32,16 +34,24 @@ class Moved:
         """Return the number of entries that at least one direction changes, with an effect."""
         if not self.tensor.moves:
             return 0
-        changed = self.parts[0] != 0
-        for part in self.parts[1:]:
-            changed |= part != 0
-        if self.used is not None:
-            changed &= self.used
-        return int(changed.count_nonzero())
+        used = () if self.used is None else (self.used,)
+        return sum(
+            _entries(parts[: len(self.parts)], parts[len(self.parts) :])
+            for parts in blocks(*self.parts, *used)
+        )
 
     def unused(self) -> int:
         """Return the number of entries without an effect, such as pruned ones."""
         return 0 if self.used is None else int((~self.used).count_nonzero())
+
+
+def _entries(parts: Sequence[Tensor], used: Sequence[Tensor]) -> int:
+    changed = parts[0] != 0
+    for part in parts[1:]:
+        changed |= part != 0
+    for has_effect in used:
+        changed &= has_effect
+    return int(changed.count_nonzero())
 
 
 def moved_tensors(

@@ -19,7 +19,7 @@ from losslandscape.nets import direction_file
 from losslandscape.nets.net_plotter import Direction
 
 # The facts of a measurement that files of earlier versions lack.
-LATER_FACTS = ("batches", "random numbers")
+LATER_FACTS = ("batches", "random numbers", "weights")
 
 
 def open_files(

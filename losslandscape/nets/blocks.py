@@ -1,5 +1,6 @@
 """Cuts large tensors into blocks, so that no copy of a whole tensor in another type is needed."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from losslandscape.core import large
-from losslandscape.nets.net_tensors import NetTensor
+from losslandscape.nets.net_tensors import NARROW, NetTensor, wide
 
 
 def is_large(net: nn.Module) -> bool:
@@ -16,18 +17,21 @@ def is_large(net: nn.Module) -> bool:
     return large.is_large(sum(tensor.numel() for tensor in net.parameters() if not is_lazy(tensor)))
 
 
-def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the tensors, which have one shape, cut alike into views of at most `large.BLOCK` numbers."""
-    first = tensors[0]
-    if first.numel() <= large.BLOCK:
+def blocks(*tensors: Tensor, size: int = 0) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the tensors, which have one shape, cut alike into views of at most `size` numbers.
+
+    The default size is `large.BLOCK`.
+    """
+    first, size = tensors[0], size or large.BLOCK
+    if first.numel() <= size:
         yield tensors
     elif all(tensor.is_contiguous() for tensor in tensors):
-        yield from zip(*(tensor.view(-1).split(large.BLOCK) for tensor in tensors), strict=True)
-    elif rows := large.BLOCK * len(first) // first.numel():
+        yield from zip(*(tensor.view(-1).split(size) for tensor in tensors), strict=True)
+    elif rows := size * len(first) // first.numel():
         yield from zip(*(tensor.split(rows) for tensor in tensors), strict=True)
     else:
         for parts in zip(*tensors, strict=True):
-            yield from blocks(*parts)
+            yield from blocks(*parts, size=size)
 
 
 def filter_blocks(tensor: NetTensor, *values: Tensor) -> Iterator[tuple[NetTensor, ...]]:
@@ -47,16 +51,36 @@ def filter_blocks(tensor: NetTensor, *values: Tensor) -> Iterator[tuple[NetTenso
         yield tuple(replace(tensor, value=part) for part in parts)
 
 
+def filter_norms(tensor: NetTensor, values: Tensor) -> Tensor:
+    """Return `NetTensor.filter_norms` of values on any device and of any precision: (filters,) on the CPU."""
+    norms = []
+    for _, part in filter_blocks(tensor, values):
+        norms.append(part.filter_norms(part.value.to(wide(values.dtype))).cpu())
+    if not tensor.transposed:
+        return torch.cat(norms)
+    return torch.cat([norm.view(tensor.transposed, -1) for norm in norms], dim=1).flatten()
+
+
+def length(tensor: Tensor) -> float:
+    """Return the Euclidean norm of all numbers of a tensor."""
+    norms = [float(torch.linalg.vector_norm(part.to(wide(part.dtype)))) for (part,) in blocks(tensor)]
+    return norms[0] if len(norms) == 1 else math.hypot(*norms)
+
+
 def any_not_zero(tensor: Tensor) -> bool:
     """Return whether any number of a tensor is not zero."""
     return any(bool(part.any()) for (part,) in blocks(tensor))
 
 
-def have_same_bits(a: Tensor, b: Tensor) -> bool:
-    """Return whether two tensors have one type and shape and the same bits; NaN may equal NaN."""
-    if a.dtype != b.dtype or a.shape != b.shape:
+def holds(kept: Tensor, tensor: Tensor) -> bool:
+    """Return whether a tensor has the numbers of `kept` to the last bit, in its type or in float32."""
+    is_widened = kept.dtype in NARROW and tensor.dtype == torch.float32
+    if kept.shape != tensor.shape or not (kept.dtype == tensor.dtype or is_widened):
         return False
-    return all(torch.equal(_bits(p.cpu()), _bits(q.cpu())) for p, q in blocks(a.detach(), b.detach()))
+    return all(
+        torch.equal(_bits(part.cpu().to(tensor.dtype)), _bits(own.cpu()))
+        for part, own in blocks(kept.detach(), tensor.detach())
+    )
 
 
 def _bits(tensor: Tensor) -> Tensor:

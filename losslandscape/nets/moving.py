@@ -7,8 +7,9 @@ from itertools import compress
 import torch
 from torch import nn
 
-from losslandscape.nets import minimiser, net_tensors
-from losslandscape.nets.blocks import any_not_zero, blocks, is_large
+from losslandscape.nets import net_tensors
+from losslandscape.nets.block_moves import moving_by_blocks
+from losslandscape.nets.blocks import is_large
 from losslandscape.nets.net_plotter import Direction
 
 
@@ -32,7 +33,7 @@ def moving(
         dir_type: the type of the directions, `weights` or `states`.
     """
     if is_large(net):
-        with _moving_by_blocks(net, directions, dir_type) as move_by_blocks:
+        with moving_by_blocks(net, directions, dir_type) as move_by_blocks:
             yield move_by_blocks
         return
     everything = list(net_tensors.moving_tensors(net, dir_type).values())
@@ -68,37 +69,3 @@ def moving(
         with torch.no_grad():
             for tensor, w in zip(tensors, start, strict=True):
                 tensor.copy_(w)
-
-
-@contextmanager
-def _moving_by_blocks(
-    net: nn.Module, directions: list[Direction], dir_type: str
-) -> Iterator[Callable[[Sequence[float]], None]]:
-    """Move a large net as `moving` does, with a few blocks of memory beyond the net's own."""
-    named = net_tensors.moving_tensors(net, dir_type)
-    parts = {
-        name: [d if any_not_zero(d) else None for d in of_tensor]
-        for (name, tensor), *of_tensor in zip(named.items(), *directions, strict=True)
-        if tensor.is_floating_point()
-    }
-    tensors = {
-        name: named[name] for name, of_tensor in parts.items() if any(d is not None for d in of_tensor)
-    }
-    start = minimiser.kept(net, tensors)
-
-    @torch.no_grad()
-    def move(coordinates: Sequence[float]) -> None:
-        for (name, tensor), w in zip(tensors.items(), start, strict=True):
-            steps = [(c, d) for c, d in zip(coordinates, parts[name], strict=True) if d is not None and c]
-            for into, begin, *along in blocks(tensor, w, *(d for _, d in steps)):
-                total = begin.to(tensor.device, net_tensors.wide(tensor.dtype), copy=True)
-                for (coordinate, _), d in zip(steps, along, strict=True):
-                    total.add_(d.to(total), alpha=coordinate)
-                into.copy_(total)
-
-    try:
-        yield move
-    finally:
-        with torch.no_grad():
-            for tensor, w in zip(tensors.values(), start, strict=True):
-                minimiser.copy(tensor, w)

@@ -26,6 +26,7 @@ NORM_CLASS = re.compile(r"Norm(Act)?([123]d)?$")  # LlamaRMSNorm, T5LayerNorm, F
 NORM_LAYERS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 LINEAR_LAYERS = (nn.Linear, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)
 TRANSPOSED_LAYERS = ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
+NARROW = (torch.float16, torch.bfloat16)
 NAMES_SHOWN = 5  # a message lists at most this many names of the net's tensors
 
 
@@ -159,6 +160,14 @@ def chosen(net: nn.Module, dir_type: str, params: str) -> frozenset[str]:
 def wide(dtype: torch.dtype) -> torch.dtype:
     """Return the type in which to sum values of this floating type: float32, or `dtype` if it is wider."""
     return dtype if dtype.itemsize >= torch.float32.itemsize else torch.float32
+
+
+def widen(net: nn.Module) -> bool:
+    """Convert a net's tensors of float16 and bfloat16 to float32; return whether there are any."""
+    narrow = [tensor for tensor in (*net.parameters(), *net.buffers()) if tensor.dtype in NARROW]
+    for tensor in narrow:
+        tensor.data = tensor.data.float()
+    return bool(narrow)
 
 
 def is_norm(module: nn.Module | None) -> bool:

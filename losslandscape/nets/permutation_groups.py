@@ -24,7 +24,7 @@ from losslandscape.core.text import with_type
 from losslandscape.nets import net_tensors
 from losslandscape.nets.channel_labels import dims_of
 from losslandscape.nets.label_classes import LabelClasses, classes_of
-from losslandscape.nets.label_rules import Labeller
+from losslandscape.nets.labeller import Labeller
 from losslandscape.nets.net_state import unchanged_state
 
 Site = tuple[str, tuple[int, ...]]  # a tensor of the state or a value of the graph, and the axes meant

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.text import one_line
+from losslandscape.nets.blocks import blocks
 from losslandscape.nets.tensor_names import needed_names
 
 
@@ -39,4 +40,7 @@ def are_equal(a: Tensor, b: Tensor) -> bool:
     """Return whether two dense tensors of one shape hold the same numbers; NaN equals NaN."""
     if a.is_complex() or b.is_complex():
         return are_equal(*(torch.view_as_real(part.to(torch.complex128)) for part in (a, b)))
-    return torch.allclose(a.double(), b.double(), rtol=0, atol=0, equal_nan=True)
+    return all(
+        torch.allclose(part.double(), other.double(), rtol=0, atol=0, equal_nan=True)
+        for part, other in blocks(a, b)
+    )

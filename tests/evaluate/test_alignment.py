@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+import losslandscape
+from bench.alignment import digits, trained_mlp
 from losslandscape.core.errors import InputError
 from losslandscape.data.samples import SampleSet
+from losslandscape.draw.loss_shape import barrier
 from losslandscape.evaluate import alignment, losses
 from losslandscape.evaluate.alignment import align
 from tests.nets.permutable_nets import make
@@ -56,3 +59,14 @@ def test_a_net_without_hidden_neurons_is_refused():
     net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
     with pytest.raises(InputError, match="no neurons"):
         align(net, net, DATA, LOSS)
+
+
+@pytest.mark.slow
+def test_mlps_of_width_512_have_less_than_half_the_barrier():
+    data = digits()
+    net, other = (trained_mlp(data["train"], seed, epochs=10) for seed in (0, 1))
+    heights = []
+    for target in (other, *(losslandscape.align(net, other, data, match=m).net for m in alignment.MATCHES)):
+        surface = losslandscape.loss_surface(net, data, x=(0, 1, 11), target=target, quiet=True)
+        heights.append(barrier(surface.x, surface.get("train_loss")))
+    assert heights[0] > 0.1 and max(heights[1:]) < heights[0] / 2

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
@@ -49,24 +48,24 @@ def test_groups_of_a_group_norm_are_blocks():
 
 
 class Odd(nn.Module):
-    """A net with a grouped convolution and a softmax over channels, between layers that can be permuted."""
+    """A net with a grouped convolution and a running sum over channels, between layers with usual ones."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.grouped = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=2)
-        self.middle, self.soft, self.last = nn.Linear(8, 6), nn.Linear(6, 5), nn.Linear(5, 4)
+        self.middle, self.summed, self.last = nn.Linear(8, 6), nn.Linear(6, 5), nn.Linear(5, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.grouped(self.first(x).relu()).mean((2, 3))
-        return self.last(F.softmax(self.soft(self.middle(x).relu()), 1))
+        return self.last(self.summed(self.middle(x).relu().softmax(1)).cumsum(1))
 
 
 def test_what_cannot_be_permuted_is_said_and_the_rest_is_permuted():
     found = find_groups(Odd().eval(), ((IMAGES,), {}))
     assert [(group.name, group.size) for group in found.groups] == [("middle.weight", 6)]
-    assert list(found.refused) == ["convolution", "softmax"]
+    assert list(found.refused) == ["convolution", "cumsum"]
     assert {"first.weight", "grouped.weight"} <= set(found.refused["convolution"])
-    assert {"soft.weight", "soft.bias"} == set(found.refused["softmax"])
+    assert {"summed.weight", "summed.bias"} == set(found.refused["cumsum"])
 
 
 class Branching(nn.Module):
