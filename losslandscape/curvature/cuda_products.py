@@ -39,7 +39,7 @@ class CudaProducts:
         return CapturedFunction(partial(self._compute, together=together))
 
     def _faster(self, batch: Batch, rows: Tensor) -> CapturedFunction[tuple[Tensor, Tensor | float]]:
-        """Return the faster way. Of the way with all together, nothing stays in memory unless it is faster."""
+        """Return the faster way. If it is each vector alone, the other way gives its memory back."""
         together = self._way(together=True)
         alone = device_seconds(partial(self._alone, batch, rows), runs=1)
         with suppress(RuntimeError):  # not every operation can do it, and it takes more memory
