@@ -32,7 +32,7 @@ class JoinedConv(nn.Module):
             self._kernels["cudnn"] = self._cudnn
         if kernels.available():
             self._kernels["triton taps"] = partial(self._triton, by_taps=True)
-            self._kernels["triton"] = self._triton
+            self._kernels["triton rows"] = self._triton
         shape = tuple(layer.weight.shape), layer.bias is None
         self._form = "conv", shape, self._geometry, layer.dilation, layer.groups, relu
 
@@ -87,7 +87,8 @@ class JoinedConv(nn.Module):
             dilation=layer.dilation,
             groups=layer.groups,
         )
-        if layer.bias is None or not fits:
+        by_rows = conv.by_rows(x, layer.weight, stride=stride, padding=padding)
+        if layer.bias is None or not fits or not (by_taps or by_rows):
             raise ValueError("the kernel does not take this convolution")
         kernel = conv.conv_by_taps if by_taps else conv.conv
         return kernel(x, layer.weight, layer.bias, residual, relu=self.relu, stride=stride, padding=padding)
