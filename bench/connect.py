@@ -25,6 +25,7 @@ SMALL = TRAINED / f"resnet20_sgd_lr=0.1_bs=64_{RECIPE}=10_noaug" / "model_10.t7"
 LARGE = TRAINED / f"resnet20_sgd_lr=0.1_bs=512_{RECIPE}=40_noaug" / "model_40.t7"
 NETS = ["--dataset", "digits", "--model", "resnet20", "--model_file", SMALL, "--model_file2", LARGE]
 TRAINING = ["--lr", "0.05", "--batch_size", "64", "--weight_decay", "0.0005"]
+EPOCHS, POINTS = 30, 61
 CURVES = {"bezier": 1, "chain": 1, "chain of 3 bends": 3}
 
 Row = dict[str, object]
@@ -33,9 +34,9 @@ Row = dict[str, object]
 def main() -> None:
     parser = report.options(__doc__, repeats=None)
     parser.add_argument("--curves", nargs="+", choices=CURVES, default=list(CURVES))
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings")
-    parser.add_argument("--points", type=int, default=61, help="along line and curve (default: 61)")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="of the trainings")
+    parser.add_argument("--points", type=int, default=POINTS, help="along line and curve (default: 61)")
     parser.add_argument("--folder", help="keep the files here (default: they are not kept)")
     args = parser.parse_args()
     rows: list[Row] = []
@@ -72,6 +73,8 @@ def barriers(file: str) -> Row:
 def with_error(surface: Surface, name: str) -> str:
     """Return the barrier of a loss with its standard error."""
     height = barrier(surface.x, surface.get(name))
+    if height == 0:  # no point lies above the straight line between the ends
+        return "0"
     error = barrier_error(surface.x, surface.get(name), surface.get(f"{name}_diff_se"))
     return f"{height:.4f} ± {error:.4f}"
 

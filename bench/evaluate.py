@@ -12,7 +12,7 @@ The published way reads each image anew for every point through a DataLoader wit
 image, to tensor, normalise). It runs the net as it is in batches of 128, and waits for loss and hits after
 each. Its workers share the cores with the threads of the forward pass: one thread per core, unless
 OMP_NUM_THREADS says otherwise. Here they are started once and kept. The published program starts them at
-every point, which is a row of its own: the start weighs more with the few images here than with 50,000.
+every point. This is a row of its own on a CPU, where the start weighs more, as there are fewer images.
 
 What is reached is compared with the device's measured peaks, which are a large product or convolution, and a
 large copy. bench/hardware.py says how operations and bytes are counted.
@@ -211,10 +211,9 @@ def build_ways(
 ) -> dict[str, Way]:
     """Return the published way, ours, and ours with one technique off at a time."""
     device = data.images.device
-    ways = {
-        PUBLISHED: published_way(net, dataset, device, keep_workers=True),
-        NEW_WORKERS: published_way(net, dataset, device, keep_workers=False),
-    }
+    ways = {PUBLISHED: published_way(net, dataset, device, keep_workers=True)}
+    if device.type == "cpu":
+        ways[NEW_WORKERS] = published_way(net, dataset, device, keep_workers=False)
     for precision in precisions:
         ways[ours_in(precision)] = evaluator_way(net, data, precision=precision)
     ways["ours, not folded"] = evaluator_way(net, data, fuse=False)

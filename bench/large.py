@@ -10,8 +10,8 @@ memory at any moment beyond that of an idle Python with torch imported; the syst
 RSS is the kernel's own. On a GPU, `allocated` and `reserved` are torch's peaks.
 
 A point's seconds are those of the program's scheduler, and `beyond` is what they exceed the forward pass of
-a plain loop by. The two take turns; seconds are medians. At the smallest size, the plain loop also moves the
-net's tensors, and `error` is the largest relative difference between the two losses.
+a plain loop by, which moves the net's tensors one by one to the same points. The two take turns; seconds are
+medians. `error` is the largest relative difference between their losses.
 """
 
 import json
@@ -38,7 +38,6 @@ NET = Path(__file__).with_name("gpt.py")
 SAMPLE_SECONDS = 0.02
 IDLE = "import time, torch; time.sleep(2)"
 UNDROPPABLE = ("RssAnon:", "RssShmem:")
-PLAIN_PASSES = 3
 GIB, KIB = 2**30, 2**10
 
 
@@ -86,18 +85,19 @@ def main() -> None:
             checkpoint = Path(folder) / "gpt.safetensors"
             size = gpt.write_checkpoint(checkpoint, *SIZES[billions])
             case = Case(billions, checkpoint, size, args.tokens, args.points, args.step, args.cuda)
-            rows.append(measure(case, args.repeats, compare=billions == min(args.billions)))
+            rows.append(measure(case, args.repeats))
             print(report.table(rows[-1:]), flush=True)
     print(report.table(rows))
     report.write(args.out, {"tokens": args.tokens, "points": args.points, "step": args.step, "rows": rows})
 
 
-def measure(case: Case, repeats: int, *, compare: bool) -> dict[str, object]:
+def measure(case: Case, repeats: int) -> dict[str, object]:
     """Return a row of the table."""
     idle = watched([sys.executable, "-c", IDLE])
-    ways = {"program": partial(run_program, case), "plain": partial(run_plain, case, [0.0] * PLAIN_PASSES)}
+    ways = {"program": partial(run_program, case), "plain": partial(run_plain, case)}
     runs = report.interleaved(ways, repeats)
     point, forward = (median(second for run in runs[way] for second in run["seconds"]) for way in ways)
+    losses = [runs[way][-1]["losses"] for way in ways]
     peaks = {name: max(run[name] for run in runs["program"]) for name in ("host", "RSS")}
     device = {name: max(run.get(name, 0) for run in runs["program"]) for name in ("allocated", "reserved")}
     return {
@@ -111,12 +111,12 @@ def measure(case: Case, repeats: int, *, compare: bool) -> dict[str, object]:
         "s a point": point,
         "s beyond": point - forward,
         "beyond": f"{100 * (point - forward) / point:.0f} %",
-        "error": error(case) if compare else "",
+        "error": max(abs(a / b - 1) for a, b in zip(*losses, strict=True)),
     }
 
 
 def run_program(case: Case) -> dict[str, Any]:
-    """Measure the line with the program; return its peaks and the seconds of its points."""
+    """Measure the line with the program; return its peaks, the seconds of its points, and its losses."""
     case.surface.unlink(missing_ok=True)
     net = ["--model", f"{NET}:net", "--model_args", *(f"{name}={size}" for name, size in case.shape.items())]
     net += ["--model_file", case.checkpoint]
@@ -124,27 +124,17 @@ def run_program(case: Case) -> dict[str, Any]:
     line = [f"--x={-case.step}:{case.step}:{case.points}", "--xnorm", "filter", "--xignore", "biasbn"]
     files = ["--dir_file", case.directions, "--surf_file", case.surface, "--batch_size", 1]
     device = ["--cuda"] if case.cuda else []
-    return watched([sys.executable, CHILD, "program", *net, *data, *line, *files, *device], prints=True)
+    run = watched([sys.executable, CHILD, "program", *net, *data, *line, *files, *device], prints=True)
+    return {**run, "losses": h5_util.as_surface(str(case.surface)).get("train_loss").tolist()}
 
 
-def run_plain(case: Case, points: Sequence[float], dir_file: str = "") -> dict[str, Any]:
-    """Measure the points with the plain loop."""
-    where = {
-        "checkpoint": str(case.checkpoint),
-        "dir_file": dir_file,
-        "device": "cuda" if case.cuda else "cpu",
-    }
-    wanted = {**case.shape, **where, "tokens": case.tokens, "points": list(points)}
+def run_plain(case: Case) -> dict[str, Any]:
+    """Measure the same points with the plain loop."""
+    points = h5_util.as_surface(str(case.surface)).x.tolist()
+    files = {"checkpoint": str(case.checkpoint), "dir_file": str(case.directions)}
+    where = {"tokens": case.tokens, "device": "cuda" if case.cuda else "cpu", "points": points}
+    wanted = {**case.shape, **files, **where}
     return watched([sys.executable, CHILD, "plain", json.dumps(wanted)], prints=True)
-
-
-def error(case: Case) -> float:
-    """Return the largest relative difference between the surface's losses and the plain loop's."""
-    surface = h5_util.as_surface(str(case.surface))
-    plain = run_plain(case, list(surface.x), str(case.directions))["losses"]
-    losses = surface.get("train_loss")
-    print(f"losses of the program {losses.tolist()}, of the plain loop {plain}")
-    return max(abs(ours / loss - 1) for ours, loss in zip(losses, plain, strict=True))
 
 
 def watched(line: Sequence[object], *, prints: bool = False) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
@@ -49,7 +50,7 @@ def device_peaks() -> dict[str, int]:
 def plain(
     checkpoint: str, width: int, layers: int, tokens: int, device: str, points: list[float], dir_file: str
 ) -> dict[str, Any]:
-    """Measure the loss as a plain loop does; without a direction file, the net itself once per point.
+    """Measure the loss as a plain loop does, which moves the net's tensors one by one.
 
     The seconds are those of the forward pass alone.
     """
@@ -60,8 +61,7 @@ def plain(
     net, data = net.to(device), gpt.data()["input_ids"][: tokens // gpt.LENGTH].to(device)
     losses, seconds = [], []
     for point in points:
-        if dir_file:
-            move(net, checkpoint, dir_file, point)
+        move(net, checkpoint, dir_file, point)
         begin = time.perf_counter()
         losses.append(float(torch.stack([loss(net, row) for row in data.split(1)]).mean()))
         seconds.append(time.perf_counter() - begin)
@@ -77,8 +77,15 @@ def move(net: nn.Module, checkpoint: str, dir_file: str, step: float) -> None:
     """Put each parameter at its place in the checkpoint plus a step along the direction of the file."""
     with safe_open(checkpoint, "pt") as weights, h5py.File(dir_file) as directions:
         for number, (name, parameter) in enumerate(net.named_parameters()):
-            direction = torch.from_numpy(directions[f"xdirection/{number}"][()]).float()
+            direction = _values(directions[f"xdirection/{number}"][()]).float()
             parameter.copy_(weights.get_tensor(name).float().add(direction, alpha=step))
+
+
+def _values(array: np.ndarray) -> Tensor:
+    """Return the numbers of a direction file, where bfloat16 is two bytes without a type."""
+    if array.dtype.kind == "V":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@
 
 import os
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from operator import index
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import torch
 from torch import nn
@@ -21,16 +21,18 @@ from torch import nn
 from losslandscape.core.errors import InputError, require_choice
 from losslandscape.core.provenance import record_of_run
 from losslandscape.core.text import one_line
+from losslandscape.curvature.named_directions import NamedDirections
 from losslandscape.data import user_data
 from losslandscape.data.samples import Samples
-from losslandscape.evaluate import alignment, losses
+from losslandscape.evaluate import alignment, input_directions, losses
 from losslandscape.evaluate.bn_statistics import norms_of
 from losslandscape.files.file_names import SEED, WHOLE_RANGE, Axis, axis_fault
 from losslandscape.files.surface import Surface
 from losslandscape.files.writable import require_writable
 from losslandscape.measure import auto_range
 from losslandscape.measure.grid import measure_surface, unchanged
-from losslandscape.measure.landscape import Landscape, fingerprint_of_net
+from losslandscape.measure.input_landscape import over_inputs
+from losslandscape.measure.landscape import ORIGINS, Landscape, fingerprint_of_net
 from losslandscape.measure.loss_measure import LossMeasure, Measuring
 from losslandscape.measure.run import Run
 from losslandscape.measure.surface_files import require_surface_file
@@ -45,6 +47,7 @@ from losslandscape.trajectory.connection import POINTS, Connecting, Connection
 from losslandscape.trajectory.curve_files import CurveFiles
 from losslandscape.trajectory.curve_training import CurvePlan
 
+CPU = torch.device("cpu")
 Ends = tuple[float, float]  # min, max
 BN_SAMPLES = 1000  # of `connect`, as on its command line
 Target = nn.Module | tuple[nn.Module, nn.Module] | None
@@ -64,7 +67,9 @@ def loss_surface(
     ignore: str = "biasbn",
     params: str = "",
     seed: int = SEED,
-    directions: list[Direction] | None = None,
+    directions: Sequence[Direction | str] | None = None,
+    over: str = "weights",
+    sample: int | None = None,
     batch_size: int | None = None,
     precision: str = "",
     memory: int | None = None,
@@ -106,7 +111,11 @@ def loss_surface(
         params: a regular expression; only parameters whose names match it are moved.
         seed: the seed of the random directions.
         directions: one direction per axis, used instead of random directions. Each is a list with one tensor
-            for each of `net_tensors.moving_tensors`.
+            for each of `net_tensors.moving_tensors`; or a name per axis, `random` or one of
+            `landscape.ORIGINS`, whose directions have length 1: `norm` and `ignore` do not apply to them.
+        over: `weights`, or `inputs` to move the inputs of the data and not the net. Then `directions` are
+            names of `input_directions`, by default `random`, and what says how weights move is refused.
+        sample: for `inputs`: the number of the one sample to measure; None for all.
         batch_size, precision, memory, weight_decay, bn_samples, errors, allow_nan, fix_randomness: as in
             `loss_measure.Measuring`.
         strict: whether a warning of the checks is an error, before the first point.
@@ -170,6 +179,9 @@ def loss_surface(
         params=params,
         seed=seed,
         directions=directions,
+        over=over,
+        sample=sample,
+        device=device,
         samples=samples,
         show_progress=ranks.rank == 0 and not quiet,
         surf_file=surf_file,
@@ -179,6 +191,11 @@ def loss_surface(
         axes |= ranks.first(_axes_around_nets, landscape, open_axes)
     with unchanged(net), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         place(net, device)
+        if over == "inputs":
+            names = [recipe.name for recipe in landscape.recipes.values()]
+            landscape = over_inputs(
+                landscape, names, run, device=device, batch_size=batch_size, sample=sample
+            )
         measure = LossMeasure(landscape, run, measuring, device=device)
         return measure_surface(landscape, axes, measure, run, surf_file=surf_file)
 
@@ -309,7 +326,10 @@ def _landscape(
     ignore: str = "",
     params: str = "",
     seed: int = SEED,
-    directions: list[Direction] | None = None,
+    directions: Sequence[Direction | str] | None = None,
+    over: str = "weights",
+    sample: int | None = None,
+    device: torch.device = CPU,
     samples: int | None,
     show_progress: bool,
     surf_file: str = "",
@@ -319,14 +339,38 @@ def _landscape(
         raise InputError("orthonormal axes are for a plane through three nets", "give two nets as {target}")
     require_choice("dir_type", dir_type, (*DIRECTION_TYPES, ""))
     dir_type = dir_type or ("states" if targets else "weights")
-    if directions is not None and (targets or params):
+    require_choice("over", over, ("weights", "inputs"))
+    if over == "weights" and sample is not None:
+        raise InputError(f"sample {sample} is for surfaces over inputs", "give {over:inputs}")
+    names = _names(directions, axes, over)
+    if over == "inputs" and (targets or params or dir_type != "weights" or (directions and not names)):
+        fault = "target, params, dir_type and tensors of directions say how weights move, not inputs"
+        raise InputError(fault, "leave them out")
+    if directions is not None and (targets or (params and not names)):
         other = "target" if targets else "params"
         raise InputError(f"directions and {other} both say where the axes lead", "give one of them")
-    recipes = {}
-    for axis in axes:
-        towards = partial(targets.__getitem__, axis) if axis in targets else None
-        recipes[axis] = Recipe(towards, norm=norm, ignore=ignore, params=params)
     known_loss = losses.find(loss)
+    sets = _sets(data, samples, show_progress=show_progress)
+    named = NamedDirections(
+        net,
+        sets,
+        known_loss,
+        list(names.values()),
+        device=device,
+        dir_type=dir_type,
+        batch_size=measuring.batch_size,
+        fix_randomness=measuring.fix_randomness,
+        quiet=not show_progress,
+    )
+    recipes = {}
+    for number, axis in enumerate(axes):
+        if over == "inputs":
+            recipes[axis] = Recipe(name=names.get(axis, "random"))
+        elif names.get(axis, "random") == "random":
+            towards = partial(targets.__getitem__, axis) if axis in targets else None
+            recipes[axis] = Recipe(towards, norm=norm, ignore=ignore, params=params)
+        else:
+            recipes[axis] = Recipe(params=params, vector=partial(named.find, number), name=names[axis])
     dir_file = f"{surf_file}_directions.h5" if surf_file else ""
     if dir_file:
         require_surface_file(surf_file)
@@ -338,7 +382,7 @@ def _landscape(
         dir_type=dir_type,
         recipes=recipes,
         loss=known_loss,
-        sets=_sets(data, samples, show_progress=show_progress),
+        sets=sets,
         net_facts={"net": fingerprint_of_net(net), "dir_type": dir_type},
         settings={
             "loss_name": known_loss.name,
@@ -348,7 +392,7 @@ def _landscape(
         dir_file=dir_file,
         orthonormal=orthonormal,
         net_names=("net", "target 1", "target 2"),
-        directions=None if directions is None else _directions(directions, net, dir_type, axes),
+        directions=None if names or directions is None else _directions(directions, net, dir_type, axes),
     )
 
 
@@ -410,8 +454,22 @@ def _targets(target: object, axes: dict[str, Axis]) -> dict[str, nn.Module]:
     return dict(zip(axes, [_usable_net("target", net) for net in nets], strict=False))
 
 
+def _names(directions: object, axes: dict[str, Axis], over: str) -> dict[str, str]:
+    """Return the names of directions by axis; empty if no direction is given by its name."""
+    given = directions if isinstance(directions, list | tuple) else (directions,)
+    names = [name for name in given if isinstance(name, str)]
+    for name in names:
+        if over == "weights" or not input_directions.is_known(name):
+            choices = ("random", *ORIGINS) if over == "weights" else (*input_directions.LABELS, "sample:K")
+            require_choice("direction", name, choices)
+    if names and len(names) != len(axes):
+        fault = f"directions has {len(names)} names for a surface of {_dimensions(axes)}"
+        raise InputError(fault, "give a name, or a list of tensors, for each")
+    return dict(zip(axes, names, strict=False))
+
+
 def _directions(
-    directions: Iterable[Direction], net: nn.Module, dir_type: str, axes: dict[str, Axis]
+    directions: Iterable[Any], net: nn.Module, dir_type: str, axes: dict[str, Axis]
 ) -> list[Direction]:
     advice = (
         f"give for each axis a list with a tensor for each of net_tensors.moving_tensors(net, {dir_type!r})"

@@ -569,6 +569,39 @@ def test_every_public_name_exists():
     assert all(callable(getattr(losslandscape, name)) for name in losslandscape.__all__)
 
 
+def test_directions_by_name():
+    net = small_net()
+    surface = losslandscape.loss_surface(
+        net, (X, Y), x=(0, 0.01, 2), y=(0, 1, 2), directions=("gradient", "random"), quiet=True
+    )
+    moved = copy.deepcopy(net).eval().requires_grad_()
+    F.cross_entropy(moved(X), Y).backward()
+    length = sum(p.grad.square().sum() for p in moved.parameters()).sqrt()
+    (here, there), _ = surface.get("train_loss")
+    assert (there - here) / 0.01 == pytest.approx(float(length), rel=0.05)
+    random = losslandscape.loss_surface(net, (X, Y), x=(0, 1, 2), y=(0, 1, 2), quiet=True)
+    assert surface.get("train_loss")[1, 0] == random.get("train_loss")[0, 1]  # the first random direction
+
+
+@pytest.mark.parametrize(
+    ("directions", "words"),
+    [
+        (["steepest"], "there is no direction 'steepest'; choose one of 'random', 'hessian'"),
+        ("gradient", None),
+        (["gradient", "sam"], "directions has 2 names for a surface of 1 dimension"),
+    ],
+)
+def test_names_of_directions_that_do_not_fit(directions, words):
+    def measure():
+        return losslandscape.loss_surface(small_net(), (X, Y), x=(0, 1, 2), directions=directions, quiet=True)
+
+    if words is None:
+        assert np.isfinite(measure().get("train_loss")).all()
+        return
+    with pytest.raises(InputError, match=words):
+        measure()
+
+
 def test_a_net_is_aligned_with_its_permuted_self():
     net, order = small_net().eval(), [3, 1, 0, 2, 7, 6, 5, 4]
     other = copy.deepcopy(net)

@@ -115,7 +115,7 @@ def report(aligned: Alignment) -> str:
     sizes = [group.size for group in aligned.groups]
     before, after = aligned.distances
     lines = [
-        f"groups:      {len(sizes)}, of {min(sizes)} to {max(sizes)} neurons",
+        f"groups:      {len(sizes)}, with {'-'.join(map(str, sorted({min(sizes), max(sizes)})))} neurons",
         f"moved:       {aligned.moved} of {sum(sizes)} neurons",
         f"distance:    {before:.5g} between the weights before, {after:.5g} after",
         f"function:    unchanged, to {aligned.change:.1g} of the largest output",

@@ -7,7 +7,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, require_same
 from losslandscape.files import file_names, h5_util
 from losslandscape.files.writable import require_writable
-from losslandscape.measure.landscape import EIGENVECTOR
+from losslandscape.measure.landscape import ORIGINS
 from losslandscape.measure.surface_files import require_surface_file
 
 
@@ -18,10 +18,10 @@ def holds_given_directions(directions: DirectionOptions) -> bool:
     error.
 
     Raises:
-        InputError: an axis asks for an eigenvector, and the file has another direction for it.
+        InputError: an axis asks for a named direction, and the file has another direction for it.
     """
     path = directions.dir_file
-    if not path:
+    if not path or directions.over == "inputs":
         return False
     if not os.path.exists(path):
         print(f"--dir_file {path} does not exist; new directions are made there")
@@ -31,7 +31,7 @@ def holds_given_directions(directions: DirectionOptions) -> bool:
         if kind == "random":
             continue
         origin = h5_util.read_made_with(path, "direction").get(f"{axis} direction", "")
-        if not origin.startswith(EIGENVECTOR):
+        if not origin.startswith(f"{ORIGINS[kind]},"):
             fault = f"--{axis}dir {kind} is one of two directions that are given for {axis}"
             raise InputError(fault, "leave it out, or the other ({dir_file})")
     return True
@@ -74,7 +74,7 @@ def _named(request: SurfaceRequest, files: dict[str, str], model_file: str) -> s
     directions = request.directions
     return file_names.direction_file_name(
         model_file,
-        directions.dir_type,
+        "inputs" if directions.over == "inputs" else directions.dir_type,
         model_file2=files.get("model_file2", ""),
         model_file3=files.get("model_file3", ""),
         two_d=request.is_plane,
@@ -88,4 +88,5 @@ def _named(request: SurfaceRequest, files: dict[str, str], model_file: str) -> s
         axes=directions.axes,
         params=directions.params,
         idx=directions.idx,
+        sample=directions.sample,
     )

@@ -4,6 +4,7 @@
     python hessian.py --model resnet56 --model_file F --cuda --top 10 --data_split 50 --json curvature.json
     python hessian.py --model resnet20 --model_file F --dataset digits --params layer3 --per_layer
     python hessian.py --model resnet20 --model_file F --dataset digits --kind gauss_newton --only trace
+    python hessian.py --model resnet20 --model_file F --dataset digits --along random:3 gradient hessian G
 
 All results are for the mean loss over the chosen training images, with the net in evaluation mode.
 Without --all_parameters, the matrix covers only parameters of more than one dimension. --params chooses
@@ -19,11 +20,20 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from losslandscape.cli.along_directions import Lines
 from losslandscape.cli.command_line import as_flag, sentence
 from losslandscape.cli.figure_options import page_of
-from losslandscape.cli.hessian_report import print_density, print_eigenvalues, print_layers, print_trace
+from losslandscape.cli.hessian_report import (
+    print_along,
+    print_density,
+    print_eigenvalues,
+    print_layers,
+    print_trace,
+)
 from losslandscape.cli.hessian_request import HessianOptions, HessianRequest, build_parser
 from losslandscape.cli.landscapes import without_checkpoint
+from losslandscape.core.errors import InputError
+from losslandscape.curvature.along import Along
 from losslandscape.curvature.density import Density, spectral_density
 from losslandscape.curvature.hess_vec_prod import Curvature
 from losslandscape.curvature.lanczos import Eigen, eigenvalues
@@ -52,6 +62,7 @@ class Estimates:
     trace: Trace | None = None
     density: Density | None = None
     layers: dict[str, Ends] | None = None
+    along: dict[str, Along] | None = None
 
     def plain(self) -> dict[str, object]:
         """Return all results except the eigenvectors, as nested dictionaries for JSON."""
@@ -71,6 +82,8 @@ class Estimates:
                 name: {"smallest": plain(low), "largest": plain(high)}
                 for name, (low, high) in self.layers.items()
             }
+        if self.along:
+            numbers["along"] = {name: asdict(line) for name, line in self.along.items()}
         return numbers
 
 
@@ -90,7 +103,7 @@ def main(argv: list[str] | None = None) -> None:
             figures.require_writable_figures(
                 stem, ["density"], request.hessian.format, advice="give another {out}"
             )
-        matrix, batching, place = load_matrix(request)
+        matrix, batching, lines, place = load_matrix(request)
         samples = len(batching.sets["train"])
         name = NAMES[request.hessian.kind] + (f" at {place}" if place else "")
         if not place:
@@ -100,7 +113,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{matrix.dimension} parameters in {len(matrix.names)} tensors"
         )
         print_cautions(matrix, batching, strict=request.hessian.strict)
-        estimates = estimate(matrix, request.hessian, stem, is_noisy=batching.is_noisy)
+        estimates = estimate(matrix, request.hessian, stem, lines=lines, is_noisy=batching.is_noisy)
         if request.hessian.json:
             facts = {
                 "kind": request.hessian.kind,
@@ -130,9 +143,15 @@ def print_cautions(matrix: Curvature, batching: Batching, *, strict: bool) -> No
         report.require_no_warning()
 
 
-def load_matrix(request: HessianRequest) -> tuple[Curvature, Batching, str]:
-    """Return the matrix, the batches of its data, and the path of the checkpoint ("" without one)."""
+def load_matrix(request: HessianRequest) -> tuple[Curvature, Batching, Lines | None, str]:
+    """Return the matrix, the batches of its data, the requested lines, and the path of the checkpoint.
+
+    Without --along there are no lines, and without a checkpoint the path is empty.
+    """
     options = request.hessian
+    if options.along and options.kind != "hessian":
+        fault = f"kind {options.kind} is not the curvature of the loss along a direction"
+        raise InputError(fault, "leave {kind} or {along} out")
     if options.cuda:
         require_cuda("cuda")
     device = torch.device("cuda" if options.cuda else "cpu")
@@ -161,10 +180,17 @@ def load_matrix(request: HessianRequest) -> tuple[Curvature, Batching, str]:
         params=options.params,
         fix_randomness=options.fix_randomness,
     )
-    return matrix, batching, file
+    lines = None
+    if options.along:
+        lines = Lines.of(
+            options.along, net, matrix, batching, loss, checkpoints=request.net, seed=options.seed
+        )
+    return matrix, batching, lines, file
 
 
-def estimate(matrix: Curvature, options: HessianOptions, stem: str, *, is_noisy: bool) -> Estimates:
+def estimate(
+    matrix: Curvature, options: HessianOptions, stem: str, *, lines: Lines | None, is_noisy: bool
+) -> Estimates:
     """Compute and print the requested estimates, and draw the density as `<stem>_density.<format>`."""
     ends, traced, density, layers = None, None, None, None
     if "eigenvalues" in options.only:
@@ -192,7 +218,14 @@ def estimate(matrix: Curvature, options: HessianOptions, stem: str, *, is_noisy:
             known=[eigen.value for eigen in smallest + largest],
             formats=options.format,
         )
-    return Estimates(ends, traced, density, layers)
+    along = None
+    if lines:
+        if lines.need_eigenvector and not ends:
+            ends = estimate_eigenvalues(matrix, options)
+        along = lines.measured(matrix, ends[1][0] if ends else None)
+        mean = traced.value / matrix.dimension if traced else None
+        print_along(along, mean_eigenvalue=mean)
+    return Estimates(ends, traced, density, layers, along)
 
 
 def estimate_eigenvalues(matrix: Curvature, options: HessianOptions) -> tuple[list[Eigen], list[Eigen]]:

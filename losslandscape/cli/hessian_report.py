@@ -2,6 +2,7 @@
 
 import math
 
+from losslandscape.curvature.along import Along
 from losslandscape.curvature.density import Density
 from losslandscape.curvature.hess_vec_prod import Curvature
 from losslandscape.curvature.lanczos import Eigen
@@ -80,6 +81,27 @@ def print_layers(
         print(NOISE)
     elif not all(eigen.converged for pair in ends.values() for eigen in pair):
         print(f"Residuals are above --tolerance {tolerance:g}; give more --most_products.")
+
+
+def print_along(along: dict[str, Along], *, mean_eigenvalue: float | None) -> None:
+    """Print a line for each direction, with the slope and the curvature of the loss along it.
+
+    Args:
+        mean_eigenvalue: trace / n, the curvature along a random direction in the mean; None if not known.
+    """
+    width = max(map(len, ("trace / n", *along)))
+    print("along directions of length 1, by differences of the loss in float64:")
+    print(f"  {'':<{width}}   {'slope':>22}   {'second difference':>22}   {'v . H v':>12}   {'step':>8}")
+    for name, line in along.items():
+        cells = [(line.slope, line.slope_error), (line.curvature, line.curvature_error)]
+        texts = "".join(f"   {value:>12.6g} {_plus_minus(error):<9}" for value, error in cells)
+        print(f"  {name:<{width}}{texts}   {line.product:>12.6g}   {line.step:>8.2g}")
+    if mean_eigenvalue is not None:
+        print(f"  {'trace / n':<{width}}{'':50}   {mean_eigenvalue:>12.6g}")
+
+
+def _plus_minus(error: float | None) -> str:
+    return "" if error is None else f"+- {error:.2g}"
 
 
 def print_density(density: Density) -> None:

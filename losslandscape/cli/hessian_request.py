@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from losslandscape.cli import options
+from losslandscape.cli.along_directions import along_name
 from losslandscape.cli.command_line import Parser, output_file
 from losslandscape.cli.figure_options import add_out, add_page_options
 from losslandscape.cli.request import DataOptions, NetOptions, Options
@@ -12,6 +13,7 @@ from losslandscape.curvature.batch_products import KINDS
 from losslandscape.curvature.density import DENSITY_PROBES, STEPS
 from losslandscape.curvature.hess_vec_prod import BATCH_SIZE
 from losslandscape.curvature.trace import MOST_PROBES, RANK, TRACE_TOLERANCE
+from losslandscape.measure.landscape import ORIGINS
 
 QUANTITIES = ("eigenvalues", "trace", "density")
 
@@ -25,6 +27,7 @@ class HessianOptions(Options):
     all_parameters: bool
     params: str
     per_layer: bool
+    along: list[str]
     batch_size: int | None
     cuda: bool
     seed: int
@@ -104,6 +107,16 @@ def add_estimates(parser: Parser) -> None:
         "--per_layer",
         action="store_true",
         help="the extreme eigenvalues of the diagonal block of each parameter tensor too, in a table",
+    )
+    add(
+        "--along",
+        nargs="+",
+        default=[],
+        type=along_name,
+        metavar="DIRECTION",
+        help="slope and curvature along these directions too, in a table: random or random:N "
+        f"(filter-normalised), {', '.join(ORIGINS)} (as --xdir of plot_surface.py), or a checkpoint, for the "
+        "direction towards it",
     )
     add(
         "--trace_tolerance",

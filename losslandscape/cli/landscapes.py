@@ -12,7 +12,7 @@ from losslandscape.cli.request import DataOptions, Machine, NetOptions, SurfaceR
 from losslandscape.core import user_code
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, fingerprint_of_file, record_of_run
-from losslandscape.curvature.eigen_measure import Eigenvectors
+from losslandscape.curvature.named_directions import NamedDirections
 from losslandscape.data.samples import Samples
 from losslandscape.evaluate import losses
 from losslandscape.evaluate.loss import Loss
@@ -22,7 +22,7 @@ from losslandscape.files.surface import Place
 from losslandscape.measure import auto_range
 from losslandscape.measure.axes import find_axes
 from losslandscape.measure.grid import Measure
-from losslandscape.measure.landscape import Landscape, fingerprint_of_net
+from losslandscape.measure.landscape import ORIGINS, Landscape, fingerprint_of_net
 from losslandscape.measure.run import Run
 from losslandscape.nets import library_nets, model_loader
 from losslandscape.nets.models import MODELS
@@ -193,45 +193,34 @@ def _recipes(
 ) -> dict[str, Recipe]:
     """Return the recipe of each direction, by axis."""
     directions = request.directions
-    eigenvectors = _eigenvectors(request, machine, net, sets, loss)
+    kinds = [getattr(directions, f"{axis}dir") for axis in ("x", "y")]
+    named = NamedDirections(
+        net,
+        sets,
+        loss,
+        kinds,
+        device=machine.device,
+        dir_type=directions.dir_type,
+        batch_size=request.batch_size,
+        fix_randomness=request.fix_randomness,
+    )
 
     def recipe(axis: str, target: str) -> Recipe:
         """Return the recipe of an axis; it leads to the file of flag `target`, if the user gave one."""
-        vector = None
-        if eigenvectors and getattr(directions, f"{axis}dir") == "hessian":
-            vector = eigenvectors.first if axis == "x" else eigenvectors.last
+        place = "xy".index(axis)
         return Recipe(
             target=partial(request.net.load_beside, net, files[target]) if target in files else None,
             norm=getattr(directions, f"{axis}norm"),
             ignore=getattr(directions, f"{axis}ignore"),
             params=directions.params,
-            vector=vector,
+            vector=partial(named.find, place) if kinds[place] in ORIGINS else None,
+            name=kinds[place],
         )
 
     recipes = {"x": recipe("x", "model_file2")}
     if request.is_plane and not directions.same_dir:
         recipes["y"] = recipe("y", "model_file3")
     return recipes
-
-
-def _eigenvectors(
-    request: SurfaceRequest, machine: Machine, net: nn.Module, sets: dict[str, Samples], loss: Loss
-) -> Eigenvectors | None:
-    """Return the eigenvectors, which the first use computes; None if no direction is an eigenvector."""
-    directions = request.directions
-    number = [directions.xdir, directions.ydir].count("hessian")
-    if not number:
-        return None
-    return Eigenvectors(
-        net,
-        sets["train"],
-        loss,
-        device=machine.device,
-        number=number,
-        dir_type=directions.dir_type,
-        batch_size=request.batch_size,
-        fix_randomness=request.fix_randomness,
-    )
 
 
 def _with_type(model: str, net: nn.Module) -> str:

@@ -5,7 +5,8 @@
     python net_plotter.py --dir_file FILE.h5
 
 plot_surface.py with the same options uses the same file name and the same directions. An option for y, or
---y, makes two directions. The data are read only for `--xdir hessian` and `--ydir hessian`.
+--y, makes two directions. The data are read only for directions that the loss decides:
+`--xdir hessian` and the like.
 """
 
 import os
@@ -65,7 +66,7 @@ def make_direction_file(request: SurfaceRequest) -> str:
         request = replace(request, grid=replace(request.grid, y=WHOLE_RANGE))
     request.require_possible()
     machine = request.hardware.connect()
-    needs_data = "hessian" in (directions.xdir, directions.ydir)
+    needs_data = {directions.xdir, directions.ydir} != {"random"}
     sets = request.data.load(machine.ranks) if needs_data else {}
     landscape = make_landscape(request, machine, sets, Measuring().facts())
     if machine.ranks.rank > 0:

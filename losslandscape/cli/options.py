@@ -2,6 +2,7 @@
 
 import argparse
 
+from losslandscape.cli import input_options
 from losslandscape.cli.option_types import (
     BN_SAMPLES,
     axis,
@@ -21,6 +22,7 @@ from losslandscape.cli.option_types import (
 from losslandscape.curvature.lanczos import MOST_PRODUCTS, TOLERANCE
 from losslandscape.data.dataloader import DATASETS
 from losslandscape.evaluate.losses import LOSSES
+from losslandscape.measure.landscape import ORIGINS
 from losslandscape.measure.range_search import RISE
 from losslandscape.nets.direction_parts import NORMS
 from losslandscape.nets.models import MODELS
@@ -29,7 +31,7 @@ from losslandscape.parallel.assignments import SCHEDULES
 from losslandscape.parallel.devices import PRECISIONS
 from losslandscape.parallel.point_order import ORDERS
 
-DIRECTIONS = ("random", "hessian")
+DIRECTIONS = ("random", *ORIGINS)
 AXES = ("orthonormal",)
 
 Group = argparse._ArgumentGroup
@@ -187,11 +189,13 @@ def add_loss(group: Group) -> None:
     )
 
 
-def add_directions(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the directions, the grid and the surface file."""
+def add_directions(parser: argparse.ArgumentParser, *, inputs: bool = False) -> None:
+    """Add the options for directions, grid and surface file; `inputs` adds those for surfaces over inputs."""
     group = parser.add_argument_group("directions and grid")
     _add_grid(group)
-    _add_random_directions(group)
+    _add_random_directions(group, inputs=inputs)
+    if inputs:
+        input_options.add_over(group)
     _add_surface_file(group)
 
 
@@ -233,7 +237,7 @@ def _add_grid(group: Group) -> None:
     )
 
 
-def _add_random_directions(group: Group) -> None:
+def _add_random_directions(group: Group, *, inputs: bool) -> None:
     for name in ("x", "y"):
         group.add_argument(
             f"--{name}norm",
@@ -254,9 +258,12 @@ def _add_random_directions(group: Group) -> None:
         group.add_argument(
             f"--{name}dir",
             default="random",
-            choices=DIRECTIONS,
-            help="random, or hessian: an eigenvector of the Hessian at the centre, of the largest "
-            "eigenvalue, or of the second largest if the other axis has the first (default: random)",
+            type=input_options.direction if inputs else str,
+            choices=None if inputs else DIRECTIONS,
+            metavar="NAME",
+            help="random; hessian: an eigenvector of the Hessian at the centre, of the largest eigenvalue, "
+            "or of the second largest if the other axis has the first; gradient: that of the mean training "
+            "loss; sam: that after the ascent step of sharpness-aware minimisation (default: random)",
         )
     group.add_argument(
         "--axes",

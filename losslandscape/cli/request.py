@@ -14,6 +14,7 @@ from typing import Self
 import torch
 from torch import nn
 
+from losslandscape.cli import input_options
 from losslandscape.core import weight_files
 from losslandscape.core.errors import InputError
 from losslandscape.data import text_files
@@ -21,6 +22,7 @@ from losslandscape.data.parts import load_parts
 from losslandscape.data.samples import Samples
 from losslandscape.files.file_names import Axis
 from losslandscape.measure.auto_range import Auto
+from losslandscape.measure.landscape import ORIGINS
 from losslandscape.measure.range_search import RISE
 from losslandscape.nets import adapters, library_nets, model_loader
 from losslandscape.nets.checkpoint import read_checkpoint
@@ -188,6 +190,8 @@ class DirectionOptions(Options):
     params: str
     same_dir: bool
     idx: int
+    over: str = "weights"
+    sample: int | None = None
     axes: str = ""
     net_names: Sequence[str] = ()
 
@@ -270,8 +274,10 @@ class SurfaceRequest:
     def require_possible(self) -> None:
         """Raise `InputError` for options of directions that contradict each other, or that lack --y."""
         net, directions = self.net, self.directions
-        if self.hardware.ngpu > 1 and "hessian" in (directions.xdir, directions.ydir):
-            fault = "--xdir hessian and --ydir hessian are computed on one GPU"
+        input_options.require_fit({**vars(net), **vars(directions), "proj_file": self.grid.proj_file})
+        named = [kind for kind in (directions.xdir, directions.ydir) if kind in ORIGINS]
+        if self.hardware.ngpu > 1 and named:
+            fault = f"--xdir {named[0]} and --ydir {named[0]} are computed on one GPU"
             raise InputError(f"{fault}; leave --ngpu {self.hardware.ngpu} out")
         if not self.is_plane and (net.model_file3 or directions.same_dir or directions.ydir != "random"):
             raise InputError("--model_file3, --same_dir and --ydir are for two dimensions; give --y too")

@@ -78,7 +78,7 @@ class BatchProducts:
     def _hessian(self, batch: Batch) -> tuple[Tensor | float, Multiply]:
         """Return the product H v = d(g . v)/d theta, with g the gradient of the batch's summed loss."""
         terms = self.loss.of(self.net, batch)
-        self._require_gradient(terms.sums)
+        require_gradient(self.loss, terms.sums)
         loss = terms.sums[0].to(self.parameters[0].dtype)
         gradient = self._backward([loss], None, create_graph=True)
         varying = [i for i, part in enumerate(gradient) if part.requires_grad]
@@ -91,7 +91,7 @@ class BatchProducts:
     def _gauss_newton(self, loss: BuiltIn, batch: Batch) -> tuple[Tensor | float, Multiply]:
         """Return the product J^T M J v, with M the Hessian of the loss by the outputs."""
         outputs = loss.outputs(self.net, batch)
-        self._require_gradient(outputs)
+        require_gradient(self.loss, outputs)
         weight = loss.of_outputs(outputs, batch).weight
         return weight, self._outer(outputs, partial(_output_curvature, loss, batch, outputs))
 
@@ -102,7 +102,7 @@ class BatchProducts:
         weighted = terms.samples
         if terms.sample_weights is not None:
             weighted = weighted * terms.sample_weights.sqrt()
-        self._require_gradient(weighted)
+        require_gradient(self.loss, weighted)
         return terms.weight, self._outer(weighted)
 
     def _outer(self, outputs: Tensor, middle: Callable[..., Tensor] | None = None) -> Multiply:
@@ -128,13 +128,6 @@ class BatchProducts:
 
         return multiply
 
-    def _require_gradient(self, values: Tensor) -> None:
-        if not values.requires_grad:
-            raise InputError(
-                f"the loss {self.loss.name} has no gradient by the parameters: the net does not use them, "
-                "or net or loss computes under torch.no_grad, on detached tensors or with item()"
-            )
-
     def _backward(self, outputs: Parts, seeds: Parts | None, **how: bool) -> Parts:
         """Return the derivative of seeds . outputs by the parameters, which is zero for unused parameters."""
         if not any(output.requires_grad for output in outputs):
@@ -143,6 +136,15 @@ class BatchProducts:
 
     def _zeros(self) -> Parts:
         return [torch.zeros_like(parameter) for parameter in self.parameters]
+
+
+def require_gradient(loss: Loss, values: Tensor) -> None:
+    """Raise `InputError` unless values that the loss computed have a gradient by the parameters."""
+    if not values.requires_grad:
+        raise InputError(
+            f"the loss {loss.name} has no gradient by the parameters: the net does not use them, "
+            "or net or loss computes under torch.no_grad, on detached tensors or with item()"
+        )
 
 
 def _output_curvature(

@@ -1,26 +1,19 @@
-"""The extreme eigenvalues of the Hessian as the measure of a surface, and eigenvectors as directions."""
+"""The extreme eigenvalues of the Hessian as the measure of a surface."""
 
 from functools import cached_property
 
 import torch
-from torch import nn
 
-from losslandscape.core.errors import InputError
 from losslandscape.core.random_state import randomness_facts
 from losslandscape.curvature.hess_vec_prod import Curvature, extreme_eigenvalues
-from losslandscape.curvature.lanczos import eigenvalues
-from losslandscape.data.samples import Samples
 from losslandscape.evaluate.batching import Batching, choose_batches
 from losslandscape.evaluate.evaluation import Evaluator
-from losslandscape.evaluate.loss import Loss
 from losslandscape.files.surface import Surface
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.repeatability_checks import check_repeatability
 from losslandscape.measure.run import Run
-from losslandscape.nets import net_plotter
 from losslandscape.nets.net_plotter import Direction
-from losslandscape.parallel.devices import exact_products, set_precision
-from losslandscape.parallel.mpi4pytorch import Serial
+from losslandscape.parallel.devices import set_precision
 from losslandscape.parallel.scheduler import Values
 
 
@@ -139,78 +132,3 @@ class TrainLoss:
 
     def values(self) -> Values:
         return self._evaluator.measure()
-
-
-class Eigenvectors:
-    """Directions that are eigenvectors of the largest Hessian eigenvalues, computed on first use.
-
-    Args:
-        net: the net at the centre.
-        data: samples whose mean loss is differentiated.
-        loss: the loss of a batch.
-        device: the device that the net and the data are moved to.
-        number: number of eigenvectors.
-        dir_type: type of the directions, `weights` or `states`.
-        batch_size: samples in memory at a time.
-        fix_randomness: whether every product gets the same random numbers.
-    """
-
-    def __init__(
-        self,
-        net: nn.Module,
-        data: Samples,
-        loss: Loss,
-        *,
-        device: torch.device,
-        number: int,
-        dir_type: str,
-        batch_size: int | None = None,
-        fix_randomness: bool = False,
-    ):
-        self._net, self._data, self._loss, self._device = net, data, loss, device
-        self._number, self._dir_type, self._batch_size = number, dir_type, batch_size
-        self._fix_randomness = fix_randomness
-
-    def first(self) -> Direction:
-        """Return the eigenvector of the largest eigenvalue."""
-        return self._directions[0]
-
-    def last(self) -> Direction:
-        """Return the eigenvector of the smallest eigenvalue among them."""
-        return self._directions[-1]
-
-    @cached_property
-    def _directions(self) -> list[Direction]:
-        net, matrix = self._net.to(self._device), self._make_matrix()
-        count = f"{self._number} eigenvector{'s' if self._number > 1 else ''}"
-        print(f"{count} of the Hessian, {matrix.dimension} parameters, over {len(self._data)} samples")
-        with exact_products():
-            _, largest = eigenvalues(matrix, smallest=0, largest=self._number, show_progress=True)
-        directions = []
-        for eigen in largest:
-            if eigen.vector is None:
-                fault = "the second derivative of the loss is not finite at the centre"
-                raise InputError(fault, "leave {xdir} and {ydir} out")
-            state = "" if eigen.converged else "  NOT CONVERGED"
-            print(f"eigenvalue {eigen.value:.6g}, residual {eigen.residual:.2g}{state}")
-            directions.append(net_plotter.from_flat(net, self._dir_type, matrix.names, eigen.vector))
-        return directions
-
-    def _make_matrix(self) -> Curvature:
-        net, data = self._net.to(self._device), self._data.to(self._device)
-        batching = choose_batches(
-            net,
-            {"train": data},
-            self._loss,
-            model="the net",
-            ranks=Serial(),
-            batch_size=self._batch_size,
-            fix_randomness=self._fix_randomness,
-        )
-        return Curvature(
-            net,
-            batching.sets["train"],
-            loss=self._loss,
-            batch_size=batching.batch_size,
-            fix_randomness=self._fix_randomness,
-        )

@@ -23,6 +23,11 @@ NORMS = {
     "weight": "weight-normalised",
     "": "not normalised",
 }
+NAMED = {
+    "gradient": "gradient of the loss",
+    "hessian": "eigenvectors of the Hessian",
+    "sam": "gradient after the ascent step of SAM",
+}
 FIXED = "biases and batch-norm parameters fixed"
 SAMPLES = re.compile(r"([\d,]+) (train|test)\b")
 
@@ -68,13 +73,15 @@ def grid(surface: Surface) -> str:
 def directions(surface: Surface) -> str:
     """Return how the directions were made."""
     options, files = _options(surface), _files(surface)
+    axes = "x" if surface.y is None else "xy"
+    if surface.made_with.get("over") == "inputs":
+        return " and ".join(escape_mathematics(surface.made_with.get(f"{axis} axis", "")) for axis in axes)
     if "model_file2" in files:
         ends = [escape_mathematics(os.path.basename(str(files.get(key, "")))) for key in _ends(surface)]
         return f"from {ends[0]}, at 0, to {' and '.join(ends[1:])}, at 1"
-    axes = "x" if surface.y is None else "xy"
     kinds = {options.get(f"{axis}dir", "random") for axis in axes}
-    if kinds == {"hessian"}:
-        return "eigenvectors of the Hessian"
+    if kinds <= set(NAMED):
+        return " and ".join(NAMED[kind] for kind in sorted(kinds))
     if "dir_file" in options or kinds != {"random"} or not _is_named(surface):
         return ""
     recipes = [_recipe(surface, axis) for axis in axes]

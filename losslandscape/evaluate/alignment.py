@@ -86,7 +86,8 @@ def align(
     first = next(calls)
     found = find_groups(net, first)
     if not found.groups:
-        raise InputError(f"no neurons of the net, a {type(net).__name__}, can change places")
+        causes = f" (because of {', '.join(found.refused)})" if found.refused else ""
+        raise InputError(f"no neurons of the net, a {type(net).__name__}, can change places{causes}")
     weights, others = (net_tensors.moving_tensors(each, "weights") for each in (net, other))
     if match == "weights":
         permutations = match_weights(weights, others, found.groups, seed=seed)

@@ -39,8 +39,9 @@ class DataPass:
         If the plain kernels find a mean that is not finite, a sample may not be finite, and they alone are
         used from now on.
         """
-        with self._forward.kernels.plain_only():
-            self._is_plain = not bool(self._run().sums.isfinite().all())
+        if self._forward.joined:  # other layers have no other kernels
+            with self._forward.kernels.plain_only():
+                self._is_plain = not bool(self._run().sums.isfinite().all())
         with self._kernels():
             if graph:
                 self._graph = CapturedCall(self._run)

@@ -11,11 +11,11 @@ from torch import Tensor
 Kernel = Callable[..., Tensor]  # of one or more inputs, of which each is a tensor or None
 Clock = Callable[[Callable[[], object]], float]  # returns the seconds of one call
 
-RUNS, ROUNDS = 8, 3  # calls in a row that are timed together, and how often that is done
+RUNS, ROUNDS = 3, 3  # calls in a row that are timed together, and how often that is done
 WAIT_CYCLES = 2_000_000  # about 1 ms: the GPU waits so long, so that the calls are launched beforehand
 # Largest difference from the plain kernel, as a share of its largest result. TF32 and bfloat16 round the
 # inputs of each product, each kernel in its own order. float16 has the plain kernel only: it overflows at
-# 65504, where the loss of other images may be small (see `Evaluator._is_trusted`).
+# 65504, where the loss of other images may be small (see `DataPass`).
 TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
 TF32_TOLERANCE = 5e-3
 
@@ -57,7 +57,7 @@ class KernelChoice:
         is_mixed: whether another kernel than the plain one was chosen for some shape.
     """
 
-    # An object without `__dict__` is no part of a net's state, which is restored after each pass over the data.
+    # An object without `__dict__` is no part of a net's state, which is restored after each pass.
     __slots__ = ("_clock", "_fastest", "_is_choosing", "_is_plain", "is_mixed")
 
     def __init__(self, clock: Clock = device_seconds):

@@ -35,7 +35,7 @@ def check_directions(
     return [
         _share(stored, params),
         _lengths(layers, norms),
-        _cosine(stored, directions, other_model=other_model),
+        _cosine(stored, directions, other_model=other_model, are_random=set(norms) == {"x", "y"}),
         zero_filters(layers, norms),
         *(filters_off_norm(layers, axis, norms[axis]) for axis in "xy"[: len(directions)] if axis in norms),
         _ties(stored),
@@ -143,7 +143,9 @@ def _ratio(direction: float, net: float) -> float:
     return direction / net if net > 0 else float("inf")
 
 
-def _cosine(moved: list[Moved], directions: list[Direction], *, other_model: bool) -> Report:
+def _cosine(
+    moved: list[Moved], directions: list[Direction], *, other_model: bool, are_random: bool
+) -> Report:
     if len(directions) < 2:
         return Report()
     if other_model:  # the plane's angles are those of the parameters, not of BN statistics (`nets.plane`)
@@ -161,6 +163,8 @@ def _cosine(moved: list[Moved], directions: list[Direction], *, other_model: boo
     if any(_is_own_bias_in_both(part) for part in moved):
         fault += ", as both hold the net's own biases and norm layers"
         return Report(lines, [Caution(fault, "{xignore:biasbn} and {yignore:biasbn} leave these out")])
+    if not are_random:
+        return Report(lines, [Caution(fault)])
     fault += ", as so few numbers move that random directions are not at right angles"
     return Report(lines, [Caution(fault, "another {seed} gives others")])
 

@@ -49,6 +49,7 @@ class LabelledGraph(fx.Interpreter):
             self.reads.append((node.name, slot))
 
     def all_slots(self, n: fx.Node) -> Slots:
+        """Return the slots of everything that a node takes."""
         per_node = [self.slots.get(node, []) for node in n.all_input_nodes]
         lists = [part for slots in per_node for part in (slots if isinstance(slots, tuple) else [slots])]
         return [slot for slots in lists for slot in slots or []]
@@ -57,7 +58,7 @@ class LabelledGraph(fx.Interpreter):
         """Return the slots of one (…, i, k) times other (…, k, j)."""
         one = self._read(one, -1, n.args[-2])
         other = self._read(other, -2, n.args[-1])
-        (a, *_), (b, *_) = one, other
+        a, b = one[0], other[0]
         joint = torch.Size((*torch.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1], a[-1]))
         left = torch.Size((*a[:-1], 1, a[-1])), [slot.unsqueeze(-2) for slot in one[1]]
         right = transposed(other)

@@ -38,6 +38,7 @@ class Recipe:
         ignore: in which tensors the direction is zero, one of `IGNORES` or "".
         params: a regular expression; the direction is zero in tensors whose names do not match. "" keeps all.
         vector: returns the vector to follow, such as an eigenvector of the Hessian.
+        name: the name of the vector.
     """
 
     target: Callable[[], nn.Module] | None = None
@@ -45,6 +46,7 @@ class Recipe:
     ignore: str = ""
     params: str = ""
     vector: Callable[[], Direction] | None = None
+    name: str = ""
 
     def __post_init__(self) -> None:
         require_choice("norm", self.norm, (*NORMS, ""))
@@ -192,7 +194,7 @@ def vector_direction(
     tensors = net_tensors.tensors(net, dir_type)
     still = net_tensors.ignored(net, dir_type, ignore)
     moved = [
-        d.to("cpu", torch.float32) if tensor.moves and tensor.names[0] not in still else torch.zeros_like(d)
+        d.to("cpu", torch.float32) if tensor.moves and tensor.names[0] not in still else torch.zeros(d.shape)
         for d, tensor in zip(vector, tensors, strict=True)
     ]
     direction = _only_chosen(moved, net, dir_type, params)

@@ -19,6 +19,8 @@ from losslandscape.trajectory import training
 from losslandscape.trajectory.training_folder import LEARNING_RATE, LOG, LOG_LINE, is_kept, save_checkpoint
 from losslandscape.trajectory.training_step import TrainingStep
 
+TEST_BATCH_SIZE = 1000  # on a GPU: of about the highest speed, without a probe of several sizes
+
 
 @dataclass(frozen=True)
 class TrainingPlan:
@@ -203,7 +205,7 @@ def prepared_test(net: nn.Module, data: ImageSet, *, loss_name: str) -> Callable
 
     It computes in PyTorch's default precision, and returns the mean loss and the accuracy in percent.
     """
-    evaluator = Evaluator(net.eval(), {"test": data}, loss=loss_name)
+    evaluator = Evaluator(net.eval(), {"test": data}, loss=loss_name, batch_size=TEST_BATCH_SIZE)
     evaluator.prepare()
 
     def measure() -> tuple[float, float]:

@@ -22,7 +22,7 @@ def write_permuted(path):
 def test_a_permuted_checkpoint_is_matched_back(tmp_path):
     write_permuted(tmp_path / "b.t7")
     printed = succeed("align.py", *NET, "--model_file2", "b.t7", "--out", "aligned.t7", cwd=tmp_path)
-    assert "groups:      12, of 16 to 64 neurons" in printed and ", 0 after" in printed
+    assert "groups:      12, with 16-64 neurons" in printed and ", 0 after" in printed
     aligned, first = read_checkpoint(tmp_path / "aligned.t7"), read_checkpoint(SMALL_BATCH)
     assert (aligned.epoch, aligned.acc) == (6, 95.0)
     assert all(torch.equal(aligned.state[name], value) for name, value in first.state.items())
@@ -32,6 +32,40 @@ def test_activations_match_it_too(tmp_path):
     write_permuted(tmp_path / "b.t7")
     flags = [*NET, *DIGITS[2:4], "--model_file2", "b.t7", "--match", "activations", "--out", "aligned.t7"]
     assert ", 0 after" in succeed("align.py", *flags, cwd=tmp_path)
+
+
+OWN = """
+import torch
+from torch import nn
+
+class Recurrent(nn.Module):
+    def __init__(self, branches):
+        super().__init__()
+        self.layer, self.last, self.branches = nn.RNN(64, 8, batch_first=True), nn.Linear(8, 10), branches
+
+    def forward(self, x):
+        return self.last(self.layer(x.flatten(2))[0][:, -1 if self.branches and x.sum() > 0 else 0])
+
+def net(branches=False):
+    return Recurrent(branches)
+
+def data():
+    return torch.rand(4, 2, 8, 8), torch.arange(4)
+"""
+
+
+def test_nets_without_known_symmetries_are_one_sentence(tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    flags = ["--model", "mine.py:net", "--dataset", "mine.py:data", "--out", "c.t7"]
+    net = model_loader.build(f"{tmp_path}/mine.py:net")
+    write_checkpoint(str(tmp_path / "a.t7"), net)
+    flags += ["--model_file", "a.t7", "--model_file2", "a.t7"]
+    for more, sentence in [
+        ([], "no neurons of the net, a Recurrent, can change places (because of"),
+        (["--model_args", "branches=True"], "torch.fx cannot trace the net, a Recurrent"),
+    ]:
+        done = run("align.py", *flags, *more, cwd=tmp_path)
+        assert done.returncode == 2 and sentence in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_bad_input_is_one_sentence(tmp_path):

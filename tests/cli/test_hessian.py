@@ -96,6 +96,28 @@ def test_without_a_checkpoint_the_weights_are_those_of_the_users_function(own):
     assert figure.name.startswith("proj_mine.py_net_width=3_hessian_params=")
 
 
+def test_a_table_of_curvature_along_named_directions(own):
+    """The eigenvector has the largest curvature; towards a checkpoint it is that of the line to it."""
+    net = user_code.load("mine.py:net")()
+    torch.save({name: value + 1 for name, value in net.state_dict().items()}, "other.pt")
+    flags = ["--all_parameters", "--only", "trace", "--along", "random:2", "gradient", "sam", "hessian"]
+    printed, numbers = numbers_of(*flags, "other.pt", cwd=own)
+    names = ["0.weight", "0.bias", "2.weight", "2.bias"]
+    exact = dense_blocks(*names)
+    lines = numbers["along"]
+    assert list(lines) == ["random 1", "random 2", "gradient", "sam", "hessian", "other.pt"]
+    ones = torch.ones(len(exact), dtype=exact.dtype)
+    assert lines["other.pt"]["product"] == pytest.approx(float(ones @ exact @ ones) / len(exact), rel=1e-4)
+    assert lines["hessian"]["product"] == pytest.approx(float(torch.linalg.eigvalsh(exact)[-1]), rel=1e-3)
+    for name, line in lines.items():
+        assert line["curvature"] == pytest.approx(line["product"], rel=1e-3, abs=1e-6)
+        row = next(text for text in printed.splitlines() if text.strip().startswith(name))
+        assert f"{line['slope']:.6g}" in row and f"{line['product']:.6g}" in row
+    steepest = max(lines.values(), key=lambda line: line["slope"])
+    assert steepest is lines["gradient"]
+    assert f"{numbers['trace']['value'] / len(exact):.6g}" in printed.splitlines()[-2]
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -119,6 +141,9 @@ def test_params_that_choose_nothing(own, flags, words, capsys):
         (["--probes", "1", "--only", "trace"], "1 random vectors"),
         (["--only", "density", "--density_probes", "1"], "1 random vectors"),
         (["--json", "nowhere/x.json"], "--json: 'nowhere/x.json'"),
+        (["--along", "random:0"], "'random:0' is not random:N"),
+        (["--along", "absent.t7"], "absent.t7"),
+        (["--along", "gradient", "--kind", "fisher"], "leave --kind or --along out"),
         (["--json", "."], "--json: '.'"),
     ],
 )

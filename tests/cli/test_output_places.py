@@ -64,6 +64,15 @@ def test_eigenvectors_are_made_in_a_new_file_and_resumed(own):
     assert "--xdir hessian is one of two directions" in both and "--dir_file" in both
 
 
+def test_gradients_are_made_in_a_new_file_and_resumed(own):
+    flags = [*OWN, "--x=-1:1:3", "--y=-1:1:2", "--xdir", "gradient", "--ydir", "sam"]
+    printed = succeed("plot_surface.py", *flags, "--dir_file", "new.h5", cwd=own)
+    assert "gradient of length" in printed and "another --idx" not in printed
+    assert "0 of 6 points" in succeed("plot_surface.py", *flags, "--dir_file", "new.h5", cwd=own)
+    both = refused("plot_surface.py", *OWN, "--x=-1:1:3", "--xdir", "sam", "--dir_file", "new.h5", cwd=own)
+    assert "--xdir sam is one of two directions" in both
+
+
 def test_other_commands_make_a_new_direction_file_too(own):
     save_checkpoint(own / "m.pt")
     flags = ["--model", OWN[-1], "--model_file", "m.pt"]

@@ -52,3 +52,27 @@ def test_ranks_take_gpus_in_turn(monkeypatch, gpus, numbers):
 def test_a_missing_gpu_is_reported():
     with pytest.raises(InputError, match="no CUDA device"):
         devices.choose(True, Serial())
+
+
+@pytest.mark.parametrize(
+    ("gpus", "count", "firsts"), [(1, 2, [0, 1, 0]), (2, 4, [0, 2, 0]), (2, 5, [0, 2, 0]), (3, 3, [0, 0, 0])]
+)
+def test_ranks_take_several_gpus_in_turn(monkeypatch, gpus, count, firsts):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (100 + index, 200))
+    for rank, first in enumerate(firsts):
+        assert devices.choose(True, NodeOf(rank, ["a"] * 3), gpus) == torch.device("cuda", first)
+        free = devices.free_memory(chosen[-1], gpus)
+        assert free == {index: 100 + index for index in range(first, first + gpus)}
+
+
+def test_more_gpus_than_there_are_and_none_at_all_are_refused(monkeypatch):
+    with pytest.raises(InputError, match="ngpu 2 is for CUDA devices"):
+        devices.choose(False, Serial(), 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(InputError, match="ngpu 3: PyTorch finds 2 CUDA devices here; .*smaller"):
+        devices.choose(True, Serial(), 3)
