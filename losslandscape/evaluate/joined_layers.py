@@ -30,7 +30,7 @@ class JoinedConv(nn.Module):
         self._kernels: dict[str, Kernel] = {"plain": self._plain}
         if relu:
             self._kernels["cudnn"] = self._cudnn
-        if kernels.available():
+        if kernels.available(layer.weight.device):
             self._kernels["triton taps"] = partial(self._triton, by_taps=True)
             self._kernels["triton rows"] = self._triton
         shape = tuple(layer.weight.shape), layer.bias is None
@@ -101,7 +101,7 @@ class JoinedBlock(nn.Module):
         super().__init__()
         self._layers, self._choice = (first, second), choice
         self._kernels: dict[str, Kernel] = {"apart": self._apart}
-        if kernels.available():
+        if kernels.available(first.layer.weight.device):
             self._kernels["triton block"] = self._triton
         self._form = "block", tuple(first.layer.weight.shape)
 
@@ -136,10 +136,10 @@ class JoinedNorm(nn.Module):
         super().__init__()
         self._layers, self._choice = (norm,), choice
         self._kernels: dict[str, Kernel] = {"plain": self._plain}
-        if kernels.available():
+        scale = scale_of(norm)
+        if kernels.available(scale.device):
             self._kernels["triton"] = self._triton
         self._form = "norm", norm.num_features
-        scale = scale_of(norm)
         self.affine = torch.empty_like(scale), torch.empty_like(scale)  # in a tuple, as the layer is
 
     def refresh(self) -> None:
