@@ -71,7 +71,8 @@ def connect(
 def barriers(file: str) -> Row:
     """Return the barrier of each part of the data with its error, and the least accuracy on the way."""
     surface, row = h5_util.as_surface(file), {}
-    for part in ("train", "test"):
+    parts = [part for part in ("train", "test") if f"{part}_loss" in surface.names]
+    for part in parts:
         row[f"{part} barrier"] = with_error(surface, f"{part}_loss")
         row[f"least {part} accuracy"] = f"{surface.get(f'{part}_acc').min():.2f} %"
     return row
