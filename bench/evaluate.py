@@ -424,6 +424,7 @@ def main(argv: list[str] | None = None) -> None:
                 compiled=args.compile,
             )
             results[model] = result
+            peaks = peaks.or_more(peaks_of(device, precisions))
             print(
                 f"\n{model}, {images} images a point\n{report.table(speed_rows(result, peaks))}", flush=True
             )

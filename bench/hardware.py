@@ -27,6 +27,11 @@ class Peaks:
     flops: dict[str, float]
     bytes: float
 
+    def or_more(self, other: "Peaks") -> "Peaks":
+        """Return the larger of each peak, measured twice: other programs may have run meanwhile."""
+        flops = {precision: max(peak, other.flops[precision]) for precision, peak in self.flops.items()}
+        return Peaks(flops, max(self.bytes, other.bytes))
+
 
 @dataclass(frozen=True)
 class Cost:

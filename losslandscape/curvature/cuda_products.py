@@ -25,21 +25,27 @@ class CudaProducts:
     """
 
     def __init__(self, compute: Callable[..., tuple[Tensor, Tensor | float]]):
-        ways = {together: partial(compute, together=together) for together in (False, True)}
-        self._ways = {together: CapturedFunction(way) for together, way in ways.items()}
-        self._together = {1: False}  # the faster way, by number of vectors
+        self._compute = compute
+        self._alone = self._way(together=False)
+        self._ways = {1: self._alone}  # the faster way, by number of vectors
 
     def __call__(self, batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor | float]:
         count = len(rows)
-        if count not in self._together:
-            self._together[count] = self._is_faster_together(batch, rows)
-        return self._ways[self._together[count]](batch, rows)
+        if count not in self._ways:
+            self._ways[count] = self._faster(batch, rows)
+        return self._ways[count](batch, rows)
 
-    def _is_faster_together(self, batch: Batch, rows: Tensor) -> bool:
-        alone = device_seconds(partial(self._ways[False], batch, rows), runs=1)
+    def _way(self, *, together: bool) -> CapturedFunction[tuple[Tensor, Tensor | float]]:
+        return CapturedFunction(partial(self._compute, together=together))
+
+    def _faster(self, batch: Batch, rows: Tensor) -> CapturedFunction[tuple[Tensor, Tensor | float]]:
+        """Return the faster way. If it is each vector alone, the other way gives its memory back."""
+        together = self._way(together=True)
+        alone = device_seconds(partial(self._alone, batch, rows), runs=1)
         with suppress(RuntimeError):  # vmap lacks some operations, and takes more memory
-            return device_seconds(partial(self._ways[True], batch, rows), runs=1) < alone
-        return False
+            if device_seconds(partial(together, batch, rows), runs=1) < alone:
+                return together
+        return self._alone
 
 
 def fitting_size(compute: Callable[[], object], smallest: int, *, sharers: int) -> int:

@@ -31,9 +31,9 @@ class JoinedConv(nn.Module):
         self._kernels: dict[str, Kernel] = {"plain": self._plain}
         if relu:
             self._kernels["cudnn"] = self._cudnn
-        if kernels.available():
+        if kernels.available(layer.weight.device):
             self._kernels["triton taps"] = partial(self._triton, by_taps=True)
-            self._kernels["triton"] = self._triton
+            self._kernels["triton rows"] = self._triton
         shape = tuple(layer.weight.shape), layer.bias is None
         self._form = "conv", shape, self._geometry, layer.dilation, layer.groups, relu
 
@@ -88,7 +88,8 @@ class JoinedConv(nn.Module):
             dilation=layer.dilation,
             groups=layer.groups,
         )
-        if layer.bias is None or not fits:
+        by_rows = conv.by_rows(x, layer.weight, stride=stride, padding=padding)
+        if layer.bias is None or not fits or not (by_taps or by_rows):
             raise ValueError("the kernel does not take this convolution")
         kernel = conv.conv_by_taps if by_taps else conv.conv
         return kernel(x, layer.weight, layer.bias, residual, relu=self.relu, stride=stride, padding=padding)
@@ -106,7 +107,7 @@ class JoinedBlock(nn.Module):
         super().__init__()
         self._layers, self._choice = (first, second), choice
         self._kernels: dict[str, Kernel] = {"apart": self._apart}
-        if kernels.available():
+        if kernels.available(first.layer.weight.device):
             self._kernels["triton block"] = self._triton
         self._form = "block", tuple(first.layer.weight.shape)
 
@@ -146,10 +147,10 @@ class JoinedNorm(nn.Module):
         super().__init__()
         self._layers, self._choice = (norm,), choice
         self._kernels: dict[str, Kernel] = {"plain": self._plain}
-        if kernels.available():
+        scale = scale_of(norm)
+        if kernels.available(scale.device):
             self._kernels["triton"] = self._triton
         self._form = "norm", norm.num_features
-        scale = scale_of(norm)
         self.affine = torch.empty_like(scale), torch.empty_like(scale)  # in a tuple, so no buffers
 
     def refresh(self) -> None:

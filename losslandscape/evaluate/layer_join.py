@@ -44,7 +44,7 @@ def join(traced: fx.GraphModule, choice: KernelChoice) -> list[Joined]:
             _replace(traced, [node, _relu_after(traced, node)], joined[-1], node.args)
     for node in list(traced.graph.nodes):
         _join_block(traced, node, choice)
-    if kernels.available():
+    if any(kernels.available(tensor.device) for tensor in traced.buffers()):  # as of batch norms
         _remove_concatenations(traced)
     traced.recompile()
     return joined
