@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import report
 from tests.helpers import mpirun
 
-POINTS_PER_RANK = 40
+POINTS_PER_RANK, CUDA_POINTS_PER_RANK = 40, 20
 IMAGES, CUDA_IMAGES = 64, 50_000
 # For Python, torch and the net; on a GPU also for the choice of batches and kernels.
 START_SECONDS, CUDA_START_SECONDS = 8, 30
@@ -106,7 +106,7 @@ def rank_main(start_time: float, *, cuda: bool) -> None:
     evaluator.measure()
     time.sleep(max(0.0, start_time - time.time()))
     ranks.gather_all(None)
-    points = POINTS_PER_RANK * ranks.size
+    points = (CUDA_POINTS_PER_RANK if cuda else POINTS_PER_RANK) * ranks.size
     start = time.perf_counter()
     scheduler.run(range(points), lambda point: evaluator.measure(), NoResults(points), ranks)
     if ranks.rank == 0:

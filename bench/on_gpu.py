@@ -10,10 +10,12 @@ the status and the seconds of each step. The exit status is 1 unless all steps p
 steps.
 """
 
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,15 +32,16 @@ BUDGET = 540  # seconds
 LEAST = 10  # seconds; with less no step starts
 SKIP_REASON = "this machine has no CUDA device"  # of tests that need one
 BENCHMARKS = {  # its arguments, and its most seconds
-    "evaluate": ("evaluate.py --cuda --models resnet56 --repeats 1", 130),
-    "surface": ("surface.py --cuda --limit 150", 200),
-    "cores": ("cores.py --cuda --repeats 1", 120),
-    "curvature": ("curvature.py --cuda --model resnet56 --kinds hessian --images 2560 --vectors 1 8 16", 60),
+    "evaluate": ("evaluate.py --cuda --models resnet56 --repeats 1", 160),
     "kernels": ("kernels.py --cuda", 60),
-    "training": ("training.py --cuda --repeats 1", 120),
+    "curvature": ("curvature.py --cuda --model resnet56 --kinds hessian --images 2560 --vectors 1 8 16", 60),
+    "training": ("training.py --cuda --nets resnet56:128 vgg9:128 --images 12800 --repeats 1", 90),
+    "surface": ("surface.py --cuda --limit 60", 100),
+    "cores": ("cores.py --cuda --repeats 1", 140),
 }
-TESTS = "tests"
+TESTS, SLOW_TESTS = "tests", "slow_tests"
 TEST_SECONDS = 150
+SECONDS_TO_REPORT = 10  # of a step that reaches its limit
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
 def make_parser() -> Parser:
     parser = Parser(__doc__)
     add = parser.add_argument
-    names = [TESTS, *BENCHMARKS]
+    names = [TESTS, *BENCHMARKS, SLOW_TESTS]
     add("folder", type=Path, metavar="RESULTS_FOLDER", help="where the JSON files are written")
     add(
         "--budget", type=positive, default=BUDGET, metavar="SECONDS", help=f"of all steps (default: {BUDGET})"
@@ -97,13 +100,13 @@ def make_parser() -> Parser:
 
 def plan(folder: Path) -> list[Step]:
     """Return all steps, in their order."""
-    pytest = [sys.executable, "-m", "pytest", "-q", "-m", "not nightly", *cuda_tests()]
-    steps = [Step(TESTS, pytest, TEST_SECONDS)]
+    pytest = [sys.executable, "-m", "pytest", "-q", *cuda_tests(), "-m"]
+    steps = [Step(TESTS, [*pytest, "not slow and not nightly"], TEST_SECONDS)]
     for name, (line, limit) in BENCHMARKS.items():
         script, *flags = line.split()
         out = str(folder.resolve() / f"{name}.json")
         steps.append(Step(name, [sys.executable, f"bench/{script}", *flags, "--out", out], limit))
-    return steps
+    return [*steps, Step(SLOW_TESTS, [*pytest, "slow and not nightly"], TEST_SECONDS)]
 
 
 def cuda_tests() -> list[str]:
@@ -130,6 +133,9 @@ def status_of(step: Step, limit: float) -> str:
     try:
         return "failed" if process.wait(limit) else "passed"
     except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)  # pytest then prints which tests have failed
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SECONDS_TO_REPORT)
         return "stopped"
     finally:
         end(process)

@@ -24,13 +24,14 @@ from losslandscape.core.text import one_line
 from losslandscape.curvature.named_directions import NamedDirections
 from losslandscape.data import user_data
 from losslandscape.data.samples import Samples
-from losslandscape.evaluate import alignment, losses
+from losslandscape.evaluate import alignment, input_directions, losses
 from losslandscape.evaluate.bn_statistics import norms_of
 from losslandscape.files.file_names import SEED, WHOLE_RANGE, Axis, axis_fault
 from losslandscape.files.surface import Surface
 from losslandscape.files.writable import require_writable
 from losslandscape.measure import auto_range
 from losslandscape.measure.grid import measure_surface, unchanged
+from losslandscape.measure.input_landscape import over_inputs
 from losslandscape.measure.landscape import ORIGINS, Landscape, fingerprint_of_net
 from losslandscape.measure.loss_measure import LossMeasure, Measuring
 from losslandscape.measure.run import Run
@@ -67,6 +68,8 @@ def loss_surface(
     params: str = "",
     seed: int = SEED,
     directions: Sequence[Direction | str] | None = None,
+    over: str = "weights",
+    sample: int | None = None,
     batch_size: int | None = None,
     precision: str = "",
     memory: int | None = None,
@@ -110,6 +113,9 @@ def loss_surface(
         directions: one direction per axis, used instead of random directions. Each is a list with one tensor
             for each of `net_tensors.moving_tensors`; or a name per axis, `random` or one of
             `landscape.ORIGINS`, whose directions have length 1: `norm` and `ignore` do not apply to them.
+        over: `weights`, or `inputs` to move the inputs of the data and not the net. Then `directions` are
+            names of `input_directions`, by default `random`, and what says how weights move is refused.
+        sample: for `inputs`: the number of the one sample to measure; None for all.
         batch_size, precision, memory, weight_decay, bn_samples, errors, allow_nan, fix_randomness: as in
             `loss_measure.Measuring`.
         strict: whether a warning of the checks is an error, before the first point.
@@ -173,6 +179,8 @@ def loss_surface(
         params=params,
         seed=seed,
         directions=directions,
+        over=over,
+        sample=sample,
         device=device,
         samples=samples,
         show_progress=ranks.rank == 0 and not quiet,
@@ -183,6 +191,11 @@ def loss_surface(
         axes |= ranks.first(_axes_around_nets, landscape, open_axes)
     with unchanged(net), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         place(net, device)
+        if over == "inputs":
+            names = [recipe.name for recipe in landscape.recipes.values()]
+            landscape = over_inputs(
+                landscape, names, run, device=device, batch_size=batch_size, sample=sample
+            )
         measure = LossMeasure(landscape, run, measuring, device=device)
         return measure_surface(landscape, axes, measure, run, surf_file=surf_file)
 
@@ -314,6 +327,8 @@ def _landscape(
     params: str = "",
     seed: int = SEED,
     directions: Sequence[Direction | str] | None = None,
+    over: str = "weights",
+    sample: int | None = None,
     device: torch.device = CPU,
     samples: int | None,
     show_progress: bool,
@@ -324,7 +339,13 @@ def _landscape(
         raise InputError("orthonormal axes are for a plane through three nets", "give two nets as {target}")
     require_choice("dir_type", dir_type, (*DIRECTION_TYPES, ""))
     dir_type = dir_type or ("states" if targets else "weights")
-    names = _names(directions, axes)
+    require_choice("over", over, ("weights", "inputs"))
+    if over == "weights" and sample is not None:
+        raise InputError(f"sample {sample} is for surfaces over inputs", "give {over:inputs}")
+    names = _names(directions, axes, over)
+    if over == "inputs" and (targets or params or dir_type != "weights" or (directions and not names)):
+        fault = "target, params, dir_type and tensors of directions say how weights move, not inputs"
+        raise InputError(fault, "leave them out")
     if directions is not None and (targets or (params and not names)):
         other = "target" if targets else "params"
         raise InputError(f"directions and {other} both say where the axes lead", "give one of them")
@@ -343,7 +364,9 @@ def _landscape(
     )
     recipes = {}
     for number, axis in enumerate(axes):
-        if names.get(axis, "random") == "random":
+        if over == "inputs":
+            recipes[axis] = Recipe(name=names.get(axis, "random"))
+        elif names.get(axis, "random") == "random":
             towards = partial(targets.__getitem__, axis) if axis in targets else None
             recipes[axis] = Recipe(towards, norm=norm, ignore=ignore, params=params)
         else:
@@ -431,12 +454,14 @@ def _targets(target: object, axes: dict[str, Axis]) -> dict[str, nn.Module]:
     return dict(zip(axes, [_usable_net("target", net) for net in nets], strict=False))
 
 
-def _names(directions: object, axes: dict[str, Axis]) -> dict[str, str]:
+def _names(directions: object, axes: dict[str, Axis], over: str) -> dict[str, str]:
     """Return the names of directions by axis; empty if no direction is given by its name."""
     given = directions if isinstance(directions, list | tuple) else (directions,)
     names = [name for name in given if isinstance(name, str)]
     for name in names:
-        require_choice("direction", name, ("random", *ORIGINS))
+        if over == "weights" or not input_directions.is_known(name):
+            choices = ("random", *ORIGINS) if over == "weights" else (*input_directions.LABELS, "sample:K")
+            require_choice("direction", name, choices)
     if names and len(names) != len(axes):
         fault = f"directions has {len(names)} names for a surface of {_dimensions(axes)}"
         raise InputError(fault, "give a name, or a list of tensors, for each")

@@ -40,3 +40,12 @@ def counted_as_large() -> nn.Module:
 def data() -> list[tuple[Tensor, Tensor]]:
     tokens = torch.randint(VOCABULARY, (6, 9), generator=torch.Generator().manual_seed(1))
     return [(tokens[:, :-1], tokens[:, 1:])]
+
+
+def deep() -> nn.Module:
+    """Return a net of 34 million numbers, whose forward pass needs little memory."""
+    large.LARGE = 2**20
+    layers = [nn.Linear(2048, 2048, bias=False, dtype=torch.bfloat16, device="meta") for _ in range(8)]
+    ends = nn.Embedding(VOCABULARY, 2048), nn.Linear(2048, VOCABULARY)
+    net = nn.Sequential(ends[0].bfloat16(), *layers, ends[1].bfloat16())
+    return net.to_empty(device="cpu")

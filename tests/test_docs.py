@@ -11,7 +11,14 @@ from losslandscape.__main__ import COMMANDS
 from tests.helpers import REPO
 
 PAGES = [REPO / "README.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").glob("*.md"))]
-MADE_BY_USERS = {"FILE.py", "FILE.txt", "manual.txt", "code.txt", "mine.py", "net.py", "losses.py"}
+MADE_BY_USERS = {
+    "FILE.py",
+    "FILE.txt",
+    *(f"examples/language_models/{name}.txt" for name in ("manual", "code")),
+    "mine.py",
+    "net.py",
+    "losses.py",
+}
 FILE = re.compile(r"(?:\.\./)*\w[\w/]*\.(?:py|json|sh|cff|txt)\b")
 
 

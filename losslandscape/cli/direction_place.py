@@ -21,7 +21,7 @@ def holds_given_directions(directions: DirectionOptions) -> bool:
         InputError: an axis asks for a named direction, and the file has another direction for it.
     """
     path = directions.dir_file
-    if not path:
+    if not path or directions.over == "inputs":
         return False
     if not os.path.exists(path):
         print(f"--dir_file {path} does not exist; new directions are made there")
@@ -74,7 +74,7 @@ def _named(request: SurfaceRequest, files: dict[str, str], model_file: str) -> s
     directions = request.directions
     return file_names.direction_file_name(
         model_file,
-        directions.dir_type,
+        "inputs" if directions.over == "inputs" else directions.dir_type,
         model_file2=files.get("model_file2", ""),
         model_file3=files.get("model_file3", ""),
         two_d=request.is_plane,
@@ -88,4 +88,5 @@ def _named(request: SurfaceRequest, files: dict[str, str], model_file: str) -> s
         axes=directions.axes,
         params=directions.params,
         idx=directions.idx,
+        sample=directions.sample,
     )

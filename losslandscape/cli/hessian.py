@@ -224,7 +224,7 @@ def estimate(
             ends = estimate_eigenvalues(matrix, options)
         along = lines.measured(matrix, ends[1][0] if ends else None)
         mean = traced.value / matrix.dimension if traced else None
-        print_along(along, step=lines.losses.step, mean_eigenvalue=mean)
+        print_along(along, mean_eigenvalue=mean)
     return Estimates(ends, traced, density, layers, along)
 
 

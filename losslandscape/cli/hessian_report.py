@@ -83,20 +83,19 @@ def print_layers(
         print(f"Residuals are above --tolerance {tolerance:g}; give more --most_products.")
 
 
-def print_along(along: dict[str, Along], *, step: float, mean_eigenvalue: float | None) -> None:
+def print_along(along: dict[str, Along], *, mean_eigenvalue: float | None) -> None:
     """Print a line for each direction, with the slope and the curvature of the loss along it.
 
     Args:
-        step: the distance between two of the three places of the differences.
         mean_eigenvalue: trace / n, the curvature along a random direction in the mean; None if not known.
     """
     width = max(map(len, ("trace / n", *along)))
-    print(f"along directions of length 1, by differences of the loss in float64 with the step {step:.2g}:")
-    print(f"  {'':<{width}}   {'slope':>22}   {'second difference':>22}   {'v . H v':>12}")
+    print("along directions of length 1, by differences of the loss in float64:")
+    print(f"  {'':<{width}}   {'slope':>22}   {'second difference':>22}   {'v . H v':>12}   {'step':>8}")
     for name, line in along.items():
         cells = [(line.slope, line.slope_error), (line.curvature, line.curvature_error)]
         texts = "".join(f"   {value:>12.6g} {_plus_minus(error):<9}" for value, error in cells)
-        print(f"  {name:<{width}}{texts}   {line.product:>12.6g}")
+        print(f"  {name:<{width}}{texts}   {line.product:>12.6g}   {line.step:>8.2g}")
     if mean_eigenvalue is not None:
         print(f"  {'trace / n':<{width}}{'':50}   {mean_eigenvalue:>12.6g}")
 

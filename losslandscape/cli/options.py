@@ -2,6 +2,7 @@
 
 import argparse
 
+from losslandscape.cli import input_options
 from losslandscape.cli.option_types import (
     BN_SAMPLES,
     axis,
@@ -188,11 +189,13 @@ def add_loss(group: Group) -> None:
     )
 
 
-def add_directions(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the directions, the grid and the surface file."""
+def add_directions(parser: argparse.ArgumentParser, *, inputs: bool = False) -> None:
+    """Add the options for directions, grid and surface file; `inputs` adds those for surfaces over inputs."""
     group = parser.add_argument_group("directions and grid")
     _add_grid(group)
-    _add_random_directions(group)
+    _add_random_directions(group, inputs=inputs)
+    if inputs:
+        input_options.add_over(group)
     _add_surface_file(group)
 
 
@@ -234,7 +237,7 @@ def _add_grid(group: Group) -> None:
     )
 
 
-def _add_random_directions(group: Group) -> None:
+def _add_random_directions(group: Group, *, inputs: bool) -> None:
     for name in ("x", "y"):
         group.add_argument(
             f"--{name}norm",
@@ -255,7 +258,9 @@ def _add_random_directions(group: Group) -> None:
         group.add_argument(
             f"--{name}dir",
             default="random",
-            choices=DIRECTIONS,
+            type=input_options.direction if inputs else str,
+            choices=None if inputs else DIRECTIONS,
+            metavar="NAME",
             help="random; hessian: an eigenvector of the Hessian at the centre, of the largest eigenvalue, "
             "or of the second largest if the other axis has the first; gradient: that of the mean training "
             "loss; sam: that after the ascent step of sharpness-aware minimisation (default: random)",

@@ -37,7 +37,7 @@ def build_parser() -> Parser:
     options.add_data(parser)
     options.add_subset(parser)
     options.add_model(parser)
-    options.add_directions(parser)
+    options.add_directions(parser, inputs=True)
     options.add_measuring(parser)
     options.add_refine(parser)
     group = parser.add_argument_group("plots")
@@ -104,6 +104,8 @@ def require_consistent(request: SurfaceRequest, plots: PlotOptions, parser: Pars
     """End with one sentence if options contradict each other."""
     request.require_possible()
     net, directions, surf_file = request.net, request.directions, request.run.surf_file
+    if net.is_series and directions.over == "inputs":
+        parser.error(f"--over inputs is for one net; --model_file {net.model_file} names several")
     if net.is_series and (seeds > 1 or plots.proj_file or net.model_file2 or net.model_file3):
         parser.error(
             f"--model_file {net.model_file} names several checkpoints, whose surfaces share their directions "

@@ -14,9 +14,11 @@ MAX_DIFFERENCE = 0.5
 def describe(path: str, names: set[str]) -> FileReport:
     """Return the report on a projection file; `names` are the names of its HDF5 datasets."""
     projection = h5_util.read_projection(path)
-    checkpoints = count(projection.x.size, "checkpoint")
+    what = f"the projection of a trajectory of {count(projection.x.size, 'checkpoint')}"
+    if projection.is_curve:
+        what = f"a curve between two nets, at {count(projection.x.size, 'place')}"
     return FileReport(
-        f"{path}: the projection of a trajectory of {checkpoints}, {author(names)}",
+        f"{path}: {what}, {author(names)}",
         {
             "x": _extent(projection.x),
             "y": _extent(projection.y),

@@ -14,6 +14,7 @@ from typing import Self
 import torch
 from torch import nn
 
+from losslandscape.cli import input_options
 from losslandscape.core import weight_files
 from losslandscape.core.errors import InputError
 from losslandscape.data import text_files
@@ -189,6 +190,8 @@ class DirectionOptions(Options):
     params: str
     same_dir: bool
     idx: int
+    over: str = "weights"
+    sample: int | None = None
     axes: str = ""
     net_names: Sequence[str] = ()
 
@@ -271,6 +274,7 @@ class SurfaceRequest:
     def require_possible(self) -> None:
         """Raise `InputError` for options of directions that contradict each other, or that lack --y."""
         net, directions = self.net, self.directions
+        input_options.require_fit({**vars(net), **vars(directions), "proj_file": self.grid.proj_file})
         named = [kind for kind in (directions.xdir, directions.ydir) if kind in ORIGINS]
         if self.hardware.ngpu > 1 and named:
             fault = f"--xdir {named[0]} and --ydir {named[0]} are computed on one GPU"

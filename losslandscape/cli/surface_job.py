@@ -9,6 +9,7 @@ from torch import nn
 from losslandscape.cli.landscapes import make_landscape, make_run
 from losslandscape.cli.request import Machine, Options, SurfaceRequest
 from losslandscape.data.samples import Samples
+from losslandscape.measure.input_landscape import over_inputs
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.loss_measure import LossMeasure, Measuring
 from losslandscape.measure.run import Run
@@ -48,6 +49,16 @@ class SurfaceJob:
         if machine.gpus > 1:
             machine.ranks.all(_spread, landscape.net, machine)
         run = make_run(request, machine, landscape)
+        directions = request.directions
+        if directions.over == "inputs":
+            landscape = over_inputs(
+                landscape,
+                [directions.xdir, directions.ydir][: landscape.dimensions],
+                run,
+                device=machine.device,
+                batch_size=request.batch_size,
+                sample=directions.sample,
+            )
         measure = LossMeasure(
             landscape,
             run,

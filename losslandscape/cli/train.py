@@ -83,7 +83,7 @@ def prepare(request: TrainRequest, train_set: ImageSet, test_set: ImageSet) -> P
     net.to(options.device)
     if options.device.type == "cuda":
         net.to(memory_format=torch.channels_last)  # for which tensor cores are made
-    torch.backends.cudnn.benchmark = True  # every batch has the same shape
+        torch.backends.cudnn.benchmark = True  # every batch has the same shape
     optimizer = options.make_optimizer(net)
     if options.resume_opt:
         training_resume.resume_optimizer(optimizer, options.resume_opt)

@@ -15,6 +15,7 @@ ARGUMENTS = {
     "ynorm": "norm",
     "xignore": "ignore",
     "yignore": "ignore",
+    "xdir": "directions",
     "dir_file": "directions",
 }
 

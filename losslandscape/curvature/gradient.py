@@ -51,7 +51,7 @@ def mean_gradient(
             parts = torch.autograd.grad(terms.sums[0], values, allow_unused=True, materialize_grads=True)
             torch._foreach_add_(totals, [part.to(wide(part.dtype)) for part in parts])
             weight += terms.weight
-    torch._foreach_div_(totals, weight)
+    torch._foreach_div_(totals, float(weight))  # of a net on several GPUs, the weight is on one
     return dict(zip(parameters, totals, strict=True))
 
 

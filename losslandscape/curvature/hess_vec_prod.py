@@ -32,6 +32,7 @@ from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.loss import Loss
 from losslandscape.evaluate.losses import BuiltIn
 from losslandscape.nets.net_tensors import chosen
+from losslandscape.nets.spreading import is_spread
 from losslandscape.nets.wrappers import is_scripted, unwrapped
 
 BATCH_SIZE = 128  # on a CPU; on a GPU at least
@@ -186,7 +187,8 @@ class Curvature:
     def _can_be_captured(self) -> bool:
         """Whether CUDA graphs can compute the products: their batches have the same form at each product."""
         is_plain = not (self._loss.needs_gradients or self._fix_randomness)
-        return self.device.type == "cuda" and is_plain and not isinstance(self._data, OwnBatches)
+        is_here = self.device.type == "cuda" and not is_spread(self._net)
+        return is_here and is_plain and not isinstance(self._data, OwnBatches)
 
     def _captured_products(self) -> CudaProducts:
         """Return CUDA graphs of the products; new ones if a tensor of the net has moved in memory."""

@@ -89,7 +89,7 @@ class NamedDirections:
         for eigen in largest:
             if eigen.vector is None:
                 fault = "the second derivative of the loss is not finite at the centre"
-                raise InputError(fault, "leave {xdir} and {ydir} out")
+                raise InputError(fault, "take another direction than {xdir:hessian}")
             state = "" if eigen.converged else "  NOT CONVERGED"
             self._say(f"eigenvalue {eigen.value:.6g}, residual {eigen.residual:.2g}{state}")
             directions.append(net_plotter.from_flat(self._net, self._dir_type, matrix.names, eigen.vector))

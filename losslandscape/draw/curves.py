@@ -57,7 +57,7 @@ def side_by_side(
     handles: list[Artist] = []
     with_curves: list[list[Axes]] = [[] for _ in verticals]
     for left, whole in zip(panels, shown.surfaces, strict=True):
-        finish_horizontal(left, horizontal_ends([whole], xmin, xmax))
+        finish_horizontal(left, horizontal_ends([whole], xmin, xmax), surface=whole)
         surface = coarse_line(whole, [name for vertical in verticals for name in vertical.names_in(whole)])
         values = []
         all_axes = _axes_of(left, verticals)
@@ -100,7 +100,7 @@ def repeats(
     surfaces = shown.surfaces
     fig, (left,) = figures.new_panels([f"{len(surfaces)} repeats"], panel=(6.4, 4.8), show=shown.show)
     is_same_grid = all(np.array_equal(surface.x, surfaces[0].x) for surface in surfaces)
-    finish_horizontal(left, horizontal_ends(surfaces, xmin, xmax))
+    finish_horizontal(left, horizontal_ends(surfaces, xmin, xmax), surface=surfaces[0])
     handles: list[Artist] = []
     for axes, vertical in _axes_of(left, verticals):
         for name in vertical.names:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.ticker import Formatter
 
 from losslandscape.core import quantity
+from losslandscape.files.surface import Surface
 
 NAMES = {
     "acc": "accuracy (%)",
@@ -49,6 +50,15 @@ def page_label(name: str) -> str:
 def value_label(value: str) -> str:
     """Return the display name of a value, without the part of the data (train or test)."""
     return NAMES.get(value, escape_mathematics(value.replace("_", " ")))
+
+
+def axis_labels(surface: Surface, *usual: str) -> list[str]:
+    """Return the texts beside the axes: what moves along them if the file says so, such as inputs."""
+    texts = []
+    for axis, symbol, text in zip("xy", (r"$\alpha$", r"$\beta$"), usual, strict=False):
+        moved = str(surface.made_with.get(f"{axis} axis", ""))
+        texts.append(f"{symbol}: {escape_mathematics(moved)}" if moved else text)
+    return texts
 
 
 def escape_mathematics(text: str) -> str:

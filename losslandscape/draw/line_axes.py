@@ -13,6 +13,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import figure_details, figures, page_layout, page_style
 from losslandscape.draw.contour_levels import log_ticks
 from losslandscape.draw.figure_details import NONE
+from losslandscape.draw.labels import axis_labels
 from losslandscape.draw.page_layout import wrap_text
 from losslandscape.draw.type_settings import width_of_page
 from losslandscape.draw.vertical_axes import Limits, VerticalAxis
@@ -91,8 +92,12 @@ def finish_vertical(axes: Axes, vertical: VerticalAxis, *, coloured: bool) -> No
     axes.yaxis.set_major_formatter(LogFormatter() if vertical.log else UniformFormatter())
 
 
-def finish_horizontal(axes: Axes, ends: Limits, *, xlabel: str = r"$\alpha$") -> None:
-    """Set the ends, ticks, label and grid of a panel."""
+def finish_horizontal(
+    axes: Axes, ends: Limits, *, xlabel: str = r"$\alpha$", surface: Surface | None = None
+) -> None:
+    """Set the ends, ticks, label and grid of a panel; the file of the surface may say what moves."""
+    if surface:
+        (xlabel,) = axis_labels(surface, xlabel)
     axes.set_xlim(*ends)
     axes.xaxis.set_major_locator(MaxNLocator(MAX_INTERVALS, steps=ROUND_STEPS))
     axes.xaxis.set_major_formatter(UniformFormatter())

@@ -40,7 +40,10 @@ def mark_minimisers(axes: Axes, surfaces: Sequence[Surface]) -> None:
     """
     details = figure_details.current()
     is_between = all(map(is_interpolation, surfaces))
-    texts = list(details.marks) or (["first minimiser", "second minimiser"] if is_between else ["minimiser"])
+    usual = ["first minimiser", "second minimiser"] if is_between else ["minimiser"]
+    if surfaces[0].made_with.get("over") == "inputs":
+        usual = ["unmoved inputs"]
+    texts = list(details.marks) or usual
     places = [0.0, 1.0] if is_between else [0.0]
     if len(texts) > len(places):
         raise InputError(

@@ -162,7 +162,7 @@ def draw_contour(
         width = figures.scaled(LINE_WIDTH)
         _draw_lines(axes, surface, name, scale, cmap=colours, norm=scale.norm, linewidths=width)
     hatch_between(axes, surface, name, log=scale.log)
-    finish_plane(axes, surface.x, y_of(surface), mark_centre=mark_centre, nets=surface.nets)
+    finish_plane(axes, surface, surface.x, y_of(surface), mark_centre=mark_centre)
     # Made from the contour lines, the colour bar would show only thin lines on white.
     return ScalarMappable(scale.norm, colours) if scale.levels.size else None
 
@@ -195,7 +195,7 @@ def draw_filled_contour(axes: Axes, surface: Surface, name: str, scale: Scale) -
             levels = [low - step, high + step]
             _contours(axes.contourf, x, y, values, levels=levels, cmap=details.colours)
     hatch_between(axes, surface, name, log=scale.log)
-    finish_plane(axes, surface.x, y_of(surface), nets=surface.nets)
+    finish_plane(axes, surface, surface.x, y_of(surface))
     return drawn
 
 
@@ -219,5 +219,5 @@ def draw_heat(axes: Axes, surface: Surface, name: str, scale: Scale, *, colours:
     colours = colours or figure_details.current().colours
     cells = axes.pcolormesh(x, y, values, cmap=colours, norm=scale.norm, rasterized=True)
     hatch_cells(axes, x, y, np.ma.getmaskarray(values))
-    finish_plane(axes, x, y, nets=surface.nets)
+    finish_plane(axes, surface, x, y)
     return cells

@@ -1,6 +1,6 @@
 """Sets up the axes of a plane: labels, limits, the minimiser, hatched places without values, an inset."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -12,9 +12,10 @@ from losslandscape.core.errors import InputError
 from losslandscape.draw import figure_details, figures
 from losslandscape.draw.drawable import known_part, values_of
 from losslandscape.draw.figure_details import Zoom
+from losslandscape.draw.labels import axis_labels
 from losslandscape.draw.net_marks import mark_nets
 from losslandscape.draw.resampling import whole_cells
-from losslandscape.files.surface import Place, Surface
+from losslandscape.files.surface import Surface
 
 MISSING_COLOUR, MISSING_HATCH = "0.85", "0.55"  # greys; the hatching differs from every colour of a map
 MAX_ASPECT_RATIO = 4  # a longer plane is not drawn with the same unit length on both axes
@@ -25,15 +26,14 @@ INSET_SIZE, INSET_MARGIN = 0.42, 0.03  # of an inset, and its distance from the 
 
 
 def finish_plane(
-    axes: Axes, x: np.ndarray, y: np.ndarray, *, mark_centre: bool = True, nets: Sequence[Place] = ()
+    axes: Axes, surface: Surface, x: np.ndarray, y: np.ndarray, *, mark_centre: bool = True
 ) -> None:
     """Set labels, limits (the ends of x and y) and aspect, and mark the minimiser at the origin, or the nets.
 
-    Args:
-        nets: the nets in the plane, if it goes through several. Their coordinates are distances of weights.
+    If the plane goes through several nets, their coordinates are distances of weights.
     """
-    details = figure_details.current()
-    usual = NET_LABELS if nets else (X_LABEL, Y_LABEL)
+    details, nets = figure_details.current(), surface.nets
+    usual = axis_labels(surface, *(NET_LABELS if nets else (X_LABEL, Y_LABEL)))
     axes.set_xlabel(details.xlabel or usual[0])
     axes.set_ylabel(details.ylabel or usual[1])
     axes.set_xlim(x.min(), x.max())

@@ -73,10 +73,12 @@ def grid(surface: Surface) -> str:
 def directions(surface: Surface) -> str:
     """Return how the directions were made."""
     options, files = _options(surface), _files(surface)
+    axes = "x" if surface.y is None else "xy"
+    if surface.made_with.get("over") == "inputs":
+        return " and ".join(escape_mathematics(surface.made_with.get(f"{axis} axis", "")) for axis in axes)
     if "model_file2" in files:
         ends = [escape_mathematics(os.path.basename(str(files.get(key, "")))) for key in _ends(surface)]
         return f"from {ends[0]}, at 0, to {' and '.join(ends[1:])}, at 1"
-    axes = "x" if surface.y is None else "xy"
     kinds = {options.get(f"{axis}dir", "random") for axis in axes}
     if kinds <= set(NAMED):
         return " and ".join(NAMED[kind] for kind in sorted(kinds))

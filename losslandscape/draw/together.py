@@ -85,7 +85,7 @@ def together(
     fig, panels = figures.new_panels(titles, panel=PANEL, margin=MARGIN, show=show, sharey=True)
     handles: list[Artist] = []
     for axes, name in zip(panels, vertical.names, strict=True):
-        finish_horizontal(axes, horizontal_ends(surfaces, xmin, xmax))
+        finish_horizontal(axes, horizontal_ends(surfaces, xmin, xmax), surface=surfaces[0])
         for number, net in enumerate(nets):
             handles += _draw_net(axes, net, name, vertical, number, band)
         finish_vertical(axes, vertical, coloured=False)

@@ -1,6 +1,7 @@
 """Captures a function on a GPU as one CUDA graph, launched once for all layers and batches."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -27,15 +28,10 @@ class CapturedCall(Generic[T]):
 
     def __init__(self, function: Callable[[], T], *, warm_up: bool = True, memory: Any = None):
         self._function = function
+        self._graph: torch.cuda.CUDAGraph | None = None
         if warm_up:
             self._warm_up()
-        self._graph: torch.cuda.CUDAGraph | None = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(self._graph, pool=memory):
-                self._result = function()
-        except RuntimeError:
-            self._graph = None
-            torch.cuda.synchronize()
+        self._capture(memory or torch.cuda.graph_pool_handle())
 
     @property
     def captured(self) -> bool:
@@ -55,6 +51,31 @@ class CapturedCall(Generic[T]):
         with torch.cuda.stream(stream):
             self._function()
         torch.cuda.current_stream().wait_stream(stream)
+
+    def _capture(self, memory: Any) -> None:
+        """Capture the function, unless that fails.
+
+        Graphs of several streams may run at once. cuBLAS computes in memory that belongs to a stream, so each
+        of them is captured on its own stream.
+        """
+        current, graph = torch.cuda.current_stream(), torch.cuda.CUDAGraph()
+        own = None if current == torch.cuda.default_stream() else current
+        try:
+            with torch.cuda.graph(graph, pool=memory, stream=own):
+                self._result = self._function()
+            self._graph = graph
+        except RuntimeError:
+            _clean_up(current, memory)
+
+
+def _clean_up(stream: torch.cuda.Stream, memory: Any) -> None:
+    """Undo what a failed capture leaves behind: its stream, its memory, and its mode of drawing numbers."""
+    torch.cuda.set_stream(stream)
+    torch.cuda.synchronize()
+    with suppress(RuntimeError):  # the capture may have ended in order
+        torch._C._cuda_endAllocateToPool(stream.device_index, memory)
+    generator = torch.cuda.default_generators[stream.device_index]
+    generator.graphsafe_set_state(generator.clone_state())
 
 
 class CapturedFunction(Generic[T]):

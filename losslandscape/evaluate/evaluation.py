@@ -184,7 +184,7 @@ class Evaluator:
             with self._forward.gradients(), self._choosing_kernels():
                 for part, data in self._sets.items():
                     self._passes[part].prepare(graph=self._use_graph and data.device == self._device)
-        if self._use_graph:
+        if self._use_graph and self._forward.copied:  # else there is nothing to copy
             self._refresh_copy = CapturedCall(self._forward.refresh)
         self._prepared = True
 

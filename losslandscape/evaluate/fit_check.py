@@ -97,8 +97,8 @@ class Estimate:
 
     Attributes:
         loss: the mean loss.
-        error: the standard error of the mean over the whole dataset; None if the loss does not return the
-            loss of each sample.
+        error: the standard error of the mean over the whole dataset; None for a single sample, or if the loss
+            does not return the loss of each sample.
         accuracy: the accuracy in percent; None if the loss is not one of classification.
         samples: the number of samples in the estimate.
     """
@@ -167,7 +167,7 @@ def _is_not_finite(net: nn.Module, data: Samples, loss: Loss, row: int) -> bool:
 
 def _error(terms: Terms, *, share: float) -> float | None:
     """Return the standard error of the mean over all data, from the terms of a share of the data."""
-    if terms.samples is None:
+    if terms.samples is None or len(terms.samples) < 2:
         return None
     error, _ = standard_errors(terms.samples, terms.samples, terms.sample_weights)
     return error * share**0.5

@@ -42,7 +42,7 @@ class FusedNet:
     folded, or neither; channels-last or in the net's layout. The first copy that agrees with the net, both as
     it is and with perturbed tensors, is used. If no copy agrees, for example because the net keeps a state
     that is not in its modules, the net itself is used. After the test the net has its old values and its old
-    state. A large net (`core.large`) is not copied.
+    state. A large net (`core.large`) without batch norms is not copied.
 
     Args:
         net: in evaluation mode.
@@ -75,7 +75,7 @@ class FusedNet:
             makers.insert(0, _folded_copy)
         if fold and join:
             makers.insert(0, partial(_joined_copy, choice=self.kernels))
-        if is_large(net):
+        if is_large(net) and not any(isinstance(module, _BatchNorm) for module in net.modules()):
             makers = []
         layouts = [torch.channels_last] if channels_last else []
         layouts.append(torch.contiguous_format)

@@ -49,6 +49,7 @@ def direction_file_name(
     axes: str = "",
     params: str = "",
     idx: int = 0,
+    sample: int | None = None,
 ) -> str:
     """Return the name of a direction file, which is in the folder of the checkpoint.
 
@@ -61,11 +62,14 @@ def direction_file_name(
     if two_d and model_file3:
         parts.append("_" + _other_name(model_file, model_file3))
     elif two_d:
-        parts += [_kind("ydir", ydir), _flag("yignore", yignore), _flag("ynorm", ynorm)]
+        # The file of a line over inputs has one direction, where a plane needs two.
+        ydirection = _flag("ydir", ydir) if dir_type == "inputs" else _kind("ydir", ydir)
+        parts += [ydirection, _flag("yignore", yignore), _flag("ynorm", ynorm)]
         parts.append("_same_dir" if same_dir else "")
     parts.append(_flag("axes", axes))
     parts.append(_flag("params", without_special_characters(params)))
     parts.append(f"_idx={idx}" if idx > 0 else "")
+    parts.append("" if sample is None else f"_sample={sample}")
     return "".join(parts) + ".h5"
 
 
@@ -74,7 +78,7 @@ def _kind(name: str, value: str) -> str:
 
 
 def _flag(name: str, value: str) -> str:
-    return f"_{name}={value}" if value else ""
+    return f"_{name}={value.replace(':', '')}" if value else ""
 
 
 def without_special_characters(text: str) -> str:

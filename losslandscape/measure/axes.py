@@ -11,7 +11,6 @@ from losslandscape.measure.earlier_range import find_earlier
 from losslandscape.measure.grid import Measure
 from losslandscape.measure.landscape import Landscape
 from losslandscape.measure.run import Run
-from losslandscape.nets.moving import moving
 from losslandscape.nets.net_state import unchanged_state
 
 
@@ -101,7 +100,7 @@ def _search(
         earlier = find_earlier(axes, question, made_with=made_with, paths=paths)
         if earlier:
             return earlier
-    with unchanged_state(landscape.net), moving(landscape.net, directions, landscape.dir_type) as move:
+    with unchanged_state(landscape.net), landscape.moving(directions) as move:
 
         def loss_at(point: tuple[float, ...]) -> float:
             move(point)

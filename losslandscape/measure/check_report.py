@@ -36,6 +36,7 @@ def report(
     penalty: float | None = None,
     batching: Batching | None = None,
     recomputed: bool = False,
+    over_inputs: bool = False,
 ) -> Report:
     """Return facts and warnings about a surface before it is measured.
 
@@ -54,12 +55,16 @@ def report(
         penalty: the weight penalty at the centre; None if it is not measured.
         batching: the batches in which the loss is measured, and how it depends on them; None if not known.
         recomputed: whether batch norms' statistics are estimated again at each point.
+        over_inputs: whether the inputs of the data move and not the net.
     """
     centre = centre or {}
-    direction_reports = check_directions(
-        net, directions, dir_type=dir_type, norms=norms or {}, params=params, other_model=other_model
-    )
-    direction_reports.append(check_rounding(net, directions, points, dir_type=dir_type))
+    if over_inputs:
+        direction_reports = [Report(["moves: the inputs; the net stays as it is"])]
+    else:
+        direction_reports = check_directions(
+            net, directions, dir_type=dir_type, norms=norms or {}, params=params, other_model=other_model
+        )
+        direction_reports.append(check_rounding(net, directions, points, dir_type=dir_type))
     data_reports = [_samples(sets, centre.get("train")), _penalty(centre.get("train"), penalty)]
     if batching:
         data_reports.append(check_repeatability(batching))

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,11 +23,21 @@ from losslandscape.evaluate.loss import Loss
 from losslandscape.files import h5_util
 from losslandscape.files.surface import Place, Surface, read_places
 from losslandscape.nets import direction_file, net_plotter, plane
-from losslandscape.nets.curve import Curve
 from losslandscape.nets.moving import moving
 from losslandscape.nets.net_plotter import Direction, Recipe
 
 Move = Callable[[Sequence[float]], None]
+
+
+class Motion(Protocol):
+    """Something other than straight directions that moves with the coordinates of a surface."""
+
+    def facts(self) -> Facts:
+        """Return the facts that describe it."""
+
+    def moving(self, net: nn.Module, dir_type: str) -> AbstractContextManager[Move]:
+        """Return a context that yields `move`, and after which all is at the centre."""
+
 
 # The beginning of the fact of a direction that the loss decides, by the direction's name.
 ORIGINS = {
@@ -61,7 +72,8 @@ class Landscape:
         place: the coordinates of the net in the grid; empty for the origin.
         orthonormal: whether the axes of a plane towards two other nets are orthonormal (`nets.plane`).
         net_names: the names of the three nets of an orthonormal plane, for figures.
-        curve: the curve from the net along which the one coordinate t moves it; None for straight directions.
+        motion: what moves if it is not the net along straight directions: the net along a curve, whose one
+            coordinate is t, or the inputs of the loss along `directions`.
     """
 
     net: nn.Module
@@ -81,7 +93,7 @@ class Landscape:
     place: tuple[float, ...] = ()
     orthonormal: bool = False
     net_names: Sequence[str] = ()
-    curve: Curve | None = None
+    motion: Motion | None = None
 
     @property
     def dimensions(self) -> int:
@@ -118,8 +130,8 @@ class Landscape:
         facts = {"directions": _fingerprint(directions), **self.settings, **self._data_facts}
         if any(self.place):
             facts["place of the net"] = " ".join(map(repr, self.place))
-        if self.curve:
-            facts["curve"] = self.curve.describe()
+        if self.motion:
+            facts |= self.motion.facts()
         return {**self.net_facts, **facts}
 
     @cached_property
@@ -141,8 +153,8 @@ class Landscape:
 
     def moving(self, directions: list[Direction]) -> AbstractContextManager[Move]:
         """Return a context that yields `move`, which puts the net at the coordinates of a point."""
-        if self.curve:
-            return self.curve.moving(self.net, self.dir_type)
+        if self.motion:
+            return self.motion.moving(self.net, self.dir_type)
         return moving(self.net, directions, self.dir_type)
 
     def find_directions(self, *, overwrite: bool) -> tuple[list[Direction], bool]:
@@ -160,7 +172,7 @@ class Landscape:
         if self.dir_file_given:
             return self.read_directions(), False
         if self.directions is not None:
-            return self.directions, True
+            return self.directions, not self.motion
         recipes = list(self.recipes.values())
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self.random_state)
@@ -181,7 +193,9 @@ class Landscape:
             )
 
     def read_directions(self) -> list[Direction]:
-        """Read the directions from `dir_file`."""
+        """Return the directions in `dir_file`."""
+        if self.motion and self.directions is not None:
+            return self.directions
         return direction_file.read_direction_file(
             self.dir_file, self.net, self.dir_type, dimensions=self.dimensions
         )

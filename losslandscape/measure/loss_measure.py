@@ -13,6 +13,7 @@ from losslandscape.evaluate import bn_statistics, fit_check, losses
 from losslandscape.evaluate.batching import choose_batches
 from losslandscape.evaluate.evaluation import Evaluator
 from losslandscape.evaluate.fit_check import Estimate
+from losslandscape.evaluate.moved_inputs import MovedInputs
 from losslandscape.evaluate.quantity_names import quantity_names
 from losslandscape.files.surface import Surface
 from losslandscape.measure import check_report
@@ -259,6 +260,7 @@ class LossMeasure:
             penalty=self._evaluator().penalty() if self._measuring.weight_decay else None,
             batching=self._batching,
             recomputed=bool(self._measuring.bn_samples),
+            over_inputs=isinstance(landscape.loss, MovedInputs),
         )
         if surface.runs:
             surface.runs[-1]["check_report"] = report.as_dict(self._run.name_option)

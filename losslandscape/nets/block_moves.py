@@ -18,7 +18,11 @@ IN_FLIGHT = 4  # blocks that a GPU may be behind
 def moving_by_blocks(
     net: nn.Module, directions: Sequence[Sequence[Tensor]], dir_type: str
 ) -> Iterator[Callable[[Sequence[float]], None]]:
-    """Move a large net as `moving.moving` does. Each tensor may be on another device."""
+    """Move a large net as `moving.moving` does. Each tensor may be on another device.
+
+    Raises:
+        InputError: the net's checkpoint was overwritten in the block.
+    """
     named = net_tensors.moving_tensors(net, dir_type)
     parts = {
         name: [d if any_not_zero(d) else None for d in of_tensor]
@@ -34,12 +38,14 @@ def moving_by_blocks(
         for (name, tensor), w in zip(tensors.items(), start, strict=True):
             along = zip(coordinates, parts[name], strict=True)
             _put(tensor, w, [(coordinate, d) for coordinate, d in along if d is not None and coordinate])
+        minimiser.require_unchanged(net)
 
     try:
         yield move
     finally:
         for tensor, w in zip(tensors.values(), start, strict=True):
             _put(tensor, w, [])
+        minimiser.require_unchanged(net)
 
 
 @torch.no_grad()

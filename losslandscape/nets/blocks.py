@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from losslandscape.core import large
-from losslandscape.nets.net_tensors import NetTensor, wide
+from losslandscape.nets.net_tensors import NARROW, NetTensor, wide
 
 
 def is_large(net: nn.Module) -> bool:
@@ -73,8 +73,9 @@ def any_not_zero(tensor: Tensor) -> bool:
 
 
 def holds(kept: Tensor, tensor: Tensor) -> bool:
-    """Return whether a tensor has the numbers of `kept` to the last bit, in the same or in a wider type."""
-    if kept.shape != tensor.shape or torch.promote_types(kept.dtype, tensor.dtype) != tensor.dtype:
+    """Return whether a tensor has the numbers of `kept` to the last bit, in its type or in float32."""
+    is_widened = kept.dtype in NARROW and tensor.dtype == torch.float32
+    if kept.shape != tensor.shape or not (kept.dtype == tensor.dtype or is_widened):
         return False
     return all(
         torch.equal(_bits(part.cpu().to(tensor.dtype)), _bits(own.cpu()))

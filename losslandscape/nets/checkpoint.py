@@ -36,7 +36,8 @@ class Checkpoint:
         acc: the test accuracy in percent; None if the file does not name it.
         candidates: all states in the file, by the `state_key` that selects each; `state` is the first.
         is_adapter: whether the state is an adapter's, so that the net's other tensors are not in it.
-        is_mapped: whether the tensors lie in the file, which is mapped into memory.
+        mapped_files: the files in which the tensors lie, as they are mapped into memory; empty if they are
+            read.
     """
 
     state: State
@@ -44,7 +45,7 @@ class Checkpoint:
     acc: float | None = None
     candidates: dict[str, State] = field(default_factory=dict)
     is_adapter: bool = False
-    is_mapped: bool = False
+    mapped_files: tuple[str, ...] = ()
 
 
 def read_checkpoint(
@@ -78,7 +79,7 @@ def read_checkpoint(
         acc=_finite_float(saved.get("acc")),
         candidates={state_key: state, **others},
         is_adapter=adapters.is_adapter(path, state),
-        is_mapped=checkpoint_parts.is_mapped(path),
+        mapped_files=checkpoint_parts.mapped_files(path),
     )
 
 

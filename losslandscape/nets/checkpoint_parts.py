@@ -56,15 +56,12 @@ def read(path: str, *, unsafe_pickle: bool = False) -> object:
     return checkpoint_file.read(path, unsafe_pickle=unsafe_pickle)
 
 
-def is_mapped(path: str) -> bool:
-    """Return whether the tensors that `read` returns stay in the files, which are mapped into memory."""
+def mapped_files(path: str) -> tuple[str, ...]:
+    """Return the files in which the tensors that `read` returns stay; empty unless all are mapped."""
     if weight_files.is_distributed(path):
-        return False
-    return all(
-        checkpoint_file.is_mapped(part)
-        for part in weight_files.files_of(path)
-        if not weight_files.is_index(part)
-    )
+        return ()
+    parts = tuple(part for part in weight_files.files_of(path) if not weight_files.is_index(part))
+    return parts if all(map(checkpoint_file.is_mapped, parts)) else ()
 
 
 def _read_shards(index: str, *, unsafe_pickle: bool) -> dict[str, Tensor]:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError, require_choice
-from losslandscape.core.provenance import fingerprint_of_arrays
+from losslandscape.core.provenance import Facts, fingerprint_of_arrays
+from losslandscape.data.structure import as_array
 from losslandscape.nets import net_tensors
 
 BEZIER, CHAIN = "bezier", "chain"
@@ -59,7 +60,12 @@ class Curve:
 
     def describe(self) -> str:
         """Return the kind of the curve and the fingerprint of its points, as a fact."""
-        return f"{self.kind} through {fingerprint_of_arrays(t.cpu().numpy() for p in self.points for t in p)}"
+        arrays = (as_array(tensor.cpu()) for point in self.points for tensor in point)
+        return f"{self.kind} through {fingerprint_of_arrays(arrays)}"
+
+    def facts(self) -> Facts:
+        """Return the description as a fact of a surface."""
+        return {"curve": self.describe()}
 
     @contextmanager
     def moving(self, net: nn.Module, dir_type: str) -> Iterator[Callable[[Sequence[float]], None]]:

@@ -1,6 +1,8 @@
 """Reads the directions of a direction file, which must fit the net, or makes new ones."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -42,6 +44,28 @@ def find_or_make_directions(
     Raises:
         InputError: without `overwrite`, the file records other facts, or does not fit the net.
     """
+    dimensions = len(recipes) + same_dir
+    return find_or_make(
+        path,
+        partial(read_direction_file, path, net, dir_type, dimensions=dimensions),
+        partial(make_directions, net, dir_type, recipes, same_dir=same_dir, orthonormal=orthonormal),
+        made_with=made_with,
+        overwrite=overwrite,
+    )
+
+
+def find_or_make(
+    path: str,
+    read: Callable[[], list[Direction]],
+    make: Callable[[], list[Direction]],
+    *,
+    made_with: Facts,
+    overwrite: bool,
+) -> tuple[list[Direction], bool]:
+    """Return the directions of a file as `read` gives them, or new ones, and whether they are new.
+
+    The other arguments and the error are those of `find_or_make_directions`.
+    """
     if os.path.exists(path):
         try:
             require_same(
@@ -51,11 +75,11 @@ def find_or_make_directions(
                 "give {overwrite:True} to make new directions (the old file is kept aside), "
                 "or use these with {directions}",
             )
-            return read_direction_file(path, net, dir_type, dimensions=len(recipes) + same_dir), False
+            return read(), False
         except InputError:
             if not overwrite:
                 raise
-    return make_directions(net, dir_type, recipes, same_dir=same_dir, orthonormal=orthonormal), True
+    return make(), True
 
 
 def read_direction_file(path: str, net: nn.Module, dir_type: str, *, dimensions: int) -> list[Direction]:

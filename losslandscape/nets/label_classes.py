@@ -1,4 +1,4 @@
-"""Draws conclusions from labels: which of them are one neuron, what is fixed, and which blocks there are."""
+"""Finds neurons from labels: which labels are one neuron, which neurons are fixed, and their blocks."""
 
 from dataclasses import dataclass
 

@@ -115,7 +115,7 @@ def _load_state(net: nn.Module, saved: Checkpoint, model_file: str, *, assign: b
         what=model_file,
         candidates=saved.candidates,
         is_adapter=saved.is_adapter,
-        is_mapped=saved.is_mapped,
+        mapped_files=saved.mapped_files,
         assign=assign,
     )
 

@@ -194,7 +194,7 @@ def vector_direction(
     tensors = net_tensors.tensors(net, dir_type)
     still = net_tensors.ignored(net, dir_type, ignore)
     moved = [
-        d.to("cpu", torch.float32) if tensor.moves and tensor.names[0] not in still else torch.zeros_like(d)
+        d.to("cpu", torch.float32) if tensor.moves and tensor.names[0] not in still else torch.zeros(d.shape)
         for d, tensor in zip(vector, tensors, strict=True)
     ]
     direction = _only_chosen(moved, net, dir_type, params)

@@ -63,7 +63,7 @@ def reordered(state: State, axes: dict[Axis, np.ndarray]) -> State:
 def orders(
     state: State, groups: Sequence[Group], permutations: Sequence[Permutation]
 ) -> dict[Axis, np.ndarray]:
-    """Return for each axis that has neurons of the groups: which old place comes to each new place."""
+    """Return the old place of the entry at each new place, for each axis that has neurons of the groups."""
     found: dict[Axis, np.ndarray] = {}
     for group, permutation in zip(groups, permutations, strict=True):
         whole = np.zeros((len(permutation.outer), 1), int)

@@ -4,7 +4,7 @@ The landscape of a net that is loaded only in part looks right but is wrong. So 
 error names the first one that does not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -26,7 +26,7 @@ def load_state(
     what: str,
     candidates: Mapping[str, State] | None = None,
     is_adapter: bool = False,
-    is_mapped: bool = False,
+    mapped_files: Sequence[str] = (),
     assign: bool = False,
 ) -> None:
     """Copy a state into a net. Prefixes of wrappers are removed as in `tensor_names.rename`.
@@ -44,7 +44,7 @@ def load_state(
         candidates: all states of the same file by `state_key`, to suggest one that fits.
         is_adapter: whether the state is an adapter's: the net then keeps its other tensors. So it is if all
             names are those of an adapter.
-        is_mapped: whether the state lies in a file, where the minimiser of a large net may stay.
+        mapped_files: the mapped files in which the state lies, where the minimiser of a large net may stay.
         assign: whether the net gets the tensors of the state themselves instead of their numbers. It must
             load in no way of its own.
 
@@ -63,8 +63,8 @@ def load_state(
         if key:
             raise InputError(f"{fault}, but state_key {key} fits", "give this {state_key}")
         raise InputError(fault, "is it the file of another model?")
-    if is_mapped and is_large(net) and not assign:
-        minimiser.remember(net, fitted)
+    if mapped_files and is_large(net) and not assign:
+        minimiser.remember(net, fitted, mapped_files)
 
 
 def _load(net: nn.Module, state: State, *, assign: bool) -> str:

@@ -1,9 +1,9 @@
 """Matches the neurons of one net to those of another by their weights.
 
-Weight matching is algorithm 1 of Ainsworth et al., "Git Re-Basin" (arXiv 2209.04836, section 3.2): it solves
-a linear assignment for one group of neurons after the other, in random order, and keeps all other groups,
-until no group changes. The sum over all weights of weight times permuted weight rises at each step, and so
-the distance of the nets falls.
+Weight matching is algorithm 1 of Ainsworth et al., "Git Re-Basin" (arXiv 2209.04836, section 3.2). It visits
+the groups of neurons in random order, again and again until no group changes. For each group it solves a
+linear assignment while all others stay. Each step raises the sum over all weights of weight times permuted
+weight, and so lowers the distance of the nets.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from losslandscape.nets.permutation_groups import Group, Part
 from losslandscape.nets.permuting import Permutation, State, orders, reordered
 
-LEAST_GAIN = 1e-12  # relative, of a step, so that rounding cannot keep the search going
+LEAST_GAIN = 1e-12  # of a step, relative; without it rounding could keep the search going
 
 
 def match_weights(
@@ -45,9 +45,8 @@ def assignment(similarities: Sequence[np.ndarray], whole: np.ndarray) -> Permuta
     """Return the permutation with the largest sum of similarities.
 
     Args:
-        similarities: for each part, (blocks, n, blocks, n): of each neuron of the target with each of the
-            net's.
-        whole: (blocks, blocks), of what belongs to the blocks themselves.
+        similarities: for each part, (blocks, n, blocks, n): the target's neurons with the net's neurons.
+        whole: (blocks, blocks), the similarities of what belongs to the blocks themselves.
     """
     blocks = len(whole)
     total = whole.copy()

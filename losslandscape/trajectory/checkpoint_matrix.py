@@ -108,7 +108,7 @@ class CheckpointMatrix:
     def vector(self, direction: net_plotter.Direction) -> np.ndarray:
         """Return the entries of a direction (columns,), float32, in the column order of `pieces()`."""
         by_name = dict(zip(self.tensors, direction, strict=True))
-        return np.concatenate([by_name[name].numpy().ravel() for name in self.names()])
+        return np.concatenate([by_name[name].float().numpy().ravel() for name in self.names()])
 
     def direction(self, vector: np.ndarray, *, ignore: str = "") -> list[np.ndarray]:
         """Return the tensors of a direction from a vector over the columns; ignored tensors are zero.

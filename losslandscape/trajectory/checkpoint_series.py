@@ -19,6 +19,7 @@ from torch import nn
 from losslandscape.files.file_names import digest, shortened
 from losslandscape.files.training_order import differing_parts
 from losslandscape.nets import net_plotter, net_tensors
+from losslandscape.nets.blocks import blocks
 from losslandscape.nets.net_plotter import Direction
 from losslandscape.trajectory import checkpoint_files
 from losslandscape.trajectory.checkpoint_files import Checkpoints
@@ -85,6 +86,7 @@ def _distinct_names(checkpoints: list[str]) -> list[str]:
 def _dot(a: Direction, b: Direction) -> float:
     """Return the inner product of two directions, in float64."""
     total = 0.0
-    for tensor, other in zip(a, b, strict=True):
-        total += float(torch.vdot(tensor.double().flatten(), other.double().flatten()))
+    for whole in zip(a, b, strict=True):
+        for tensor, other in blocks(*whole):
+            total += float(torch.vdot(tensor.double().flatten(), other.double().flatten()))
     return total

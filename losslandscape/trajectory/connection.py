@@ -115,7 +115,7 @@ class Connecting:
         chord = target_direction(self.landscape.net, self.other, MOVES)
         settings = {**self.landscape.settings, **self.measuring.facts()}
         return replace(
-            self.landscape, curve=curve, directions=[chord], dir_type=MOVES, dir_file="", settings=settings
+            self.landscape, motion=curve, directions=[chord], dir_type=MOVES, dir_file="", settings=settings
         )
 
     def _measured(self, curve: Curve, points: int, path: str) -> Surface:

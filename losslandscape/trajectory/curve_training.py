@@ -85,7 +85,7 @@ def _require(name: str, value: float, is_number: bool, *, least: int) -> None:
 
 @dataclass(frozen=True)
 class CurveEpoch:
-    """The result of one epoch of `epochs`: the mean loss of its steps, each at another t, and what is left."""
+    """The result of one epoch of `epochs`: the mean loss of its steps, each at another t."""
 
     epoch: int
     epochs: int

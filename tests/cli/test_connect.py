@@ -68,6 +68,7 @@ def test_the_plane_of_a_curve(folder):
     for t, x, y in ((0.5, path.x[30], path.y[30]), (0.25, path.x[15], path.y[15])):
         weights = np.array([(1 - t) ** 2, 2 * t * (1 - t), t**2])
         assert weights @ np.array(list(nets.values())) == pytest.approx([x, y], rel=1e-12)
+    assert "a curve between two nets, at 61 places" in succeed("h5_util.py", "c_proj.h5", cwd=folder)
     bend = torch.load(folder / "c.t7", weights_only=True)["state_dict"]
     a = torch.load(folder / "a.pt", weights_only=True)
     distance = sum(float((a[name] - bend[name]).double().square().sum()) for name in a) ** 0.5

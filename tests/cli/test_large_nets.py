@@ -3,7 +3,10 @@
 The net is in bfloat16. `tests.large_net` lowers the size from which a net is large.
 """
 
+import os
 import shutil
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -14,7 +17,7 @@ import torch.nn.functional as F
 from losslandscape.core import large
 from losslandscape.files import h5_util
 from tests import large_net
-from tests.helpers import run
+from tests.helpers import REPO, run
 
 FILE = large_net.__file__
 FLAGS = [
@@ -113,3 +116,51 @@ def test_the_report_on_a_direction_file_names_its_length(measured):
     with h5py.File(folder / "d.h5") as file:
         length = sum(float(d.double().square().sum()) for d in direction(file, "x")) ** 0.5
     assert f"norm {length:.6g}" in finished.stdout
+
+
+PEAK_OF_A_RUN = """
+import sys, threading, time
+import torch
+from losslandscape.cli import plot_surface
+
+def anonymous():
+    with open("/proc/self/status") as file:
+        return sum(int(line.split()[1]) for line in file if line.startswith(("RssAnon", "RssShmem"))) * 1024
+
+def watch():
+    global peak
+    while watching:
+        peak = max(peak, anonymous())
+        time.sleep(0.002)
+
+before = peak = anonymous()
+watching = True
+thread = threading.Thread(target=watch)
+thread.start()
+try:
+    plot_surface.main(sys.argv[1:])
+finally:
+    watching = False
+    thread.join()
+print(peak - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is read as Linux shows it")
+def test_a_large_net_is_in_memory_once(tmp_path):
+    net = large_net.deep()
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    size = sum(parameter.nbytes for parameter in net.parameters())
+    flags = [*FLAGS, "--x=-0.5:0.5:3", "--y=-0.5:0.5:2", "--ynorm", "layer", "--yignore", "biasbn"]
+    flags[flags.index(f"{FILE}:counted_as_large")] = f"{FILE}:deep"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPO)}
+    command = [sys.executable, "-c", PEAK_OF_A_RUN, *flags]
+    finished = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert finished.returncode == 0, finished.stderr
+    constant = 80 * 2**20  # modules that are imported late, and activations
+    assert int(finished.stdout.splitlines()[-1]) < 1.5 * size + constant

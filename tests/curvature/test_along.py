@@ -53,7 +53,7 @@ def test_logistic_regression():
     probability = torch.sigmoid(X.double() @ net.weight[0].detach().double())
     curvatures = probability * (1 - probability) * along_v**2
     assert line.slope == pytest.approx(float(((probability - Y) * along_v).mean()), rel=1e-6)
-    assert line.curvature == pytest.approx(float(curvatures.mean()), rel=1e-6)
+    assert line.curvature == pytest.approx(float(curvatures.mean()), rel=1e-5)  # the fourth derivative
     assert line.curvature_error == pytest.approx(error(curvatures), rel=1e-5)
     assert line.product == pytest.approx(line.curvature, rel=1e-5)
 
@@ -86,6 +86,23 @@ def test_an_own_loss_has_errors_if_it_returns_the_loss_of_each_sample():
     known = along(linear(), data, "regression_mse")
     assert telling.slope_error == pytest.approx(known.slope_error)
     assert silent.curvature == pytest.approx(known.curvature)
+
+
+def test_the_step_suits_flat_and_sharp_directions():
+    """Of exp(theta), a sharp direction gets a step that the fourth derivative does not spoil."""
+    net = nn.Linear(1, 2, bias=False)
+    nn.init.constant_(net.weight, 5.0)
+
+    def steep(net, batch):
+        sharp, flat = net(torch.ones_like(batch[0]))[:, 0], net(batch[0])[:, 1]
+        return ((10 * sharp - 50).exp() + 1e-3 * flat.square()).mean()
+
+    data = SampleSet(((torch.ones(4, 1),),))
+    sharp, flat = (
+        along(net, data, steep, vector) for vector in (torch.tensor([1.0, 0]), torch.tensor([0, 1.0]))
+    )
+    assert sharp.curvature == pytest.approx(100, rel=1e-3) and flat.curvature == pytest.approx(2e-3, rel=1e-6)
+    assert sharp.step < flat.step / 5
 
 
 def test_the_net_stays_where_it_is():

@@ -37,6 +37,15 @@ def test_figures(plane, drawn):
         assert text_faults(fig) == []
 
 
+def test_names_of_near_nets_do_not_meet(plane, drawn):
+    surface = h5_util.read_surface(plane)
+    near = [Place("a first net", 4.5, 0), Place("a second net", 6, 0), Place("far", 5, 4)]
+    surface.made_with |= places_fact(near)
+    plot_2d(surface)
+    for fig in (drawn["s.h5_train_loss_2dheat"], drawn["s.h5_train_loss_2dcontourf"]):
+        assert text_faults(fig) == []
+
+
 def test_a_net_outside_the_grid_has_no_mark(plane, drawn):
     surface = h5_util.read_surface(plane)
     surface.made_with |= places_fact([*NETS[:2], Place("far", 40, 2)])

@@ -48,11 +48,13 @@ def run(allow_tf32: bool) -> tuple[float, str]:
 
 def test_exact():
     error, chosen = run(allow_tf32=False)
-    assert chosen == " (1 apart, 6 triton)"  # five convolutions and a batch norm; the block rounds to TF32
+    assert (
+        chosen == " (1 apart, 1 triton, 5 triton taps)"
+    )  # five convolutions and a batch norm; the block rounds to TF32
     assert error < 1e-5
 
 
 def test_tf32():
     error, chosen = run(allow_tf32=True)
-    assert chosen == " (6 triton, 1 triton block)"
+    assert chosen == " (1 triton, 1 triton block, 3 triton rows, 2 triton taps)"
     assert 1e-6 < error < 2e-3

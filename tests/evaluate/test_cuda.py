@@ -71,12 +71,13 @@ def test_a_point_is_one_graph(digits):
 @pytest.mark.parametrize("model", ["resnet20", "resnet20_noshort", "vgg9", "densenet_cifar", "resnet18"])
 def test_joined_layers_equal_the_plain_net(float32_products, model, precision, tolerance):
     torch.manual_seed(0)
-    net, images = with_statistics(model_loader.build(model)).cuda(), torch.randn(64, 3, 32, 32).cuda()
+    net, images = with_statistics(model_loader.build(model)), torch.randn(64, 3, 32, 32).cuda()
+    axes = [net_plotter.random_direction(net, "states", norm="layer")]
+    net.cuda()  # before the copy is made, which reads the net's tensors where they are then
     dtype = torch.bfloat16 if precision == "bf16" else None
     fused = FusedNet(net, lambda net: net(images[:2]), dtype=dtype, channels_last=True)
     assert fused.joined
-    axes = [net_plotter.random_direction(net.cpu(), "states", norm="layer")]
-    with moving(net.cuda(), axes, "states") as move, torch.inference_mode():
+    with moving(net, axes, "states") as move, torch.inference_mode():
         expected = []
         for alpha in (0.0, 0.1):
             move((alpha,))
@@ -90,6 +91,23 @@ def test_joined_layers_equal_the_plain_net(float32_products, model, precision, t
             assert (found - plain).abs().max() <= tolerance * plain.abs().max()
             assert torch.equal(found, fused(images))  # as in later points, with the kernels that were chosen
     assert str(fused.kernels)
+
+
+def test_a_net_that_waits_for_the_gpu_is_measured_without_a_graph(digits, float32_products):
+    class Waiting(torch.nn.Sequential):
+        def forward(self, images):
+            return super().forward(images) * (1.0 if images.sum().item() > -1e9 else 2.0)
+
+    net = Waiting(model_loader.load("resnet20")).cuda()
+    evaluator = Evaluator(net, {"train": digits}, batch_size=64)
+    assert evaluator.measure()["train_loss"] == pytest.approx(evaluate(net, digits.to("cuda"))[0], rel=1e-5)
+    assert evaluator.graphed == []
+    # The failed capture has left nothing behind.
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+    assert torch.rand(2, device="cuda").isfinite().all()
+    other = Evaluator(model_loader.load("resnet20").cuda(), {"train": digits}, batch_size=64)
+    other.prepare()
+    assert other.graphed == ["train"]
 
 
 def test_the_line_of_a_run_names_the_kernels(digits):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from losslandscape.core import large
 from losslandscape.data import dataloader
 from losslandscape.data.samples import SampleSet
 from losslandscape.evaluate import losses
@@ -347,6 +348,16 @@ def test_bf16_of_a_net_that_makes_float32_itself_is_autocast():
     found = Evaluator(net, {"train": data}, precision="bf16").measure()["train_loss"]
     expected = evaluate(net, data)[0]
     assert found == pytest.approx(expected, rel=0.01) and found != expected
+
+
+def test_a_large_net_is_copied_only_if_batch_norms_fold(monkeypatch):
+    monkeypatch.setattr(large, "LARGE", 10)
+    layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten()]
+    images = torch.randn(2, 3, 8, 8)
+    plain, normed = nn.Sequential(layers[0], layers[2]), with_statistics(nn.Sequential(*layers))
+    for net, copied in ((plain, False), (normed, True)):
+        fused = FusedNet(net.eval(), lambda run: run(images))
+        assert fused.copied == copied and fused.folded == int(copied)
 
 
 def test_scripted_nets_are_measured():

@@ -91,7 +91,7 @@ def concatenations(fused: FusedNet) -> int:
 
 @pytest.mark.parametrize(("available", "left"), [(True, 0), (False, 58)])
 def test_our_kernel_reads_densenets_maps_where_they_are(monkeypatch, available, left):
-    monkeypatch.setattr(kernels, "available", lambda: available)
+    monkeypatch.setattr(kernels, "available", lambda device: available)
     torch.manual_seed(0)
     net, images = with_statistics(model_loader.build("densenet_cifar")), torch.randn(3, 3, 32, 32)
     fused = joined_copy(net, images)
@@ -124,7 +124,7 @@ class Concatenates(nn.Module):
     ],
 )
 def test_maps_that_something_else_needs_stay_concatenated(monkeypatch, more, left):
-    monkeypatch.setattr(kernels, "available", lambda: True)
+    monkeypatch.setattr(kernels, "available", lambda device: True)
     torch.manual_seed(0)
     net, images = with_statistics(Concatenates(more)), torch.randn(3, 4, 8, 8)
     fused = FusedNet(net, lambda net: net(images[:2]), channels_last=True)

@@ -6,6 +6,7 @@ tests/evaluate/test_cuda.py runs the same on a GPU.
 import time
 
 import pytest
+import torch
 
 from losslandscape.data import dataloader
 from losslandscape.evaluate import batch_size, data_pass, evaluation, kernel_choice
@@ -14,19 +15,7 @@ from losslandscape.evaluate.joined_layers import JoinedConv
 from losslandscape.nets import model_loader, net_plotter
 from losslandscape.nets.moving import moving
 from tests.helpers import SMALL_BATCH
-
-
-class StandInGraph:
-    """Runs its function when it is captured, and at each replay."""
-
-    captured = True
-
-    def __init__(self, function):
-        self._function = function
-        function()
-
-    def __call__(self):
-        return self._function()
+from tests.recorded_call import RecordedCall
 
 
 def seconds(call, *, runs=1):
@@ -50,7 +39,7 @@ def gpu(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(Evaluator, "_on_cuda", True)
     for module in (evaluation, data_pass, batch_size):
-        monkeypatch.setattr(module, "CapturedCall", StandInGraph)
+        monkeypatch.setattr(module, "CapturedCall", RecordedCall)
     monkeypatch.setattr(batch_size, "device_seconds", seconds)
     monkeypatch.setattr(kernel_choice.KernelChoice.__init__, "__defaults__", (clock,))
     monkeypatch.setattr(JoinedConv, "_cudnn", cudnn)
@@ -58,18 +47,43 @@ def gpu(monkeypatch) -> list[int]:
 
 
 def test_all_points_use_the_kernels_that_were_chosen(gpu):
-    data = dataloader.load("digits", "train", datapath="", data_split=10)
+    data = dataloader.load("digits", "train", datapath="", data_split=32)
     net = model_loader.load("resnet20", str(SMALL_BATCH))
     axes = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")]
     evaluator = Evaluator(net, {"train": data})
     evaluator.prepare()
     assert evaluator.graphed == ["train"]
     assert "21 layers joined (" in evaluator.describe() and "cudnn" in evaluator.describe()
+    gpu.clear()
     with moving(net, axes, "weights") as move:
         for alpha in (0.0, 0.4, -0.7):
             move((alpha,))
-            gpu.clear()
             values, (loss, acc) = evaluator.measure(), evaluate(net, data)
-            assert sum(gpu) >= 9 * len(data)
             assert values["train_loss"] == pytest.approx(loss, rel=1e-5)
             assert values["train_acc"] == pytest.approx(acc)
+    assert sum(gpu) >= 9 * len(data)  # in the graph
+
+
+def refuse(memo):
+    raise RuntimeError("this net cannot be copied")
+
+
+@pytest.mark.parametrize("can_be_copied", [True, False])
+@pytest.mark.parametrize("choices", [{}, {"bn_samples": 64}], ids=str)
+def test_a_graph_reads_the_present_tensors(gpu, can_be_copied, choices):
+    """Here of a net with computed weights, also with batch norms that are estimated again."""
+    data = dataloader.load("digits", "train", datapath="", data_split=32)
+    net = model_loader.load("resnet20", str(SMALL_BATCH))
+    torch.nn.utils.parametrizations.weight_norm(net.conv1)
+    torch.nn.utils.parametrizations.weight_norm(net.linear)
+    if not can_be_copied:
+        net.__deepcopy__ = refuse
+    axes = [net_plotter.random_direction(net, "weights", norm="filter", ignore="biasbn")]
+    evaluator = Evaluator(net, {"train": data}, batch_size=20, **choices)
+    with moving(net, axes, "weights") as move:
+        for alpha in (0.0, 0.4, -0.7):
+            move((alpha,))
+            values, (loss, acc) = evaluator.measure(), evaluate(net, data)
+            assert values["train_loss"] == pytest.approx(loss, rel=1e-5)
+            assert values["train_acc"] == pytest.approx(acc)
+    assert evaluator.graphed == ["train"]

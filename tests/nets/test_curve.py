@@ -36,6 +36,8 @@ def test_shares(count, t):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_the_net_on_a_curve(kind, dtype):
     nets = [net(seed, dtype) for seed in range(4)]
+    states = [list(one.state_dict().values()) for one in nets[1:]]
+    assert Curve(kind, states).describe() != Curve(kind, states[:2]).describe()
     moved, points = net(0, dtype), [point_of(one, "states") for one in nets]
     arrays = [np.stack([point[i].double().numpy() for point in points]) for i in range(len(points[0]))]
     with Curve(kind, points[1:]).moving(moved, "states") as move:

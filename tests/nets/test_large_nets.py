@@ -5,6 +5,7 @@ The size from which a net is large is lowered, and a block has 64 numbers.
 
 import itertools
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -152,6 +153,22 @@ def test_the_minimiser_stays_in_a_mapped_checkpoint(net, ending, tmp_path, monke
     assert holds(moved[1], loaded.mix.weight) and not holds(kept[1], moved[1])
 
 
+def test_a_checkpoint_that_is_overwritten_ends_the_run(net, tmp_path):
+    path = tmp_path / "net.pt"
+    torch.save(net.state_dict(), path)
+    loaded = model_loader.load(MODEL, str(path))
+    axes = [list(drawn(loaded).values())]
+    with moving(loaded, axes, "weights") as move:
+        os.replace(shutil.copy(path, tmp_path / "other.pt"), path)  # another file of this name
+        move((0.5,))
+    loaded = model_loader.load(MODEL, str(path))
+    with pytest.raises(InputError, match="was overwritten"), moving(loaded, axes, "weights") as move:
+        with open(path, "r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"0")
+        move((0.5,))
+
+
 @needs_safetensors
 def test_a_direction_leads_to_another_net_whose_checkpoint_is_mapped(net, tmp_path):
     path = str(tmp_path / "other.safetensors")
@@ -222,3 +239,17 @@ def test_kept_tensors_leave_no_name(tmp_path, monkeypatch):
         (like[2].shape, torch.float64),
     ]
     assert not any(tensor.any() for tensor in kept) and not os.listdir(tmp_path)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+def test_a_gpu_moves_a_net_as_the_cpu_does(net, monkeypatch):
+    monkeypatch.setattr(large, "GPU_BLOCK", 100)
+    (x,) = net_plotter.make_directions(net, "weights", [Recipe(norm="filter")])
+    before, on_gpu = bits(net.parameters()), large_net.net().cuda()
+    with moving(net, [x], "weights") as move, moving(on_gpu, [x], "weights") as move_on_gpu:
+        for coordinate in (0.3, -0.7):
+            move((coordinate,))
+            move_on_gpu((coordinate,))
+            for ours, theirs in zip(net.parameters(), on_gpu.parameters(), strict=True):
+                torch.testing.assert_close(theirs.cpu(), ours, rtol=2**-7, atol=0)
+    assert bits(parameter.cpu() for parameter in on_gpu.parameters()) == before

@@ -173,6 +173,16 @@ def test_an_eigenvector_of_all_parameters(net, norm):
     assert all(d.isfinite().all() for d in ends)
 
 
+@pytest.mark.parametrize("dir_type", net_tensors.DIRECTION_TYPES)
+def test_a_gradient_becomes_a_direction_of_float32_on_the_cpu(net, dir_type):
+    """Also in tensors that stay where they are."""
+    vector = [
+        torch.ones(d.shape, dtype=torch.float64) for d in net_tensors.moving_tensors(net, dir_type).values()
+    ]
+    made = net_plotter.vector_direction(net, dir_type, vector, ignore="biasbn")
+    assert {(d.dtype, d.device.type) for d in made} == {(torch.float32, "cpu")}
+
+
 def test_cosine():
     a, b = [torch.tensor([1.0, 0.0]), torch.tensor([2.0])], [torch.tensor([0.0, 3.0]), torch.tensor([1.0])]
     assert net_plotter.cosine(a, b) == pytest.approx(2 / (5**0.5 * 10**0.5))

@@ -17,8 +17,9 @@ def step(name: str, code: str, limit: float = 30) -> Step:
 
 
 def test_all_planned_files_exist(tmp_path):
-    tests, *benchmarks = on_gpu.plan(tmp_path)
+    tests, *benchmarks, slow_tests = on_gpu.plan(tmp_path)
     assert "tests/evaluate/test_cuda.py" in tests.command
+    assert "tests/cli/test_cuda_ranks.py" in slow_tests.command
     for planned in benchmarks:
         assert (report.REPO / planned.command[1]).exists(), planned.name
 

@@ -172,3 +172,16 @@ def test_a_loss_that_is_lost():
     plan = CurvePlan(epochs=9, lr=1e9)
     with pytest.raises(InputError, match=r"epoch \d is (nan|inf), so the bends are lost; give a smaller lr="):
         list(CurveTraining(mlp(0), mlp(1), digits(), CROSSENTROPY, plan).run())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+def test_a_gpu_trains_the_same_bends():
+    plan, found = CurvePlan(epochs=2, batch_size=100), []
+    for device in ("cpu", "cuda"):
+        nets = [mlp(seed).to(device) for seed in (0, 1)]
+        nets[0][2].p = 0.0
+        training = CurveTraining(*nets, digits().to(device), CROSSENTROPY, plan)
+        list(training.run())
+        found.append([tensor.cpu() for tensor in training.bends[0]])
+    for here, there in zip(*found, strict=True):
+        assert torch.allclose(here, there, rtol=1e-3, atol=1e-4)

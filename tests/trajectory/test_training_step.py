@@ -13,6 +13,7 @@ from losslandscape.data.image_set import ImageSet
 from losslandscape.nets import model_loader
 from losslandscape.trajectory import training, training_step
 from losslandscape.trajectory.training_step import TrainingStep
+from tests.recorded_call import RecordedCall
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 RECIPE = dict(lr=0.1, momentum=0.9, weight_decay=5e-4)
@@ -161,20 +162,17 @@ def test_replayed_steps_train_on_each_batch_once(noise, monkeypatch):
     """The step of a GPU with a stand-in for its graphs, which are captured once for each size and rate."""
     captured = []
 
-    class Replayed:
+    class Replayed(RecordedCall):
         def __init__(self, function, *, warm_up):
             assert not warm_up  # which would train on a batch more
             captured.append(function)
-            self.replay = function
-
-        def __call__(self):
-            self.replay()
+            super().__init__(function, warm_up=warm_up)
 
     monkeypatch.setattr(training_step, "CapturedCall", Replayed)
     monkeypatch.setattr(TrainingStep, "_can_capture", lambda step: True)
     net, plain = small_net(), small_net()
-    step = train(net, noise, epochs=[1, 2])
-    train_plainly(plain, noise, augmented=True, epochs=[1, 2])
+    step = train(net, noise, epochs=[1, 2, 3])
+    train_plainly(plain, noise, augmented=True, epochs=[1, 2, 3])
     assert torch.equal(state_of(net), state_of(plain))
     assert len(captured) == 2
     table, sizes = training.draw_epoch(27, 8, training.epoch_generator(0, 3), augmented=True)

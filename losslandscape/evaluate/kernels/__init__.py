@@ -10,12 +10,13 @@ import os
 
 import torch
 
+CUDA = torch.device("cuda")
 LEAST_CAPABILITY = (8, 0)  # the first with bfloat16 and TF32 in the tensor cores (A100)
 
 
-def available() -> bool:
-    """Whether Triton can be imported, and runs on this machine's GPU or in its interpreter."""
-    return (_interpreted() or _has_device()) and _imports()
+def available(device: torch.device = CUDA) -> bool:
+    """Whether Triton can be imported, and runs on this device or in its interpreter."""
+    return (_interpreted() or _can_compute(device)) and _imports()
 
 
 def _interpreted() -> bool:
@@ -23,10 +24,11 @@ def _interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def _has_device() -> bool:
-    if not torch.cuda.is_available() or torch.version.cuda is None:
+def _can_compute(device: torch.device) -> bool:
+    """Whether a device is a GPU with these tensor cores. For a CPU, no GPU is touched."""
+    if device.type != "cuda" or not torch.cuda.is_available() or torch.version.cuda is None:
         return False
-    return torch.cuda.get_device_capability() >= LEAST_CAPABILITY
+    return torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY
 
 
 def _imports() -> bool:

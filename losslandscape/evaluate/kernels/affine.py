@@ -1,4 +1,4 @@
-"""A factor and a shift per channel with a ReLU in one pass, over one tensor or several side by side."""
+"""Scale, shift and ReLU of each channel in one pass, over one tensor or several that are concatenated."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from torch import Tensor
 
 from losslandscape.evaluate.kernels import tile
 
-BLOCK_ELEMENTS = 4096  # of a program: 64 bytes for each of its threads in bfloat16
+BLOCK_ELEMENTS = 4096  # of a program: 64 bytes per thread in bfloat16
 WARPS = 4
-MOST_CHANNELS = BLOCK_ELEMENTS  # of a tensor; a program has whole pixels
+MOST_CHANNELS = BLOCK_ELEMENTS  # of a tensor: a program computes whole pixels
 
 
 def fits(*parts: Tensor) -> bool:
@@ -32,12 +32,12 @@ def fits(*parts: Tensor) -> bool:
 def affine_relu(x: Tensor | Sequence[Tensor], scale: Tensor, shift: Tensor, *, relu: bool) -> Tensor:
     """Return relu(x * scale + shift), with a scale and a shift for each channel.
 
-    For several tensors it is that of `torch.cat(x, 1)`, which is not stored in between. A batch norm in
-    evaluation mode that cannot be folded, and DenseNet's row of cat, norm and ReLU, become one pass.
+    Several tensors count as `torch.cat(x, 1)`, which is never stored. It serves batch norms in evaluation
+    mode that cannot be folded, such as DenseNet's sequence of concatenation, norm and ReLU.
 
     Args:
-        x: (N, C, H, W), or several of them with C channels in total, as `fits` wants them.
-        scale, shift: (C,), of any floating dtype. The sum is computed in float32.
+        x: (N, C, H, W), or several with C channels in total; `fits` says which.
+        scale, shift: (C,), of any floating dtype. Products and sums are in float32.
         relu: whether to apply the ReLU.
     """
     parts = [x] if isinstance(x, Tensor) else list(x)

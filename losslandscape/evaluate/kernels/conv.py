@@ -58,14 +58,21 @@ def conv(
         relu: whether to apply the ReLU.
         stride, padding: as in `conv2d`.
     """
-    is_usual = (weight.shape[2], _side(stride), _side(padding)) == (3, 1, 1)
-    if not is_usual or not row_conv.fits(x, weight):
+    if not by_rows(x, weight, stride=stride, padding=padding):
         return conv_by_taps(x, weight, bias, residual, relu=relu, stride=stride, padding=padding)
     weight, residual = _channels_last(weight), residual if residual is None else _channels_last(residual)
     out = _empty(x, weight, 1, 1)
     with torch.cuda.device_of(x):
         row_conv.launch(x, weight, bias, residual, out, relu=relu)
     return out
+
+
+def by_rows(
+    x: Tensor, weight: Tensor, *, stride: int | tuple[int, ...], padding: int | tuple[int, ...]
+) -> bool:
+    """Whether `conv` takes the kernel of `row_conv`, else that of `conv_by_taps`."""
+    is_usual = (weight.shape[2], _side(stride), _side(padding)) == (3, 1, 1)
+    return is_usual and row_conv.fits(x, weight)
 
 
 def conv_by_taps(
@@ -99,7 +106,7 @@ def _empty(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
 
 
 def _side(value: int | tuple[int, ...] | str) -> int | None:
-    """Return the one number of a square stride, padding or dilation; None for others."""
+    """Return the number that a stride, padding or dilation has along both axes; None if they differ."""
     if isinstance(value, int):
         return value
     return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else None

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from losslandscape.evaluate import kernels
 
@@ -44,6 +45,7 @@ def test_the_device_must_have_the_tensor_cores(capability, is_enough, monkeypatc
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.version.cuda", "13.0")
-    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: capability)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: capability)
     monkeypatch.setattr(kernels, "_imports", lambda: True)
     assert kernels.available() is is_enough
+    assert not kernels.available(torch.device("cpu"))
