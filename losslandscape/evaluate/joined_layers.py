@@ -173,7 +173,7 @@ class JoinedNorm(nn.Module):
 
         if not affine.fits(*maps):
             raise ValueError("the kernel does not take these maps")
-        return affine.affine_relu(maps, *self.affine, relu=True)
+        return affine.affine_relu(maps, *self.affine)
 
 
 Joined: TypeAlias = JoinedConv | JoinedNorm

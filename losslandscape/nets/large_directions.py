@@ -56,12 +56,8 @@ def _moves(tensor: NetTensor, ignore: str) -> bool:
 
 def _room(tensors: Sequence[Tensor], moves: Sequence[bool]) -> list[Tensor]:
     """Return a direction to be filled, in a temporary file; parts that do not move take no memory."""
-    kept = iter(
-        kept_tensors.empty(
-            [tensor for tensor, is_moved in zip(tensors, moves, strict=True) if is_moved],
-            [kept_type(tensor.dtype) for tensor, is_moved in zip(tensors, moves, strict=True) if is_moved],
-        )
-    )
+    moving = [tensor for tensor, is_moved in zip(tensors, moves, strict=True) if is_moved]
+    kept = iter(kept_tensors.empty(moving, [kept_type(tensor.dtype) for tensor in moving]))
     return [
         next(kept) if is_moved else torch.zeros((), dtype=kept_type(tensor.dtype)).expand(tensor.shape)
         for tensor, is_moved in zip(tensors, moves, strict=True)

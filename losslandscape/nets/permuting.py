@@ -26,15 +26,10 @@ class Permutation:
 
     @classmethod
     def identity(cls, group: Group) -> "Permutation":
+        """Return the permutation that moves no neuron."""
         blocks = group.parts[0].shape[0]
         inner = tuple(np.tile(np.arange(part.shape[1]), (blocks, 1)) for part in group.parts)
         return cls(np.arange(blocks), inner)
-
-    @classmethod
-    def random(cls, group: Group, generator: np.random.Generator) -> "Permutation":
-        same = cls.identity(group)
-        inner = tuple(generator.permuted(rows, axis=1) for rows in same.inner)
-        return cls(generator.permutation(same.outer), inner)
 
     @property
     def moved(self) -> int:
