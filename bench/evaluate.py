@@ -14,8 +14,8 @@ each. Its workers share the cores with the threads of the forward pass: one thre
 OMP_NUM_THREADS says otherwise. Here they are started once and kept. The published program starts them at
 every point. This is a row of its own on a CPU, where the start weighs more, as there are fewer images.
 
-What is reached is compared with the device's measured peaks, which are a large product or convolution, and a
-large copy. bench/hardware.py says how operations and bytes are counted.
+What is reached is compared with the device's peaks, measured in turn with the points: a large product or
+convolution, and a large copy. bench/hardware.py says how operations and bytes are counted.
 
 Nets have random weights, and batch norm statistics of some of the images, so that the activations are as
 large as in a trained net.
@@ -39,7 +39,7 @@ from torchvision import transforms
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import report
-from bench.hardware import DTYPES, Cost, Peaks, cost_of, peaks_of, timed
+from bench.hardware import DTYPES, Cost, Peaks, cost_of, peak_works, peaks_of, timed
 from losslandscape.cli.command_line import Parser, sentence
 from losslandscape.cli.option_types import positive
 from losslandscape.core.errors import InputError
@@ -319,15 +319,19 @@ def benchmark(
         for precision in precisions:
             batch_size = ways[ours_in(precision)].batch_size
             calls[passes_in(precision)] = forward_passes(net, data, batch_size, DTYPES[precision])
+        works = peak_works(device, precisions)
+        calls |= {name: work.call for name, work in works.items()}
         calls = {name: timed(call, device) for name, call in calls.items()}
         report.interleaved(calls, 1)  # warm up
         seconds = report.interleaved(calls, repeats)
 
+    medians = report.medians(seconds)
     return {
         "images": images,
         "cost_per_image": asdict(cost),
         "seconds": seconds,
-        "medians": report.medians(seconds),
+        "medians": medians,
+        "peaks": asdict(peaks_of(works, medians)),
         "batch_sizes": {name: way.batch_size for name, way in ways.items()},
         "precisions": {name: way.precision for name, way in ways.items()},
         "loss_differences": differences,
@@ -339,7 +343,7 @@ def measure_point(move: Callable[[tuple[float, float]], None], way: Way) -> None
     way.measure()
 
 
-def speed_rows(result: dict, peaks: Peaks) -> list[dict[str, object]]:
+def speed_rows(result: dict) -> list[dict[str, object]]:
     """Return the speed of each way, its share of the device's peak, and the error of its loss."""
     images, seconds, flops = result["images"], result["medians"], result["cost_per_image"]["flops"]
     return [
@@ -353,16 +357,16 @@ def speed_rows(result: dict, peaks: Peaks) -> list[dict[str, object]]:
             * flops
             * images
             / seconds[name]
-            / peaks.flops[result["precisions"][name]],
+            / result["peaks"]["flops"][result["precisions"][name]],
             "loss off by": f"{result['loss_differences'][name]:.1e}",
         }
         for name, batch in result["batch_sizes"].items()
     ]
 
 
-def efficiency_rows(model: str, result: dict, peaks: Peaks) -> list[dict[str, object]]:
+def efficiency_rows(model: str, result: dict) -> list[dict[str, object]]:
     """Return what our points reach of the device's peaks, and their share outside forward passes."""
-    cost, rows = Cost(**result["cost_per_image"]), []
+    cost, peaks, rows = Cost(**result["cost_per_image"]), Peaks(**result["peaks"]), []
     for precision, peak in peaks.flops.items():
         way = ours_in(precision)
         whole = result["medians"][way]
@@ -411,7 +415,6 @@ def main(argv: list[str] | None = None) -> None:
         precisions = ["", "bf16"] if has_bf16(device) else [""]
         if "bf16" not in precisions:
             print("left out: bf16, for which this processor has no instructions")
-        peaks = peaks_of(device, precisions)
         results = {}
         for model in args.models:
             images = args.images or (CUDA_IMAGES if args.cuda else IMAGES.get(model, OTHER_IMAGES))
@@ -424,18 +427,13 @@ def main(argv: list[str] | None = None) -> None:
                 compiled=args.compile,
             )
             results[model] = result
-            peaks = peaks.or_more(peaks_of(device, precisions))
-            print(
-                f"\n{model}, {images} images a point\n{report.table(speed_rows(result, peaks))}", flush=True
-            )
-        efficiency = [efficiency_rows(model, result, peaks) for model, result in results.items()]
+            print(f"\n{model}, {images} images a point\n{report.table(speed_rows(result))}", flush=True)
+        efficiency = [efficiency_rows(model, result) for model, result in results.items()]
         print(f"\n{report.table(sum(efficiency, []))}")
         facts = {
             "device": device.type,
             "threads": torch.get_num_threads(),
             "repeats": args.repeats,
-            "peak_flops": {precision or "default": peak for precision, peak in peaks.flops.items()},
-            "peak_bytes": peaks.bytes,
             "models": results,
         }
         report.write(args.out, facts)

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 DTYPES = {"": torch.float32, "bf16": torch.bfloat16}
-PEAK_REPEATS = 8
+COPIES = 8
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,20 @@ class Peaks:
     flops: dict[str, float]
     bytes: float
 
-    def or_more(self, other: "Peaks") -> "Peaks":
-        """Return the larger of each peak, measured twice: other programs may have run meanwhile."""
-        flops = {precision: max(peak, other.flops[precision]) for precision, peak in self.flops.items()}
-        return Peaks(flops, max(self.bytes, other.bytes))
+
+@dataclass(frozen=True)
+class Work:
+    """A large piece of work that a device does as fast as it can.
+
+    Attributes:
+        amount: floating-point operations, or bytes through memory.
+        call: does the work.
+        precision: a key of `DTYPES`; None for a copy.
+    """
+
+    amount: float
+    call: Callable[[], object]
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,43 +98,73 @@ def cost_of(net: nn.Module, folded: nn.Module, image: Tensor) -> Cost:
     return Cost(counter.get_total_flops(), moved.activations, moved.weights)
 
 
-def peaks_of(device: torch.device, precisions: list[str]) -> Peaks:
-    """Measure the peaks of a device."""
-    flops = {precision: _peak_flops(precision, device) for precision in precisions}
-    return Peaks(flops, peak_bytes(device))
+def peak_works(device: torch.device, precisions: list[str]) -> dict[str, Work]:
+    """Return work that shows the peaks of a device, by name: square products, convolutions, and a copy.
+
+    Each piece takes about a quarter of a second on a CPU core, so that it meets as much noise as a point.
+    """
+    works = {}
+    for precision in precisions:
+        works[f"peak of products, {precision or 'default'}"] = _product(precision, device)
+        works[f"peak of convolutions, {precision or 'default'}"] = _convolution(precision, device)
+    return {**works, "peak of copies": _copy(device)}
 
 
-@torch.inference_mode()
-def _peak_flops(precision: str, device: torch.device) -> float:
-    """Return the most operations per second in a product of square matrices or in a large convolution."""
-    size, batch = (8192, 1024) if device.type == "cuda" else (2048, 16)
+def peaks_of(works: dict[str, Work], seconds: dict[str, float]) -> Peaks:
+    """Return the peaks from the seconds of each piece of work."""
+    flops: dict[str, float] = {}
+    bytes_ = 0.0
+    for name, work in works.items():
+        speed = work.amount / seconds[name]
+        if work.precision is None:
+            bytes_ = speed
+        else:
+            flops[work.precision] = max(speed, flops.get(work.precision, 0.0))
+    return Peaks(flops, bytes_)
 
-    def random(*shape: int) -> Tensor:
-        return torch.randn(shape, device=device).to(DTYPES[precision])
 
-    a, b = random(size, size), random(size, size)
-    x = random(batch, 256, 16, 16).contiguous(memory_format=torch.channels_last)
-    w = random(256, 256, 3, 3).contiguous(memory_format=torch.channels_last)
-    product = timed(lambda: a @ b, device)
-    convolution = timed(lambda: F.conv2d(x, w, padding=1), device)
-    matmul = torch.backends.cuda.matmul
-    before = matmul.allow_tf32
-    matmul.allow_tf32 = torch.backends.cudnn.allow_tf32  # rounded as convolutions are by default
-    try:
-        product_seconds = min(product() for _ in range(PEAK_REPEATS))
-        convolution_seconds = min(convolution() for _ in range(PEAK_REPEATS))
-    finally:
+def _product(precision: str, device: torch.device) -> Work:
+    size, times = (8192, 4) if device.type == "cuda" else (2048, 4)
+    a, b = (torch.randn(size, size, device=device).to(DTYPES[precision]) for _ in range(2))
+
+    @torch.inference_mode()
+    def multiply() -> None:
+        matmul = torch.backends.cuda.matmul
+        before = matmul.allow_tf32
+        matmul.allow_tf32 = torch.backends.cudnn.allow_tf32  # rounded as convolutions are by default
+        for _ in range(times):
+            a @ b
         matmul.allow_tf32 = before
-    return max(2 * size**3 / product_seconds, 2 * x.numel() * w[0].numel() / convolution_seconds)
+
+    return Work(2.0 * times * size**3, multiply, precision)
 
 
-@torch.inference_mode()
-def peak_bytes(device: torch.device) -> float:
-    """Return the bytes per second that a large copy reads and writes."""
+def _convolution(precision: str, device: torch.device) -> Work:
+    batch, times = (1024, 8) if device.type == "cuda" else (16, 16)
+    x, w = (
+        torch.randn(shape, device=device).to(DTYPES[precision], memory_format=torch.channels_last)
+        for shape in ((batch, 256, 16, 16), (256, 256, 3, 3))
+    )
+
+    @torch.inference_mode()
+    def convolve() -> None:
+        for _ in range(times):
+            F.conv2d(x, w, padding=1)
+
+    return Work(2.0 * times * x.numel() * w[0].numel(), convolve, precision)
+
+
+def _copy(device: torch.device) -> Work:
     source = torch.zeros(2**31 if device.type == "cuda" else 2**28, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    copying = timed(lambda: target.copy_(source), device)
-    return 2 * source.nbytes / min(copying() for _ in range(PEAK_REPEATS))
+    return Work(2.0 * source.nbytes, lambda: target.copy_(source))
+
+
+def peak_bytes(device: torch.device) -> float:
+    """Return the bytes per second that a large copy reads and writes."""
+    work = _copy(device)
+    copying = timed(work.call, device)
+    return work.amount / min(copying() for _ in range(COPIES))
 
 
 def timed(call: Callable[[], object], device: torch.device) -> Callable[[], float]:

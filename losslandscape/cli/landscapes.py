@@ -1,5 +1,6 @@
 """Makes the landscape, the run and the axes that a request asks for."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -111,15 +112,14 @@ def find_request_axes(
 
     Args:
         path: (2, checkpoints) coordinates of a trajectory, which decides the range of axes without a request.
-            The default is the trajectory in the requested projection file, if there is one.
+            The default is the trajectory in the requested projection files, if there are any.
     """
     grid = request.grid
     requested = {"x": grid.x, "y": grid.y} if request.is_plane else {"x": grid.x}
     path_name = "the path"
     if None in requested.values():
         if path is None and grid.proj_file:
-            projection = run.ranks.first(h5_util.read_projection, grid.proj_file)
-            path = np.stack([projection.x, projection.y])
+            path = run.ranks.first(_path_places, grid.proj_file)
         if places := run.ranks.first(_places, landscape):
             path_name = "the nets" if path is None else "nets and path"
             path = auto_range.around([(place.x, place.y) for place in places], path)
@@ -133,6 +133,12 @@ def find_request_axes(
         path=path,
         path_name=path_name,
     )
+
+
+def _path_places(proj_files: Sequence[str]) -> np.ndarray:
+    """Return the coordinates (2, checkpoints) of all checkpoints of the paths."""
+    paths = map(h5_util.read_projection, proj_files)
+    return np.concatenate([[path.x, path.y] for path in paths], axis=1)
 
 
 def _places(landscape: Landscape) -> list[Place]:

@@ -43,8 +43,7 @@ def main(argv: list[str] | None = None) -> None:
         drawn_by(__file__, argv),
         tensorboard_log.logged_to(args.tensorboard),
     ):
-        others = [args.proj_file] if args.proj_file else []
-        redraw.draw(partial(draw, args), args.surf_file, watch=args.watch, others=others)
+        redraw.draw(partial(draw, args), args.surf_file, watch=args.watch, others=args.proj_file)
 
 
 def option_fault(args: argparse.Namespace) -> str:
@@ -89,7 +88,13 @@ def argument_parser() -> Parser:
         metavar="FILE",
         help="PCA direction file: the axes then show the variance that they explain",
     )
-    parser.add_argument("--proj_file", default="", metavar="FILE", help="projection file of a trajectory")
+    parser.add_argument(
+        "--proj_file",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="projection file of a trajectory; several in one plane are drawn together",
+    )
     parser.add_argument(
         "--surf_name",
         default="",

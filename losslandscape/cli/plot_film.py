@@ -51,9 +51,11 @@ def argument_parser() -> Parser:
     )
     add(
         "--proj_file",
-        default="",
+        nargs="+",
+        default=[],
         metavar="FILE",
-        help="projection file of the training, which puts each checkpoint in the plane",
+        help="projection file of the training, which puts each checkpoint in the plane; over one surface "
+        "also several, whose trainings move together by epoch",
     )
     add(
         "--dir_file",

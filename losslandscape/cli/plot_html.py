@@ -52,7 +52,13 @@ def argument_parser() -> Parser:
         metavar="FILE",
         help="surface file, of one coordinate or two, or several of them",
     )
-    add("--proj_file", default="", metavar="FILE", help="projection file of a trajectory")
+    add(
+        "--proj_file",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="projection file of a trajectory; several in one plane are drawn together",
+    )
     add(
         "--dir_file",
         default="",

@@ -51,7 +51,11 @@ def build_parser() -> Parser:
         "use less than a fifth of that)",
     )
     group.add_argument(
-        "--proj_file", default="", metavar="FILE", help="draw this projected trajectory over the contours"
+        "--proj_file",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="draw this projected trajectory over the contours, or several in one plane",
     )
     add_level_options(group)
     add_out(group, "the surface file, or with --proj_file that", of="the figures' names")
@@ -108,7 +112,9 @@ def require_consistent(request: SurfaceRequest, plots: PlotOptions, parser: Pars
             "and have a path of their own; leave --seeds, --proj_file, --model_file2 and --model_file3 out"
         )
     if plots.proj_file and not plots.plot:
-        parser.error(f"--proj_file {plots.proj_file} is drawn over the contours of a plane; give --plot too")
+        parser.error(
+            f"--proj_file {plots.proj_file[0]} is drawn over the contours of a plane; give --plot too"
+        )
     if seeds > 1 and not net.model_file and net.model in MODELS:
         parser.error(
             f"--seeds {seeds} compares surfaces of one net, and {net.model} has other random weights for "
@@ -198,24 +204,24 @@ def plot(plots: PlotOptions, surf_file: str, dir_file: str, *, is_plane: bool) -
         )
 
 
-def require_path_on_surface(job: SurfaceJob, proj_file: str, surf_file: str) -> None:
-    """Raise `InputError` if the trajectory does not lie on the surface that will be measured."""
+def require_path_on_surface(job: SurfaceJob, proj_files: list[str], surf_file: str) -> None:
+    """Raise `InputError` if a trajectory does not lie on the surface that will be measured."""
     landscape = job.landscape
     directions, _ = landscape.find_directions(overwrite=job.run.overwrite)
-    projection = h5_util.read_projection(proj_file)
     facts = landscape.surface_facts(directions)
-    projection.require_fit(facts, surf_file=surf_file, dir_file=landscape.dir_file)
+    for projection in map(h5_util.read_projection, proj_files):
+        projection.require_fit(facts, surf_file=surf_file, dir_file=landscape.dir_file)
 
 
 def require_figures(plots: PlotOptions, surf_file: str, names: list[str], *, is_plane: bool) -> None:
     """Raise `InputError` before the measurement if the figures of these quantities cannot be written."""
-    from losslandscape.draw import figures, line_figures, plane_figures
+    from losslandscape.draw import figures, line_figures, plane_figures, training_paths
 
     stem, endings = surf_file, plane_figures.endings(names)
     if not is_plane:
         endings = line_figures.endings(names, log=plots.log)
     elif plots.proj_file:
-        stem, endings = plots.proj_file, [f"{endings[0]}_proj"]
+        stem, endings = training_paths.stem(plots.proj_file), [f"{endings[0]}_proj"]
     advice = "give another {out}" if plots.out else "give another {surf_file}"
     figures.require_writable_figures(plots.out or stem, endings, plots.format, advice=advice)
 
@@ -226,6 +232,6 @@ def require_drawable(plots: PlotOptions) -> None:
 
     complete_levels(plots.vmin, plots.vmax, plots.vlevel)
     if plots.proj_file:
-        from losslandscape.draw.trajectory_figures import read_projection
+        from losslandscape.draw.training_paths import read_paths
 
-        read_projection(plots.proj_file)
+        read_paths(plots.proj_file)

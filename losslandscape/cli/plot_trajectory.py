@@ -3,6 +3,7 @@
     python plot_trajectory.py --model resnet20 --model_folder DIR --max_epoch 30 --ignore biasbn
     python plot_trajectory.py --model vgg9 --model_folder DIR --dir_type states --save_epoch 10
     python plot_trajectory.py --model net.py:net --model_folder DIR --pattern 'epoch=*-step=*.ckpt'
+    python plot_trajectory.py --model resnet20 --model_folder DIR DIR2 --names sgd adam --max_epoch 30
     python plot_trajectory.py --model resnet20 --model_folder DIR --max_epoch 30 --plane random
     python plot_trajectory.py --model resnet20 --model_folder DIR --max_epoch 30 --method tsne
     python plot_trajectory.py --model resnet20 --model_folder DIR --max_epoch 30 --animate SURF_FILE
@@ -15,6 +16,10 @@ give plot_surface.py `--dir_file <directions>`, the same `--dir_type`, and `--pr
 --plot`. With that surface, `--animate` makes a film. `--losses` measures the loss of each checkpoint, and the
 loss at its place on the plane. The projection file keeps both losses, and `<projection>_losses.pdf` compares
 them.
+
+The paths of several trainings of one net lie in one plane around the last checkpoint of the first, whose
+folder gets all files: the directions in a folder with `_with_<name>` for each other training, and a
+projection `<directions>_<name>_proj_cos.h5` for each. `--proj_file` of the other commands takes them all.
 """
 
 import os
@@ -34,7 +39,7 @@ from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays
 from losslandscape.data.image_set import ImageSet
 from losslandscape.data.samples import Samples
-from losslandscape.draw import figures, film, trajectory_figures
+from losslandscape.draw import figures, film, training_paths, trajectory_figures
 from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.draw.page_style import drawn_on
 from losslandscape.evaluate import losses
@@ -43,7 +48,7 @@ from losslandscape.evaluate.fit_check import check_data
 from losslandscape.evaluate.loss import Loss
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import keep_aside
-from losslandscape.files.file_names import SEED
+from losslandscape.files.file_names import SEED, without_special_characters
 from losslandscape.files.projection import Projection
 from losslandscape.nets import model_loader
 from losslandscape.parallel import devices
@@ -86,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
     with sentence(parser), drawn_on(page_of(args)), drawn_by("plot_trajectory.py", arguments):
         options = request.path
         options.require_consistent()
-        checkpoints = request.find_checkpoints()
+        trainings = [one.find_checkpoints() for one in request.trainings]
         request.require_writable_path()
         torch.manual_seed(SEED)
         net = model_loader.build(request.net.model, model_loader.parse_model_args(request.net.model_args))
@@ -94,42 +99,46 @@ def main(argv: list[str] | None = None) -> None:
         if options.animate:
             h5_util.read_surface(options.animate).get(options.surf_name)
         measured = Losses.load(request, net, loss) if options.losses else None
-        matrix = request.read_checkpoints(checkpoints.files, net)
+        in_rows = [*trainings[1:], trainings[0]]  # the last row is the origin
+        matrix = request.read_checkpoints([file for one in in_rows for file in one.files], net)
         size = sum(tensor.numel() for tensor in matrix.tensors.values())
-        print(f"{checkpoints.describe()}, of {request.net.model}: {size} values each; the last is the origin")
+        described = ", ".join(one.describe() for one in trainings)
+        of_first = " of the first training" if len(trainings) > 1 else ""
+        print(f"{described}, of {request.net.model}: {size} values each; the last{of_first} is the origin")
         if options.method == "tsne":
-            path = embed(request, matrix, checkpoints)
+            embed(request, matrix, trainings)
         else:
-            path = project(request, matrix, net, checkpoints, measured)
-            print_table(path)
-        draw(request, path.path)
+            for path in project(request, matrix, net, trainings, measured):
+                print_table(path)
+        draw(request)
         if options.show:
             figures.show()
 
 
-def embed(request: PathRequest, matrix: CheckpointMatrix, checkpoints: Checkpoints) -> Projection:
-    """Embed the checkpoints by t-SNE, and write their path."""
-    file = os.path.join(request.net.model_folder, f"tsne_{request.path.name}.h5")
+def embed(request: PathRequest, matrix: CheckpointMatrix, trainings: list[Checkpoints]) -> None:
+    """Embed the checkpoints by t-SNE, and write their paths."""
     facts = request.facts(matrix)
-    path = projected_path.embed(matrix, file, ignore=request.path.ignore, facts=facts)
-    return write_path(request, path, checkpoints, {})
+    path = projected_path.embed(matrix, request.proj_files[0], ignore=request.path.ignore, facts=facts)
+    write_paths(request, path, trainings, {})
 
 
 def project(
     request: PathRequest,
     matrix: CheckpointMatrix,
     net: nn.Module,
-    checkpoints: Checkpoints,
+    trainings: list[Checkpoints],
     measured: Losses | None,
-) -> Projection:
-    """Project the checkpoints on the plane, measure the requested losses, and write the path."""
+) -> list[Projection]:
+    """Project the checkpoints on the plane, measure the requested losses, and write the paths."""
     facts = request.facts(matrix)
     on_plane = find_plane(request, matrix, net, facts)
     path = projected_path.project(matrix, on_plane, method=request.path.method, facts=facts)
-    path = write_path(request, path, checkpoints, measured.facts if measured else {})
-    if measured:
-        path = measure(request, path, matrix, net, on_plane, measured)
-    return path
+    paths = write_paths(request, path, trainings, measured.facts if measured else {})
+    if not measured:
+        return paths
+    origin = matrix.files[-1]
+    rows = [replace(matrix, files=[*one.files, origin]) for one in trainings]
+    return [measure(request, one, its, net, on_plane, measured) for one, its in zip(paths, rows, strict=True)]
 
 
 def find_plane(request: PathRequest, matrix: CheckpointMatrix, net: nn.Module, facts: Facts) -> Plane:
@@ -170,6 +179,19 @@ def make_directions(request: PathRequest, matrix: CheckpointMatrix, net: nn.Modu
         ignore=options.ignore,
         facts=facts,
     )
+
+
+def write_paths(
+    request: PathRequest, path: Projection, trainings: list[Checkpoints], facts: Facts
+) -> list[Projection]:
+    """Write the path of each training."""
+    paths = [path]
+    if len(trainings) > 1:
+        sizes = [len(one.files) for one in trainings]
+        names = request.path.training_names
+        paths = projected_path.split(path, sizes, files=request.proj_files, names=names)
+    triples = zip(request.trainings, paths, trainings, strict=True)
+    return [write_path(one, its, checkpoints, facts) for one, its, checkpoints in triples]
 
 
 def write_path(request: PathRequest, path: Projection, checkpoints: Checkpoints, facts: Facts) -> Projection:
@@ -215,6 +237,8 @@ def print_table(path: Projection) -> None:
     """Print each checkpoint's place, its distance from the plane, and both losses if they are measured."""
     assert path.shares is not None and path.distance is not None
     x, y = 100 * path.shares
+    if path.name:
+        print(f"{path.name}:")
     print(f"of the variance of all that moves: along x {x:.3g} %, along y {y:.3g} %")
     columns = {}
     if path.true_loss is not None and path.projected_loss is not None:
@@ -230,17 +254,21 @@ def print_table(path: Projection) -> None:
         print(f"{number:6.10g} {path.x[i]:10.4g} {path.y[i]:10.4g} {distance:>15}{values}")
 
 
-def draw(request: PathRequest, proj_file: str) -> None:
+def draw(request: PathRequest) -> None:
     """Draw all requested figures."""
     options = request.path
     dir_file = "" if options.method == "tsne" else request.dir_file
     output: dict[str, Any] = {"out": options.out, "show": options.show, "formats": options.format}
-    print(f"projection: {proj_file}")
-    trajectory_figures.draw(proj_file, dir_file=dir_file, **output)
+    proj_files = request.proj_files
+    for proj_file in proj_files:
+        print(f"projection: {proj_file}")
+    trajectory_figures.draw(proj_files, dir_file=dir_file, **output)
     if options.losses:
-        print(projected_path.describe_losses(h5_util.read_projection(proj_file)))
-        trajectory_figures.draw_losses(proj_file, **output)
+        for proj_file, name in zip(proj_files, options.training_names or [""], strict=True):
+            print(projected_path.describe_losses(h5_util.read_projection(proj_file)))
+            out = f"{options.out}_{without_special_characters(name)}" if options.out and name else options.out
+            trajectory_figures.draw_losses(proj_file, **{**output, "out": out})
     if options.animate:
-        reel = film.read([options.animate], proj_file=proj_file, name=options.surf_name)
-        stem = f"{options.out or proj_file}_{options.surf_name}_animation"
+        reel = film.read([options.animate], proj_file=proj_files, name=options.surf_name)
+        stem = f"{options.out or training_paths.stem(proj_files)}_{options.surf_name}_animation"
         film.write(reel, [f"{stem}.{extension}" for extension in film.formats()], dir_file=dir_file)

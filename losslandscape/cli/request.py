@@ -203,7 +203,7 @@ class GridOptions(Options):
     x: Axis | Auto | None
     y: Axis | Auto | None
     rise: float = RISE
-    proj_file: str = ""
+    proj_file: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class PlotOptions(Options):
     show: bool
     log: bool
     loss_max: float | None
-    proj_file: str
+    proj_file: list[str]
     out: str
     vmin: float | None
     vmax: float | None

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -14,7 +14,8 @@ from losslandscape.cli.figure_options import add_out, add_page_options
 from losslandscape.cli.request import DataOptions, NetOptions, Options
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import Facts
-from losslandscape.files.file_names import without_special_characters
+from losslandscape.files.file_names import shortened, without_special_characters
+from losslandscape.files.training_order import differing_parts
 from losslandscape.files.writable import require_writable
 from losslandscape.nets import net_tensors
 from losslandscape.trajectory import (
@@ -35,6 +36,8 @@ METHODS = (*dimension_reduction.METHODS, "tsne")
 class PathOptions(Options):
     """The choice of checkpoints and plane, and of the results to make from the path."""
 
+    model_folder: list[str]
+    names: list[str]
     prefix: str
     suffix: str
     pattern: str
@@ -64,10 +67,19 @@ class PathOptions(Options):
         chosen = f"save_epoch={self.save_epoch}"
         if self.pattern:
             chosen = f"pattern={without_special_characters(self.pattern)}"
-        return f"{self.dir_type}{ignored}_{chosen}"
+        others = "".join(f"_with_{without_special_characters(name)}" for name in self.training_names[1:])
+        return f"{self.dir_type}{ignored}_{chosen}{others}"
+
+    @property
+    def training_names(self) -> list[str]:
+        """The names of the trainings, one per folder; empty if there is one."""
+        if len(self.model_folder) == 1:
+            return []
+        return self.names or differing_parts(list(map(os.path.normpath, self.model_folder)))
 
     def require_consistent(self) -> None:
         """Raise `InputError` for options that contradict each other."""
+        self._require_names()
         if self.method == "tsne" and (self.dir_file or self.animate or self.losses or self.plane != "pca"):
             fault = "--method tsne has no plane, and so no directions, no contours and no losses on it"
             raise InputError(fault, "leave {dir_file}, {plane}, {animate} and {losses} out")
@@ -77,6 +89,17 @@ class PathOptions(Options):
         if os.path.exists(self.dir_file) and self.plane != "pca":
             fault = f"--dir_file {self.dir_file} and --plane {self.plane} are two planes"
             raise InputError(fault, "give one of them")
+
+    def _require_names(self) -> None:
+        """Raise `InputError` unless each of several trainings has a name of its own."""
+        count = len(self.model_folder)
+        if self.names and (count == 1 or len(self.names) != count):
+            fault = f"{count} folder{'' if count == 1 else 's'} and {len(self.names)} names are given"
+            raise InputError(fault, "give {names} only with several folders, one for each")
+        names = list(map(without_special_characters, self.training_names))
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"two trainings have the name {name!r}", "give each its own with {names}")
 
 
 @dataclass(frozen=True)
@@ -89,14 +112,31 @@ class PathRequest:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Self:
-        return cls(NetOptions.of(args), DataOptions.of(args), PathOptions.of(args))
+        first = argparse.Namespace(**{**vars(args), "model_folder": args.model_folder[0]})
+        return cls(NetOptions.of(first), DataOptions.of(args), PathOptions.of(args))
+
+    @property
+    def trainings(self) -> list[Self]:
+        """This request for the checkpoints of each folder."""
+        folders = self.path.model_folder
+        return [replace(self, net=replace(self.net, model_folder=folder)) for folder in folders]
+
+    @property
+    def proj_files(self) -> list[str]:
+        """The projection file of each training; of one, with the published program's name."""
+        endings = [f"_{without_special_characters(name)}" for name in self.path.training_names] or [""]
+        if self.path.method == "tsne":
+            start, end = os.path.join(self.net.model_folder, f"tsne_{self.path.name}"), ".h5"
+        else:
+            start, end = self.dir_file, f"_proj_{self.path.method}.h5"
+        return [shortened(f"{start}{ending}{end}") for ending in endings]
 
     @property
     def dir_file(self) -> str:
         """The path of the direction file: the user's, or else the published program's."""
         kind = "PCA" if self.path.plane == "pca" else self.path.plane
-        named = os.path.join(self.net.model_folder, f"{kind}_{self.path.name}", "directions.h5")
-        return self.path.dir_file or named
+        folder = shortened(os.path.join(self.net.model_folder, f"{kind}_{self.path.name}"))
+        return self.path.dir_file or os.path.join(folder, "directions.h5")
 
     @property
     def holds_given_directions(self) -> bool:
@@ -175,7 +215,13 @@ def add_checkpoints(parser: Parser) -> None:
     group = parser.add_argument_group("checkpoints")
     options.add_net(group)
     add, number = group.add_argument, options.not_negative
-    add("--model_folder", required=True, metavar="DIR", help="folder with the checkpoints of a training")
+    text = (
+        "folder with the checkpoints of a training; the paths of several are drawn in one plane, around the "
+    )
+    text += "last checkpoint of the first"
+    add("--model_folder", nargs="+", required=True, metavar="DIR", help=text)
+    text = "the name of each of several trainings (default: its folder)"
+    add("--names", nargs="+", default=[], metavar="NAME", help=text)
     add("--prefix", default=PREFIX, help="a checkpoint's name before the epoch (default: %(default)s)")
     add("--suffix", default=SUFFIX, help="and after it (default: %(default)s)")
     text = "instead: all files of such names in the folder, in the order of their numbers, as 'epoch=*.ckpt'"

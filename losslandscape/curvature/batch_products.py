@@ -47,8 +47,8 @@ class BatchProducts:
         """Return the products with k vectors (k, n), in this shape, and the weight of the batch.
 
         Args:
-            together: whether one backward pass, with each kernel for all vectors, computes all products. By
-                default each vector has its own, which is a fifth faster on a CPU.
+            together: whether one backward pass computes all products, by vmap. By default each vector has
+                its own backward pass, which is faster on a CPU.
         """
         weight, multiply = self._matrix(batch)
         products = torch.empty_like(rows)

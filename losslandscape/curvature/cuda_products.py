@@ -1,4 +1,4 @@
-"""The products of a batch on a GPU: as CUDA graphs, in the faster of two ways, for batches that fit there."""
+"""Computes the products of a batch on a GPU as CUDA graphs, and finds the largest batch that fits there."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,14 +11,14 @@ from losslandscape.data.samples import Batch
 from losslandscape.evaluate.cuda_graph import CapturedFunction
 from losslandscape.evaluate.kernel_choice import device_seconds
 
-MOST_SAMPLES = 1024  # in a batch; its kernels are large enough to fill a GPU
-MEMORY_SHARE = 4  # a batch takes at most one part in so many of the free memory
+MOST_SAMPLES = 1024  # in a batch; so many fill a GPU
+MEMORY_SHARE = 4  # a batch takes at most 1 / MEMORY_SHARE of the free memory
 
 
 class CudaProducts:
-    """Computes the products of batches as CUDA graphs, with each vector alone or with all together.
+    """Computes the products of batches as CUDA graphs, with one vector at a time or with all together.
 
-    The first batch shows which way is faster for a number of vectors. The two differ by rounding.
+    Both ways are timed on the first batch, for each number of vectors. Their results differ by rounding.
 
     Args:
         compute: returns the products of a batch with vectors (k, n), as `BatchProducts` does.
@@ -42,7 +42,7 @@ class CudaProducts:
         """Return the faster way. If it is each vector alone, the other way gives its memory back."""
         together = self._way(together=True)
         alone = device_seconds(partial(self._alone, batch, rows), runs=1)
-        with suppress(RuntimeError):  # not every operation can do it, and it takes more memory
+        with suppress(RuntimeError):  # vmap lacks some operations, and takes more memory
             if device_seconds(partial(together, batch, rows), runs=1) < alone:
                 return together
         return self._alone
@@ -66,7 +66,7 @@ def fitting_size(compute: Callable[[], object], smallest: int, *, sharers: int) 
 
 
 def largest_size(smallest: int, needed: int, free: int) -> int:
-    """Double a batch size while its memory fits.
+    """Return the batch size after doubling it while its memory fits.
 
     Args:
         smallest: the batch size to begin with.

@@ -57,14 +57,14 @@ def load_parts(
         }
         _require_unused(dataset, {**files, "raw_data": raw_data, "mean": mean, "std": std})
         text = partial(text_files.load, tokenizer=tokenizer, context=context)
+        own = partial(user_data.load, show_progress=show_progress)
         return node_memory.load_samples(
             ranks,
-            text if is_text else user_data.load,
+            text if is_text else own,
             dataset,
             define_classes=partial(user_code.load, dataset),
             test_set=test_set,
             count=count,
-            show_progress=show_progress,
             **split,
         )
     if test_set is None:

@@ -35,7 +35,6 @@ def load(
     data_split: int = 1,
     split_idx: int = 0,
     count: int | None = None,
-    show_progress: bool = False,
 ) -> dict[str, Samples]:
     """Load text as batches with `input_ids` (pieces, context).
 
@@ -46,7 +45,6 @@ def load(
         test_set: whether to load the test text too; None if there is one.
         data_split, split_idx: which split of the training pieces to load, as in `dataloader.split_indices`.
         count: the number of pieces of each text to use, the first ones, before the split; None for all.
-        show_progress: not used.
 
     Raises:
         InputError: a file or the tokenizer cannot be read, or the text is shorter than a piece.

@@ -18,12 +18,12 @@ from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
 from losslandscape.core.provenance import require_same
 from losslandscape.core.text import legible
-from losslandscape.draw import figures
+from losslandscape.draw import figures, training_paths
 from losslandscape.draw.contour_levels import Scale, choose_scale
 from losslandscape.draw.drawable import describe_missing, has_cells, values_of
 from losslandscape.draw.ffmpeg import ffmpeg
 from losslandscape.draw.film_screen import DPI, Reel, Screen
-from losslandscape.draw.trajectory_figures import read_projection, read_shares
+from losslandscape.draw.trajectory_figures import read_shares
 from losslandscape.files import h5_util
 from losslandscape.files.atomic_file import replacing
 from losslandscape.files.projection import Projection
@@ -39,14 +39,19 @@ WRITERS = {".gif": PillowWriter, ".mp4": FFMpegWriter}
 
 
 def read(
-    surf_files: Sequence[str], *, proj_file: str = "", name: str = "train_loss", titles: Sequence[str] = ()
+    surf_files: Sequence[str],
+    *,
+    proj_file: str | Sequence[str] = "",
+    name: str = "train_loss",
+    titles: Sequence[str] = (),
 ) -> Reel:
     """Read the files of a film and check that they fit together.
 
     Args:
         surf_files: one surface file per checkpoint, in the order of training, or one for all. If the names
             are in alphabetical order, as a shell lists them, they are sorted by the numbers in them.
-        proj_file: the file with the path of the training; without it, several surfaces are needed.
+        proj_file: the file with the path of the training, or several, which move together by epoch; without
+            it, several surfaces are needed.
         name: the quantity to draw.
         titles: one per checkpoint; by default its epoch, or its index if the path has no epochs, or without a
             path the name of its surface file.
@@ -67,14 +72,15 @@ def read(
             f"{first.path!r} alone is no film",
             "give the path of a training ({proj_file}), or several surfaces",
         )
-    projection = _read_path(proj_file, surfaces) if proj_file else None
-    count = len(surfaces) if projection is None else projection.x.size
+    paths = _read_paths(proj_file, surfaces) if proj_file else []
+    default_titles = _default_titles(surfaces, paths)
+    count = len(default_titles)
     if titles and len(titles) != count:
         raise InputError(
             f"there are {len(titles)} titles for {count} checkpoints", "give one for each ({titles})"
         )
-    titles = list(titles) or _default_titles(surfaces, projection)
-    return Reel(surfaces, name, projection, list(map(legible, titles)))
+    titles = list(titles) or default_titles
+    return Reel(surfaces, name, paths, list(map(legible, titles)))
 
 
 def _read_surface(path: str, name: str) -> Surface:
@@ -100,24 +106,26 @@ def _require_same_plane(surface: Surface, first: Surface) -> None:
     require_same(surface.path, surface.made_with, facts, advice)
 
 
-def _read_path(proj_file: str, surfaces: Sequence[Surface]) -> Projection:
-    projection = read_projection(proj_file)
-    projection.require_on(surfaces[0])
-    checkpoints = projection.x.size
+def _read_paths(proj_file: str | Sequence[str], surfaces: Sequence[Surface]) -> list[Projection]:
+    paths = training_paths.read_paths(proj_file)
+    for path in paths:
+        path.require_on(surfaces[0])
+    if len(paths) > 1 and len(surfaces) > 1:
+        fault = f"{len(surfaces)} surfaces are those of the checkpoints of one training"
+        raise InputError(fault, "give one {surf_file} with several {proj_file}")
+    checkpoints = paths[0].x.size
     if len(surfaces) not in (1, checkpoints):
         raise InputError(
-            f"{proj_file!r} has {checkpoints} checkpoints where there are {len(surfaces)} surfaces",
+            f"{paths[0].path!r} has {checkpoints} checkpoints where there are {len(surfaces)} surfaces",
             "give one surface per checkpoint, or one for all",
         )
-    return projection
+    return paths
 
 
-def _default_titles(surfaces: Sequence[Surface], projection: Projection | None) -> list[str]:
-    if projection is None:
+def _default_titles(surfaces: Sequence[Surface], paths: Sequence[Projection]) -> list[str]:
+    if not paths:
         return differing_parts([surface.path for surface in surfaces])
-    if projection.epochs is None:
-        return [f"checkpoint {i} of {projection.x.size}" for i in range(1, projection.x.size + 1)]
-    return [f"{projection.unit} {epoch:.10g}" for epoch in projection.epochs]
+    return training_paths.titles(paths)
 
 
 def formats() -> list[str]:

@@ -11,7 +11,7 @@ from losslandscape.draw.web.film_page import write_film_page
 def plot_film(
     surf_files: Sequence[str],
     *,
-    proj_file: str = "",
+    proj_file: str | Sequence[str] = "",
     dir_file: str = "",
     name: str = "train_loss",
     titles: Sequence[str] = (),

@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from losslandscape.draw import page_layout, panels
+from losslandscape.draw import page_layout, panels, training_paths
 from losslandscape.draw.contour_labels import label_contours
 from losslandscape.draw.contour_levels import Scale
 from losslandscape.draw.drawable import describe_missing, values_of
 from losslandscape.draw.labels import label, level_text
-from losslandscape.draw.trajectory_path import draw_path
+from losslandscape.draw.line_axes import add_legend
+from losslandscape.draw.trajectory_path import draw_paths
 from losslandscape.draw.type_settings import FOOTNOTE, text_size
 from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
@@ -35,13 +36,13 @@ class Reel:
     Args:
         surfaces: one for all checkpoints, or one per checkpoint.
         name: the quantity to draw.
-        projection: the path of the training, if there is one.
-        titles: one per checkpoint.
+        paths: the path of the training, or of several over one surface; may be empty.
+        titles: one per checkpoint; of several trainings, one per epoch.
     """
 
     surfaces: Sequence[Surface]
     name: str
-    projection: Projection | None
+    paths: Sequence[Projection]
     titles: Sequence[str]
 
 
@@ -51,8 +52,8 @@ class Screen:
     def __init__(self, reel: Reel, scale: Scale, shares: np.ndarray | None):
         self._reel, self._scale, self._shares = reel, scale, shares
         self._x_ends, self._y_ends = _ends(reel)
-        self._trail: Line2D | None = None
-        self._end: Line2D | None = None
+        self._lines: list[list[Line2D]] = []
+        self._progress = training_paths.progress(reel.paths) if reel.paths else []
         ratio = np.ptp(self._y_ends) / np.ptp(self._x_ends)
         height = 1.3 + 4.6 * np.clip(ratio, MIN_RATIO, MAX_RATIO)
         self.fig = Figure(figsize=(WIDTH, height), layout="constrained", dpi=DPI)
@@ -62,6 +63,8 @@ class Screen:
         self._note = self._add_note()
         drawn = self._draw(reel.surfaces[0])
         bar = self._add_bar(drawn) if drawn else None
+        if len(reel.paths) > 1:
+            add_legend(self.fig, [lines[0] for lines in self._lines])
         self._titles = self._fit_titles()
         page_layout.fit(self.fig, full_width=True)
         self.fig.set_layout_engine("none")  # a layout per frame would make the picture shake
@@ -81,8 +84,12 @@ class Screen:
         self._axes.set_title(self._titles[i])
         if self._note:
             self._note.set_text(self._notes[shown] or "")
-        if self._reel.projection:
-            self._move(time, self._reel.projection)
+        for path, lines, progress in zip(self._reel.paths, self._lines, self._progress, strict=True):
+            if len(self._reel.paths) > 1:
+                time_of_path = float(np.interp(time, np.arange(len(progress)), progress))
+            else:
+                time_of_path = time
+            _move(path, time_of_path, lines)
 
     def _draw(self, surface: Surface) -> ScalarMappable | None:
         # Each drawing has a norm of its own: it would change the ticks of the bar, which has the first one.
@@ -91,10 +98,10 @@ class Screen:
             drawn = panels.draw_filled_contour(self._axes, surface, self._reel.name, scale)
         else:
             drawn = panels.draw_contour(self._axes, surface, self._reel.name, scale, mark_centre=False)
-        if self._reel.projection:
-            draw_path(self._axes, self._reel.projection, self._shares)
-            self._trail, _, self._end = self._axes.lines[-3:]
-            self._end.set(marker="o", markersize=10, zorder=7)
+        if self._reel.paths:
+            self._lines = draw_paths(self._axes, self._reel.paths, self._shares)
+            for _, _, end in self._lines:
+                end.set(marker="o", markersize=10, zorder=7)
         self._axes.set(xlim=self._x_ends, ylim=self._y_ends)
         return drawn
 
@@ -127,22 +134,23 @@ class Screen:
         self._axes.set_title(max(titles, key=lambda title: title.count("\n")))
         return titles
 
-    def _move(self, time: float, path: Projection) -> None:
-        """Draw the path up to this time."""
-        assert self._trail and self._end
-        indices = np.arange(len(path.x))
-        here = np.interp(time, indices, path.x), np.interp(time, indices, path.y)
-        passed = slice(int(time) + 1)
-        self._trail.set_data([*path.x[passed], here[0]], [*path.y[passed], here[1]])
-        self._end.set_data(*np.reshape(here, (2, 1)))
+
+def _move(path: Projection, time: float, lines: list[Line2D]) -> None:
+    """Let the lines of `draw_path` show the path up to this time."""
+    trail, _, end = lines
+    indices = np.arange(len(path.x))
+    here = np.interp(time, indices, path.x), np.interp(time, indices, path.y)
+    passed = slice(int(time) + 1)
+    trail.set_data([*path.x[passed], here[0]], [*path.y[passed], here[1]])
+    end.set_data(*np.reshape(here, (2, 1)))
 
 
 def _ends(reel: Reel) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the limits of x and of y that enclose the grid and the path."""
-    first, path = reel.surfaces[0], reel.projection
+    first = reel.surfaces[0]
     assert first.y is not None
-    x = np.concatenate([first.x, path.x]) if path else first.x
-    y = np.concatenate([first.y, path.y]) if path else first.y
+    x = np.concatenate([first.x, *(path.x for path in reel.paths)])
+    y = np.concatenate([first.y, *(path.y for path in reel.paths)])
     return (x.min(), x.max()), (y.min(), y.max())
 
 

@@ -52,7 +52,7 @@ def contour_figure(shown: Comparison, name: str, scale: Scale, *, below_path: bo
 
     Args:
         below_path: whether a path will be drawn. The centre has no mark then, as the last checkpoint lies
-            there, and `add_path` writes the levels, where the path leaves room.
+            there, and `add_paths` writes the levels, where the path leaves room.
     """
     draw = partial(draw_contour, mark_centre=not below_path)
     fig = _figure(shown, name, scale, draw, extend=_extend(shown.surfaces, name, scale))

@@ -7,7 +7,7 @@ import numpy as np
 
 from losslandscape.core import quantity
 from losslandscape.core.errors import InputError
-from losslandscape.draw import eigen_figures, figures, metrics_table, panels
+from losslandscape.draw import eigen_figures, figures, metrics_table, panels, training_paths
 from losslandscape.draw.comparison import Comparison
 from losslandscape.draw.contour_levels import Scale, choose_scale
 from losslandscape.draw.drawable import describe_missing, describe_thin, has_cells, values_of
@@ -15,8 +15,8 @@ from losslandscape.draw.figure_details import Details, detailed
 from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.surface_panels import surface_figure
 from losslandscape.draw.tensorboard_log import send_mesh
-from losslandscape.draw.trajectory_figures import read_projection, read_shares
-from losslandscape.draw.trajectory_path import add_path
+from losslandscape.draw.trajectory_figures import read_shares
+from losslandscape.draw.trajectory_path import add_paths
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
 from losslandscape.files.surface import Surface
@@ -99,7 +99,7 @@ def endings(names: Sequence[str]) -> list[str]:
 def plot_contour_trajectory(
     surf_file: str | Surface,
     *,
-    proj_file: str,
+    proj_file: str | Sequence[str],
     dir_file: str = "",
     name: str = "",
     out: str = "",
@@ -117,9 +117,10 @@ def plot_contour_trajectory(
 
     Args:
         surf_file: a surface file, or a surface.
-        proj_file: the projection file of the path, on the directions of the surface.
+        proj_file: the projection file of the path, on the directions of the surface; or several.
         dir_file: a PCA direction file; the axes then show the share of the variance that each explains.
-        out: the beginning of the figure's file name; by default, the name of the projection file.
+        out: the beginning of the figure's file name; by default, the name of the projection file
+            (of several, the first and `_compared`).
 
     For the other arguments, see `plot_2d`.
 
@@ -139,15 +140,17 @@ def plot_contour_trajectory(
     _require_values(surface, name)
     if not has_cells(surface):
         raise InputError(f"{surface.called}: {describe_thin(surface)}")
-    projection = read_projection(proj_file)
-    projection.require_on(surface)
+    trainings = training_paths.read_paths(proj_file)
+    for projection in trainings:
+        projection.require_on(surface)
     shares = read_shares(dir_file)
     scale = _scale([surface], name, {"vmin": vmin, "vmax": vmax, "vlevel": vlevel}, log=log)
-    shown = Comparison([surface], [""], out or proj_file, show=show, formats=formats)
+    shown = Comparison([surface], [""], out or training_paths.stem(proj_file), show=show, formats=formats)
     _print_missing(shown, name, scale)
-    _print_doubts(surface, projection)
+    for projection in trainings:
+        _print_doubts(surface, projection)
     fig = panels.contour_figure(shown, name, scale, below_path=True)
-    add_path(fig, projection, shares)
+    add_paths(fig, trainings, shares)
     paths = shown.save(fig, f"{name}_2dcontour_proj")
     metrics_table.report([surface], [""], [name], json_file=json_file)
     if show:

@@ -10,13 +10,14 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from losslandscape.core.errors import InputError
 from losslandscape.core.quantity import LOG_RATIO
-from losslandscape.draw import figures
+from losslandscape.draw import figures, training_paths
 from losslandscape.draw.contour_levels import log_ticks
 from losslandscape.draw.drawable import finite
 from losslandscape.draw.line_axes import LogFormatter, UniformFormatter
 from losslandscape.draw.page_style import Page, paged
 from losslandscape.draw.plane_axes import set_aspect
-from losslandscape.draw.trajectory_path import DROP_COLOUR, add_path
+from losslandscape.draw.training_paths import read_projection
+from losslandscape.draw.trajectory_path import DROP_COLOUR, add_paths
 from losslandscape.draw.type_settings import scaled
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
@@ -24,7 +25,7 @@ from losslandscape.files.projection import Projection
 
 @paged
 def plot_trajectory(
-    proj_file: str,
+    proj_file: str | Sequence[str],
     *,
     dir_file: str = "",
     out: str = "",
@@ -35,7 +36,8 @@ def plot_trajectory(
     """Draw the projected path of a training, and the distance from the plane beside it, if known.
 
     Args:
-        proj_file: the projection file; the figure is `<proj_file>.<format>`.
+        proj_file: the projection file; the figure is `<proj_file>.<format>`. Several are the paths of several
+            trainings in one plane, each in its colour; the figure is `<the first>_compared.<format>`.
         dir_file: a PCA direction file; the axes then show the share of the variance that each explains.
         out: the figure is `<out>.<format>` instead.
         show: whether to also open the figure in a window.
@@ -46,7 +48,7 @@ def plot_trajectory(
         The paths of the figure, one per format.
 
     Raises:
-        InputError: a coordinate of a checkpoint is NaN or infinite.
+        InputError: a coordinate of a checkpoint is NaN or infinite, or the paths lie in different planes.
     """
     paths = draw(proj_file, dir_file=dir_file, out=out, show=show, formats=formats)
     if show:
@@ -55,7 +57,7 @@ def plot_trajectory(
 
 
 def draw(
-    proj_file: str,
+    proj_file: str | Sequence[str],
     *,
     dir_file: str = "",
     out: str = "",
@@ -63,8 +65,9 @@ def draw(
     formats: str | Sequence[str] = ("pdf",),
 ) -> list[str]:
     """Draw like `plot_trajectory`, but with `show` only prepare the figure for `figures.show()`."""
-    projection = read_projection(proj_file)
-    return figures.save(_figure(projection, read_shares(dir_file), show=show), out or proj_file, formats)
+    paths = training_paths.read_paths(proj_file)
+    fig = _figure(paths, read_shares(dir_file), show=show)
+    return figures.save(fig, out or training_paths.stem(proj_file), formats)
 
 
 def draw_losses(
@@ -88,32 +91,26 @@ def draw_losses(
     return figures.save(fig, f"{out or proj_file}_losses", formats)
 
 
-def read_projection(proj_file: str) -> Projection:
-    """Read a projection; raise `InputError` if a coordinate is NaN or infinite."""
-    projection = h5_util.read_projection(proj_file)
-    lost = np.isnan(finite([projection.x, projection.y])).any(axis=0)
-    if lost.any():
-        count = f"{np.count_nonzero(lost)} of {lost.size} checkpoints"
-        raise InputError(f"{proj_file}: {count} have no place, NaN or infinite", "project the training again")
-    return projection
-
-
 def read_shares(dir_file: str) -> np.ndarray | None:
     """Read the share of the variance that each PCA direction explains; None without a file or PCA."""
     return h5_util.read_explained_variance(dir_file) if dir_file else None
 
 
 @figures.styled
-def _figure(projection: Projection, shares: np.ndarray | None, *, show: bool) -> Figure:
-    if projection.distance is None:
+def _figure(paths: Sequence[Projection], shares: np.ndarray | None, *, show: bool) -> Figure:
+    if any(path.distance is None for path in paths):
         fig, (axes,) = figures.new_panels([""], panel=(6.4, 4.8), show=show)
     else:
         fig, (axes, beside) = figures.new_panels(["", ""], panel=(5.2, 4.9), show=show)
-        _draw_distance(beside, projection, projection.distance)
-        figures.footnote(fig, "distance from the plane: in % of the distance from the last checkpoint")
-    set_aspect(axes, np.ptp(projection.x), np.ptp(projection.y), adjustable="datalim")
+        several = len(paths) > 1
+        for path, colour in zip(paths, training_paths.COLOURS if several else ["tab:blue"], strict=False):
+            _draw_distance(beside, path, colour=colour)
+        origin = "origin of the plane" if several else "last checkpoint"
+        figures.footnote(fig, f"distance from the plane: in % of the distance from the {origin}")
+    x, y = (np.concatenate([getattr(path, name) for path in paths]) for name in "xy")
+    set_aspect(axes, np.ptp(x), np.ptp(y), adjustable="datalim")
     _add_grid(axes)
-    add_path(fig, projection, shares)
+    add_paths(fig, paths, shares)
     return fig
 
 
@@ -138,7 +135,7 @@ def _losses_figure(projection: Projection, true: np.ndarray, projected: np.ndarr
     _finish_epochs(above, projection)
     above.set_xlabel("")
     if projection.distance is not None:
-        _draw_distance(below, projection, projection.distance)
+        _draw_distance(below, projection)
     lost = np.isnan(losses).any(axis=0)
     if lost.any():
         text = f"{np.count_nonzero(lost)} of {lost.size} checkpoints have a loss that is NaN or infinite"
@@ -146,9 +143,10 @@ def _losses_figure(projection: Projection, true: np.ndarray, projected: np.ndarr
     return fig
 
 
-def _draw_distance(axes: Axes, projection: Projection, distance: np.ndarray) -> None:
-    style: dict[str, Any] = {"color": "tab:blue", "marker": ".", "markersize": scaled(6)}
-    axes.plot(_epochs(projection), 100 * distance, "-", **style)
+def _draw_distance(axes: Axes, projection: Projection, *, colour: str = "tab:blue") -> None:
+    assert projection.distance is not None
+    style: dict[str, Any] = {"color": colour, "marker": ".", "markersize": scaled(6)}
+    axes.plot(_epochs(projection), 100 * projection.distance, "-", **style)
     axes.set_ylim(0, 103)
     axes.yaxis.set_major_formatter(PercentFormatter())
     axes.set_ylabel("distance from the plane")

@@ -1,25 +1,32 @@
-"""Draws the path of a training into axes: checkpoints, epochs, and the drops of the learning rate."""
+"""Draws the paths of trainings into axes: checkpoints, epochs, and the drops of the learning rate."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from losslandscape.draw import figures
+from losslandscape.core.text import legible
+from losslandscape.draw import figures, training_paths
 from losslandscape.draw.contour_labels import label_contours
+from losslandscape.draw.labels import escape_mathematics
 from losslandscape.draw.line_axes import add_legend
 from losslandscape.draw.plane_axes import X_LABEL, Y_LABEL
 from losslandscape.draw.type_settings import scaled, text_size
 from losslandscape.files.projection import Projection
 
-PATH_COLOUR, DROP_COLOUR = "tab:red", "tab:orange"
+PATH_COLOUR, DROP_COLOUR = training_paths.COLOURS[0], "tab:orange"
 EPOCH_COLOUR = "#8b1a1a"  # darker than the path, and unlike the grey labels of contours
+DARKER = 0.65  # the same for other paths: the share of their colour
+ENDS = (("s", 7, "first checkpoint"), ("*", 14, "last checkpoint"))  # mark, size and name
 EPOCH_SIZE = 10 / 13  # of the epochs' text, relative to the font size
 MAX_INTERVALS = 8  # intervals between the epochs that are written on a path
 MIN_DISTANCE = 12  # typographic points between two checkpoints whose epochs are written
@@ -30,46 +37,70 @@ TSNE = "t-SNE keeps near checkpoints near; there is no plane: no contours, and f
 
 
 @figures.styled
-def add_path(fig: Figure, projection: Projection, shares: np.ndarray | None) -> None:
-    """Draw a path, its epochs and a legend into the first axes of a figure that is otherwise finished.
+def add_paths(fig: Figure, paths: Sequence[Projection], shares: np.ndarray | None) -> None:
+    """Draw paths, their epochs and a legend into the first axes of a figure that is otherwise finished.
 
     Args:
         fig: the figure.
-        projection: the projected path.
+        paths: the projected paths.
         shares: the share of the variance that each axis explains; None if unknown.
     """
     axes = fig.axes[0]
-    draw_path(axes, projection, shares)
+    draw_paths(axes, paths, shares)
     axes.margins(0.08)
-    _mark_drops(axes, projection)
+    for path in paths:
+        _mark_drops(axes, path)
     add_legend(fig, axes.get_legend_handles_labels()[0])
-    if _is_tsne(projection):
+    if _is_tsne(paths[0]):
         figures.footnote(fig, TSNE)
     label_contours(fig)  # it also fits the layout, and so the size of the axes and which texts overlap
-    _write_epochs(fig, axes, projection)
+    _write_all_epochs(fig, axes, paths)
 
 
-def draw_path(axes: Axes, projection: Projection, shares: np.ndarray | None) -> None:
+def draw_paths(axes: Axes, paths: Sequence[Projection], shares: np.ndarray | None) -> list[list[Line2D]]:
+    """Draw each path in its colour, as `draw_path`, and return its lines. Several are labelled by name."""
+    if len(paths) == 1:
+        return [draw_path(axes, paths[0], shares)]
+    names = [escape_mathematics(legible(name)) for name in training_paths.names(paths)]
+    drawn = []
+    for path, colour, name in zip(paths, training_paths.COLOURS, names, strict=False):
+        drawn.append(draw_path(axes, path, shares, colour=colour, name=name))
+    for mark, size, text in ENDS:  # in the legend, in a colour that is none of a path's
+        axes.plot([], [], mark, color="0.45", markersize=scaled(size), markeredgecolor="white", label=text)
+    return drawn
+
+
+def draw_path(
+    axes: Axes,
+    projection: Projection,
+    shares: np.ndarray | None,
+    *,
+    colour: str = PATH_COLOUR,
+    name: str = "",
+) -> list[Line2D]:
     """Draw the path and mark its first and last checkpoint, as three lines, and label the axes.
 
-    A curve between nets (`connect.py`) gets the straight line instead, and its axes keep their labels.
+    A curve between nets (`connect.py`) gets the straight line instead, and its axes keep their labels. A name
+    is the label of the path; then its ends have none.
     """
     x, y = projection.x, projection.y
-    path: dict[str, Any] = {"color": PATH_COLOUR, "linewidth": scaled(1.6)}
+    path: dict[str, Any] = {"color": colour, "linewidth": scaled(1.6)}
     path |= {"marker": ".", "markersize": scaled(6)}
-    end: dict[str, Any] = {"color": PATH_COLOUR, "markeredgecolor": "white", "zorder": 6, "linestyle": "none"}
+    end: dict[str, Any] = {"color": colour, "markeredgecolor": "white", "zorder": 6, "linestyle": "none"}
     if projection.is_curve:
-        line: dict[str, Any] = {"zorder": 5, "color": PATH_COLOUR, "linewidth": scaled(2)}
-        axes.plot(x, y, "-", label="curve", **line)
-        axes.plot(x[[0, -1]], y[[0, -1]], ":", label="straight line", **line)
-        return
-    axes.plot(x, y, "-", zorder=5, label="trajectory", **path)
-    axes.plot(x[:1], y[:1], marker="s", markersize=scaled(7), label="first checkpoint", **end)
-    axes.plot(x[-1:], y[-1:], marker="*", markersize=scaled(14), label="last checkpoint", **end)
+        line: dict[str, Any] = {"zorder": 5, "color": colour, "linewidth": scaled(2)}
+        straight = axes.plot(x[[0, -1]], y[[0, -1]], ":", label="" if name else "straight line", **line)
+        return [*axes.plot(x, y, "-", label=name or "curve", **line), *straight]
+    lines = axes.plot(x, y, "-", zorder=5, label=name or "trajectory", **path)
+    for i, (mark, size, text) in zip((slice(1), slice(-1, None)), ENDS, strict=True):
+        lines += axes.plot(
+            x[i], y[i], marker=mark, markersize=scaled(size), label="" if name else text, **end
+        )
     axes.autoscale(True)
     x_label, y_label = _axis_labels(projection, shares)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
+    return lines
 
 
 def _axis_labels(projection: Projection, shares: np.ndarray | None) -> tuple[str, str]:
@@ -107,15 +138,28 @@ def _in_pixels(axes: Axes, projection: Projection) -> np.ndarray:
     return axes.transData.transform(np.column_stack([projection.x, projection.y]))
 
 
-def _write_epochs(fig: Figure, axes: Axes, projection: Projection) -> None:
-    """Write the first, the last and some round epochs beside their checkpoints, if there is room."""
+def _write_all_epochs(fig: Figure, axes: Axes, paths: Sequence[Projection]) -> None:
+    """Write epochs beside the checkpoints of each path, in a darker colour."""
+    dark = [tuple(DARKER * part for part in to_rgb(colour)) for colour in training_paths.COLOURS[1:]]
+    pixels = [_in_pixels(axes, path) for path in paths]
+    for i, (path, colour) in enumerate(zip(paths, [EPOCH_COLOUR, *dark], strict=False)):
+        _write_epochs(fig, axes, path, [*pixels[i:], *pixels[:i]], colour)
+
+
+def _write_epochs(
+    fig: Figure, axes: Axes, projection: Projection, all_pixels: list[np.ndarray], colour: Any
+) -> None:
+    """Write the first, the last and some round epochs beside their checkpoints, if there is room.
+
+    `all_pixels` are the checkpoints of this path, and then of the others.
+    """
     epochs = projection.epochs
     if epochs is None:
         return
-    pixels = _in_pixels(axes, projection)
+    pixels = all_pixels[0]
     ticks = MaxNLocator(nbins=MAX_INTERVALS, integer=True).tick_values(epochs[0], epochs[-1])
     nearest = [int(np.abs(epochs - tick).argmin()) for tick in ticks]
-    ends = [pixels[0], pixels[-1]]
+    ends = [path[i] for path in all_pixels for i in (0, -1)]
     half = scaled(5) * fig.dpi / 72
     boxes = [text.get_window_extent() for text in axes.texts]  # the labels of contours
     marks = [Bbox.from_extents(*(end - half), *(end + half)) for end in ends]
@@ -126,7 +170,9 @@ def _write_epochs(fig: Figure, axes: Axes, projection: Projection) -> None:
         if min(distances, default=np.inf) < scaled(MIN_DISTANCE) * fig.dpi / 72:
             continue
         text = f"{epochs[i]:.10g}" if i else f"{projection.unit} {epochs[i]:.10g}"
-        if box := _write_beside(axes, text, (projection.x[i], projection.y[i]), boxes, marks, pixels):
+        if box := _write_beside(
+            axes, text, (projection.x[i], projection.y[i]), colour, boxes, marks, all_pixels
+        ):
             boxes.append(box)
             labelled.append(i)
 
@@ -135,20 +181,22 @@ def _write_beside(
     axes: Axes,
     text: str,
     place: tuple[float, float],
+    colour: Any,
     taken: list[Bbox],
     marks: list[Bbox],
-    path: np.ndarray,
+    paths: list[np.ndarray],
 ) -> Bbox | None:
     """Write a text at the first free offset from `place`; return the box of text and line to the place.
 
     The box meets none that is taken; the text meets no mark and no path. None if no offset is free.
     """
     for offset in (*CORNERS, *FARTHER):
-        written = _annotate(axes, text, place, (scaled(offset[0]), scaled(offset[1])), offset in FARTHER)
+        away = scaled(offset[0]), scaled(offset[1])
+        written = _annotate(axes, text, place, away, colour, with_line=offset in FARTHER)
         whole = written.get_window_extent()  # which puts the text in its place
         box = Text.get_window_extent(written).padded(1)  # without the line to the checkpoint
         is_inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
-        crosses_path = Path(path).intersects_bbox(box, filled=False)
+        crosses_path = any(Path(path).intersects_bbox(box, filled=False) for path in paths)
         meets = any(map(box.overlaps, [*taken, *marks])) or any(map(whole.overlaps, taken))
         if is_inside and not crosses_path and not meets:
             return Bbox.union([box, whole])
@@ -157,9 +205,15 @@ def _write_beside(
 
 
 def _annotate(
-    axes: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], with_line: bool
+    axes: Axes,
+    text: str,
+    place: tuple[float, float],
+    offset: tuple[float, float],
+    colour: Any,
+    *,
+    with_line: bool,
 ) -> Text:
-    line = {"arrowstyle": "-", "color": EPOCH_COLOUR, "linewidth": scaled(0.8), "shrinkA": 0, "shrinkB": 1}
+    line = {"arrowstyle": "-", "color": colour, "linewidth": scaled(0.8), "shrinkA": 0, "shrinkB": 1}
     return axes.annotate(
         text,
         place,
@@ -168,7 +222,7 @@ def _annotate(
         ha="left" if offset[0] > 1 else "right" if offset[0] < -1 else "center",
         va="bottom" if offset[1] > 0 else "top",
         fontsize=text_size(EPOCH_SIZE),
-        color=EPOCH_COLOUR,
+        color=colour,
         zorder=7,
         annotation_clip=True,
         arrowprops=line if with_line else None,

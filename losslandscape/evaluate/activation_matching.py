@@ -14,8 +14,9 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from losslandscape.nets import net_tensors
-from losslandscape.nets.permutation_groups import Group, Inputs, Part, Site, trace
+from losslandscape.nets.permutation_groups import Group, Part, Site
 from losslandscape.nets.permuting import Permutation
+from losslandscape.nets.traced_graph import Inputs, trace
 from losslandscape.nets.weight_matching import assignment
 
 

@@ -20,7 +20,7 @@ def agree(numbers: Tensor, expected: Tensor, *, zero_is_proof: bool) -> bool:
 
     Args:
         numbers: the results of the copy, in float64.
-        expected: those of the net.
+        expected: the results of the net, in float64.
         zero_is_proof: what to return if all results of the net are zero.
     """
     sizes = expected[expected.isfinite() & (expected != 0)].abs()

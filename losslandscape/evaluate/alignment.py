@@ -21,8 +21,9 @@ from losslandscape.evaluate.batch_stream import batches
 from losslandscape.evaluate.loss import Loss
 from losslandscape.nets import net_tensors
 from losslandscape.nets.net_state import unchanged_state
-from losslandscape.nets.permutation_groups import Group, Inputs, find_groups
+from losslandscape.nets.permutation_groups import Group, find_groups
 from losslandscape.nets.permuting import State, permuted
+from losslandscape.nets.traced_graph import Inputs
 from losslandscape.nets.weight_matching import match_weights
 
 MATCHES = ("weights", "activations")

@@ -15,8 +15,8 @@ from losslandscape.evaluate.cuda_graph import CapturedCall
 from losslandscape.evaluate.kernel_choice import device_seconds
 from losslandscape.evaluate.loss import Terms
 
-RUNS = 4  # on a CPU, with each batch size; the first run is slow
-CLEARLY_SLOWER = 1.1  # the probe ends at a size that takes this many times the shortest time per sample
+RUNS = 4  # per batch size, on a CPU; the first run is slow
+CLEARLY_SLOWER = 1.1  # times the shortest time per sample so far: the probe ends at such a size
 
 Pass = Callable[[Samples, int], Terms]  # measures samples in batches of a size
 
@@ -60,9 +60,9 @@ class Probe:
 
     Attributes:
         sizes: the batch sizes, from small to large.
-        samples: each size is measured on so many samples, or on one batch if that is larger.
-        limit: the seconds after which no larger size is tried, counted from the end of the first size, for
-            which kernels may have to be compiled.
+        samples: the number of samples on which a size is timed; one batch, if that has more.
+        limit: the seconds in which larger sizes are tried. They count from the end of the first size, which
+            may have to compile kernels.
         clock: returns the seconds of a call.
     """
 
@@ -95,14 +95,13 @@ CUDA_GRAPH = Probe(sizes=CUDA_SIZES, samples=4096, limit=20.0, clock=replayed_se
 def fastest(seconds: Callable[[int], float], *, sizes: Sequence[int], count: int, limit: float = 2.0) -> int:
     """Return the batch size that takes the least time per sample.
 
-    Larger sizes are tried until one is clearly slower, holds all samples or takes too much memory, or until
-    `limit` seconds are over after the first size.
+    The search ends at a size that is clearly slower, holds all samples or takes too much memory.
 
     Args:
         seconds: returns the measured seconds per sample for a batch size.
         sizes: the batch sizes to try, from small to large.
         count: the number of samples.
-        limit: seconds.
+        limit: the seconds after the first size in which larger sizes are tried.
 
     Raises:
         InputError: if the smallest size takes too much memory.

@@ -1,4 +1,4 @@
-"""Measures a loss on a part of the data, by the fastest kernels where these can be trusted."""
+"""Measures a loss on a part of the data: with the fastest kernels, or the plain ones where NaN may hide."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -14,9 +14,9 @@ LARGEST_TRUSTED = 1e10
 class DataPass:
     """A pass of a net over a part of the data.
 
-    On a GPU the layers of the net run other kernels than the plain ones (`kernel_choice`). These may hide
-    what is not a number, or spread it to other samples. So the plain kernels measure again where something
-    may not be finite: a sample, the net, or what it computes.
+    On a GPU the layers of the net may run faster kernels than the plain ones (`kernel_choice`). A faster
+    kernel may turn NaN into zero, or spread it to other samples. So the plain kernels measure again if a
+    sample, a tensor of the net or the loss may not be finite.
 
     Args:
         run: computes the terms of the loss, without waiting for the device.
@@ -34,12 +34,15 @@ class DataPass:
         return self._graph is not None and self._graph.captured
 
     def prepare(self, *, graph: bool) -> None:
-        """Run the pass, so that layers may choose their kernels; perhaps capture it as a CUDA graph.
+        """Run the pass once, so that its layers can choose their kernels.
 
-        If the plain kernels find a mean that is not finite, a sample may not be finite, and they alone are
-        used from now on.
+        If the loss is not finite with the plain kernels, a sample may not be finite. Then only the plain
+        kernels run from now on.
+
+        Args:
+            graph: whether to capture the pass as a CUDA graph.
         """
-        if self._forward.joined:  # other layers have no other kernels
+        if self._forward.joined:  # only joined layers have several kernels
             with self._forward.kernels.plain_only():
                 self._is_plain = not bool(self._run().sums.isfinite().all())
         with self._kernels():
@@ -49,14 +52,14 @@ class DataPass:
                 self._run()
 
     def start(self) -> Terms:
-        """Start to compute the terms, and return them. A GPU may still compute them."""
+        """Return the terms of the loss. A GPU may not have finished them yet."""
         if self._graph is not None:
             return self._graph()
         with self._kernels():
             return self._run()
 
     def trusted(self, terms: Terms) -> Terms:
-        """Return the terms of `start`, or those of the plain kernels where others may be wrong."""
+        """Return the terms of `start`; measure them again with the plain kernels if NaN may hide in them."""
         kernels = self._forward.kernels
         if self._is_plain or not kernels.is_mixed:
             return terms

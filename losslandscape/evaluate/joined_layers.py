@@ -1,7 +1,8 @@
-"""Layers with what follows them, each computed by the fastest of several kernels.
+"""Layers that are joined with the sum and the ReLU after them; each runs the fastest of several kernels.
 
-A joined layer keeps the layers in tuples. So it has no tensors of its own: they stay in the net, under their
-old names. The plain kernel calls the layers themselves. It works in place, on a result that only it knows.
+A joined layer keeps the original layers in a tuple, where torch does not look for submodules. So their
+tensors stay in the net under their old names. The plain kernel calls the original layers. It then adds and
+applies the ReLU in place, because nothing else reads their result.
 """
 
 from functools import partial
@@ -56,8 +57,8 @@ class JoinedConv(nn.Module):
             out = out.add_(residual) if _are_alike(out, residual) else out + residual
         return out.relu_() if self.relu else out
 
-    def _require_usual(self, x: Tensor, residual: Tensor | None) -> None:
-        """Raise ValueError where only the plain kernel is right: a sum may broadcast, or change the dtype."""
+    def _require_same_form(self, x: Tensor, residual: Tensor | None) -> None:
+        """Raise ValueError if the sum would broadcast or change the dtype: only the plain kernel can."""
         if residual is None:
             return
         layer = self.layer
@@ -67,7 +68,7 @@ class JoinedConv(nn.Module):
             raise ValueError("the sum has another form than its first term")
 
     def _cudnn(self, x: Tensor, residual: Tensor | None) -> Tensor:
-        self._require_usual(x, residual)
+        self._require_same_form(x, residual)
         layer = self.layer
         form = *self._geometry, layer.dilation, layer.groups
         if residual is None:
@@ -77,7 +78,7 @@ class JoinedConv(nn.Module):
     def _triton(self, x: Tensor, residual: Tensor | None, *, by_taps: bool = False) -> Tensor:
         from losslandscape.evaluate.kernels import conv
 
-        self._require_usual(x, residual)
+        self._require_same_form(x, residual)
         layer, (stride, padding) = self.layer, self._geometry
         fits = conv.fits(
             x,
@@ -95,7 +96,12 @@ class JoinedConv(nn.Module):
 
 
 class JoinedBlock(nn.Module):
-    """A residual block: relu(x + conv2(relu(conv1(x)))), with two 3x3 convolutions that keep the shape."""
+    """A residual block: relu(x + conv2(relu(conv1(x)))), with two 3x3 convolutions that keep the shape.
+
+    Args:
+        first, second: the convolutions, each with its ReLU; the second adds the residual before it.
+        choice: chooses the kernel.
+    """
 
     def __init__(self, first: JoinedConv, second: JoinedConv, *, choice: KernelChoice):
         super().__init__()
@@ -125,11 +131,16 @@ class JoinedBlock(nn.Module):
 class JoinedNorm(nn.Module):
     """A batch norm that does not fold into a layer, with the ReLU after it.
 
-    Its input may be several maps, side by side in the channels. Our kernel reads them where they are.
-    `refresh` computes the scale and the shift of each channel from the batch norm's present tensors.
+    Its input may be several maps (N, C_i, H, W), which stand for their concatenation along the channels. The
+    Triton kernel reads them without copying them together. Call `refresh` after the batch norm's tensors
+    have changed.
+
+    Args:
+        norm: the batch norm, which tracks running statistics.
+        choice: chooses the kernel.
 
     Attributes:
-        affine: the scale and the shift, (C,) each.
+        affine: the scale and the shift of each channel, (C,) each.
     """
 
     def __init__(self, norm: nn.BatchNorm2d, *, choice: KernelChoice):
@@ -140,7 +151,7 @@ class JoinedNorm(nn.Module):
         if kernels.available(scale.device):
             self._kernels["triton"] = self._triton
         self._form = "norm", norm.num_features
-        self.affine = torch.empty_like(scale), torch.empty_like(scale)  # in a tuple, as the layer is
+        self.affine = torch.empty_like(scale), torch.empty_like(scale)  # in a tuple, so no buffers
 
     def refresh(self) -> None:
         """Compute scale and shift: gamma / sqrt(var + eps), and beta - mean * scale."""
@@ -162,12 +173,12 @@ class JoinedNorm(nn.Module):
 
         if not affine.fits(*maps):
             raise ValueError("the kernel does not take these maps")
-        return affine.affine_relu(maps, *self.affine, relu=True)
+        return affine.affine_relu(maps, *self.affine)
 
 
 Joined: TypeAlias = JoinedConv | JoinedNorm
 
 
 def _are_alike(out: Tensor, residual: Tensor) -> bool:
-    """Return whether the sum has the shape and dtype of the first term; a user's net may broadcast."""
+    """Return whether the sum can be written into its first term: the residual has its shape and dtype."""
     return isinstance(residual, Tensor) and out.shape == residual.shape and out.dtype == residual.dtype

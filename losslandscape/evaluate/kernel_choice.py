@@ -8,14 +8,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-Kernel = Callable[..., Tensor]  # of one or more inputs, of which each is a tensor or None
+Kernel = Callable[..., Tensor]  # of one or more arguments, each a tensor or None
 Clock = Callable[[Callable[[], object]], float]  # returns the seconds of one call
 
-RUNS, ROUNDS = 3, 3  # calls in a row that are timed together, and how often that is done
-WAIT_CYCLES = 2_000_000  # about 1 ms: the GPU waits so long, so that the calls are launched beforehand
-# Largest difference from the plain kernel, as a share of its largest result. TF32 and bfloat16 round the
-# inputs of each product, each kernel in its own order. float16 has the plain kernel only: it overflows at
-# 65504, where the loss of other images may be small (see `DataPass`).
+RUNS, ROUNDS = 3, 3  # calls that are timed together, and how many times they are timed
+WAIT_CYCLES = 2_000_000  # about 1 ms, in which the GPU waits until all calls are launched
+# Largest difference from the plain kernel's results, as a share of the largest of them. Kernels add the
+# products, whose inputs are rounded to TF32 or bfloat16, in different orders. float16 is not here: it
+# overflows at 65504, and `DataPass` cannot see this in the loss. So float16 has only the plain kernel.
 TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
 TF32_TOLERANCE = 5e-3
 
@@ -44,11 +44,10 @@ def _device_seconds(call: Callable[[], object], runs: int) -> float:
 class KernelChoice:
     """Runs the kernel that was the fastest for inputs of the same shapes.
 
-    Kernels are measured only inside `choosing()`. For shapes that no such block has met, and where gradients
-    are wanted, the plain kernel runs. So the choice is the same for all points of a run.
+    Kernels are timed only inside `choosing()`, so the choice is the same for all points of a run. The plain
+    kernel runs for all other shapes, and where gradients are wanted.
 
-    Other kernels than the plain one may hide what is not a number, as a ReLU of cuDNN makes it zero, or may
-    spread it to other images.
+    Faster kernels may hide NaN (a ReLU of cuDNN makes it zero), or spread it to other images (`DataPass`).
 
     Args:
         clock: returns the seconds of a call.
@@ -76,7 +75,7 @@ class KernelChoice:
 
     @contextmanager
     def choosing(self) -> Iterator[None]:
-        """Measure the kernels for all new shapes that are met in the block."""
+        """Time the kernels for each new shape that occurs in the block."""
         self._is_choosing = True
         try:
             yield
@@ -95,8 +94,8 @@ class KernelChoice:
         """Return the result of the kernel that was chosen for these shapes.
 
         Args:
-            layer: what the speed depends on apart from the inputs, such as the shape of the weights.
-            kernels: the kernels by name. The first is the plain one. Others may raise any exception.
+            layer: what else the speed depends on, such as the shape of the weights and the stride.
+            kernels: the kernels by name, the plain one first. The others may raise any exception.
             x, others: the arguments of each kernel.
         """
         plain = next(iter(kernels))

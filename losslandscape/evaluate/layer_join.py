@@ -1,8 +1,8 @@
 """Joins layers with what follows them, in the graph of a traced net.
 
-Convolution, sum and ReLU become one node, and so do batch norm and ReLU, and a residual block of two 3x3
-convolutions. Each node is a module of `joined_layers`. Where the pattern is not met nothing changes. On
-a GPU, maps that are concatenated for a batch norm and a ReLU alone stay apart.
+Three patterns become one node each: a convolution with the sum and the ReLU after it, a batch norm with
+its ReLU, and a residual block of two 3x3 convolutions. The new node calls a module of `joined_layers`. Other
+nodes stay as they are. On a GPU a concatenation is removed if only joined batch norms read it.
 """
 
 import operator
@@ -89,12 +89,12 @@ def _is_block_conv(layer: nn.Conv2d) -> bool:
 
 
 def _remove_concatenations(traced: fx.GraphModule) -> None:
-    """Let joined batch norms read the maps that are concatenated for them, as our kernel can.
+    """Let joined batch norms read maps where they are, without a concatenation before.
 
     DenseNet concatenates all earlier maps of a block before each of its layers.
     """
     nodes = traced.graph.nodes
-    if any(_writes(traced, node) for node in nodes):  # perhaps into a map, after it was copied
+    if any(_writes(traced, node) for node in nodes):  # a map may change after the concatenation copied it
         return
     for node in nodes:
         if isinstance(_module(traced, node), JoinedNorm):
@@ -105,14 +105,14 @@ def _remove_concatenations(traced: fx.GraphModule) -> None:
 
 
 def _maps(traced: fx.GraphModule, node: Any) -> list[fx.Node]:
-    """Return the maps that a node concatenates, if it can be removed; else the node."""
+    """Return the maps that a removable concatenation joins; for any other node, the node itself."""
     if not _is_removable(traced, node):
         return [node]
     return [each for part in node.args[0] for each in _maps(traced, part)]
 
 
 def _is_removable(traced: fx.GraphModule, node: fx.Node) -> bool:
-    """Return whether only one joined batch norm needs a concatenation, and others that are removable."""
+    """Return whether a concatenation has no users but one joined batch norm and removable concatenations."""
     if not _is_concatenation(node):
         return False
     norms = [user for user in node.users if isinstance(_module(traced, user), JoinedNorm)]
@@ -121,13 +121,13 @@ def _is_removable(traced: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _is_concatenation(node: fx.Node) -> bool:
-    """Return whether a node concatenates maps in the channels."""
+    """Return whether a node concatenates maps along the channels."""
     is_cat = node.target is torch.cat and len(node.args) + len(node.kwargs) == 2
     return is_cat and (node.args[1:] == (1,) or node.kwargs == {"dim": 1})
 
 
 def _replace(traced: fx.GraphModule, chain: list[Any], module: nn.Module, inputs: tuple[Any, ...]) -> None:
-    """Put a module where the last node of a chain is, and remove the chain."""
+    """Replace a chain of nodes by one node that calls a module with these inputs."""
     name = f"joined_{chain[-1].name}"
     traced.add_submodule(name, module)
     with traced.graph.inserting_before(chain[-1]):
@@ -155,9 +155,9 @@ def _joins_as_norm(module: nn.Module | None) -> bool:
 
 
 def _next(traced: fx.GraphModule, node: fx.Node) -> fx.Node | None:
-    """Return the only user of a node, if the node may as well be computed just before this user.
+    """Return the only user of a node, or None if the two cannot be joined.
 
-    It may not if a node between them writes in place: perhaps into the input.
+    They cannot if a node between them writes in place, because it may write into the input.
     """
     if len(node.users) != 1:
         return None
@@ -177,12 +177,14 @@ def _writes(traced: fx.GraphModule, node: fx.Node) -> bool:
     if node.op not in ("call_function", "call_method"):
         return False
     name = str(getattr(node.target, "__name__", node.target))
-    is_told = any(value is True for value in (*node.args, *node.kwargs.values())) or "out" in node.kwargs
-    return is_told or name in WRITE or (name.endswith("_") and not name.startswith("__"))
+    may_be_inplace_flag = any(value is True for value in (*node.args, *node.kwargs.values()))
+    if may_be_inplace_flag or "out" in node.kwargs:
+        return True
+    return name in WRITE or (name.endswith("_") and not name.startswith("__"))
 
 
 def _other_term(total: fx.Node, term: fx.Node) -> fx.Node | None:
-    """Return the other term if a node is the sum of two, and writes into none but this term."""
+    """Return the other term of a sum of two. None if it is no such sum, or written into the other term."""
     if total.kwargs or len(total.args) != 2 or total.target not in (*SUMS, *SUMS_IN_PLACE):
         return None
     left, right = total.args

@@ -14,7 +14,7 @@ BLOCK = 2**24  # bytes
 
 
 def write_at(path: str, arrays: Mapping[int, np.ndarray]) -> None:
-    """Write arrays into a file, each at its place in bytes."""
+    """Write arrays into an existing file, each at its offset in bytes."""
     with open(path, "r+b") as file:
         for place, values in arrays.items():
             file.seek(place)
@@ -39,23 +39,23 @@ def array_at(memory: mmap.mmap, place: int, dtype: np.dtype, shape: tuple[int, .
     """Return the array at a place of a mapped file.
 
     Raises:
-        ValueError: the file is shorter.
+        ValueError: the file ends before the array does.
     """
     return np.frombuffer(memory, dtype, prod(shape), place).reshape(shape)
 
 
 def zeros(dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Return an array whose zeros are all the same number in memory."""
+    """Return an array of zeros that takes the memory of one number."""
     return np.lib.stride_tricks.as_strided(np.zeros(1, dtype), shape, [0] * len(shape))
 
 
 def is_one_zero(values: np.ndarray) -> bool:
-    """Return whether this is an array of `zeros`."""
+    """Return whether an array was made by `zeros`."""
     return values.size > 1 and not any(values.strides) and not any(values.flat[0].tobytes())
 
 
 def numbers(values: np.ndarray) -> np.ndarray:
-    """Return an array as float32 if its numbers are of type `BFLOAT16`."""
+    """Return an array of type `BFLOAT16` as float32, and any other array as it is."""
     if values.dtype != BFLOAT16:
         return values
     return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)

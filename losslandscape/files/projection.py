@@ -47,6 +47,11 @@ class Projection:
         return self.made_with.get("unit", "epoch")
 
     @property
+    def name(self) -> str:
+        """The name of the training, if it is one of several in a plane."""
+        return self.made_with.get("training", "")
+
+    @property
     def is_curve(self) -> bool:
         """Whether it is a curve between nets instead of the path of a training."""
         return self.made_with.get("method") == CURVE

@@ -1,7 +1,7 @@
-"""Checks how much of a step rounding takes, where weights have 16 bits or fewer.
+"""Checks how much rounding changes a step along a direction, in nets whose weights have 16 bits or fewer.
 
-bfloat16 has 8 bits of mantissa: a weight of 1 has no neighbour nearer than 0.004 to 0.008. Smaller steps are
-lost, or taken too far.
+bfloat16 has 8 significant bits: the numbers next to a weight of 1 are 0.004 below it and 0.008 above it. A
+smaller step is lost, or becomes too large.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from losslandscape.nets.net_plotter import Direction
 # Rounding adds a random step of this share to a step along the direction. The rise of the loss is about the
 # square of the length, so at this bound it is wrong by about 0.3^2, a tenth.
 MAX_ERROR_SHARE = 0.3
-SAMPLE = 2**14  # numbers of a tensor that are tried
+SAMPLE = 2**14  # the most numbers of a tensor that are tried
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Rounding:
     """What rounding does to a step.
 
     Attributes:
-        error: the length of what rounding changes, by the length of the step.
-        unchanged: the share of the numbers that stay, of those that the step should move.
+        error: the length of the change by rounding, divided by the length of the step.
+        unchanged: the share of the numbers that should move but stay.
     """
 
     error: float
@@ -36,7 +36,7 @@ class Rounding:
 def check_rounding(
     net: nn.Module, directions: list[Direction], points: np.ndarray, *, dir_type: str
 ) -> Report:
-    """Report how much of the smallest step of each axis rounding takes; empty for nets of 32 bits or more.
+    """Report how much rounding changes the smallest step of each axis; empty for weights of 32 bits or more.
 
     Args:
         net: the net at the centre.
@@ -63,7 +63,7 @@ def round_step(tensors: list[Tensor], direction: Direction, step: float) -> Roun
 
     Args:
         tensors: the net's tensors at the centre.
-        direction: the part of the direction in each.
+        direction: its parts, one in the shape of each tensor.
         step: the length of the step in units of the direction.
     """
     errors, squares, unchanged, moved = 0.0, 0.0, 0.0, 0.0

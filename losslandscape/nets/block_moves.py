@@ -1,4 +1,4 @@
-"""Moves a large net block by block, from files, with little memory beyond the net's own (`core.large`)."""
+"""Moves a large net block by block, from mapped files, with little memory beyond the net (`core.large`)."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from losslandscape.core import large
 from losslandscape.nets import minimiser, net_tensors
 from losslandscape.nets.blocks import any_not_zero, blocks
 
-IN_FLIGHT = 4  # blocks that a GPU may be behind
+IN_FLIGHT = 4  # blocks that wait for a GPU at most
 
 
 @contextmanager

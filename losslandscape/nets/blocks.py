@@ -18,9 +18,11 @@ def is_large(net: nn.Module) -> bool:
 
 
 def blocks(*tensors: Tensor, size: int = 0) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the tensors, which have one shape, cut alike into views of at most `size` numbers.
+    """Cut tensors of one shape into blocks, and yield the views of all tensors for each block.
 
-    The default size is `large.BLOCK`.
+    Args:
+        tensors: one or more tensors of one shape.
+        size: the most numbers in a block; 0 for `large.BLOCK`.
     """
     first, size = tensors[0], size or large.BLOCK
     if first.numel() <= size:
@@ -35,9 +37,9 @@ def blocks(*tensors: Tensor, size: int = 0) -> Iterator[tuple[Tensor, ...]]:
 
 
 def filter_blocks(tensor: NetTensor, *values: Tensor) -> Iterator[tuple[NetTensor, ...]]:
-    """Yield a tensor of the net, and values in its shape, cut alike into groups of whole filters.
+    """Cut a tensor of the net, and values of its shape, into groups of whole filters, and yield each group.
 
-    Each group is a `NetTensor`, with at most `large.BLOCK` numbers or one filter.
+    The parts of a group are `NetTensor`s, of at most `large.BLOCK` numbers or one filter.
     """
     alike = [tensor, *(replace(tensor, value=value) for value in values)]
     numbers = tensor.value.numel()
@@ -73,7 +75,7 @@ def any_not_zero(tensor: Tensor) -> bool:
 
 
 def holds(kept: Tensor, tensor: Tensor) -> bool:
-    """Return whether a tensor has the numbers of `kept` to the last bit, in its type or in float32."""
+    """Return whether a tensor equals `kept` bit by bit, or after `kept` was widened to float32."""
     is_widened = kept.dtype in NARROW and tensor.dtype == torch.float32
     if kept.shape != tensor.shape or not (kept.dtype == tensor.dtype or is_widened):
         return False

@@ -22,7 +22,7 @@ Operand = tuple[torch.Size, Slots]  # a value's shape, and its slots of this sha
 
 @dataclass
 class ChannelLabels:
-    """All labels, and what is known of them.
+    """All labels, and the relations between them.
 
     Attributes:
         count: the number of labels; each is less than this.
@@ -86,7 +86,7 @@ class ChannelLabels:
         return kept
 
     def _meet(self, kept: Slots, slot: Tensor) -> None:
-        """Add a slot to those of a value, and note how its channels belong to theirs."""
+        """Add a slot to the kept slots of a value, and note which channels of both move together."""
         mine = dims_of(slot)
         keep = bool(mine)
         for other in list(kept):
@@ -114,8 +114,8 @@ class ChannelLabels:
     def reduced(self, slots: Slots, dims: set[int]) -> Slots:
         """Return the slots of sums over these axes, which keep the size 1.
 
-        Where channels remain, as with the scores of attention heads, each result has a new label, that of a
-        block of the channels which it sums.
+        Where channels remain, as with the scores of attention heads, each sum gets a new label: it is a block
+        of the channels that it adds.
         """
         results = []
         for slot in slots:
@@ -131,12 +131,12 @@ class ChannelLabels:
         return results
 
     def collapsed(self, slots: Slots, channels: set[int], why: str = "") -> Slots:
-        """Return the slots of a value that is the same function of its channels at all other places.
+        """Return slots along the axes of channels only, and note that channels are alike at all other places.
 
         Args:
             slots: the slots of the value.
             channels: the axes of channels; all other axes of the result have the size 1.
-            why: if it is not empty, a slot that has channels along other axes only is forbidden.
+            why: if not empty, slots with channels along other axes only are fixed for this reason.
         """
         results = []
         for slot in slots:

@@ -11,7 +11,7 @@ FILTER_NORM_OFFSET = 1e-10  # the published program's guard against filters of z
 
 
 def raw_part(d: Tensor, tensor: NetTensor, ignore: str) -> Tensor:
-    """Return a random direction's part in a tensor before it is normalised, where `d` was drawn for it."""
+    """Return a random direction's part in a tensor, not yet normalised, from the Gaussian draws `d`."""
     if tensor.by_filters:
         return d
     copied = tensor.kind == "norm" or (tensor.moves and tensor.kind != "buffer")

@@ -1,4 +1,4 @@
-"""Keeps tensors in a temporary file that is mapped into memory, so that the system can write them out.
+"""Keeps tensors in a temporary file that is mapped into memory, so that they need not stay in RAM.
 
 The file has no name: it is gone when the program ends, even by a kill.
 """

@@ -1,4 +1,4 @@
-"""Draws conclusions from labels: which of them are one neuron, what is fixed, and which blocks there are."""
+"""Finds neurons from labels: which labels are one neuron, which neurons are fixed, and their blocks."""
 
 from dataclasses import dataclass
 
@@ -35,22 +35,39 @@ def classes_of(labels: ChannelLabels) -> LabelClasses:
     pairs = np.concatenate([np.empty((0, 2), int), *labels.pairs])
     is_fixing = (pairs == FIXED).any(1)
     ties = [tie[tie[:, 1] != FIXED] for tie in labels.ties]
-    links = _with_shared_blocks(labels.count, pairs[~is_fixing], [[tie] for tie in ties])
-    of = _components(labels.count, links)
-    several = [tie for tie in ties if len(np.unique(of[tie[:, 0]])) > 1]
-    before = [len(np.unique(of[tie[:, 0]])) for tie in several]
-    of = _components(labels.count, _with_shared_blocks(labels.count, links, [several]))
-    crossing = [
-        tie for tie, count in zip(several, before, strict=True) if len(np.unique(of[tie[:, 0]])) < count
-    ]
-    refused = [*labels.refused, *((CROSSING, tie.ravel()) for tie in crossing)]
+    of, crossing = _neurons(labels.count, pairs[~is_fixing], ties)
+
     fixed = np.zeros(of.max() + 1, bool)
     for fixing in (pairs[is_fixing].ravel(), *(tie.ravel() for tie in crossing)):
         fixed[of[fixing]] = True
-    for tie in labels.ties:
+    for tie in labels.ties:  # a block of something fixed is fixed
         fixed[of[tie[tie[:, 1] == FIXED, 0]]] = True
+    refused = [*labels.refused, *((CROSSING, tie.ravel()) for tie in crossing)]
     reasons = [(why, np.unique(of[touched])) for why, touched in refused]
     return _with_blocks(of, fixed, [np.unique(of[tie], axis=0) for tie in ties], reasons)
+
+
+def _neurons(count: int, links: np.ndarray, ties: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the neuron of each label, (labels,), and the ties whose blocks cross those of other operations.
+
+    Blocks of one operation that share a neuron are one block. Then blocks of different operations that share
+    a neuron are one block, too. If this joins blocks of one operation, the operations have blocks of several
+    sizes.
+
+    Args:
+        count: the number of labels.
+        links: (k, 2) labels that are of one neuron.
+        ties: as in `ChannelLabels`, without fixed labels.
+    """
+    links = _with_shared_blocks(count, links, [[tie] for tie in ties])
+    apart = _components(count, links)
+    several = [tie for tie in ties if _block_count(apart, tie) > 1]
+    of = _components(count, _with_shared_blocks(count, links, [several]))
+    return of, [tie for tie in several if _block_count(of, tie) < _block_count(apart, tie)]
+
+
+def _block_count(of: np.ndarray, tie: np.ndarray) -> int:
+    return len(np.unique(of[tie[:, 0]]))
 
 
 def _with_blocks(

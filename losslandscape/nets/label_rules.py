@@ -1,4 +1,4 @@
-"""The rules for the channels of a result: one for each kind of operation of torch.
+"""Rules that label the channels of a result, one for each kind of operation of torch.
 
 The operations are those of ATen. Layers, attention and shortcuts are a few dozen of them. A rule gets the
 graph, the node, its arguments by name and the value of its result. It returns the slots of the result, or
@@ -63,7 +63,7 @@ def _shape_alone(net: LabelledGraph, n: fx.Node, arguments: Arguments, value: An
 
 
 def _as_strided(net: LabelledGraph, n: fx.Node, arguments: Arguments, value: Any) -> Any:
-    """Pass the labels on if the result is the value itself, as where torch undoes a change in place."""
+    """Pass the labels on if the result equals the input, as when torch replaces an in-place operation."""
     source: Any = net.map_nodes_to_values(arguments["self"], n)
     return net.operand(arguments["self"])[1] if torch.equal(value, source) else None
 

@@ -13,14 +13,14 @@ class LabelledGraph(fx.Interpreter):
 
     Args:
         graph: the graph of the net as a function of its stored tensors and its inputs.
-        stored: the stored tensors, which are the first arguments; the axes of those that are floating-point
-            are what can be permuted.
+        stored: the stored tensors, which are the first arguments. Only axes of floating-point tensors can be
+            permuted.
 
     Attributes:
         labels: the labels and their relations.
         axes: the slots of each stored tensor, in the order of the arguments.
-        reads: the values that a product with weights or with other values reads: the node's name, and the
-            slot of the channels.
+        reads: the inputs of matrix products and convolutions that are not weights: the node's name, and the
+            slot of its channels.
         slots: for each node its slots; if it has several results, a tuple of them with None where no rule
             labels them.
         shapes: the shape of each node that is a tensor.
@@ -49,7 +49,7 @@ class LabelledGraph(fx.Interpreter):
             self.reads.append((node.name, slot))
 
     def all_slots(self, n: fx.Node) -> Slots:
-        """Return the slots of everything that a node takes."""
+        """Return the slots of all inputs of a node."""
         per_node = [self.slots.get(node, []) for node in n.all_input_nodes]
         lists = [part for slots in per_node for part in (slots if isinstance(slots, tuple) else [slots])]
         return [slot for slots in lists for slot in slots or []]
@@ -67,7 +67,7 @@ class LabelledGraph(fx.Interpreter):
         return [slot.squeeze(-1) for slot in self.labels.reduced(slots, {len(joint) - 1})]
 
     def _read(self, operand: Operand, dim: int, argument: Any) -> Operand:
-        """Return an operand of a product whose channels along an axis are alike in all rows."""
+        """Return an operand of a product; note that its channels along an axis are alike in all rows."""
         shape, slots = operand
         rows, dim = {-1: -2, -2: -1}[dim] % len(shape), dim % len(shape)
         alike = []

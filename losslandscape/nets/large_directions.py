@@ -1,7 +1,7 @@
 """Makes the directions of a large net block by block, in a temporary file (`core.large`).
 
-They are those of `net_plotter`, but for two things. Each tensor of a random direction is drawn by a generator
-of its own, so that no tensor waits for the draws of the others. And they are kept in the net's precision.
+They differ from those of `net_plotter` in two ways. Each tensor of a random direction is drawn by its own
+generator, so that no tensor waits for the draws of the others. And directions have the net's precision.
 """
 
 import hashlib
@@ -55,13 +55,9 @@ def _moves(tensor: NetTensor, ignore: str) -> bool:
 
 
 def _room(tensors: Sequence[Tensor], moves: Sequence[bool]) -> list[Tensor]:
-    """Return room for a direction in a temporary file; where nothing moves, zeros that take no place."""
-    kept = iter(
-        kept_tensors.empty(
-            [tensor for tensor, is_moved in zip(tensors, moves, strict=True) if is_moved],
-            [kept_type(tensor.dtype) for tensor, is_moved in zip(tensors, moves, strict=True) if is_moved],
-        )
-    )
+    """Return a direction to be filled, in a temporary file; parts that do not move take no memory."""
+    moving = [tensor for tensor, is_moved in zip(tensors, moves, strict=True) if is_moved]
+    kept = iter(kept_tensors.empty(moving, [kept_type(tensor.dtype) for tensor in moving]))
     return [
         next(kept) if is_moved else torch.zeros((), dtype=kept_type(tensor.dtype)).expand(tensor.shape)
         for tensor, is_moved in zip(tensors, moves, strict=True)
@@ -69,7 +65,7 @@ def _room(tensors: Sequence[Tensor], moves: Sequence[bool]) -> list[Tensor]:
 
 
 def kept_type(dtype: torch.dtype) -> torch.dtype:
-    """Return the type in which a direction is kept for a tensor of this type: 16 bits if it has no more."""
+    """Return the type of a direction's part in a tensor of this type: 16 bits if the tensor has 16."""
     if dtype.itemsize >= torch.float32.itemsize or not dtype.is_floating_point:
         return torch.float32
     return torch.float16 if dtype == torch.float16 else torch.bfloat16
@@ -88,7 +84,7 @@ def _draw(room: Tensor, tensor: NetTensor, seed: int, norm: str, ignore: str) ->
 
 
 def _factor(tensor: NetTensor, seed: int, norm: str) -> float:
-    """Return the factor by which `layer` or `dlayer` scales what is drawn for a tensor."""
+    """Return the factor by which `layer` or `dlayer` scales the draws for a tensor."""
     generator = _generator(seed, tensor.names[0])
     drawn, own = 0.0, 0.0
     for (part,) in filter_blocks(tensor):

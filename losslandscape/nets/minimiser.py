@@ -17,9 +17,9 @@ from losslandscape.nets.tensor_names import with_ties
 
 Stamp = tuple[int, int, int, int]
 
-# Of each net, its tensors as they lie in files, by name.
+# The tensors of each net that lie in files, by name.
 _in_files: "weakref.WeakKeyDictionary[nn.Module, dict[str, Tensor]]" = weakref.WeakKeyDictionary()
-# Of each net, the mapped files of its checkpoint, as they were when they were mapped.
+# The mapped files of each net's checkpoint, with their stamps when they were mapped.
 _stamps: "weakref.WeakKeyDictionary[nn.Module, dict[str, Stamp | None]]" = weakref.WeakKeyDictionary()
 
 
@@ -57,7 +57,7 @@ def _stamp(path: str) -> Stamp | None:
 
 
 def kept(net: nn.Module, tensors: Mapping[str, Tensor]) -> list[Tensor]:
-    """Return the present numbers of tensors, perhaps in a narrower type; later changes do not reach them.
+    """Return tensors as they are now, perhaps in a narrower type; later moves of the net do not change them.
 
     Args:
         net: the net that has the tensors. If it is large, the returned tensors lie in files, on the CPU.

@@ -9,26 +9,19 @@ group norm: whole blocks change places, and neurons do within their block.
 from collections import defaultdict
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
-from torch.func import functional_call, functionalize
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from losslandscape.core.errors import InputError
-from losslandscape.core.text import with_type
 from losslandscape.nets import net_tensors
 from losslandscape.nets.channel_labels import dims_of
 from losslandscape.nets.label_classes import LabelClasses, classes_of
 from losslandscape.nets.labeller import Labeller
-from losslandscape.nets.net_state import unchanged_state
+from losslandscape.nets.traced_graph import Inputs, trace
 
 Site = tuple[str, tuple[int, ...]]  # a tensor of the state or a value of the graph, and the axes meant
-Inputs = tuple[tuple[Any, ...], dict[str, Any]]  # what the net is called with
 
 
 @dataclass(frozen=True)
@@ -119,25 +112,6 @@ def find_groups(net: nn.Module, inputs: Inputs) -> Symmetries:
         if bool((_along(slot) > 0).all())
     }
     return Symmetries(_groups(classes, sites, reads), _refused(classes, sites))
-
-
-def trace(net: nn.Module, inputs: Inputs) -> fx.GraphModule:
-    """Return the graph of the net at the level of ATen, as a function of its state and the inputs' leaves.
-
-    Raises:
-        InputError: torch.fx cannot trace the net.
-    """
-    state = net_tensors.moving_tensors(net, "states")
-
-    def run(tensors: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-        return functional_call(net, dict(zip(state, tensors, strict=True)), args, kwargs)
-
-    try:
-        with torch.no_grad(), unchanged_state(net), sdpa_kernel([SDPBackend.MATH]):
-            return make_fx(functionalize(run))(list(state.values()), *inputs)
-    except Exception as error:  # tracing runs the net's own code, which may raise anything
-        fault = f"torch.fx cannot trace the net, a {type(net).__name__} ({with_type(error)})"
-        raise InputError(fault, "let its forward() not depend on the values of tensors") from error
 
 
 def _along(slot: Tensor) -> Tensor:

@@ -26,15 +26,10 @@ class Permutation:
 
     @classmethod
     def identity(cls, group: Group) -> "Permutation":
+        """Return the permutation that moves no neuron."""
         blocks = group.parts[0].shape[0]
         inner = tuple(np.tile(np.arange(part.shape[1]), (blocks, 1)) for part in group.parts)
         return cls(np.arange(blocks), inner)
-
-    @classmethod
-    def random(cls, group: Group, generator: np.random.Generator) -> "Permutation":
-        same = cls.identity(group)
-        inner = tuple(generator.permuted(rows, axis=1) for rows in same.inner)
-        return cls(generator.permutation(same.outer), inner)
 
     @property
     def moved(self) -> int:
@@ -63,7 +58,7 @@ def reordered(state: State, axes: dict[Axis, np.ndarray]) -> State:
 def orders(
     state: State, groups: Sequence[Group], permutations: Sequence[Permutation]
 ) -> dict[Axis, np.ndarray]:
-    """Return for each axis that has neurons of the groups: which old place comes to each new place."""
+    """Return the old place of the entry at each new place, for each axis that has neurons of the groups."""
     found: dict[Axis, np.ndarray] = {}
     for group, permutation in zip(groups, permutations, strict=True):
         whole = np.zeros((len(permutation.outer), 1), int)

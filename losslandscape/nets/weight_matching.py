@@ -1,21 +1,22 @@
 """Matches the neurons of one net to those of another by their weights.
 
-Weight matching is algorithm 1 of Ainsworth et al., "Git Re-Basin" (arXiv 2209.04836, section 3.2): it solves
-a linear assignment for one group of neurons after the other, in random order, and keeps all other groups,
-until no group changes. The sum over all weights of weight times permuted weight rises at each step, and so
-the distance of the nets falls.
+Weight matching is algorithm 1 of Ainsworth et al., "Git Re-Basin" (arXiv 2209.04836, section 3.2). It visits
+the groups of neurons in random order, again and again until no group changes. For each group it solves a
+linear assignment while all others stay. Each step raises the sum over all weights of weight times permuted
+weight, and so lowers the distance of the nets.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
 from losslandscape.nets.permutation_groups import Group, Part
-from losslandscape.nets.permuting import Permutation, State, orders, reordered
+from losslandscape.nets.permuting import Axis, Permutation, State, orders, reordered
 
-LEAST_GAIN = 1e-12  # relative, of a step, so that rounding cannot keep the search going
+LEAST_GAIN = 1e-12  # of a step, relative; without it rounding could keep the search going
 
 
 def match_weights(
@@ -45,9 +46,8 @@ def assignment(similarities: Sequence[np.ndarray], whole: np.ndarray) -> Permuta
     """Return the permutation with the largest sum of similarities.
 
     Args:
-        similarities: for each part, (blocks, n, blocks, n): of each neuron of the target with each of the
-            net's.
-        whole: (blocks, blocks), of what belongs to the blocks themselves.
+        similarities: for each part, (blocks, n, blocks, n): the target's neurons with the net's neurons.
+        whole: (blocks, blocks), the similarities of what belongs to the blocks themselves.
     """
     blocks = len(whole)
     total = whole.copy()
@@ -75,23 +75,7 @@ def _step(
     rest[number] = Permutation.identity(group)
     present, without = orders(near, groups, found), orders(near, groups, rest)
 
-    def similarity(part: Part) -> np.ndarray:
-        """Return the inner products (neurons, neurons) of weights, with all other neurons as they are now."""
-        total = torch.zeros(())
-        for (name, (dim,)), places in part.sites.items():
-            if name not in near:
-                continue
-            axes = {axis: order for axis, order in present.items() if axis != (name, (dim,))}
-            axes[name, (dim,)] = without[name, (dim,)]
-            rows = torch.from_numpy(places.ravel())
-            count = places.shape[0] * places.shape[1]
-            one, other = (
-                tensor.movedim(dim, 0)[rows].reshape(count, -1)
-                for tensor in (target[name], reordered({name: near[name]}, axes)[name])
-            )
-            total = total + one @ other.T
-        return total.expand(2 * [part.count]).numpy()
-
+    similarity = partial(_similarity, target, near, present, without)
     parts = [similarity(part).reshape(2 * part.shape) for part in group.parts]
     blocks = len(rest[number].outer)
     whole = similarity(group.whole) if group.whole.sites else np.zeros((blocks, blocks))
@@ -101,3 +85,30 @@ def _step(
         for axes in (present, orders(near, groups, rest))
     )
     return rest[number] if after > before + LEAST_GAIN * abs(before) else None
+
+
+def _similarity(
+    target: State, state: State, present: dict[Axis, np.ndarray], without: dict[Axis, np.ndarray], part: Part
+) -> np.ndarray:
+    """Return the inner products of the weights of a part's neurons in two nets, (neurons, neurons).
+
+    Args:
+        target, state: the tensors of both nets, by name.
+        present: the present order of the net's entries along each axis.
+        without: the same, with the neurons of the part's group in their original order.
+        part: the neurons; all others are in their present order.
+    """
+    total = torch.zeros(())
+    for (name, (dim,)), places in part.sites.items():
+        if name not in state:
+            continue
+        axes = {axis: order for axis, order in present.items() if axis != (name, (dim,))}
+        axes[name, (dim,)] = without[name, (dim,)]
+        rows = torch.from_numpy(places.ravel())
+        count = places.shape[0] * places.shape[1]
+        one, other = (
+            tensor.movedim(dim, 0)[rows].reshape(count, -1)
+            for tensor in (target[name], reordered({name: state[name]}, axes)[name])
+        )
+        total = total + one @ other.T
+    return total.expand(2 * [part.count]).numpy()

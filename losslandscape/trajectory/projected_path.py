@@ -5,7 +5,7 @@ loss of this net. Tensors that no direction moves (with `weights`, the BN statis
 checkpoint.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +46,28 @@ def project(matrix: CheckpointMatrix, plane: Plane, *, method: str, facts: Facts
         shares=projected.shares,
         made_with={**facts, "origin": matrix.origin, "method": method, "directions": plane.fingerprint},
     )
+
+
+def split(
+    path: Projection, sizes: Sequence[int], *, files: Sequence[str], names: Sequence[str]
+) -> list[Projection]:
+    """Split the projected checkpoints of several trainings into the path of each.
+
+    Args:
+        path: the checkpoints of all trainings. Those of the first training are the last rows.
+        sizes: the number of checkpoints of each training.
+        files, names: the projection file and the name of each training.
+    """
+    paths = []
+    starts = [path.x.size - sizes[0], *np.cumsum([0, *sizes[1:-1]])]
+    for start, size, file, name in zip(starts, sizes, files, names, strict=True):
+        rows = slice(start, start + size)
+        distance = None if path.distance is None else path.distance[rows]
+        made_with = {**path.made_with, "training": name}
+        paths.append(
+            replace(path, path=file, x=path.x[rows], y=path.y[rows], distance=distance, made_with=made_with)
+        )
+    return paths
 
 
 def embed(matrix: CheckpointMatrix, path: str, *, ignore: str, facts: Facts) -> Projection:

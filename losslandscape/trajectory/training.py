@@ -115,7 +115,8 @@ def draw_epoch(
 
     Returns:
         int64 (4, count), or (1, count) if images are not augmented: the indices of the images in the order in
-        which they are seen, and below them their crops. And the number of images in each batch.
+        which they are seen, and in the rows below the crops of `draw_crops`. And the number of images in each
+        batch.
     """
     parts = []
     for chosen in batches(count, batch_size, generator):
@@ -134,10 +135,15 @@ def crop(
     *,
     padding: int = PADDING,
 ) -> torch.Tensor:
-    """Crop each image (N, C, H, W) of its zero-padded self, and mirror some, as `draw_crops` has drawn (N,).
+    """Pad images with zeros, crop them to their old size and mirror some of them.
 
-    The images are not normalised yet: the border is black, not the mean colour, as when torchvision's
-    RandomCrop precedes ToTensor.
+    The images are not normalised yet, so the border is black, not the mean colour. torchvision does the same
+    if RandomCrop precedes ToTensor.
+
+    Args:
+        images: (N, C, H, W).
+        top, left, mirrored: (N,) each, the rows of `draw_crops`.
+        padding: zeros on each side.
     """
     count, _, height, width = images.shape
     device = images.device

@@ -19,7 +19,7 @@ from losslandscape.trajectory import training
 from losslandscape.trajectory.training_folder import LEARNING_RATE, LOG, LOG_LINE, is_kept, save_checkpoint
 from losslandscape.trajectory.training_step import TrainingStep
 
-TEST_BATCH_SIZE = 1000  # on a GPU: of about the highest speed, without a probe of several sizes
+TEST_BATCH_SIZE = 1000  # on a GPU, where no batch size is probed
 
 
 @dataclass(frozen=True)
@@ -201,9 +201,9 @@ def _train_epoch(
 
 
 def prepared_test(net: nn.Module, data: ImageSet, *, loss_name: str) -> Callable[[], tuple[float, float]]:
-    """Return a function that measures the net as it then is, fast: on a GPU it replays one CUDA graph.
+    """Return a function that measures the net at each call; on a GPU it replays one CUDA graph.
 
-    It computes in PyTorch's default precision, and returns the mean loss and the accuracy in percent.
+    It returns the mean loss and the accuracy in percent. It computes in PyTorch's default precision.
     """
     evaluator = Evaluator(net.eval(), {"test": data}, loss=loss_name, batch_size=TEST_BATCH_SIZE)
     evaluator.prepare()

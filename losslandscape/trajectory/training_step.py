@@ -14,9 +14,9 @@ from losslandscape.trajectory import training
 class TrainingStep:
     """A step of a training: the next batch, its loss, the gradient, and the new weights.
 
-    All that is random in an epoch is copied to the device at its start. A counter on the device tells where
-    the next batch begins. So each batch of the same size is the same computation on the same memory, and a
-    GPU replays it as one CUDA graph.
+    All random numbers of an epoch are copied to the device at its start. A counter on the device says where
+    the next batch begins. So all batches of one size run the same kernels on the same memory, and a GPU
+    replays them as one CUDA graph.
 
     Args:
         net: the net, on the device of the data.
@@ -79,12 +79,12 @@ class TrainingStep:
 
     @property
     def loss(self) -> float:
-        """The mean loss of the images so far in this epoch, each when it was seen. Waits for the device."""
+        """The mean loss of the images seen so far in this epoch. Waits for the device."""
         return self._loss_sum.item() / self._seen
 
     @property
     def error(self) -> float:
-        """The share of them that the net got wrong, in percent. Waits for the device."""
+        """The error of the net on the images seen so far in this epoch, in percent. Waits for the device."""
         return 100 * self._wrong.item() / self._seen
 
     def _train(self, count: int) -> None:

@@ -7,15 +7,21 @@ from torch import Tensor, nn
 
 from losslandscape.core.errors import InputError
 from losslandscape.nets import net_tensors
-from losslandscape.nets.permutation_groups import find_groups
+from losslandscape.nets.permutation_groups import Group, find_groups
 from losslandscape.nets.permuting import Permutation, permuted
 from tests.nets.permutable_nets import IMAGES, NETS, make
 
 
 def shuffled(net: nn.Module, groups: list, seed: int = 0) -> dict[str, Tensor]:
     generator = np.random.default_rng(seed)
-    permutations = [Permutation.random(group, generator) for group in groups]
+    permutations = [random_permutation(group, generator) for group in groups]
     return permuted(net_tensors.moving_tensors(net, "states"), groups, permutations)
+
+
+def random_permutation(group: Group, generator: np.random.Generator) -> Permutation:
+    same = Permutation.identity(group)
+    inner = tuple(generator.permuted(rows, axis=1) for rows in same.inner)
+    return Permutation(generator.permutation(same.outer), inner)
 
 
 @pytest.mark.parametrize("name", NETS)

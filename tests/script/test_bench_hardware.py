@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from bench.hardware import Cost, cost_of
+from bench.hardware import Cost, Peaks, Work, cost_of, peaks_of
 
 
 class Residual(nn.Module):
@@ -33,3 +33,8 @@ def test_weights_are_read_once_for_each_batch():
     cost = Cost(flops=1, activations=100, weights=640)
     assert cost.bytes("", 64) == 4 * 110
     assert cost.bytes("bf16", 1) == 2 * 740
+
+
+def test_peaks_are_the_fastest_work():
+    works = {"product": Work(8.0, print, ""), "convolution": Work(9.0, print, ""), "copy": Work(6.0, print)}
+    assert peaks_of(works, {"product": 2.0, "convolution": 3.0, "copy": 2.0}) == Peaks({"": 4.0}, 3.0)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from losslandscape.core.errors import InputError
+from losslandscape.draw import training_paths
 from losslandscape.draw.figure_metadata import commands
 from losslandscape.draw.film_screen import Reel
 from losslandscape.draw.labels import page_label
@@ -15,7 +16,7 @@ from losslandscape.draw.web import scene
 from losslandscape.draw.web.film_figure import film_panel, steps_of, with_checkpoint_steps
 from losslandscape.draw.web.html_page import Page, write_page
 from losslandscape.draw.web.surface_figure import surface_panel
-from losslandscape.draw.web.trajectory import Trajectory
+from losslandscape.draw.web.trajectory import Trajectory, trajectories_of
 from losslandscape.draw.web.views import View, common_views
 from losslandscape.files.surface import Surface
 
@@ -34,17 +35,21 @@ def write_film_page(reel: Reel, path: str, *, log: bool, dir_file: str = "") -> 
     """
     views = _views(reel, log=log)
     axis_titles = scene.axis_titles(dir_file)
-    projection = reel.projection
-    trajectory = Trajectory(projection.x, projection.y, list(reel.titles)) if projection else None
+    trajectories = _trajectories(reel)
     title = _title(reel)
     silent = [replace(view, note="") for view in views]  # the notes of all views are in the page's
     if len(views) > 1:
-        panel = film_panel(silent, trajectory, title=title, axis_titles=axis_titles)
+        one = trajectories[0] if trajectories else None
+        panel = film_panel(silent, one, title=title, axis_titles=axis_titles)
         steps = steps_of(reel.titles, active=0)
     else:
-        assert trajectory, "a single surface has a path"
-        panel = surface_panel(silent, first=0, title=title, axis_titles=axis_titles, trajectory=trajectory)
-        panel, steps = with_checkpoint_steps(panel, trajectory, views[0])
+        panel = surface_panel(
+            silent, first=0, title=title, axis_titles=axis_titles, trajectories=trajectories
+        )
+        progress = training_paths.progress(reel.paths)
+        panel, steps = with_checkpoint_steps(
+            panel, trajectories, views[0], titles=reel.titles, progress=progress
+        )
     page = Page(
         title,
         _subtitle(reel),
@@ -52,7 +57,7 @@ def write_film_page(reel: Reel, path: str, *, log: bool, dir_file: str = "") -> 
         [views[0].label],
         steps=steps,
         camera=scene.CAMERA,
-        notes=_notes(views, trajectory),
+        notes=_notes(views, trajectories),
         commands=commands(*reel.surfaces),
     )
     return write_page(path, page)
@@ -91,12 +96,19 @@ def _subtitle(reel: Reel) -> str:
     )
 
 
-def _notes(views: list[View], trajectory: Trajectory | None) -> list[str]:
+def _trajectories(reel: Reel) -> list[Trajectory]:
+    if len(reel.paths) == 1:
+        return [Trajectory(reel.paths[0].x, reel.paths[0].y, list(reel.titles))]
+    return trajectories_of(reel.paths)
+
+
+def _notes(views: list[View], trajectories: list[Trajectory]) -> list[str]:
     """Return sentences on what is cut off and on checkpoints outside the grid."""
     notes = list(dict.fromkeys(view.note for view in views if view.note))
-    if trajectory:
+    for trajectory in trajectories:
         is_outside = ~views[0].grid.holds(trajectory.x, trajectory.y)
         if is_outside.any():
             count = f"{np.count_nonzero(is_outside)} of {is_outside.size} checkpoints"
+            count += f" of {trajectory.training}" if trajectory.training else ""
             notes.append(f"{count} lie outside the grid and are left out.")
     return notes

@@ -33,7 +33,7 @@ def surface_panel(
     first: int,
     title: str,
     axis_titles: tuple[str, str],
-    trajectory: Trajectory | None = None,
+    trajectories: Sequence[Trajectory] = (),
 ) -> Panel:
     """Return a panel of a surface.
 
@@ -42,12 +42,12 @@ def surface_panel(
         first: the index of the view that is shown first.
         title: the title of the panel.
         axis_titles: the titles of x and y.
-        trajectory: the trajectory to draw on the surface. Its traces are the last traces of the panel.
+        trajectories: the trajectories to draw on the surface. Their traces are the last traces of the panel.
     """
     shown = all_views[first]
-    line = trajectory.line(shown.grid) if trajectory else None
+    lines = [trajectory.line(shown.grid) for trajectory in trajectories]
     one_grid = all(_same_grid(view, shown) for view in all_views)
-    all_traces = [surface_traces(view, trajectory, line) for view in all_views]
+    all_traces = [surface_traces(view, trajectories, lines) for view in all_views]
     return Panel(
         title=title,
         traces=all_traces[first],
@@ -76,11 +76,11 @@ def _page_view(view: View, traces: list[dict[str, Any]], *, with_values: bool) -
 
 
 def surface_traces(
-    view: View, trajectory: Trajectory | None = None, line: Line | None = None
+    view: View, trajectories: Sequence[Trajectory], lines: Sequence[Line]
 ) -> list[dict[str, Any]]:
-    """Return traces of the surface, its contours and marks, and those of a trajectory."""
+    """Return traces of the surface, its contours and marks, and those of trajectories with their lines."""
     traces = [_surface(view), contours(view), hatch(view), *marks(view)]
-    if trajectory and line:
+    for trajectory, line in zip(trajectories, lines, strict=True):
         traces += trajectory_traces(trajectory, line, view)
     return traces
 

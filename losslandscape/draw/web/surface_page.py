@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from losslandscape.core.errors import InputError
+from losslandscape.draw import training_paths
 from losslandscape.draw.drawable import describe_missing
 from losslandscape.draw.figure_metadata import commands
 from losslandscape.draw.labels import page_label
@@ -19,7 +20,7 @@ from losslandscape.draw.web.film_figure import with_checkpoint_steps
 from losslandscape.draw.web.grid import Grid
 from losslandscape.draw.web.html_page import Page, write_page
 from losslandscape.draw.web.surface_figure import surface_panel
-from losslandscape.draw.web.trajectory import Trajectory
+from losslandscape.draw.web.trajectory import trajectories_of
 from losslandscape.draw.web.views import View, common_views, first_shown
 from losslandscape.files import h5_util
 from losslandscape.files.projection import Projection
@@ -31,7 +32,7 @@ MAX_SURFACES = 12  # browsers keep at most 16 scenes
 def write_surface_page(
     surf_files: str | Sequence[str],
     *,
-    proj_file: str = "",
+    proj_file: str | Sequence[str] = "",
     dir_file: str = "",
     name: str = "",
     log: bool = False,
@@ -44,8 +45,8 @@ def write_surface_page(
 
     Args:
         surf_files: the surface file of a line or a plane, or several files, all of lines or all of planes.
-        proj_file: the projection of a training to draw on a single plane. Checkpoints outside the grid are
-            left out. The page and standard output give the number of these checkpoints.
+        proj_file: the projection of a training, or several, to draw on a single plane. Checkpoints outside
+            the grid are left out. The page and standard output give the number of these checkpoints.
         dir_file: the PCA direction file, for the titles of the axes.
         name: the quantity to show first on a plane; empty for the first quantity, usually the training loss.
         log: whether to show the logarithm first.
@@ -63,7 +64,8 @@ def write_surface_page(
     """
     paths = [surf_files] if isinstance(surf_files, str) else list(surf_files)
     surfaces = [h5_util.as_surface(path) for path in paths]
-    _require_drawable(surfaces, name, proj_file)
+    proj_files = training_paths.listed(proj_file)
+    _require_drawable(surfaces, name, proj_files)
     names = all_titles(surfaces, titles)
     axis_titles = scene.axis_titles(dir_file)
     if surfaces[0].y is None:
@@ -74,14 +76,14 @@ def write_surface_page(
         ending = "1d"
     else:
         parts = _planes(
-            surfaces, proj_file, axis_titles, names, name, log=log, zmax=zmax, own_scale=own_scale
+            surfaces, proj_files, axis_titles, names, name, log=log, zmax=zmax, own_scale=own_scale
         )
         ending = "3dsurface"
     stem = out or (paths[0] if len(paths) == 1 else f"{paths[0]}_compared")
     return write_page(f"{stem}_{ending}.html", _with_texts(parts, surfaces, titles, own_scale=own_scale))
 
 
-def _require_drawable(surfaces: Sequence[Surface], name: str, proj_file: str) -> None:
+def _require_drawable(surfaces: Sequence[Surface], name: str, proj_files: list[str]) -> None:
     if len(surfaces) > MAX_SURFACES:
         raise InputError(f"{len(surfaces)} surfaces are too many for a page", f"give up to {MAX_SURFACES}")
     first = surfaces[0]
@@ -93,16 +95,16 @@ def _require_drawable(surfaces: Sequence[Surface], name: str, proj_file: str) ->
             raise InputError(fault, "make a page for each")
         if name:
             surface.get(name)  # raises an error if the surface does not have this quantity
-    if proj_file and first.y is None:
-        need = f"a trajectory ({proj_file}) needs a surface with two coordinates"
+    if proj_files and first.y is None:
+        need = f"a trajectory ({proj_files[0]}) needs a surface with two coordinates"
         raise InputError(f"{first.path} is 1-D; {need}")
-    if proj_file and len(surfaces) > 1:
+    if proj_files and len(surfaces) > 1:
         raise InputError("a trajectory is drawn on one surface", "give one {surf_file} with {proj_file}")
 
 
 def _planes(
     surfaces: Sequence[Surface],
-    proj_file: str,
+    proj_files: list[str],
     axis_titles: tuple[str, str],
     titles: Sequence[str],
     name: str,
@@ -114,24 +116,29 @@ def _planes(
     """Return the plots of planes, without the texts around them."""
     all_views = common_views(surfaces, zmax=zmax, own_scale=own_scale)
     first = first_shown(all_views, name, log=log)
-    notes = []
-    trajectory = None
-    if proj_file:
-        projection = _read_projection(proj_file, surfaces[0])
-        trajectory = _trajectory(projection)
-        notes = _notes_on_trajectory(projection, surfaces[0], all_views[0][first].grid)
-        for note in notes:
-            print(note)
+    paths = _read_paths(proj_files, surfaces[0])
+    trajectories = trajectories_of(paths)
+    grid = all_views[0][first].grid
+    notes = [note for path in paths for note in _notes_on_trajectory(path, surfaces[0], grid)]
+    for note in notes:
+        print(note)
     panels = []
     for surface, views, title in zip(surfaces, all_views, titles, strict=True):
         notes += _after(titles, title, _notes_on_grids(surface, views))
         noted = [replace(view, note=" ".join(_after(titles, title, [view.note]))) for view in views]
         panels.append(
-            surface_panel(noted, first=first, title=title, axis_titles=axis_titles, trajectory=trajectory)
+            surface_panel(noted, first=first, title=title, axis_titles=axis_titles, trajectories=trajectories)
         )
     steps = None
-    if trajectory and trajectory.x.size > 1:
-        panels[0], steps = with_checkpoint_steps(panels[0], trajectory, all_views[0][first])
+    if any(path.x.size > 1 for path in paths):
+        several = len(paths) > 1
+        panels[0], steps = with_checkpoint_steps(
+            panels[0],
+            trajectories,
+            all_views[0][first],
+            titles=training_paths.titles(paths) if several else trajectories[0].names,
+            progress=training_paths.progress(paths),
+        )
     labels = [view.label for view in all_views[0]]
     return Page("", "", panels, labels, first, steps, scene.CAMERA, not own_scale, notes)
 
@@ -184,21 +191,12 @@ def _notes_on_grids(surface: Surface, views: Sequence[View]) -> list[str]:
     ]
 
 
-def _read_projection(proj_file: str, surface: Surface) -> Projection:
-    projection = h5_util.read_projection(proj_file)
-    projection.require_on(surface)
-    return projection
-
-
-def _trajectory(projection: Projection) -> Trajectory:
-    count = projection.x.size
-    if projection.is_curve:
-        names = [f"curve at t = {t:.3g}" for t in np.linspace(0, 1, count)]
-    elif projection.epochs is None:
-        names = [f"checkpoint {number} of {count}" for number in range(1, count + 1)]
-    else:
-        names = [f"{projection.unit} {epoch:.10g}" for epoch in projection.epochs]
-    return Trajectory(projection.x, projection.y, names)
+def _read_paths(proj_files: list[str], surface: Surface) -> list[Projection]:
+    paths = [h5_util.read_projection(proj_file) for proj_file in proj_files]
+    for path in paths:
+        path.require_on(surface)
+    training_paths.require_together(paths)
+    return paths
 
 
 def _notes_on_trajectory(projection: Projection, surface: Surface, grid: Grid) -> list[str]:

@@ -1,4 +1,4 @@
-"""A factor and a shift per channel with a ReLU in one pass, over one tensor or several side by side."""
+"""Scale, shift and ReLU of each channel in one pass, over one tensor or several that are concatenated."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from torch import Tensor
 
 from losslandscape.evaluate.kernels import tile
 
-BLOCK_ELEMENTS = 4096  # of a program: 64 bytes for each of its threads in bfloat16
+BLOCK_ELEMENTS = 4096  # of a program: 64 bytes per thread in bfloat16
 WARPS = 4
-MOST_CHANNELS = BLOCK_ELEMENTS  # of a tensor; a program has whole pixels
+MOST_CHANNELS = BLOCK_ELEMENTS  # of a tensor: a program computes whole pixels
 
 
 def fits(*parts: Tensor) -> bool:
@@ -29,18 +29,16 @@ def fits(*parts: Tensor) -> bool:
     )
 
 
-def affine_relu(x: Tensor | Sequence[Tensor], scale: Tensor, shift: Tensor, *, relu: bool) -> Tensor:
+def affine_relu(parts: Sequence[Tensor], scale: Tensor, shift: Tensor) -> Tensor:
     """Return relu(x * scale + shift), with a scale and a shift for each channel.
 
-    For several tensors it is that of `torch.cat(x, 1)`, which is not stored in between. A batch norm in
-    evaluation mode that cannot be folded, and DenseNet's row of cat, norm and ReLU, become one pass.
+    x is `torch.cat(parts, 1)`, which is never stored. This computes a batch norm in evaluation mode that
+    cannot be folded, such as DenseNet's sequence of concatenation, norm and ReLU.
 
     Args:
-        x: (N, C, H, W), or several of them with C channels in total, as `fits` wants them.
-        scale, shift: (C,), of any floating dtype. The sum is computed in float32.
-        relu: whether to apply the ReLU.
+        parts: one or more (N, C_i, H, W) with C channels in total; `fits` says which.
+        scale, shift: (C,), of any floating dtype. Products and sums are in float32.
     """
-    parts = [x] if isinstance(x, Tensor) else list(x)
     first = parts[0]
     images, _, height, width = first.shape
     channels = sum(part.shape[1] for part in parts)
@@ -50,12 +48,12 @@ def affine_relu(x: Tensor | Sequence[Tensor], scale: Tensor, shift: Tensor, *, r
     start = 0
     with torch.cuda.device_of(first):
         for part in parts:
-            _launch(part, scale, shift, out, start, relu=relu)
+            _launch(part, scale, shift, out, start)
             start += part.shape[1]
     return out
 
 
-def _launch(part: Tensor, scale: Tensor, shift: Tensor, out: Tensor, start: int, *, relu: bool) -> None:
+def _launch(part: Tensor, scale: Tensor, shift: Tensor, out: Tensor, start: int) -> None:
     """Write one part to the channels of out from `start` on."""
     channels = part.shape[1]
     pixels = part.numel() // channels
@@ -63,14 +61,14 @@ def _launch(part: Tensor, scale: Tensor, shift: Tensor, out: Tensor, start: int,
     lines = max(BLOCK_ELEMENTS // side, 1)
     _kernel[(triton.cdiv(pixels, lines),)](
         part, scale, shift, out, pixels, start, channels, out.shape[1],
-        LINES=lines, SIDE=side, RELU=relu, num_warps=WARPS,
+        LINES=lines, SIDE=side, num_warps=WARPS,
     )  # fmt: skip
 
 
 @triton.jit(do_not_specialize=["pixels"])
 def _kernel(
     x, scale, shift, out, pixels, start, channels, out_channels,
-    LINES: tl.constexpr, SIDE: tl.constexpr, RELU: tl.constexpr,
+    LINES: tl.constexpr, SIDE: tl.constexpr,
 ):  # fmt: skip
     pixel = (tl.program_id(0) * LINES + tl.arange(0, LINES))[:, None]
     channel = tl.arange(0, SIDE)
@@ -79,8 +77,7 @@ def _kernel(
     offset = tl.load(shift + start + channel, mask=channel < channels, other=0.0).to(tl.float32)
     values = tl.load(x + pixel * channels + channel[None, :], mask=inside, other=0.0).to(tl.float32)
     result = values * factor[None, :] + offset[None, :]
-    if RELU:
-        result = tl.where(result < 0, 0.0, result)
+    result = tl.where(result < 0, 0.0, result)
     tl.store(
         out + pixel * out_channels + start + channel[None, :], result.to(out.dtype.element_ty), mask=inside
     )

@@ -106,7 +106,7 @@ def _empty(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
 
 
 def _side(value: int | tuple[int, ...] | str) -> int | None:
-    """Return the one number of a square stride, padding or dilation; None for others."""
+    """Return the number that a stride, padding or dilation has along both axes; None if they differ."""
     if isinstance(value, int):
         return value
     return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else None

@@ -50,7 +50,7 @@ def _kernel(
     middle = to_tf32(middle, "tf32")
     total = convolved(middle, weight2, SIDE, CHANNELS, STAGES)
     shift = tl.load(bias2 + channel).to(tl.float32)[None, :]
-    result = tile.finish(total, shift, x, offsets, inside, True, True)
+    result = tile.finish(total, shift, x, offsets, inside, HAS_RESIDUAL=True, RELU=True)
     tl.store(out + offsets, result.to(pixels.dtype), mask=inside)
 
 

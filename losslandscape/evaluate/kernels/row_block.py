@@ -88,7 +88,7 @@ def _kernel(
 
         places = offsets + (row - 2) * (WIDTH * CHANNELS)
         written = in_image & (row >= first_row + 2)
-        result = tile.finish(whole2, shift2, x, places, written, True, True)
+        result = tile.finish(whole2, shift2, x, places, written, HAS_RESIDUAL=True, RELU=True)
         tl.store(out + places, result.to(dtype), mask=written)
 
 

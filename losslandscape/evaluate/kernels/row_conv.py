@@ -8,9 +8,9 @@ three running sums in registers, and writes one row whenever its sum is whole.
 Two neighbouring output pixels need four input pixels of a row. These lie side by side in memory, so one load
 gives a line of a matrix (pairs, 4 C_in), and one product with a matrix (4 C_in, 2 C_out) gives both pixels.
 A quarter of this matrix is zero, which costs 4/3 of the operations; tensor cores have them to spare at few
-channels. Each pixel is so loaded twice instead of nine times.
+channels. So each pixel is loaded twice instead of nine times.
 
-Zero times infinity is NaN. So a value that is not finite may make NaN of one pixel more than it should.
+Zero times infinity is NaN. So a value that is not finite may make one more pixel NaN than it should.
 """
 
 import torch

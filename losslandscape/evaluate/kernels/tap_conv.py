@@ -12,12 +12,12 @@ from torch import Tensor
 
 from losslandscape.evaluate.kernels.tile import finish, precision_of, product
 
-SMALLEST = 16  # the least side of a tile that tl.dot takes
+SMALLEST = 16  # the smallest side of a tile that tl.dot takes
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Sizes of the tiles of a program: pixels, output channels, input channels."""
+    """The tile of a program: pixels, output channels, input channels; and its warps and pipeline stages."""
 
     pixels: int
     c_out: int
@@ -30,13 +30,14 @@ def tiles_of(x: Tensor, weight: Tensor) -> Tiles:
     """Return tiles that cover the channels up to a limit, which registers and shared memory set."""
     c_out, c_in = weight.shape[:2]
     if precision_of(x) == "ieee":  # without tensor cores, all factors are in registers
-        return Tiles(64, _side(c_out, 32), SMALLEST, warps=4, stages=2)
-    side = _side(c_out, 128)
+        return Tiles(64, _tile_side(c_out, 32), SMALLEST, warps=4, stages=2)
+    side = _tile_side(c_out, 128)
     line = 128 // x.element_size()  # 128 bytes of a pixel, the length of a line of the caches
-    return Tiles(128, side, _side(c_in, line), warps=8 if side == 128 else 4, stages=3)
+    return Tiles(128, side, _tile_side(c_in, line), warps=8 if side == 128 else 4, stages=3)
 
 
-def _side(channels: int, most: int) -> int:
+def _tile_side(channels: int, most: int) -> int:
+    """Return the smallest power of two that covers the channels, from `SMALLEST` to `most`."""
     return min(max(triton.next_power_of_2(channels), SMALLEST), most)
 
 

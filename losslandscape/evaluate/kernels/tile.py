@@ -1,4 +1,4 @@
-"""What the kernels share: products of tiles, and what follows a convolution."""
+"""Functions that the kernels share: products of tiles, and the bias, sum and ReLU after a convolution."""
 
 import torch
 import triton
@@ -20,14 +20,14 @@ def is_image(x: Tensor) -> bool:
 
 
 def precision_of(x: Tensor) -> str:
-    """How products of x are rounded: cuDNN's setting holds here too. Sums are always in float32."""
+    """Return how factors in float32 are rounded, by cuDNN's setting: "ieee" or "tf32"."""
     is_exact = x.dtype == torch.float32 and not torch.backends.cudnn.allow_tf32
     return "ieee" if is_exact else "tf32"
 
 
 @triton.jit
 def product(a, b, total, PRECISION: tl.constexpr):
-    """Return total + a @ b. Tensor cores cut float32 down to TF32, so values are rounded to it before."""
+    """Return total + a @ b. Tensor cores truncate float32 to TF32, so values are rounded to TF32 before."""
     return tl.dot(to_tf32(a, PRECISION), to_tf32(b, PRECISION), total, input_precision=PRECISION)
 
 
@@ -58,7 +58,7 @@ def moved(move, pixels):
 
 @triton.jit
 def as_matrix(is_one, dtype: tl.constexpr):
-    """Return a matrix for `moved` with pixels of this dtype, from where it is one."""
+    """Return a matrix of zeros and ones for `moved`, from a boolean one and the dtype of the pixels."""
     narrow: tl.constexpr = tl.bfloat16 if dtype == tl.float32 else dtype
     return is_one.to(tl.float32).to(narrow)  # by way of float32, as the interpreter needs it
 

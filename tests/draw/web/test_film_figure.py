@@ -35,7 +35,7 @@ def test_a_slider_selects_a_checkpoint():
 
 
 def assert_past_until(now, colour_scale, cmax):
-    past = [place for place, colour in colour_scale if colour == trajectory.COLOUR]
+    past = [place for place, colour in colour_scale if colour == trajectory.COLOURS[0][0]]
     assert now <= max(past) * cmax < now + 0.1
 
 

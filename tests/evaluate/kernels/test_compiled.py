@@ -87,5 +87,5 @@ def test_an_exact_convolution(capability, monkeypatch):
 def test_an_affine_map_of_dense_net(dtype, capability):
     parts = [image(12, 32, dtype), image(52, 32, dtype)]
     with recorded(affine) as launch:
-        affine.affine_relu(parts, torch.empty(64), torch.empty(64), relu=True)
+        affine.affine_relu(parts, torch.empty(64), torch.empty(64))
     check(launch, capability)

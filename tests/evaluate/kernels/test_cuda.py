@@ -85,7 +85,7 @@ def test_an_affine_map_of_two_parts(precision):
     parts = [random(IMAGES, channels, 16, 16, precision=precision) for channels in (12, 52)]
     scale, shift = random(64, precision="fp32"), random(64, precision="fp32").flip(0)
     truth = torch.cat(parts, 1).double() * scale[:, None, None] + shift[:, None, None]
-    check(affine.affine_relu(parts, scale, shift, relu=True), truth.relu(), precision)
+    check(affine.affine_relu(parts, scale, shift), truth.relu(), precision)
 
 
 def test_a_graph_reads_the_present_values():
