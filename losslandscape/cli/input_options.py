@@ -13,7 +13,7 @@ ONLY_WEIGHTS = (
     *("model_file2", "model_file3", "dir_type", "xnorm", "ynorm", "xignore", "yignore"),
     *("params", "same_dir", "axes", "proj_file"),
 )
-NOT_GIVEN = (None, False, "", "weights")
+NOT_GIVEN = (None, False, "", "weights", [], ())
 
 
 def add_over(group: argparse._ArgumentGroup) -> None:
@@ -58,5 +58,6 @@ def require_fit(options: Mapping[str, object]) -> None:
         others |= {flag: options[flag] for flag in ONLY_WEIGHTS if options[flag] not in NOT_GIVEN}
     for flag, value in others.items():
         if value is not None:
-            word = f"--{flag}" if value is True else f"--{flag} {value}"
+            text = " ".join(value) if isinstance(value, list) else str(value)
+            word = f"--{flag}" if value is True else f"--{flag} {text}"
             raise InputError(f"{word} does not go with --over {over}", "leave one of them out")

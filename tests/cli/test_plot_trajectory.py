@@ -413,7 +413,8 @@ def test_a_path_is_drawn_only_on_surfaces_with_its_own_origin(undrawn, capsys):
     project("--dir_file", DIRECTIONS)
     with pytest.raises(InputError, match="another net than the centre of 'five.h5'"):
         film.read(["five.h5"], proj_file=PROJECTION)
-    assert film.read(["five.h5"], proj_file="five_proj.h5").projection.x.size == 6
+    (path,) = film.read(["five.h5"], proj_file="five_proj.h5").paths
+    assert path.x.size == 6
 
 
 @pytest.mark.slow

@@ -17,6 +17,11 @@ RESNET_SHAPES = [(16, 32), (32, 16), (64, 8)]  # channels, side of the image
 DTYPES = [torch.float32, torch.bfloat16]
 
 
+@pytest.fixture(autouse=True)
+def tf32_products(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+
+
 def image(channels: int, side: int, dtype: torch.dtype) -> Tensor:
     """A batch as large as on a GPU, without memory."""
     shape = (1024, channels, side, side)
