@@ -13,7 +13,7 @@ ONLY_WEIGHTS = (
     *("model_file2", "model_file3", "dir_type", "xnorm", "ynorm", "xignore", "yignore"),
     *("params", "same_dir", "axes", "proj_file"),
 )
-NOT_GIVEN = (None, False, "", "weights", [], ())
+NOT_GIVEN: tuple[object, ...] = (None, False, "", "weights", [], ())
 
 
 def add_over(group: argparse._ArgumentGroup) -> None:

@@ -21,6 +21,7 @@ from losslandscape.files import file_names, h5_util
 from losslandscape.files.file_names import SEED, Axis, short_names
 from losslandscape.files.surface import Place
 from losslandscape.measure import auto_range
+from losslandscape.measure.auto_range import Auto
 from losslandscape.measure.axes import find_axes
 from losslandscape.measure.grid import Measure
 from losslandscape.measure.landscape import ORIGINS, Landscape, fingerprint_of_net
@@ -110,6 +111,8 @@ def find_request_axes(
 ) -> dict[str, Axis]:
     """Return the requested axes, after a search for the ranges of `auto` axes.
 
+    Orthonormal axes are not searched: they hold the nets.
+
     Args:
         path: (2, checkpoints) coordinates of a trajectory, which decides the range of axes without a request.
             The default is the trajectory in the requested projection files, if there are any.
@@ -117,6 +120,8 @@ def find_request_axes(
     grid = request.grid
     requested = {"x": grid.x, "y": grid.y} if request.is_plane else {"x": grid.x}
     path_name = "the path"
+    if landscape.orthonormal:
+        requested = _around_nets(requested, run.ranks.first(_places, landscape))
     if None in requested.values():
         if path is None and grid.proj_file:
             path = run.ranks.first(_path_places, grid.proj_file)
@@ -133,6 +138,17 @@ def find_request_axes(
         path=path,
         path_name=path_name,
     )
+
+
+def _around_nets(
+    requested: dict[str, Axis | Auto | None], places: list[Place]
+) -> dict[str, Axis | Auto | None]:
+    """Replace each `auto` axis by one that holds the nets, with its number of points."""
+    box = auto_range.around([(place.x, place.y) for place in places])
+    return {
+        name: auto_range.of_path(ends.tolist(), axis.number) if isinstance(axis, Auto) else axis
+        for (name, axis), ends in zip(requested.items(), box, strict=True)
+    }
 
 
 def _path_places(proj_files: Sequence[str]) -> np.ndarray:

@@ -66,6 +66,14 @@ def test_the_range_holds_the_nets_with_a_margin(folder):
         assert f"range of {axis}: that of the nets" in printed
 
 
+def test_an_auto_axis_holds_the_nets_too(folder):
+    succeed("plot_surface.py", *PLANE, "--samples", "2", "--x", "auto:5", "--y=-1:9:2", cwd=folder)
+    surface = h5_util.read_surface(str(folder / "s.h5"))
+    marks = [net.x for net in surface.nets]
+    assert len(surface.x) == 5 and surface.x[0] < min(marks) and surface.x[-1] > max(marks)
+    assert surface.y.tolist() == [-1, 9]
+
+
 def test_names_and_resumption(folder):
     succeed("plot_surface.py", *PLANE, *GRID, cwd=folder)
     before = h5_util.read_surface(str(folder / "s.h5"))
