@@ -186,7 +186,7 @@ def cudnn(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) -> T
 def triton_taps(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) -> Tensor:
     from losslandscape.evaluate.kernels import conv
 
-    return conv.conv_by_taps(x, weight, bias, residual, relu=True, stride=1, padding=1)
+    return conv.conv(x, weight, bias, residual, relu=True, stride=1, padding=1, by_taps=True)
 
 
 def triton_rows(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) -> Tensor:

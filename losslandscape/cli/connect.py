@@ -13,12 +13,12 @@ import sys
 
 import torch
 
-from losslandscape.cli.command_line import as_flag, sentence
+from losslandscape.cli.command_line import sentence
 from losslandscape.cli.connect_request import ConnectOptions, ConnectRequest, build_parser
 from losslandscape.cli.figure_options import page_of
-from losslandscape.cli.landscapes import facts_of_loss, facts_of_net
-from losslandscape.cli.request import Machine, absolute
-from losslandscape.core.provenance import fingerprint_of_file, record_of_run
+from losslandscape.cli.landscapes import facts_of_loss, facts_of_net, recorded_run
+from losslandscape.cli.request import Machine
+from losslandscape.core.provenance import fingerprint_of_file
 from losslandscape.draw.figure_metadata import drawn_by
 from losslandscape.draw.loss_shape import barrier, barrier_error
 from losslandscape.draw.page_style import drawn_on
@@ -27,9 +27,7 @@ from losslandscape.evaluate.bn_statistics import norms_of
 from losslandscape.files.file_names import SEED
 from losslandscape.files.surface import Surface
 from losslandscape.measure.landscape import Landscape
-from losslandscape.measure.run import Run
 from losslandscape.nets.net_plotter import Recipe
-from losslandscape.parallel import devices
 from losslandscape.trajectory.connection import MOVES, Connecting, Connection
 from losslandscape.trajectory.curve_files import CurveFiles
 
@@ -76,29 +74,18 @@ def prepare(request: ConnectRequest, machine: Machine, arguments: list[str]) -> 
         other,
         plan,
         ranks.all(options.measuring, has_norms=bool(norms_of(net))),
-        _run(options, machine, arguments, files),
+        recorded_run(
+            "connect.py",
+            arguments,
+            machine,
+            files,
+            overwrite=options.overwrite,
+            wait=options.wait,
+            strict=options.strict,
+        ),
         CurveFiles(options.out, options.bends),
         device=machine.device,
         sharers=machine.sharers,
-    )
-
-
-def _run(options: ConnectOptions, machine: Machine, arguments: list[str], files: dict[str, str]) -> Run:
-    record = record_of_run(
-        "connect.py",
-        arguments,
-        device=devices.name(machine.device),
-        ranks=machine.ranks.size,
-        files=absolute(files),
-    )
-    return Run(
-        machine.ranks,
-        record,
-        ends_program=True,
-        overwrite=options.overwrite,
-        wait=options.wait,
-        strict=options.strict,
-        name_option=as_flag,
     )
 
 

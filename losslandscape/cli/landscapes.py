@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,26 +80,40 @@ def make_landscape(
 
 def make_run(request: SurfaceRequest, machine: Machine, landscape: Landscape) -> Run:
     """Return the run, with its record and the settings that the user chose."""
-    record = record_of_run(
+    options = request.run
+    return recorded_run(
         request.program,
         request.arguments,
-        device=devices.name(machine.device),
-        ranks=machine.ranks.size,
-        files=absolute(landscape.files),
-    )
-    options = request.run
-    return Run(
-        machine.ranks,
-        record,
-        ends_program=True,
+        machine,
+        landscape.files,
         overwrite=options.overwrite,
         wait=options.wait,
         strict=options.strict,
         order=options.order,
         refine=options.refine,
         schedule=options.schedule,
-        name_option=as_flag,
     )
+
+
+def recorded_run(
+    program: str, arguments: list[str], machine: Machine, files: dict[str, str], **settings: Any
+) -> Run:
+    """Return the run of a command, with its record.
+
+    Args:
+        program, arguments: the command.
+        machine: the ranks and the device of this rank.
+        files: the checkpoint files by name.
+        settings: further settings of the `Run`.
+    """
+    record = record_of_run(
+        program,
+        arguments,
+        device=devices.name(machine.device),
+        ranks=machine.ranks.size,
+        files=absolute(files),
+    )
+    return Run(machine.ranks, record, ends_program=True, name_option=as_flag, **settings)
 
 
 def find_request_axes(

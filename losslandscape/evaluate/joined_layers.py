@@ -91,8 +91,16 @@ class JoinedConv(nn.Module):
         by_rows = conv.by_rows(x, layer.weight, stride=stride, padding=padding)
         if layer.bias is None or not fits or not (by_taps or by_rows):
             raise ValueError("the kernel does not take this convolution")
-        kernel = conv.conv_by_taps if by_taps else conv.conv
-        return kernel(x, layer.weight, layer.bias, residual, relu=self.relu, stride=stride, padding=padding)
+        return conv.conv(
+            x,
+            layer.weight,
+            layer.bias,
+            residual,
+            relu=self.relu,
+            stride=stride,
+            padding=padding,
+            by_taps=by_taps,
+        )
 
 
 class JoinedBlock(nn.Module):

@@ -18,6 +18,7 @@ from losslandscape.core.errors import InputError, require_choice
 from losslandscape.core.provenance import Facts, fingerprint_of_arrays
 from losslandscape.data.structure import as_array
 from losslandscape.nets import net_tensors
+from losslandscape.nets.moving import like, snapshot
 
 BEZIER, CHAIN = "bezier", "chain"
 KINDS = (BEZIER, CHAIN)
@@ -81,25 +82,17 @@ class Curve:
         everything = list(net_tensors.moving_tensors(net, dir_type).values())
         moved = differing(everything, self.points)
         tensors = list(compress(everything, moved))
-        start = [tensor.to(net_tensors.wide(tensor.dtype), copy=True) for tensor in tensors]
-        points = [start]
-        for point in self.points:
-            parts = compress(point, moved)
-            points.append([d.to(w.device, w.dtype) for d, w in zip(parts, start, strict=True)])
+        with snapshot(tensors) as start:
+            points = [start, *(like(start, compress(point, moved)) for point in self.points)]
 
-        @torch.no_grad()
-        def move(coordinates: Sequence[float]) -> None:
-            (t,) = coordinates
-            if not 0 <= t <= 1:
-                raise InputError(f"t {t:g} is outside of the curve, which runs from 0 to 1")
-            _set_to_mean(tensors, points, self.shares(t))
+            @torch.no_grad()
+            def move(coordinates: Sequence[float]) -> None:
+                (t,) = coordinates
+                if not 0 <= t <= 1:
+                    raise InputError(f"t {t:g} is outside of the curve, which runs from 0 to 1")
+                _set_to_mean(tensors, points, self.shares(t))
 
-        try:
             yield move
-        finally:
-            with torch.no_grad():
-                for tensor, w in zip(tensors, start, strict=True):
-                    tensor.copy_(w)
 
 
 def differing(first: list[Tensor], points: list[list[Tensor]]) -> list[bool]:

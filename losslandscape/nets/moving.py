@@ -1,11 +1,11 @@
 """Moves a net along directions, from theta* to theta* + a x + b y, and back at the end."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import compress
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from losslandscape.nets import net_tensors
 from losslandscape.nets.block_moves import moving_by_blocks
@@ -42,30 +42,41 @@ def moving(
         for tensor, *parts in zip(everything, *directions, strict=True)
     ]
     tensors = list(compress(everything, moved))
-    start = [tensor.to(net_tensors.wide(tensor.dtype), copy=True) for tensor in tensors]
-    axes = [
-        [d.to(w.device, w.dtype) for d, w in zip(compress(direction, moved), start, strict=True)]
-        for direction in directions
-    ]
-    sums = [
-        tensor if tensor.dtype == w.dtype else torch.empty_like(w)
-        for tensor, w in zip(tensors, start, strict=True)
-    ]
-    rounded = [(tensor, total) for tensor, total in zip(tensors, sums, strict=True) if tensor is not total]
+    with snapshot(tensors) as start:
+        axes = [like(start, compress(direction, moved)) for direction in directions]
+        sums = [
+            tensor if tensor.dtype == w.dtype else torch.empty_like(w)
+            for tensor, w in zip(tensors, start, strict=True)
+        ]
+        rounded = [
+            (tensor, total) for tensor, total in zip(tensors, sums, strict=True) if tensor is not total
+        ]
 
-    @torch.no_grad()
-    def move(coordinates: Sequence[float]) -> None:
-        if not tensors:
-            return
-        torch._foreach_copy_(sums, start)
-        for coordinate, axis in zip(coordinates, axes, strict=True):
-            torch._foreach_add_(sums, axis, alpha=coordinate)
-        for tensor, total in rounded:
-            tensor.copy_(total)
+        @torch.no_grad()
+        def move(coordinates: Sequence[float]) -> None:
+            if not tensors:
+                return
+            torch._foreach_copy_(sums, start)
+            for coordinate, axis in zip(coordinates, axes, strict=True):
+                torch._foreach_add_(sums, axis, alpha=coordinate)
+            for tensor, total in rounded:
+                tensor.copy_(total)
 
-    try:
         yield move
+
+
+@contextmanager
+def snapshot(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
+    """Yield copies of tensors, in at least float32; after the block the tensors have these values again."""
+    start = [tensor.to(net_tensors.wide(tensor.dtype), copy=True) for tensor in tensors]
+    try:
+        yield start
     finally:
         with torch.no_grad():
             for tensor, w in zip(tensors, start, strict=True):
                 tensor.copy_(w)
+
+
+def like(start: list[Tensor], parts: Iterable[Tensor]) -> list[Tensor]:
+    """Return each part on the device and in the type of its tensor in `start`."""
+    return [part.to(w.device, w.dtype) for part, w in zip(parts, start, strict=True)]

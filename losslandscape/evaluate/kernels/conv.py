@@ -45,6 +45,7 @@ def conv(
     relu: bool,
     stride: int | tuple[int, ...],
     padding: int | tuple[int, ...],
+    by_taps: bool = False,
 ) -> Tensor:
     """Return relu(conv2d(x, weight) + bias + residual), a new channels-last tensor.
 
@@ -57,52 +58,32 @@ def conv(
         residual: of the shape and dtype of the output.
         relu: whether to apply the ReLU.
         stride, padding: as in `conv2d`.
+        by_taps: whether to take the kernel of `tap_conv` also where `by_rows`, to compare their speed.
     """
-    if not by_rows(x, weight, stride=stride, padding=padding):
-        return conv_by_taps(x, weight, bias, residual, relu=relu, stride=stride, padding=padding)
+    step, margin = _side(stride), _side(padding)
+    if step is None or margin is None:
+        raise ValueError(f"no kernel for stride {stride!r} and padding {padding!r}")
     weight, residual = _channels_last(weight), residual if residual is None else _channels_last(residual)
-    out = _empty(x, weight, 1, 1)
+    shape = _out_shape(x, weight, step, margin)
+    out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     with torch.cuda.device_of(x):
-        row_conv.launch(x, weight, bias, residual, out, relu=relu)
+        if not by_taps and by_rows(x, weight, stride=stride, padding=padding):
+            row_conv.launch(x, weight, bias, residual, out, relu=relu)
+        else:
+            tap_conv.launch(x, weight, bias, residual, out, relu=relu, stride=step, padding=margin)
     return out
 
 
 def by_rows(
     x: Tensor, weight: Tensor, *, stride: int | tuple[int, ...], padding: int | tuple[int, ...]
 ) -> bool:
-    """Whether `conv` takes the kernel of `row_conv`, else that of `conv_by_taps`."""
+    """Whether `conv` takes the kernel of `row_conv`, else that of `tap_conv`."""
     is_usual = (weight.shape[2], _side(stride), _side(padding)) == (3, 1, 1)
     return is_usual and row_conv.fits(x, weight)
 
 
-def conv_by_taps(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    residual: Tensor | None = None,
-    *,
-    relu: bool,
-    stride: int | tuple[int, ...],
-    padding: int | tuple[int, ...],
-) -> Tensor:
-    """Return what `conv` returns, always by the kernel of `tap_conv`, to compare their speed."""
-    step, margin = _side(stride), _side(padding)
-    if step is None or margin is None:
-        raise ValueError(f"no kernel for stride {stride!r} and padding {padding!r}")
-    weight, residual = _channels_last(weight), residual if residual is None else _channels_last(residual)
-    out = _empty(x, weight, step, margin)
-    with torch.cuda.device_of(x):
-        tap_conv.launch(x, weight, bias, residual, out, relu=relu, stride=step, padding=margin)
-    return out
-
-
 def _channels_last(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last)
-
-
-def _empty(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-    shape = _out_shape(x, weight, stride, padding)
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
 def _side(value: int | tuple[int, ...] | str) -> int | None:

@@ -3,6 +3,8 @@
 The truth is torch's convolution in float64.
 """
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -39,7 +41,7 @@ def check_conv(shape, c_out, width, *, dtype, stride=1, padding=None, residual=F
     assert conv_kernel.fits(x, weight, stride=stride, padding=padding, dilation=1, groups=1)
     truth = F.conv2d(x.double(), weight.double(), bias.double(), stride=stride, padding=padding)
     added = image(*truth.shape, dtype=dtype) if residual else None
-    convolve = conv_kernel.conv if rows else conv_kernel.conv_by_taps
+    convolve = partial(conv_kernel.conv, by_taps=not rows)
     result = convolve(x, weight, bias, added, relu=relu, stride=stride, padding=padding)
     truth = truth if added is None else truth + added.double()
     check(result, truth.relu() if relu else truth, dtype)
