@@ -36,7 +36,7 @@ class DataPass:
     def prepare(self, *, graph: bool) -> None:
         """Run the pass once, so that its layers can choose their kernels.
 
-        If the loss is not finite with the plain kernels, a sample may not be finite. Then only the plain
+        If the loss is not finite with the plain kernels, or huge, a sample may be so. Then only the plain
         kernels run from now on.
 
         Args:
@@ -44,7 +44,7 @@ class DataPass:
         """
         if self._forward.joined:  # only joined layers have several kernels
             with self._forward.kernels.plain_only():
-                self._is_plain = not bool(self._run().sums.isfinite().all())
+                self._is_plain = not _is_moderate(self._run())
         with self._kernels():
             if graph:
                 self._graph = CapturedCall(self._run)
@@ -63,11 +63,15 @@ class DataPass:
         kernels = self._forward.kernels
         if self._is_plain or not kernels.is_mixed:
             return terms
-        is_small = bool(((terms.sums / terms.weight).abs() <= LARGEST_TRUSTED).all())
-        if is_small and self._forward.is_finite():
+        if _is_moderate(terms) and self._forward.is_finite():
             return terms
         with kernels.plain_only():
             return self._run()
 
     def _kernels(self) -> AbstractContextManager:
         return self._forward.kernels.plain_only() if self._is_plain else nullcontext()
+
+
+def _is_moderate(terms: Terms) -> bool:
+    """Return whether all means are finite and far from overflow."""
+    return bool(((terms.sums / terms.weight).abs() <= LARGEST_TRUSTED).all())

@@ -1,5 +1,6 @@
 """What is not finite gets the values of the plain kernels, though chosen kernels would hide it."""
 
+import itertools
 import math
 
 import pytest
@@ -21,6 +22,15 @@ class Net(nn.Module):
         return self.norm(self.conv(x)).relu().mean((2, 3))
 
 
+class Deeper(Net):
+    def __init__(self):
+        super().__init__()
+        self.second = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        return self.second(self.norm(self.conv(x)).relu()).relu().mean((2, 3))
+
+
 @pytest.fixture
 def hidden(monkeypatch) -> list[int]:
     """Make a kernel the fastest that turns what is not finite into zero; list the sizes of its batches."""
@@ -37,7 +47,7 @@ def hidden(monkeypatch) -> list[int]:
 
 def prepared(net: nn.Module, data: SampleSet) -> Evaluator:
     evaluator = Evaluator(net.eval(), {"train": data}, batch_size=3)
-    times = iter((2.0, 1.0))
+    times = itertools.cycle((2.0, 1.0))
     evaluator._forward.kernels._clock = lambda call: next(times)
     with evaluator._forward.gradients(), evaluator._forward.kernels.choosing():
         evaluator._passes["train"].prepare(graph=False)
@@ -80,6 +90,17 @@ def test_what_overflows_in_a_finite_net(hidden):
     evaluator = prepared(net, data)
     net.norm.weight *= 3e38
     assert not math.isfinite(evaluate(net, data)[0])
+    assert_right(evaluator, net, data)
+
+
+@torch.no_grad()
+def test_one_sample_overflows_where_the_net_and_other_losses_are_finite(hidden):
+    net, data = Deeper(), samples()
+    data.chunks[0][0][4] *= 1e9
+    evaluator = prepared(net, data)
+    net.norm.weight *= 1e16
+    net.second.weight *= 1e17
+    assert not math.isfinite(evaluate(net, data)[0]) and evaluator._forward.is_finite()
     assert_right(evaluator, net, data)
 
 
